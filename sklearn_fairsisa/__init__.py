@@ -1,0 +1,1 @@
+"""Classifiers that forget exactly and stay fair."""
