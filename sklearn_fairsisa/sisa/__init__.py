@@ -1,1 +1,5 @@
+"""Exact unlearning by sharded, isolated, sliced and aggregated training."""
 
+from ._classifier import SISAClassifier
+
+__all__ = ["SISAClassifier"]

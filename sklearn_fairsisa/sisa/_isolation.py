@@ -1,0 +1,54 @@
+"""Training that neither reads nor leaves a trace in the process around it."""
+
+import random
+import sys
+import threading
+from contextlib import contextmanager, nullcontext
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+# The global generators belong to the process, so threads must take turns.
+_TURN = threading.RLock()
+
+
+@contextmanager
+def forked_generators(seed):
+    """Seed the generators of random, numpy and torch; put them back at the end."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        fork = nullcontext()
+    else:
+        fork = torch.random.fork_rng(devices=range(torch.cuda.device_count()))
+    with _TURN, fork:
+        before_python = random.getstate()
+        before_numpy = np.random.get_state()  # noqa: NPY002 - the global one is meant
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        if torch is not None:
+            torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(before_python)
+            np.random.set_state(before_numpy)  # noqa: NPY002
+
+
+@contextmanager
+def one_thread():
+    """Train on one core and alone in the process.
+
+    How many threads share a sum decides its rounding. One core per member makes a
+    member the same bits whatever ``n_jobs``, backend and machine size; shards are
+    what runs in parallel.
+    """
+    torch = sys.modules.get("torch")
+    with _TURN, threadpool_limits(limits=1):
+        before = None if torch is None else torch.get_num_threads()
+        if torch is not None:
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            if torch is not None:
+                torch.set_num_threads(before)

@@ -1,0 +1,114 @@
+"""What kinds of base learner there are, as far as training by slices cares."""
+
+import sys
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.naive_bayes import (
+    BernoulliNB,
+    CategoricalNB,
+    ComplementNB,
+    GaussianNB,
+    MultinomialNB,
+)
+from sklearn.pipeline import Pipeline
+
+_ACCUMULATING = (BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB)
+
+_DEFAULT_PASSES = 10
+
+
+def last_step(estimator):
+    """Return the learner itself: the last step of a Pipeline, else the estimator."""
+    return estimator[-1] if isinstance(estimator, Pipeline) else estimator
+
+
+def can_continue(estimator):
+    """Tell whether training can go on from a fitted state with more rows."""
+    return hasattr(last_step(estimator), "partial_fit")
+
+
+def accumulates(estimator):
+    """Tell whether seeing a row twice counts it twice, as in naive Bayes."""
+    return isinstance(last_step(estimator), _ACCUMULATING)
+
+
+def is_skorch(estimator):
+    """Tell whether the learner is a skorch net, without importing skorch."""
+    skorch = sys.modules.get("skorch")
+    return skorch is not None and isinstance(last_step(estimator), skorch.NeuralNet)
+
+
+def default_epochs(estimator, replay):
+    """Return the passes that ``epochs=None`` means for a learner trained by passes."""
+    if replay == "slice":
+        return 1
+    return (
+        last_step(estimator).get_params(deep=False).get("max_epochs", _DEFAULT_PASSES)
+    )
+
+
+def make_prototype(estimator, n_classes):
+    """Clone a base learner into the state every member starts from.
+
+    Raises
+    ------
+    ValueError
+        If the learner would carry something from one shard to another.
+    """
+    if is_skorch(estimator):
+        _refuse_module_instance(last_step(estimator))
+    prototype = clone(estimator)
+    if is_skorch(prototype):
+        _absorb_skorch_defaults(last_step(prototype), n_classes)
+    return prototype
+
+
+def _refuse_module_instance(net):
+    torch = sys.modules["torch"]
+    if isinstance(net.module, torch.nn.Module):
+        name = type(net.module).__name__
+        raise ValueError(
+            f"The skorch net holds an instance of {name}, which training changes and "
+            "cloning copies with its weights, so members would share what they "
+            f"learnt. Pass the class, as in NeuralNetClassifier({name}, ...), and its "
+            "arguments as module__<name>."
+        )
+
+
+def _absorb_skorch_defaults(net, n_classes):
+    from skorch.dataset import ValidSplit
+
+    # By default a fifth of the rows would be held out, and tiny shards crash.
+    split = net.train_split
+    if isinstance(split, ValidSplit) and split.cv == 5:
+        net.set_params(train_split=None)
+    elif type(split).__name__ == "partial":
+        raise ValueError(
+            "The skorch net has a predefined validation set in train_split, which "
+            "holds rows that forget() cannot reach. Pass train_split=None."
+        )
+    # A shard that lacks a class would infer fewer classes than the module has
+    # outputs.
+    if net.get_params(deep=False).get("classes") is None:
+        net.set_params(classes=list(range(n_classes)))
+
+
+def set_random_states(estimator, seed):
+    """Give every ``random_state`` parameter an integer that follows from the seed."""
+    names = sorted(
+        name
+        for name in estimator.get_params(deep=True)
+        if name == "random_state" or name.endswith("__random_state")
+    )
+    if names:
+        states = np.random.default_rng(seed).integers(2**31 - 1, size=len(names))
+        estimator.set_params(**dict(zip(names, states.tolist())))
+
+
+def as_input(estimator, X):
+    """Return X in the floating-point type a skorch module computes in."""
+    if is_skorch(estimator) and isinstance(X, np.ndarray) and X.dtype.kind == "f":
+        torch = sys.modules["torch"]
+        return X.astype(str(torch.get_default_dtype()).split(".")[1], copy=False)
+    return X

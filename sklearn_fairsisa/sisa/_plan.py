@@ -1,0 +1,262 @@
+"""Which shard and slice a row belongs to, and what replaying them costs."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from numbers import Integral, Real
+
+import numpy as np
+
+# Separate streams of one seed, so that no two uses share a generator.
+_ASSIGN, _TRAIN = 0, 1
+
+
+def _generator(seed, *key):
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+
+
+def training_seed(seed, shard, stage, step=0):
+    """Return the seed of one step of one stage of one shard, below 2**31."""
+    sequence = np.random.SeedSequence(seed, spawn_key=(_TRAIN, shard, stage, step))
+    return int(sequence.generate_state(1)[0] >> 1)
+
+
+def group_key(group, seed):
+    """Return a keyed 64-bit hash of a data-subject id.
+
+    The key depends on nothing but the id and the seed, so it can be kept after
+    the subject was forgotten without keeping the id. ``1``, ``1.0`` and
+    ``numpy.int64(1)`` are the same subject, ``"1"`` is another.
+    """
+    value = group.item() if isinstance(group, np.generic) else group
+    if isinstance(value, Real) and float(value).is_integer():
+        value = int(value)
+    text = f"{type(value).__name__}:{value!r}".encode()
+    digest = hashlib.blake2b(text, key=str(seed).encode()[:64], digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The assignment of rows to shards and slices.
+
+    Rows without data-subject ids are dealt out evenly in an order drawn from the
+    seed. Rows with ids go where a keyed hash of the id says, so the place of a row
+    never depends on another row; shards are then even only on average. Rows that
+    are appended later form one more slice of each shard they fall into. Shards
+    and slices are counted from 0. Forgetting never changes a plan.
+
+    Parameters
+    ----------
+    seed : int
+        Source of every random choice of the plan and of the training.
+
+    n_shards : int
+        Number of shards, S.
+
+    n_slices : int
+        Number of slices per shard of the first batch of rows, R.
+
+    shards : ndarray of shape (n_rows,)
+        Shard of each row.
+
+    slices : ndarray of shape (n_rows,)
+        Slice of each row.
+
+    n_stages : tuple of int, of length `n_shards`
+        Number of slices of each shard, later batches included.
+
+    n_batches : int
+        Number of times rows were given.
+
+    References
+    ----------
+    Bourtoule et al. (2021), Machine Unlearning, section IV.
+    """
+
+    seed: int
+    n_shards: int
+    n_slices: int
+    shards: np.ndarray
+    slices: np.ndarray
+    n_stages: tuple
+    n_batches: int
+
+    @property
+    def n_rows(self):
+        """Number of rows ever given, forgotten ones included."""
+        return len(self.shards)
+
+    def shard_of(self, index):
+        """Return the shard of a row, or of an array of rows."""
+        return _as_given(self.shards[index])
+
+    def slice_of(self, index):
+        """Return the slice of a row, or of an array of rows."""
+        return _as_given(self.slices[index])
+
+    def rows(self, shard, slice=None):
+        """Return the sorted indices that a shard, or one of its slices, was given.
+
+        Rows forgotten since are included, because a plan does not change.
+        """
+        inside = self.shards == shard
+        if slice is not None:
+            inside &= self.slices == slice
+        return np.flatnonzero(inside)
+
+    def extended(self, n_rows, groups=None):
+        """Return the plan with a batch of rows appended, one more slice per shard."""
+        if groups is None:
+            rng = _generator(self.seed, _ASSIGN, self.n_batches)
+            order = rng.permutation(self.n_shards)
+            places = rng.permutation(n_rows)
+            shards = order[places % self.n_shards]
+        else:
+            keys = np.array([group_key(g, self.seed) for g in groups], dtype=np.uint64)
+            shards = (keys % np.uint64(self.n_shards)).astype(np.intp)
+        n_stages = np.array(self.n_stages)
+        slices = n_stages[shards]
+        n_stages[np.unique(shards)] += 1
+        return replace(
+            self,
+            shards=np.concatenate([self.shards, shards]),
+            slices=np.concatenate([self.slices, slices]),
+            n_stages=tuple(n_stages.tolist()),
+            n_batches=self.n_batches + 1,
+        )
+
+
+def _as_given(places):
+    return int(places) if np.ndim(places) == 0 else places
+
+
+def make_plan(n_rows, *, n_shards, n_slices, seed, groups=None):
+    """Assign a first batch of rows to shards and slices.
+
+    Parameters
+    ----------
+    n_rows : int
+        Number of rows.
+
+    n_shards, n_slices : int
+        Number of shards and of slices per shard.
+
+    seed : int
+        Non-negative seed.
+
+    groups : sequence of length `n_rows`, default=None
+        Data-subject ids. All rows of a subject share a shard and a slice.
+
+    Returns
+    -------
+    Plan
+    """
+    if groups is None:
+        places = _generator(seed, _ASSIGN, 0).permutation(n_rows)
+    else:
+        keys = np.array([group_key(g, seed) for g in groups], dtype=np.uint64)
+        places = (keys % np.uint64(n_shards * n_slices)).astype(np.intp)
+    return Plan(
+        seed=seed,
+        n_shards=n_shards,
+        n_slices=n_slices,
+        shards=places % n_shards,
+        slices=places // n_shards % n_slices,
+        n_stages=(n_slices,) * n_shards,
+        n_batches=1,
+    )
+
+
+def passes_per_stage(epochs, n_slices, n_stages=None):
+    r"""Return how often each stage passes over the rows it trains on.
+
+    Parameters
+    ----------
+    epochs : int
+        Passes over the whole shard whose cost the schedule may have, e'.
+
+    n_slices : int
+        Number of slices R the schedule is made for.
+
+    n_stages : int, default=None
+        Length of the result; stages past `n_slices` belong to rows appended later
+        and pass as often as an average stage, at least once.
+
+    Returns
+    -------
+    tuple of int
+
+    Notes
+    -----
+    Stage r trains on slices 1..r, so :math:`e_r = 2e'/(R+1)` passes each cost what
+    e' passes over the shard cost. Fractions are rounded cumulatively from the last
+    stage backwards, where at least one pass is made: rounded forwards, the last
+    stage may get none, and its rows would never be seen.
+
+    Examples
+    --------
+    >>> passes_per_stage(5, 4)
+    (2, 2, 2, 2)
+    >>> passes_per_stage(1, 2)
+    (0, 1)
+    """
+    rate = 2 * epochs / (n_slices + 1)
+    seen = [
+        max(1, int(rate * (n_slices - stage) + 0.5)) for stage in range(n_slices)
+    ] + [0]
+    passes = [seen[stage] - seen[stage + 1] for stage in range(n_slices)]
+    if isinstance(n_stages, Integral):
+        passes += [max(1, int(rate + 0.5))] * (n_stages - n_slices)
+    return tuple(passes)
+
+
+def expected_replay_cost(n_shards, n_slices, n_deletions, replay="prefix"):
+    r"""Return the expected share of a full training that one request replays.
+
+    Parameters
+    ----------
+    n_shards, n_slices : int
+        Number of shards S and of slices per shard R.
+
+    n_deletions : int or array of int
+        Rows k deleted in one request, drawn uniformly.
+
+    replay : {"prefix", "slice"}, default="prefix"
+        Whether stage i trains on slices 1..i or on slice i alone.
+
+    Returns
+    -------
+    float or ndarray
+        Sample visits of the replay over those of a full training, in [0, 1].
+
+    Notes
+    -----
+    Stage i of a shard is replayed when a deleted row lies in one of its first i
+    slices, which has probability :math:`1 - (1 - i/(RS))^k`:
+
+    .. math::
+        F = \sum_{i=1}^{R} w_i \left[1 - \left(1 - \tfrac{i}{RS}\right)^k\right],
+
+    with the stage's share of the work :math:`w_i = 2i/(R(R+1))` under ``"prefix"``
+    and :math:`1/R` under ``"slice"``.
+
+    References
+    ----------
+    Bourtoule et al. (2021), Machine Unlearning, section V.
+
+    Examples
+    --------
+    One deletion in an unsliced ensemble retrains one shard:
+
+    >>> expected_replay_cost(5, 1, 1)
+    0.2
+    """
+    stage = np.arange(1, n_slices + 1)
+    if replay == "prefix":
+        work = 2 * stage / (n_slices * (n_slices + 1))
+    else:
+        work = np.full(n_slices, 1 / n_slices)
+    k = np.asarray(n_deletions)[..., None]
+    untouched = (1 - stage / (n_slices * n_shards)) ** k
+    cost = (work * (1 - untouched)).sum(axis=-1)
+    return float(round(cost, 15)) if cost.ndim == 0 else cost

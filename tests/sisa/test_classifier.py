@@ -1,0 +1,427 @@
+import warnings
+
+import numpy as np
+import pandas as pd
+import polars
+import pytest
+from scipy import sparse
+from sklearn import config_context
+from sklearn.datasets import make_classification
+from sklearn.ensemble import VotingClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.model_selection import GridSearchCV, cross_val_predict
+from sklearn.naive_bayes import GaussianNB
+from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier
+
+from sklearn_fairsisa import SISAClassifier
+from sklearn_fairsisa.exceptions import EmptyShardWarning, VanishedClassWarning
+from sklearn_fairsisa.sisa._digests import digest
+from sklearn_fairsisa.sisa._plan import expected_replay_cost
+
+X, y = make_classification(n_samples=120, random_state=0)
+X3, y3 = make_classification(n_informative=4, n_classes=3, random_state=0)
+
+
+def make_sisa(estimator=None, **params):
+    params = {"n_shards": 3, "random_state": 0} | params
+    return SISAClassifier(estimator, **params)
+
+
+# Prediction
+
+
+def test_majority_counts_the_members_votes_and_mean_averages_their_scores():
+    sisa = make_sisa(LogisticRegression()).fit(X3, y3)
+    votes = np.array([member.predict(X3) for member in sisa.estimators_])
+    shares = np.array([(votes == label).mean(axis=0) for label in range(3)]).T
+    np.testing.assert_allclose(sisa.predict_proba(X3), shares)
+    mean = np.mean([member.predict_proba(X3) for member in sisa.estimators_], axis=0)
+    sisa.set_params(aggregation="mean")
+    np.testing.assert_allclose(sisa.predict_proba(X3), mean)
+    np.testing.assert_array_equal(sisa.predict(X3), mean.argmax(axis=1))
+
+
+def test_aggregation_agrees_with_a_voting_classifier_of_the_same_members():
+    sisa = make_sisa(LogisticRegression()).fit(X, y)
+    voting = VotingClassifier([(str(i), m) for i, m in enumerate(sisa.estimators_)])
+    voting.estimators_, voting.le_ = sisa.estimators_, _Identity()
+    np.testing.assert_array_equal(sisa.predict(X), voting.predict(X))
+
+
+class _Identity:
+    classes_ = np.array([0, 1])
+
+    def inverse_transform(self, labels):
+        return labels
+
+
+def test_transform_gives_each_members_score_of_the_positive_class():
+    sisa = make_sisa(LogisticRegression()).fit(X, y)
+    scores = sisa.transform(X)
+    assert scores.shape == (120, 3)
+    for column, member in zip(scores.T, sisa.estimators_):
+        np.testing.assert_allclose(column, member.predict_proba(X)[:, 1])
+    assert list(sisa.get_feature_names_out()) == [
+        f"sisaclassifier{shard}" for shard in range(3)
+    ]
+
+
+def test_transform_gives_all_classes_of_each_member_for_more_than_two():
+    labels = np.array(["a", "b", "c"])[y3]
+    sisa = make_sisa(LogisticRegression()).fit(X3, labels)
+    scores = sisa.transform(X3)
+    assert scores.shape == (100, 9)
+    np.testing.assert_allclose(scores[:, 3:6], sisa.estimators_[1].predict_proba(X3))
+    assert sisa.get_feature_names_out()[4] == "sisaclassifier1_b"
+    frame = sisa.set_output(transform="pandas").transform(X3)
+    assert list(frame.columns) == list(sisa.get_feature_names_out())
+
+
+@pytest.mark.parametrize("labels", [y, y3])
+def test_scores_of_margins_agree_with_the_votes(labels):
+    data = X if labels is y else X3
+    sisa = make_sisa(LinearSVC()).fit(data, labels)
+    n_classes = len(sisa.classes_)
+    scores = sisa.transform(data)
+    for shard, member in enumerate(sisa.estimators_):
+        if n_classes == 2:
+            votes = (scores[:, shard] > 0.5).astype(int)
+        else:
+            block = scores[:, shard * n_classes : (shard + 1) * n_classes]
+            votes = block.argmax(axis=1)
+        np.testing.assert_array_equal(votes, member.predict(data))
+    assert 0 <= scores.min() <= scores.max() <= 1
+
+
+def test_a_shard_that_lacks_a_class_still_counts_its_votes_right():
+    labels = np.where(np.arange(120) == 0, "rare", np.where(y, "yes", "no"))
+    for estimator in (LogisticRegression(), SGDClassifier(), GaussianNB()):
+        sisa = make_sisa(estimator).fit(X, labels)
+        assert list(sisa.classes_) == ["no", "rare", "yes"]
+        assert sisa.predict_proba(X).shape == (120, 3)
+        assert sisa.score(X, labels) > 0.8
+        assert sisa.transform(X).shape == (120, 9)
+
+
+def test_a_shard_of_one_class_votes_for_it():
+    labels = np.zeros(120, dtype=int)
+    sisa = make_sisa(LogisticRegression()).fit(X, y)
+    labels[sisa.plan_.rows(0)] = 1
+    sisa.fit(X, labels)
+    assert (sisa.transform(X)[:, 0] == 1).all()
+    assert (sisa.transform(X)[:, 1:] == 0).all()
+    assert (sisa.predict(X) == 0).all()
+
+
+# Forgetting
+
+
+def test_the_log_tells_what_was_done():
+    sisa = make_sisa(SGDClassifier(), n_slices=2, epochs=3).fit(X, y)
+    row = sisa.plan_.rows(1, 1)[0]
+    sisa.forget([row])
+    (report,) = sisa.forget_log_
+    assert report.rows == (row,)
+    assert report.shards == (1,)
+    assert report.first_slices == (1,)
+    # Stage 2 makes two passes over the 39 rows left in the shard.
+    assert report.sample_visits == 2 * 39
+    assert report.full_sample_visits == 2 * (20 + 40) * 2 + 2 * (20 + 39)
+    assert report.digest_before != report.digest_after
+    assert report.seconds > 0
+
+
+def test_replay_costs_are_those_of_the_formula():
+    sisa = make_sisa(SGDClassifier(), n_shards=4, n_slices=3, epochs=2).fit(X, y)
+    shares = []
+    for row in range(0, 120, 3):
+        visits = full = 0
+        fresh = make_sisa(SGDClassifier(), n_shards=4, n_slices=3, epochs=2)
+        vars(fresh).update(vars(sisa))
+        fresh.forget_log_ = []
+        report = fresh.forget(row).forget_log_[0]
+        visits, full = report.sample_visits, report.full_sample_visits
+        shares.append(visits / full)
+    assert np.mean(shares) == pytest.approx(expected_replay_cost(4, 3, 1), rel=0.15)
+
+
+def test_forgetting_again_is_accepted_and_costs_nothing():
+    sisa = make_sisa(LogisticRegression()).fit(X, y).forget([1, 2])
+    before = [digest(member) for member in sisa.estimators_]
+    sisa.forget([2, 1, 1])
+    assert sisa.forget_log_[-1].rows == ()
+    assert sisa.forget_log_[-1].sample_visits == 0
+    assert before == [digest(member) for member in sisa.estimators_]
+    assert list(sisa.forgotten_) == [1, 2]
+    assert sisa.n_rows_ == 118
+
+
+def test_a_boolean_mask_names_rows():
+    mask = np.zeros(120, dtype=bool)
+    mask[[4, 7]] = True
+    assert list(make_sisa().fit(X, y).forget(mask).forgotten_) == [4, 7]
+
+
+@pytest.mark.parametrize(
+    ("indices", "message"),
+    [
+        ([120], "Row 120 is unknown"),
+        ([-1], "Row -1 is unknown"),
+        ([1.0], "1.0 of type float"),
+        (["a"], "'a' of type str"),
+        ([True, False], "mask of length 2"),
+        ([[1, 2]], "one-dimensional"),
+        ([None], "None of type NoneType"),
+        (None, "Nothing to forget"),
+    ],
+)
+def test_bad_requests_are_refused_before_anything_changes(indices, message):
+    sisa = make_sisa().fit(X, y)
+    before = [digest(member) for member in sisa.estimators_]
+    with pytest.raises(ValueError, match=message):
+        sisa.forget(indices)
+    assert before == [digest(member) for member in sisa.estimators_]
+    assert sisa.n_rows_ == 120
+    assert sisa.forget_log_ == []
+
+
+def test_a_failing_replay_leaves_the_ensemble_as_it_was():
+    sisa = make_sisa(_Fragile()).fit(X, y)
+    before = [digest(member) for member in sisa.estimators_]
+    row = sisa.plan_.rows(0)[0]
+    _Fragile.broken = True
+    try:
+        with pytest.raises(RuntimeError, match="out of memory"):
+            sisa.forget([row, *sisa.plan_.rows(2)[:1]])
+    finally:
+        _Fragile.broken = False
+    assert before == [digest(member) for member in sisa.estimators_]
+    assert sisa.n_rows_ == 120
+    assert len(sisa.forgotten_) == 0
+    assert sisa.forget([row]).verify_forgotten()
+
+
+class _Fragile(GaussianNB):
+    broken = False
+
+    def fit(self, X, y, sample_weight=None):
+        if self.broken:
+            raise RuntimeError("out of memory")
+        return super().fit(X, y, sample_weight)
+
+
+def test_verification_fails_where_a_member_was_tampered_with():
+    sisa = make_sisa(LogisticRegression()).fit(X, y).forget([0])
+    assert sisa.verify_forgotten()
+    shard = sisa.plan_.shard_of(0)
+    sisa.estimators_[shard].coef_[0, 0] += 1e-12
+    verification = sisa.verify_forgotten()
+    assert not verification
+    assert verification.differing_shards == (shard,)
+
+
+def test_retained_rows_cannot_be_verified_as_forgotten():
+    sisa = make_sisa().fit(X, y).forget([0])
+    with pytest.raises(ValueError, match="Row 1 has not been forgotten"):
+        sisa.verify_forgotten([0, 1])
+
+
+def test_an_ensemble_that_lost_a_shard_a_class_and_all_rows_says_so():
+    sisa = make_sisa(LogisticRegression()).fit(X, y)
+    with pytest.warns(EmptyShardWarning, match=r"\[1\]"):
+        sisa.forget(sisa.plan_.rows(1))
+    assert sisa.estimators_[1] is None
+    votes = np.array([sisa.estimators_[i].predict(X) for i in (0, 2)])
+    np.testing.assert_allclose(sisa.predict_proba(X)[:, 1], votes.mean(axis=0))
+    assert (sisa.transform(X)[:, 1] == 0.5).all()
+    assert sisa.verify_forgotten()
+    with pytest.warns(VanishedClassWarning, match=r"\[0\]"):
+        sisa.forget(np.flatnonzero(y == 0))
+    assert (sisa.predict(X) == 1).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sisa.forget(range(120))
+    assert sisa.n_rows_ == 0
+    with pytest.raises(ValueError, match="Every row has been forgotten"):
+        sisa.predict(X)
+
+
+def test_an_emptied_slice_is_skipped():
+    sisa = make_sisa(SGDClassifier(), n_slices=3, epochs=2).fit(X, y)
+    sisa.forget(sisa.plan_.rows(0, 0))
+    assert sisa._checkpoints[0][0] is None
+    assert sisa.verify_forgotten()
+    sisa.forget(sisa.plan_.rows(0, 2))
+    assert sisa.verify_forgotten()
+
+
+# Data subjects
+
+
+def test_subjects_are_kept_together_and_forgotten_whole():
+    groups = np.array([f"person {i % 30}" for i in range(120)])
+    sisa = make_sisa(SGDClassifier(), n_slices=2).fit(X, y, groups=groups)
+    for person in set(groups):
+        rows = np.flatnonzero(groups == person)
+        assert len(set(sisa.plan_.shard_of(rows))) == 1
+        assert len(set(sisa.plan_.slice_of(rows))) == 1
+    sisa.forget(groups=["person 3", "person 8"])
+    assert set(groups[sisa.forgotten_]) == {"person 3", "person 8"}
+    assert len(sisa.forgotten_) == 8
+    assert sisa.verify_forgotten()
+    sisa.forget(groups=["person 3"])  # a retried request
+    assert sisa.forget_log_[-1].rows == ()
+    with pytest.raises(ValueError, match="1 of 2 data subjects are unknown"):
+        sisa.forget(groups=["person 1", "person 99"])
+    assert len(sisa.forgotten_) == 8
+
+
+def test_subjects_need_to_be_named_in_fit():
+    with pytest.raises(ValueError, match="Pass groups= to fit"):
+        make_sisa().fit(X, y).forget(groups=[1])
+    with pytest.raises(ValueError, match="missing values"):
+        make_sisa().fit(X, y, groups=[np.nan] * 120)
+    with pytest.raises(ValueError, match="2 data subjects cannot fill n_shards=3"):
+        make_sisa().fit(X, y, groups=np.arange(120) % 2)
+
+
+# New rows
+
+
+def test_rows_can_be_given_in_portions_from_the_start():
+    sisa = make_sisa(SGDClassifier(), n_slices=2)
+    sisa.partial_fit(X[:60], y[:60], classes=[0, 1])
+    sisa.partial_fit(X[60:], y[60:])
+    assert sisa.n_rows_ == 120
+    assert sisa.score(X, y) > 0.8
+    assert sisa.forget([2, 70]).verify_forgotten()
+
+
+def test_a_class_first_seen_later_joins():
+    sisa = make_sisa(SGDClassifier(loss="log_loss"), n_slices=2)
+    early = np.flatnonzero(y3 != 1)
+    sisa.fit(X3[early], y3[early])
+    assert list(sisa.classes_) == [0, 2]
+    sisa.partial_fit(X3[y3 == 1], y3[y3 == 1])
+    assert list(sisa.classes_) == [0, 1, 2]
+    assert sisa.score(X3, y3) > 0.5
+    assert sisa.forget([0, len(early)]).verify_forgotten()
+
+
+def test_appending_needs_a_learner_that_continues():
+    sisa = make_sisa(LogisticRegression()).fit(X, y)
+    with pytest.raises(ValueError, match="LogisticRegression has no partial_fit"):
+        sisa.partial_fit(X, y)
+    with pytest.raises(ValueError, match="groups must be given to every call"):
+        make_sisa().fit(X, y).partial_fit(X, y, groups=np.arange(120))
+
+
+# Input
+
+
+def test_containers_of_any_kind_give_the_same_members():
+    columns = [f"x{i}" for i in range(20)]
+    frame = pd.DataFrame(X, columns=columns, index=np.arange(120)[::-1])
+    containers = [frame, polars.DataFrame(X, schema=columns), X.tolist()]
+    for data in containers:
+        sisa = make_sisa(SGDClassifier(), n_slices=2)
+        sisa.fit(data, y.tolist()).partial_fit(data, y).forget([1, 2, 3])
+        assert sisa.verify_forgotten()
+        both = make_sisa(SGDClassifier(), n_slices=2).fit(X, y).partial_fit(X, y)
+        both.forget([1, 2, 3])
+        for one, other in zip(sisa.estimators_, both.estimators_):
+            np.testing.assert_array_equal(one.coef_, other.coef_)
+    compressed = make_sisa(SGDClassifier(), n_slices=2).fit(sparse.coo_array(X), y)
+    assert compressed.forget([1, 2, 3]).verify_forgotten()
+    assert list(make_sisa().fit(frame, y).feature_names_in_) == columns
+
+
+def test_sample_weights_are_split_with_the_rows():
+    weight = np.linspace(0.5, 2, 120)
+    sisa = make_sisa(LogisticRegression()).fit(X, y, sample_weight=weight)
+    rows = sisa.plan_.rows(1)
+    alone = LogisticRegression().fit(X[rows], y[rows], sample_weight=weight[rows])
+    np.testing.assert_array_equal(alone.coef_, sisa.estimators_[1].coef_)
+    assert sisa.forget(rows[:2]).verify_forgotten()
+    with config_context(enable_metadata_routing=True):
+        base = LogisticRegression().set_fit_request(sample_weight=True)
+        routed = make_sisa(base).fit(X, y, sample_weight=weight)
+    np.testing.assert_array_equal(
+        routed.estimators_[0].coef_,
+        make_sisa(LogisticRegression())
+        .fit(X, y, sample_weight=weight)
+        .estimators_[0]
+        .coef_,
+    )
+
+
+def test_fit_parameters_that_could_hold_rows_are_refused():
+    with pytest.raises(ValueError, match="eval_set holds neither one value per row"):
+        make_sisa().fit(X, y, eval_set=(X[:2], y[:2]))
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"n_shards": 121}, "120 rows cannot fill n_shards=121"),
+        ({"n_shards": 50, "n_slices": 3}, "Give at least 150 rows"),
+        ({"n_shards": 0}, "'n_shards' parameter"),
+        ({"n_slices": 1.5}, "'n_slices' parameter"),
+        ({"aggregation": "median"}, "'aggregation' parameter"),
+        ({"estimator": DecisionTreeClassifier(), "n_slices": 2}, "no partial_fit"),
+        ({"estimator": DecisionTreeClassifier(), "epochs": 2}, "no partial_fit"),
+    ],
+)
+def test_impossible_plans_are_refused(params, message):
+    with pytest.raises(ValueError, match=message):
+        make_sisa(**params).fit(X, y)
+
+
+def test_a_single_class_is_refused():
+    with pytest.raises(ValueError, match="a single class"):
+        make_sisa().fit(X, np.zeros(120))
+
+
+def test_using_an_unfitted_ensemble_is_refused():
+    for use in (make_sisa().predict, make_sisa().transform, make_sisa().forget):
+        with pytest.raises(NotFittedError):
+            use(X)
+
+
+# skorch
+
+
+def test_skorch_defaults_that_break_shards_are_absorbed():
+    torch = pytest.importorskip("torch")
+    skorch = pytest.importorskip("skorch")
+    net = skorch.NeuralNetClassifier(
+        torch.nn.Linear, module__in_features=20, module__out_features=2,
+        criterion=torch.nn.CrossEntropyLoss, max_epochs=2, verbose=0,
+    )  # fmt: skip
+    tiny = make_sisa(net, n_shards=40, n_slices=1).fit(X, y)  # shards of three rows
+    assert tiny.estimators_[0].train_split is None
+    assert net.train_split is not None
+    assert tiny.transform(X).shape == (120, 40)
+    assert tiny.forget([5]).verify_forgotten()
+    instance = skorch.NeuralNetClassifier(torch.nn.Linear(20, 2))
+    with pytest.raises(ValueError, match="holds an instance of Linear"):
+        make_sisa(instance).fit(X, y)
+
+
+# Within scikit-learn
+
+
+def test_grid_search_and_cross_validation_work():
+    search = GridSearchCV(
+        make_sisa(SGDClassifier(loss="log_loss")),
+        {"n_shards": [2, 4], "estimator__alpha": [1e-4, 1e-2]},
+        cv=3,
+        error_score="raise",
+    ).fit(X, y)
+    assert search.best_score_ > 0.8
+    assert cross_val_predict(make_sisa(), X, y, method="predict_proba").shape == (
+        120,
+        2,
+    )

@@ -1,0 +1,86 @@
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.datasets import make_classification
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC
+
+from sklearn_fairsisa.sisa._digests import digest
+
+X, y = make_classification(n_samples=60, random_state=0)
+
+LEARNERS = [
+    SGDClassifier(random_state=0),
+    MLPClassifier((4,), max_iter=3, random_state=0),
+    RandomForestClassifier(3, random_state=0),
+    HistGradientBoostingClassifier(max_iter=2, random_state=0),
+    SVC(),
+]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("learner", LEARNERS, ids=lambda e: type(e).__name__)
+def test_copies_and_pickles_agree_while_another_training_differs(learner):
+    fitted = copy.deepcopy(learner).fit(X, y)
+    assert digest(fitted) == digest(copy.deepcopy(learner).fit(X, y))
+    assert digest(fitted) == digest(pickle.loads(pickle.dumps(fitted)))
+    assert digest(fitted) == digest(copy.deepcopy(fitted))
+    assert digest(fitted) != digest(copy.deepcopy(learner).fit(X[1:], y[1:]))
+
+
+def test_one_bit_of_one_weight_changes_the_digest():
+    fitted = LogisticRegression().fit(X, y)
+    before = digest(fitted)
+    fitted.coef_.view(np.uint64)[0, 3] ^= 1
+    assert digest(fitted) != before
+
+
+def test_optimizer_state_counts():
+    learner = MLPClassifier((4,), random_state=0).partial_fit(X, y, classes=[0, 1])
+    before = digest(learner)
+    learner._optimizer.t += 1
+    assert digest(learner) != before
+
+
+def test_sparse_text_pipelines_are_told_apart_by_their_vocabulary():
+    texts = ["a cat", "a dog", "the cat"]
+    one = make_pipeline(TfidfVectorizer(), SGDClassifier(random_state=0))
+    same, other = copy.deepcopy(one), copy.deepcopy(one)
+    one.fit(texts, [0, 1, 0])
+    assert digest(one) == digest(same.fit(texts, [0, 1, 0]))
+    assert digest(one) != digest(other.fit(["a cat", "a dog", "the cow"], [0, 1, 0]))
+    matrix = sparse.csr_matrix(X)
+    assert digest(matrix) == digest(matrix.copy())
+
+
+def test_shared_and_copied_parts_are_equal():
+    part = np.arange(3)
+    assert digest([part, part]) == digest([part, part.copy()])
+
+
+def test_cycles_end():
+    loop = [1]
+    loop.append(loop)
+    other = [2]
+    other.append(other)
+    assert digest(loop) != digest(other)
+
+
+def test_measured_durations_do_not_count():
+    assert digest({"loss": 1.0, "dur": 3.2}) == digest({"loss": 1.0, "dur": 9.9})
+
+
+def test_types_shapes_and_signs_count():
+    distinct = [
+        1, 1.0, True, "1", b"1", np.float32(1), np.float64(1), np.array([1]),
+        np.array([[1]]), np.array(1.0), -0.0, 0.0, None, (1,), [1], {1}, {1: 1},
+        np.array(["1"]), np.array([1], dtype=object), LogisticRegression(),
+    ]  # fmt: skip
+    assert len({digest(value) for value in distinct}) == len(distinct)
