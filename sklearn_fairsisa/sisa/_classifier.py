@@ -22,6 +22,7 @@ from sklearn.utils.metadata_routing import (
     MethodMapping,
     process_routing,
 )
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import (
@@ -236,6 +237,7 @@ class SISAClassifier(
         """
         return self._start(X, y, None, groups, fit_params)
 
+    @available_if(lambda self: self._require_continuing("partial_fit"))
     @_fit_context(prefer_skip_nested_validation=False)
     def partial_fit(self, X, y, *, classes=None, groups=None):
         """Append rows as one more slice of the shards they fall into.
@@ -263,13 +265,13 @@ class SISAClassifier(
 
         Raises
         ------
+        AttributeError
+            If the learner cannot continue.
         ValueError
-            If the learner cannot continue, or `groups` are given here and were not
-            before, or the reverse.
+            If `groups` are given here and were not before, or the reverse.
         """
         if not hasattr(self, "plan_"):
             return self._start(X, y, classes, groups, {})
-        self._require_continuing("partial_fit")
         X, y, groups = self._check_rows(X, y, groups, reset=False)
         if (groups is None) != (self._shards[0].groups is None):
             raise ValueError(
@@ -540,19 +542,17 @@ class SISAClassifier(
 
     def _start(self, X, y, classes, groups, fit_params):
         """Plan and train from nothing."""
-        if self.n_slices > 1 or self.epochs is not None or classes is not None:
-            self._require_continuing(
-                "n_slices > 1" if self.n_slices > 1 else "epochs or partial_fit"
-            )
+        if self.n_slices > 1 or self.epochs is not None:
+            self._require_continuing("n_slices > 1" if self.n_slices > 1 else "epochs")
         X, y, groups = self._check_rows(X, y, groups, reset=True)
         params, settings = self._check_params(len(y), groups, fit_params)
+        self._check_enough_rows(len(y), groups)
         all_classes = _union(y if classes is None else classes, y)
         if len(all_classes) < 2:
             raise ValueError(
-                f"y holds a single class, {all_classes[0]!r}; a classifier needs rows "
-                "of at least two classes."
+                f"y holds one class, {all_classes[0]!r}; a classifier needs rows of at "
+                "least two."
             )
-        self._check_enough_rows(len(y), groups)
         seed = self._draw_seed()
         recipe = self._make_recipe(seed, len(all_classes), settings)
         plan = make_plan(
@@ -724,6 +724,7 @@ class SISAClassifier(
                 "and fit, or a learner with partial_fit, such as SGDClassifier, "
                 "MLPClassifier, GaussianNB or a skorch net."
             )
+        return True
 
     def _check_params(self, n_rows, groups, fit_params):
         """Split the learner's fit parameters into values per row and settings."""
@@ -762,6 +763,12 @@ class SISAClassifier(
 
     def _check_samples(self, X):
         check_is_fitted(self)
+        if hasattr(self, "n_features_in_") and getattr(X, "ndim", 2) == 1:
+            raise ValueError(
+                f"X has one dimension, but {type(self).__name__} was fitted on "
+                f"{self.n_features_in_} features. Reshape your data with "
+                "X.reshape(1, -1) if it is a single sample."
+            )
         X = validate_data(self, X, reset=False, skip_check_array=True)
         return indexable(X)[0]
 
@@ -769,7 +776,7 @@ class SISAClassifier(
         needed = self.n_shards * self.n_slices
         if n_rows < needed:
             raise ValueError(
-                f"{n_rows} rows cannot fill n_shards={self.n_shards} shards of "
+                f"n_samples={n_rows} cannot fill n_shards={self.n_shards} shards of "
                 f"n_slices={self.n_slices} slices. Give at least {needed} rows, or "
                 "ask for fewer shards or slices."
             )

@@ -1,0 +1,42 @@
+"""scikit-learn's own contract checks, over several base learners."""
+
+import pytest
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sklearn_fairsisa import SISAClassifier
+
+SISAS = [
+    SISAClassifier(n_shards=2, random_state=0),
+    SISAClassifier(LogisticRegression(), n_shards=2),
+    SISAClassifier(DecisionTreeClassifier(), n_shards=1),
+    SISAClassifier(SGDClassifier(), n_shards=2, n_slices=2, epochs=5),
+    SISAClassifier(GaussianNB(), n_shards=2, n_slices=2),
+    SISAClassifier(
+        make_pipeline(StandardScaler(), SGDClassifier(loss="log_loss")),
+        n_shards=2,
+        aggregation="mean",
+    ),
+    SISAClassifier(MLPClassifier((8,), learning_rate_init=0.05), n_slices=2),
+]
+
+
+def expected_failures(estimator):
+    failures = {}
+    if isinstance(estimator.estimator, GaussianNB | MLPClassifier):
+        failures["check_classifiers_one_label_sample_weights"] = (
+            "partial_fit of these learners refuses a portion whose weights are all "
+            "zero, without naming sample_weight; a slice may be such a portion."
+        )
+    return failures
+
+
+@pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.EmptyShardWarning")
+@parametrize_with_checks(SISAS, expected_failed_checks=expected_failures)
+def test_scikit_learns_contract_holds(estimator, check):
+    check(estimator)
