@@ -1,5 +1,6 @@
 """Classifiers that forget exactly and stay fair."""
 
+from .postprocessing import FairEnsemblePostprocessor
 from .sisa import SISAClassifier
 
-__all__ = ["SISAClassifier"]
+__all__ = ["FairEnsemblePostprocessor", "SISAClassifier"]

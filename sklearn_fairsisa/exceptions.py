@@ -11,3 +11,27 @@ class EmptyShardWarning(UserWarning):
 
 class VanishedClassWarning(UserWarning):
     """No row of a class is left, but ``classes_`` still names it."""
+
+
+class UnconstrainedGroupWarning(UserWarning):
+    """A group has too few calibration rows left for the fairness constraint."""
+
+
+class DirectoryError(Exception):
+    """A durable directory cannot be used as it is; nothing in it was changed."""
+
+
+class DamagedDirectoryError(DirectoryError):
+    """A file of a durable directory is missing, truncated or altered."""
+
+
+class SignatureError(DamagedDirectoryError):
+    """A durable directory was signed with another key, or not at all."""
+
+
+class LockedDirectoryError(DirectoryError):
+    """Another process or estimator is at work in a durable directory."""
+
+
+class ChangedDirectoryError(DirectoryError):
+    """A durable directory was changed since this estimator last saw it."""

@@ -1,1 +1,1 @@
-
+"""Exact fair post-processing of discrete outputs, by geometry."""

@@ -1,1 +1,32 @@
+"""Scores, gaps and intervals that know the group of each row."""
 
+from ._adapter import FairlearnAdapter
+from ._budget import within_fairness_budget
+from ._expected import (
+    expected_accuracy_score,
+    expected_balanced_accuracy_score,
+    expected_demographic_parity_difference,
+    expected_equalized_odds_difference,
+    group_rates,
+)
+from ._pooling import PooledPredictions, pool_predictions, pooled_cross_validate
+from ._resampling import Interval, NoiseFloor, bootstrap_interval, noise_floor
+from ._scorer import FairScorer
+
+__all__ = [
+    "FairScorer",
+    "FairlearnAdapter",
+    "Interval",
+    "NoiseFloor",
+    "PooledPredictions",
+    "bootstrap_interval",
+    "expected_accuracy_score",
+    "expected_balanced_accuracy_score",
+    "expected_demographic_parity_difference",
+    "expected_equalized_odds_difference",
+    "group_rates",
+    "noise_floor",
+    "pool_predictions",
+    "pooled_cross_validate",
+    "within_fairness_budget",
+]

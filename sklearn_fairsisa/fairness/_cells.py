@@ -1,0 +1,183 @@
+"""Counts of labels in each (group, cell) of a calibration set."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class CellCounts:
+    """Weighted number of negatives and positives in each observed (group, cell).
+
+    Parameters
+    ----------
+    group, cell : ndarray of int of shape (n_entries,)
+        Codes of the group and of the cell, sorted by group, then cell. Only pairs
+        that occur are stored.
+    negatives, positives : ndarray of shape (n_entries,)
+        Counts, which are integers unless rows are weighted.
+    n_groups : int
+        Number of groups G; a group may have no entry.
+    """
+
+    group: np.ndarray
+    cell: np.ndarray
+    negatives: np.ndarray
+    positives: np.ndarray
+    n_groups: int
+
+    @property
+    def totals(self):
+        """Weight of negatives and positives of each group, an array (2, n_groups)."""
+        return np.stack(
+            [
+                np.bincount(self.group, weights=column, minlength=self.n_groups)
+                for column in (self.negatives, self.positives)
+            ]
+        )
+
+    def __add__(self, other):
+        """Counts of both sets of rows together."""
+        return _combine(self, other, 1)
+
+    def __sub__(self, other):
+        """Counts without the rows of `other`, exact where rows are unweighted."""
+        return _combine(self, other, -1)
+
+
+def count_cells(group, cell, label, weight=None, *, n_groups=None):
+    """Count the labels in each (group, cell).
+
+    Parameters
+    ----------
+    group, cell : array-like of int of shape (n_samples,)
+        Non-negative codes.
+    label : array-like of shape (n_samples,)
+        True where the label is positive.
+    weight : array-like of shape (n_samples,), default=None
+        Non-negative weights; 1 each, counted in integers, if None.
+    n_groups : int, default=None
+        Number of groups, by default one more than the largest code.
+
+    Returns
+    -------
+    CellCounts
+
+    Examples
+    --------
+    >>> counts = count_cells([0, 0, 1], [3, 3, 5], [True, False, True])
+    >>> counts.cell, counts.positives
+    (array([3, 5]), array([1, 1]))
+    """
+    group = np.asarray(group, dtype=np.int64)
+    label = np.asarray(label, dtype=bool)
+    if n_groups is None:
+        n_groups = int(group.max(initial=-1)) + 1
+    if weight is None:
+        weight = np.ones(len(group), dtype=np.int64)
+    weight = np.asarray(weight)
+    return _tally(
+        group,
+        np.asarray(cell, dtype=np.int64),
+        np.where(label, 0, weight),
+        np.where(label, weight, 0),
+        n_groups,
+    )
+
+
+def vote_patterns(votes):
+    """Code each row of votes by the pattern it shows.
+
+    Parameters
+    ----------
+    votes : array-like of bool of shape (n_samples, n_members)
+
+    Returns
+    -------
+    patterns : ndarray of bytes of shape (n_patterns,)
+        The distinct patterns, packed to bits and sorted. Only observed patterns are
+        stored, so any number of members will do.
+    code : ndarray of int of shape (n_samples,)
+        Position of each row's pattern.
+    """
+    patterns, code = np.unique(_packed(votes), return_inverse=True)
+    return patterns, code.ravel()
+
+
+def find_patterns(patterns, votes):
+    """Position of each row's pattern among sorted patterns, -1 where it is new."""
+    packed = _packed(votes)
+    if len(patterns) == 0:
+        return np.full(len(packed), -1)
+    position = np.searchsorted(patterns, packed).clip(max=len(patterns) - 1)
+    return np.where(patterns[position] == packed, position, -1)
+
+
+def unpack_patterns(patterns, n_members):
+    """Votes of each packed pattern, bool of shape (n_patterns, n_members)."""
+    width = patterns.dtype.itemsize
+    packed = np.frombuffer(patterns.tobytes(), dtype=np.uint8).reshape(-1, width)
+    return np.unpackbits(packed, axis=1, count=n_members).astype(bool)
+
+
+def majority(votes, counted=None):
+    """Whether more than half of the members vote positive; a tie is negative.
+
+    Parameters
+    ----------
+    votes : array-like of bool of shape (n_samples, n_members)
+    counted : ndarray of bool of shape (n_samples, n_members), default=None
+        Which votes count; all if None.
+    """
+    votes = np.asarray(votes, dtype=bool)
+    if counted is None:
+        return 2 * votes.sum(axis=1) > votes.shape[1]
+    return 2 * (votes & counted).sum(axis=1) > counted.sum(axis=1)
+
+
+def _packed(votes):
+    packed = np.ascontiguousarray(np.packbits(np.asarray(votes, dtype=bool), axis=1))
+    # A fixed-width byte string sorts and hashes whole, at any number of members.
+    return packed.view(f"S{packed.shape[1]}").ravel()
+
+
+def _tally(group, cell, negatives, positives, n_groups):
+    # One integer per pair, so that pairs are told apart by a single sort, or by none.
+    n_cells = int(cell.max(initial=0)) + 1
+    pair = group * n_cells + cell
+    if n_groups * n_cells <= len(pair):
+        pairs = np.arange(n_groups * n_cells)
+    else:
+        pairs, pair = np.unique(pair, return_inverse=True)
+    sums = []
+    for column in (negatives, positives):
+        total = np.bincount(pair.ravel(), weights=column, minlength=len(pairs))
+        if np.issubdtype(column.dtype, np.integer):
+            # Integers below 2**53 pass through bincount's doubles unharmed.
+            total = total.astype(np.int64)
+        sums.append(total)
+    # A weight of zero is no row at all.
+    kept = (sums[0] != 0) | (sums[1] != 0)
+    return CellCounts(
+        group=(pairs // n_cells)[kept],
+        cell=(pairs % n_cells)[kept],
+        negatives=sums[0][kept],
+        positives=sums[1][kept],
+        n_groups=n_groups,
+    )
+
+
+def _combine(a, b, sign):
+    result = _tally(
+        np.concatenate([a.group, b.group]),
+        np.concatenate([a.cell, b.cell]),
+        np.concatenate([a.negatives, sign * b.negatives]),
+        np.concatenate([a.positives, sign * b.positives]),
+        max(a.n_groups, b.n_groups),
+    )
+    if (result.negatives < 0).any() or (result.positives < 0).any():
+        raise ValueError(
+            "Cannot subtract rows that were never counted: a count would be negative. "
+            "Subtract the counts of a subset of the rows."
+        )
+    return result

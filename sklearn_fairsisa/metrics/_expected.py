@@ -1,0 +1,267 @@
+"""Metrics of a randomised rule, in expectation over its coins."""
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.validation import _check_sample_weight
+
+from . import _rates
+
+
+def expected_equalized_odds_difference(
+    y_true,
+    selection_probability,
+    *,
+    sensitive_features,
+    sample_weight=None,
+    pos_label=None,
+):
+    """Equalized-odds difference of the expected decisions.
+
+    The greater one of the differences, between groups, of the true and of the false
+    positive rate, with each decision replaced by its probability. For hard decisions
+    it is fairlearn's ``equalized_odds_difference``.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        Labels of two classes.
+
+    selection_probability : array-like of shape (n_samples,)
+        Probability of the positive decision in [0, 1], or predicted labels.
+
+    sensitive_features : array-like of shape (n_samples,) or (n_samples, n_features)
+        Groups; several columns are intersected.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights.
+
+    pos_label : object, default=None
+        Positive label, by default the greater one of the two.
+
+    Returns
+    -------
+    difference : float
+        In [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If a group lacks a label, so that one of its rates is undefined.
+
+    References
+    ----------
+    Hardt, Price, Srebro (2016), Equality of Opportunity in Supervised Learning.
+
+    Examples
+    --------
+    >>> from sklearn_fairsisa.metrics import expected_equalized_odds_difference
+    >>> expected_equalized_odds_difference(
+    ...     [0, 1, 0, 1], [0.25, 1, 0.5, 0.5], sensitive_features=["a", "a", "b", "b"])
+    0.5
+    """
+    total, chosen, names = _tally(
+        y_true, selection_probability, sensitive_features, sample_weight, pos_label
+    )
+    return _gap("equalized_odds_difference", total, chosen, names)
+
+
+def expected_demographic_parity_difference(
+    y_true,
+    selection_probability,
+    *,
+    sensitive_features,
+    sample_weight=None,
+    pos_label=None,
+):
+    """Demographic parity difference of the expected decisions.
+
+    The difference between groups of the mean selection probability. For hard decisions
+    it is fairlearn's ``demographic_parity_difference``.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        Labels of two classes; they only tell which label is positive.
+
+    selection_probability : array-like of shape (n_samples,)
+        Probability of the positive decision in [0, 1], or predicted labels.
+
+    sensitive_features : array-like of shape (n_samples,) or (n_samples, n_features)
+        Groups; several columns are intersected.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights.
+
+    pos_label : object, default=None
+        Positive label, by default the greater one of the two.
+
+    Returns
+    -------
+    difference : float
+        In [0, 1].
+
+    Examples
+    --------
+    >>> from sklearn_fairsisa.metrics import expected_demographic_parity_difference
+    >>> expected_demographic_parity_difference(
+    ...     [0, 1, 0, 1], [0.25, 1, 0.5, 0.5], sensitive_features=["a", "a", "b", "b"])
+    0.125
+    """
+    total, chosen, names = _tally(
+        y_true, selection_probability, sensitive_features, sample_weight, pos_label
+    )
+    return _gap("demographic_parity_difference", total, chosen, names)
+
+
+def expected_accuracy_score(
+    y_true, selection_probability, *, sample_weight=None, pos_label=None
+):
+    """Accuracy of the expected decisions.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        Labels of two classes.
+
+    selection_probability : array-like of shape (n_samples,)
+        Probability of the positive decision in [0, 1], or predicted labels.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights.
+
+    pos_label : object, default=None
+        Positive label, by default the greater one of the two.
+
+    Returns
+    -------
+    accuracy : float
+        In [0, 1].
+
+    Examples
+    --------
+    >>> from sklearn_fairsisa.metrics import expected_accuracy_score
+    >>> expected_accuracy_score([0, 1], [0.25, 0.5])
+    0.625
+    """
+    total, chosen, _ = _tally(
+        y_true, selection_probability, None, sample_weight, pos_label
+    )
+    return float(_rates.evaluate("accuracy_score", total, chosen))
+
+
+def expected_balanced_accuracy_score(
+    y_true, selection_probability, *, sample_weight=None, pos_label=None
+):
+    """Balanced accuracy of the expected decisions.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        Labels of two classes, both present.
+
+    selection_probability : array-like of shape (n_samples,)
+        Probability of the positive decision in [0, 1], or predicted labels.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights.
+
+    pos_label : object, default=None
+        Positive label, by default the greater one of the two.
+
+    Returns
+    -------
+    balanced_accuracy : float
+        Mean of the true positive and the true negative rate.
+
+    Examples
+    --------
+    >>> from sklearn_fairsisa.metrics import expected_balanced_accuracy_score
+    >>> expected_balanced_accuracy_score([0, 0, 0, 1], [0.25, 0.25, 0.25, 0.5])
+    0.625
+    """
+    total, chosen, _ = _tally(
+        y_true, selection_probability, None, sample_weight, pos_label
+    )
+    if not (total[0] > 0).all():
+        raise ValueError(
+            "Balanced accuracy needs both labels in y_true. Add rows of the other."
+        )
+    return float(_rates.evaluate("balanced_accuracy_score", total, chosen))
+
+
+def group_rates(
+    y_true,
+    selection_probability,
+    *,
+    sensitive_features,
+    sample_weight=None,
+    pos_label=None,
+):
+    """Sizes and rates of each group.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        Labels of two classes.
+
+    selection_probability : array-like of shape (n_samples,)
+        Probability of the positive decision in [0, 1], or predicted labels.
+
+    sensitive_features : array-like of shape (n_samples,) or (n_samples, n_features)
+        Groups; several columns are intersected.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights.
+
+    pos_label : object, default=None
+        Positive label, by default the greater one of the two.
+
+    Returns
+    -------
+    rates : DataFrame
+        One row per group: the number (or weight) of negatives and positives, the
+        false and true positive rate (NaN where the group has no such label) and the
+        selection rate.
+
+    Examples
+    --------
+    >>> from sklearn_fairsisa.metrics import group_rates
+    >>> rates = group_rates(
+    ...     [0, 1, 0, 1], [0.25, 1, 0.5, 0.5], sensitive_features=["a", "a", "b", "b"])
+    >>> rates["true_positive_rate"].tolist()
+    [1.0, 0.5]
+    """
+    total, chosen, names = _tally(
+        y_true, selection_probability, sensitive_features, sample_weight, pos_label
+    )
+    rates = _rates.group_rates(total, chosen)
+    return pd.DataFrame(
+        {
+            "n_negative": total[:, 0],
+            "n_positive": total[:, 1],
+            "false_positive_rate": rates[:, 0],
+            "true_positive_rate": rates[:, 1],
+            "selection_rate": _rates.selection_rates(total, chosen),
+        },
+        index=pd.Index(names, name="group"),
+    )
+
+
+def _tally(y_true, probability, sensitive_features, sample_weight, pos_label):
+    y, decisions = _rates.encode(y_true, probability, pos_label)
+    if decisions.shape[1] != 1:
+        raise ValueError(
+            f"selection_probability has {decisions.shape[1]} columns. Give one number "
+            "per row."
+        )
+    names, codes = _rates.encode_groups(sensitive_features, len(y))
+    if sample_weight is not None:
+        sample_weight = _check_sample_weight(
+            sample_weight, np.empty((len(y), 1)), ensure_non_negative=True
+        )
+    return *_rates.tally(y, decisions[:, 0], codes, len(names), sample_weight), names
+
+
+def _gap(metric, total, chosen, names):
+    _rates.check_defined(metric, total, names)
+    return float(_rates.evaluate(metric, total, chosen))

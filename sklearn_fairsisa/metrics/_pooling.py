@@ -1,0 +1,346 @@
+"""Predictions of all folds of a cross-validation, pooled before rates are taken."""
+
+import warnings
+from dataclasses import dataclass
+from numbers import Integral
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from sklearn import get_config
+from sklearn.base import clone
+from sklearn.model_selection import StratifiedKFold, check_cv
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils.validation import _num_samples
+
+from .._validation import check_groups
+from . import _rates
+from ._resampling import bootstrap_interval, noise_floor
+from ._response import accepts, decider, own_groups, respond
+
+_SUMMARY = (
+    "accuracy_score",
+    "balanced_accuracy_score",
+    "selection_rate",
+    "equalized_odds_difference",
+)
+
+
+def pool_predictions(folds, n_samples):
+    """Put the test predictions of folds back in the order of the rows.
+
+    Parameters
+    ----------
+    folds : iterable of (test_indices, predictions)
+        In the order of the splits. A row may be tested several times, by repeated
+        cross-validation; all rows equally often.
+
+    n_samples : int
+        Number of rows.
+
+    Returns
+    -------
+    predictions : ndarray of shape (n_samples, n_repeats)
+        The r-th column holds the r-th prediction of each row.
+
+    Raises
+    ------
+    ValueError
+        If an index is out of range, lengths differ, or rows are not tested equally
+        often.
+
+    Examples
+    --------
+    >>> from sklearn_fairsisa.metrics import pool_predictions
+    >>> pool_predictions([([1, 2], [0.5, 0.25]), ([0], [1.0])], 3)[:, 0].tolist()
+    [1.0, 0.5, 0.25]
+    """
+    indices, predictions = [], []
+    for test, predicted in folds:
+        test = np.asarray(test)
+        if test.dtype == bool:
+            test = np.flatnonzero(test)
+        if len(test) != len(predicted):
+            raise ValueError(
+                f"A fold has {len(test)} test rows but {len(predicted)} predictions. "
+                "Give one prediction per test row."
+            )
+        indices.append(test)
+        predictions.append(np.asarray(predicted))
+    index = np.concatenate(indices) if indices else np.empty(0, dtype=int)
+    if len(index) and (index.min() < 0 or index.max() >= n_samples):
+        raise ValueError(
+            f"A fold tests row {index.min() if index.min() < 0 else index.max()}, but "
+            f"there are {n_samples} rows."
+        )
+    times = np.bincount(index, minlength=n_samples)
+    if len(set(times)) != 1 or times[0] == 0:
+        raise ValueError(
+            f"Rows are tested {sorted(set(times.tolist()))} times. Every row must be "
+            "tested equally often, at least once: use a splitter that partitions the "
+            "rows, such as StratifiedKFold or RepeatedStratifiedKFold."
+        )
+    # Stable, so that the predictions of one row stay in the order of the splits.
+    order = np.argsort(index, kind="stable")
+    return np.concatenate(predictions)[order].reshape(n_samples, -1)
+
+
+@dataclass(frozen=True)
+class PooledPredictions:
+    """Out-of-fold predictions of every row.
+
+    Attributes
+    ----------
+    y_true : ndarray of shape (n_samples,)
+        Labels.
+    y_pred : ndarray of shape (n_samples, n_repeats)
+        Probability of the positive decision, or whatever the response method gives.
+    sensitive_features : ndarray of shape (n_samples,)
+        Groups.
+    pos_label : object
+        Positive label, None for the greater one.
+    """
+
+    y_true: np.ndarray
+    y_pred: np.ndarray
+    sensitive_features: np.ndarray
+    pos_label: object = None
+
+    def group_sizes(self):
+        """Number of negatives and positives of each group.
+
+        Returns
+        -------
+        sizes : DataFrame of int
+            Index: groups; columns: ``n_negative``, ``n_positive``.
+        """
+        y, _ = _rates.encode(self.y_true, self.y_pred, self.pos_label)
+        names, codes = _rates.encode_groups(self.sensitive_features, len(y))
+        counts = np.bincount(2 * codes + y, minlength=2 * len(names)).reshape(-1, 2)
+        columns = ["n_negative", "n_positive"]
+        return pd.DataFrame(counts, pd.Index(names, name="group"), columns)
+
+    def summary(
+        self,
+        metrics=_SUMMARY,
+        *,
+        confidence=0.95,
+        n_resamples=1000,
+        random_state=None,
+    ):
+        """Metrics with intervals, and with noise floors beside the gaps.
+
+        Parameters
+        ----------
+        metrics : list of str
+            Names that :func:`bootstrap_interval` knows. By default accuracy, balanced
+            accuracy, selection rate and the equalized-odds difference.
+
+        confidence : float, default=0.95
+            Confidence of the intervals.
+
+        n_resamples : int, default=1000
+            Number of resamples, and of simulations of the fair rule.
+
+        random_state : int, RandomState instance or None, default=None
+            Makes the intervals repeatable.
+
+        Returns
+        -------
+        table : DataFrame
+            One row per metric with the columns ``estimate`` (the mean over the
+            repeats), ``low``, ``high``, and for gaps ``floor_mean``, ``floor_95`` and
+            ``p_value`` of :func:`noise_floor`.
+        """
+        rng = check_random_state(random_state)
+        common = {
+            "sensitive_features": self.sensitive_features,
+            "pos_label": self.pos_label,
+        }
+        intervals = bootstrap_interval(
+            list(metrics),
+            self.y_true,
+            self.y_pred,
+            confidence=confidence,
+            n_resamples=n_resamples,
+            random_state=rng,
+            **common,
+        )
+        gaps = [name for name in metrics if name in _rates.GAPS]
+        floors = noise_floor(
+            self.y_true,
+            self.y_pred,
+            metric=gaps,
+            n_simulations=n_resamples,
+            quantiles=(0.95,),
+            random_state=rng,
+            **common,
+        )
+        table = pd.DataFrame.from_dict(
+            {name: interval._asdict() for name, interval in intervals.items()},
+            orient="index",
+        ).rename_axis("metric")
+        for column, pick in (
+            ("floor_mean", lambda floor: floor.mean),
+            ("floor_95", lambda floor: floor.quantiles[0.95]),
+            ("p_value", lambda floor: floor.p_value),
+        ):
+            table[column] = [
+                pick(floors[name]) if name in floors else np.nan for name in table.index
+            ]
+        return table
+
+
+def pooled_cross_validate(
+    estimator,
+    X,
+    y,
+    *,
+    sensitive_features=None,
+    cv=5,
+    n_repeats=1,
+    response_method="selection_probability",
+    pos_label=None,
+    n_jobs=None,
+    random_state=None,
+):
+    """Cross-validate, pooling the test predictions of all folds.
+
+    The test folds of a small group hold few people, so the gap of each fold is mostly
+    noise, and so is their mean, because a gap cannot be negative. Pooled predictions
+    let every person count before a rate is taken.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Classifier. A clone is fitted per fold.
+
+    X : array-like of shape (n_samples, ...)
+        Rows.
+
+    y : array-like of shape (n_samples,)
+        Labels.
+
+    sensitive_features : array-like of shape (n_samples,), default=None
+        Groups. Handed to ``fit`` and to the response method where these take them and
+        the estimator does not find them in X by its ``sensitive_feature``. With None
+        the groups are what the estimator finds.
+
+    cv : int or splitter, default=5
+        Number of folds, stratified by label and group; or a splitter or iterable of
+        splits that tests every row equally often.
+
+    n_repeats : int, default=1
+        Number of times the rows are split anew, if `cv` is a number.
+
+    response_method : str, default="selection_probability"
+        As in :class:`FairScorer`. Selection probabilities measure a randomised rule
+        without the noise of its coins; they are 0 or 1 for other classifiers.
+
+    pos_label : object, default=None
+        Positive label, by default the greater one.
+
+    n_jobs : int, default=None
+        Number of folds at once.
+
+    random_state : int, RandomState instance or None, default=None
+        Seeds the splits, if `cv` is a number. The estimator has its own.
+
+    Returns
+    -------
+    pooled : PooledPredictions
+        Its ``summary()`` is a table of metrics, intervals and noise floors.
+
+    Raises
+    ------
+    ValueError
+        If there are no groups, or rows are not tested equally often.
+
+    Examples
+    --------
+    >>> from sklearn.feature_extraction.text import CountVectorizer
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn_fairsisa.datasets import make_biased_posts
+    >>> from sklearn_fairsisa.metrics import pooled_cross_validate
+    >>> posts = make_biased_posts(900, random_state=0)
+    >>> pooled = pooled_cross_validate(
+    ...     make_pipeline(CountVectorizer(), LogisticRegression()), posts.data,
+    ...     posts.target, sensitive_features=posts.sensitive_features, random_state=0)
+    >>> table = pooled.summary(random_state=0)
+    >>> gap = table.loc["equalized_odds_difference"]
+    >>> bool(gap["low"] < gap["estimate"] < gap["high"] and gap["p_value"] < 0.05)
+    True
+    """
+    y = np.asarray(y)
+    n_samples = _num_samples(X)
+    groups = None
+    if sensitive_features is not None:
+        groups = check_groups(sensitive_features, n_samples)
+    splits = _splits(cv, n_repeats, X, y, groups, random_state)
+    parts = Parallel(n_jobs=n_jobs)(
+        delayed(_fit_and_respond)(
+            estimator, X, y, groups, train, test, response_method, pos_label
+        )
+        for train, test in splits
+    )
+    tests = [test for _, test in splits]
+    answers = [answer for answer, _ in parts]
+    if groups is None:
+        found = [group for _, group in parts]
+        if any(group is None for group in found):
+            raise ValueError(
+                "There are no groups. Pass sensitive_features=, or use an estimator "
+                "that names their column by sensitive_feature."
+            )
+        groups = pool_predictions(zip(tests, found), n_samples)[:, 0]
+    return PooledPredictions(
+        y, pool_predictions(zip(tests, answers), n_samples), groups, pos_label
+    )
+
+
+def _splits(cv, n_repeats, X, y, groups, random_state):
+    if not isinstance(cv, Integral):
+        if n_repeats != 1:
+            raise ValueError(
+                f"n_repeats={n_repeats} needs cv to be a number of folds. Let the "
+                "splitter repeat instead, such as RepeatedStratifiedKFold."
+            )
+        return list(check_cv(cv, y, classifier=True).split(X, y))
+    if not isinstance(n_repeats, Integral) or n_repeats < 1:
+        raise ValueError(f"n_repeats must be at least 1, got {n_repeats!r}.")
+    strata = np.unique(y, return_inverse=True)[1]
+    if groups is not None:
+        group_codes = np.unique(groups, return_inverse=True)[1]
+        strata = strata * (group_codes.max() + 1) + group_codes
+    rng = check_random_state(random_state)
+    splits = []
+    for _ in range(n_repeats):
+        folds = StratifiedKFold(cv, shuffle=True, random_state=rng.randint(2**31 - 1))
+        with warnings.catch_warnings():
+            # A stratum smaller than the number of folds is what pooling is for.
+            warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+            splits += folds.split(np.zeros(len(y)), strata)
+    return splits
+
+
+def _fit_and_respond(estimator, X, y, groups, train, test, method, pos_label):
+    """Return the answers for the test rows, and their groups if the estimator tells."""
+    model = clone(estimator)
+    keywords = {} if groups is None else _fit_keywords(model, groups[train])
+    model.fit(_safe_indexing(X, train), y[train], **keywords)
+    last, X_test = decider(model, _safe_indexing(X, test))
+    test_groups = own_groups(last, X_test) if groups is None else groups[test]
+    answer = respond(last, X_test, method, groups=test_groups, pos_label=pos_label)
+    return answer, test_groups
+
+
+def _fit_keywords(model, groups):
+    last = model.steps[-1][1] if isinstance(model, Pipeline) else model
+    finds_groups = getattr(last, "sensitive_feature", None) is not None
+    if finds_groups or not accepts(last.fit, "sensitive_features"):
+        return {}
+    if last is model or get_config()["enable_metadata_routing"]:
+        return {"sensitive_features": groups}
+    return {f"{model.steps[-1][0]}__sensitive_features": groups}

@@ -1,0 +1,119 @@
+"""What an estimator answers for rows whose group may stand in X or beside it."""
+
+import inspect
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+
+from .._validation import split_sensitive
+
+
+def accepts(function, parameter):
+    """Whether a callable takes a keyword, by name or because it takes any."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return True
+    return parameter in parameters or any(
+        p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()
+    )
+
+
+def names(function, parameter):
+    """Whether a callable takes a keyword by name."""
+    return parameter in inspect.signature(function).parameters
+
+
+def decider(estimator, X):
+    """Return the estimator that decides, and X as it reaches it.
+
+    Pipelines are entered up to their last step, searches and frozen estimators are
+    opened.
+    """
+    while True:
+        if isinstance(estimator, Pipeline):
+            X = estimator[:-1].transform(X) if len(estimator) > 1 else X
+            estimator = estimator[-1]
+        elif hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        elif isinstance(estimator, FrozenEstimator):
+            estimator = estimator.estimator
+        else:
+            return estimator, X
+
+
+def own_groups(estimator, X):
+    """Return the groups that an estimator finds in X itself, or None."""
+    column = getattr(estimator, "sensitive_feature", None)
+    return None if column is None else split_sensitive(X, column, False)[1]
+
+
+def respond(estimator, X, method, *, groups=None, pos_label=None, random_state=None):
+    """Return decisions, scores or selection probabilities of an estimator.
+
+    Parameters
+    ----------
+    estimator : object
+        An estimator as `decider` returns it.
+    X : array-like of shape (n_samples, ...)
+        Rows as they reach it.
+    method : str
+        ``"predict"``, ``"predict_proba"``, ``"decision_function"`` or
+        ``"selection_probability"``, the probability that the positive class is
+        predicted, which is 0 or 1 where the estimator draws no coin.
+    groups : ndarray of shape (n_samples,), default=None
+        Handed over where the method takes ``sensitive_features`` and the estimator
+        does not find them in X itself.
+    pos_label : object, default=None
+        Positive class, by default the last of ``classes_``.
+    random_state : int, RandomState instance or None, default=None
+        Handed over where the method takes it.
+
+    Returns
+    -------
+    response : ndarray of shape (n_samples,)
+        Or (n_samples, n_classes) for the scores of more than two classes.
+    """
+
+    def call(function):
+        keywords = {}
+        finds_groups = getattr(estimator, "sensitive_feature", None) is not None
+        if groups is not None and not finds_groups:
+            keywords["sensitive_features"] = groups
+        if random_state is not None:
+            keywords["random_state"] = random_state
+        known = {k: v for k, v in keywords.items() if names(function, k)}
+        return np.asarray(function(X, **known))
+
+    if method == "selection_probability":
+        return _selection_probability(estimator, call, pos_label)
+    if not hasattr(estimator, method):
+        raise AttributeError(
+            f"{type(estimator).__name__} has no {method}. Choose another "
+            "response_method."
+        )
+    response = call(getattr(estimator, method))
+    if method == "predict":
+        return response
+    classes = getattr(estimator, "classes_", None)
+    flipped = pos_label is not None and classes is not None and pos_label == classes[0]
+    if response.ndim == 2 and response.shape[1] == 2:
+        return response[:, 0 if flipped else 1]
+    if response.ndim == 1 and flipped:
+        return -response
+    return response
+
+
+def _selection_probability(estimator, call, pos_label):
+    classes = getattr(estimator, "classes_", np.array([0, 1]))
+    flipped = pos_label is not None and pos_label == classes[0]
+    if hasattr(estimator, "selection_probability"):
+        probability = call(estimator.selection_probability)
+    elif hasattr(estimator, "_pmf_predict"):
+        # fairlearn's randomised classifiers tell their probabilities only here.
+        probability = call(estimator._pmf_predict)[:, 1]
+    else:
+        decision = call(estimator.predict)
+        return (decision == (classes[-1] if pos_label is None else pos_label)) * 1.0
+    return 1 - probability if flipped else probability

@@ -1,0 +1,230 @@
+"""A scorer that knows the group of each row."""
+
+from functools import partial
+
+import numpy as np
+from sklearn.utils.metadata_routing import MetadataRequest
+
+from .._validation import check_groups, split_sensitive
+from ._response import accepts, decider, own_groups, respond
+
+_METHODS = ("predict", "predict_proba", "decision_function", "selection_probability")
+
+
+class FairScorer:
+    """Scorer that hands the sensitive feature to the metric and to the estimator.
+
+    Scikit-learn's scorers neither pass a sensitive feature on to ``predict`` nor find
+    it in X, hence fairlearn's metrics and its post-processors end as NaN in a grid
+    search (scikit-learn issue 27977). This scorer takes the groups from the first of
+
+    1. ``sensitive_features`` of the call, which metadata routing fills, for example in
+       ``cross_validate(..., params={"sensitive_features": groups})``; they are
+       requested by default;
+    2. its own `sensitive_feature`, a column of X;
+    3. the ``sensitive_feature`` of the estimator, or of the last step of a pipeline,
+       a column of what reaches that step.
+
+    An estimator whose method takes ``sensitive_features`` gets them, unless it finds
+    them in X itself.
+
+    Parameters
+    ----------
+    metric : callable
+        ``metric(y_true, y_pred, *, sensitive_features, sample_weight)``; either
+        keyword may be lacking. For example a metric of fairlearn or scikit-learn.
+
+    response_method : str, default="predict"
+        What the metric gets as ``y_pred``: "predict", "predict_proba",
+        "decision_function", or "selection_probability", the probability that a
+        randomised rule says yes (0 or 1 where the estimator draws no coin).
+
+    greater_is_better : bool, default=False
+        Whether the metric is a score. Gaps and losses are returned negated.
+
+    sensitive_feature : str, int, list of these, or callable, default=None
+        Column of X with the groups, for estimators that do not name it themselves.
+
+    pos_label : object, default=None
+        Positive class. If given, the metric gets labels encoded as 1 for this class
+        and 0 for the others; fairlearn's metrics need that for labels other than 0
+        and 1. Scores and probabilities are those of this class, by default of the last
+        of ``classes_``.
+
+    random_state : int, RandomState instance or None, default=None
+        Handed to ``predict`` where it takes one, as fairlearn's randomised
+        classifiers do.
+
+    Examples
+    --------
+    >>> from fairlearn.metrics import equalized_odds_difference
+    >>> from sklearn.feature_extraction.text import CountVectorizer
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.compose import make_column_transformer
+    >>> from sklearn.model_selection import cross_validate
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn_fairsisa.datasets import make_biased_posts
+    >>> from sklearn_fairsisa.metrics import FairScorer
+    >>> posts = make_biased_posts(600, as_frame=True, random_state=0)
+    >>> words = make_column_transformer((CountVectorizer(), "text"))
+    >>> gap = FairScorer(equalized_odds_difference, sensitive_feature="group")
+    >>> scores = cross_validate(
+    ...     make_pipeline(words, LogisticRegression()), posts.data, posts.target,
+    ...     scoring={"accuracy": "accuracy", "gap": gap}, cv=3)
+    >>> (scores["test_gap"] < -0.1).all()
+    np.True_
+    """
+
+    def __init__(
+        self,
+        metric,
+        *,
+        response_method="predict",
+        greater_is_better=False,
+        sensitive_feature=None,
+        pos_label=None,
+        random_state=None,
+    ):
+        if not callable(metric):
+            raise TypeError(
+                f"metric must be callable, got {metric!r}. Give a function such as "
+                "fairlearn.metrics.equalized_odds_difference."
+            )
+        if response_method not in _METHODS:
+            raise ValueError(
+                f"response_method={response_method!r} is unknown. Choose one of "
+                f"{', '.join(map(repr, _METHODS))}."
+            )
+        self.metric = metric
+        self.response_method = response_method
+        self.greater_is_better = greater_is_better
+        self.sensitive_feature = sensitive_feature
+        self.pos_label = pos_label
+        self.random_state = random_state
+        self._requests = {"sensitive_features": True, "sample_weight": None}
+
+    def __call__(self, estimator, X, y, sensitive_features=None, sample_weight=None):
+        """Score a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : object
+            Fitted estimator.
+
+        X : array-like of shape (n_samples, ...)
+            Rows.
+
+        y : array-like of shape (n_samples,)
+            Labels.
+
+        sensitive_features : array-like of shape (n_samples,), default=None
+            Groups, if they are not in X.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights for the metric.
+
+        Returns
+        -------
+        score : float
+            The metric, negated unless `greater_is_better`.
+
+        Raises
+        ------
+        ValueError
+            If the metric needs groups and none are found.
+        """
+        groups = None
+        if sensitive_features is not None:
+            groups = check_groups(sensitive_features, len(y))
+        elif self.sensitive_feature is not None:
+            groups = split_sensitive(X, self.sensitive_feature, False)[1]
+        estimator, X = decider(estimator, X)
+        found = own_groups(estimator, X) if groups is None else groups
+        keywords = {}
+        if accepts(self.metric, "sensitive_features"):
+            if found is None:
+                raise ValueError(
+                    f"{_name(self.metric)} needs the groups, but the scorer was given "
+                    "none. Name the column of X by "
+                    "FairScorer(..., sensitive_feature=...) or by the estimator's "
+                    "sensitive_feature; or enable metadata routing with "
+                    "sklearn.set_config(enable_metadata_routing=True) and pass "
+                    "params={'sensitive_features': groups}."
+                )
+            keywords["sensitive_features"] = found
+        if sample_weight is not None:
+            keywords["sample_weight"] = sample_weight
+        response = respond(
+            estimator,
+            X,
+            self.response_method,
+            groups=found,
+            pos_label=self.pos_label,
+            random_state=self.random_state,
+        )
+        y = np.asarray(y)
+        if self.pos_label is not None:
+            y = (y == self.pos_label).astype(int)
+            if self.response_method == "predict":
+                response = (response == self.pos_label).astype(int)
+        score = self.metric(y, response, **keywords)
+        return float(score) if self.greater_is_better else -float(score)
+
+    def set_score_request(self, **requests):
+        """Tell metadata routing what to hand over.
+
+        Parameters
+        ----------
+        **requests : bool, None or str
+            For ``sensitive_features`` (by default True) and ``sample_weight`` (by
+            default None, an error if it is passed): whether to hand it over, or the
+            name under which it is passed.
+
+        Returns
+        -------
+        self : FairScorer
+        """
+        unknown = sorted(set(requests) - set(self._requests))
+        if unknown:
+            raise TypeError(
+                f"FairScorer does not take {unknown}, only {sorted(self._requests)}."
+            )
+        self._requests = {**self._requests, **requests}
+        return self
+
+    def get_metadata_routing(self):
+        """Return what metadata routing hands over.
+
+        Returns
+        -------
+        request : MetadataRequest
+        """
+        request = MetadataRequest(owner=self)
+        for name, alias in self._requests.items():
+            request.score.add_request(param=name, alias=alias)
+        return request
+
+    def _accept_sample_weight(self):
+        # Scikit-learn asks its scorers this when metadata routing is off.
+        return accepts(self.metric, "sample_weight")
+
+    def __repr__(self):
+        options = {
+            "response_method": "predict",
+            "greater_is_better": False,
+            "sensitive_feature": None,
+            "pos_label": None,
+            "random_state": None,
+        }
+        given = [
+            f", {name}={getattr(self, name)!r}"
+            for name, default in options.items()
+            if getattr(self, name) != default
+        ]
+        return f"FairScorer({_name(self.metric)}{''.join(given)})"
+
+
+def _name(metric):
+    if isinstance(metric, partial):
+        return f"partial({_name(metric.func)})"
+    return getattr(metric, "__name__", repr(metric))

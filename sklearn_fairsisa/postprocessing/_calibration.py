@@ -1,0 +1,86 @@
+"""Rows on which a fair rule is calibrated."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from sklearn.utils import _safe_indexing
+
+
+@dataclass(frozen=True)
+class CalibrationRows:
+    """What is kept of the calibration rows, in the order they were given.
+
+    Parameters
+    ----------
+    index : ndarray of int of shape (n_rows,)
+        Position of each row in ``fit``.
+    group : ndarray of int of shape (n_rows,)
+    label : ndarray of bool of shape (n_rows,)
+        True where the label is positive.
+    weight : ndarray of shape (n_rows,), or None
+    X : sequence of length n_rows, or None
+        Rows as the members see them, kept where the members may change.
+    scores : ndarray of shape (n_rows, n_members), or None
+        Members' scores of the positive class, in [0, 1].
+    counted : ndarray of bool of shape (n_rows, n_members), or None
+        Members that may speak of a row because they did not learn from it.
+    """
+
+    index: np.ndarray
+    group: np.ndarray
+    label: np.ndarray
+    weight: np.ndarray | None = None
+    X: object = None
+    scores: np.ndarray | None = None
+    counted: np.ndarray | None = None
+
+    def __len__(self):
+        return len(self.index)
+
+    @property
+    def votes(self):
+        """Votes of the members, bool of shape (n_rows, n_members)."""
+        return self.scores > 0.5
+
+    def without(self, indices):
+        """Return copies of the other rows, so that nothing of these survives."""
+        kept = np.flatnonzero(~np.isin(self.index, indices))
+        return self.take(kept)
+
+    def take(self, kept):
+        """Return copies of some rows, given by positions or by a mask."""
+        return replace(
+            self,
+            index=self.index[kept],
+            X=None if self.X is None else _safe_indexing(self.X, kept),
+            group=self.group[kept],
+            label=self.label[kept],
+            weight=None if self.weight is None else self.weight[kept],
+            scores=None if self.scores is None else self.scores[kept],
+            counted=None if self.counted is None else self.counted[kept],
+        )
+
+
+def stratified_holdout(strata, fraction, random_state):
+    """Split rows so that each stratum gives the same share to calibration.
+
+    Parameters
+    ----------
+    strata : ndarray of shape (n_rows,)
+    fraction : float
+        Share of each stratum held out, rounded, but at least one row. Both parts get
+        rows of a stratum that has two.
+    random_state : RandomState
+
+    Returns
+    -------
+    training, calibration : ndarray of int
+        Sorted positions.
+    """
+    held_out = np.zeros(len(strata), dtype=bool)
+    for stratum in np.unique(strata):
+        rows = np.flatnonzero(strata == stratum)
+        size = round(fraction * len(rows))
+        size = max(1, min(size, len(rows) - 1))
+        held_out[random_state.permutation(rows)[:size]] = True
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)

@@ -1,0 +1,1016 @@
+"""Fair decisions from what the members of an ensemble say."""
+
+import warnings
+from dataclasses import replace
+from numbers import Real
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    MetaEstimatorMixin,
+    TransformerMixin,
+    _fit_context,
+    clone,
+)
+from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import accuracy_score
+from sklearn.utils import (
+    _safe_indexing,
+    assert_all_finite,
+    check_random_state,
+    get_tags,
+    indexable,
+)
+from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    _num_samples,
+    check_is_fitted,
+    column_or_1d,
+    has_fit_parameter,
+    validate_data,
+)
+
+from .._validation import check_groups, row_columns, split_sensitive
+from ..exceptions import DegenerateRuleWarning, UnconstrainedGroupWarning
+from ..fairness._cells import majority
+from ..fairness._coins import row_coins
+from ..fairness._solve import CONSTRAINTS, Demand, linear_gain
+from ..sisa._requests import check_indices
+from ._calibration import CalibrationRows, stratified_holdout
+from ._members import check_scores, member_scores
+from ._methods import (
+    METHODS,
+    FairRule,
+    describe_rates,
+    expected_rates,
+    label_weights,
+    suffices,
+)
+
+_OBJECTIVES = ("accuracy_score", "balanced_accuracy_score")
+_COSTS = {"false_positive", "false_negative"}
+
+
+class FairEnsemblePostprocessor(
+    ClassifierMixin, TransformerMixin, MetaEstimatorMixin, BaseEstimator
+):
+    r"""Make the decisions of a binary ensemble fair between groups.
+
+    On calibration rows that the members have not learnt from, it finds the rule on
+    (group, members' outputs) that optimises an objective while the groups' error or
+    selection rates are equal. The rule is exact for these rows, and randomised where
+    equality demands it.
+
+    Parameters
+    ----------
+    estimator : classifier, default=None
+        An ensemble with ``transform`` that gives each member's score of the positive
+        class in [0, 1], or with ``estimators_``: :class:`SISAClassifier`, bagging,
+        voting, forests. Frozen by :class:`~sklearn.frozen.FrozenEstimator`, it is used
+        as it is. With None, X holds the members' outputs, one column each: votes 0
+        and 1, scores in [0, 1], or class labels. A member votes for the positive class
+        ``classes_[1]`` where its score is above one half.
+
+    method : {"ensemble", "soft_ensemble", "aggregate_then_postprocess", \
+            "postprocess_then_aggregate"}, default="ensemble"
+        What the rule distinguishes within a group:
+
+        - ``"aggregate_then_postprocess"``: the majority's label;
+        - ``"postprocess_then_aggregate"``: each member's label has a rule of its own,
+          and the majority of the members' randomised decisions decides. This makes
+          each member fair, but not their majority, so it may look more accurate than
+          the other methods;
+        - ``"ensemble"``: the pattern of all votes, the best of all rules on votes in
+          calibration, though many members on few rows overfit;
+        - ``"soft_ensemble"``: a weighted sum of the members' logits, in levels whose
+          share of positives rises with it.
+
+    constraints : str, default="equalized_odds"
+        ``"equalized_odds"``, ``"demographic_parity"``,
+        ``"true_positive_rate_parity"``, ``"false_positive_rate_parity"``,
+        ``"false_negative_rate_parity"`` or ``"true_negative_rate_parity"``, as in
+        fairlearn.
+
+    objective : {"accuracy_score", "balanced_accuracy_score"} or dict, \
+            default="accuracy_score"
+        What is maximised, or costs to minimise, such as
+        ``{"false_positive": 1, "false_negative": 5}``.
+
+    tol : float, default=0.0
+        Greatest allowed difference between groups of each constrained rate, in [0, 1].
+
+    sensitive_feature : str, int, list of these, or callable, default=None
+        Where X tells the group: a column name, a position, several of them (each
+        combination of values is a group) or a function of X. With None, the methods
+        need `sensitive_features`.
+
+    drop_sensitive : bool, default=True
+        Whether the named columns are kept from the members.
+
+    calibration : float or "cross_shard", default=0.2
+        Share of the rows of each label and group held out from the members. With
+        ``"cross_shard"`` the ensemble, a :class:`SISAClassifier`, learns from all
+        rows, and each row calibrates by the outputs of the members of the other
+        shards, which have not seen it: by their majority, by their mean logit, or by
+        each alone, according to `method`, but not for ``"ensemble"``. Decisions rest
+        on all members, one more than calibrated. Unused if `estimator` is None or
+        frozen: then every row given to ``fit`` calibrates, and the members must not
+        have learnt from any.
+
+    unknown_group : {"error", "unconstrained"}, default="error"
+        Whether to refuse people of groups not seen in ``fit``, or decide on them by
+        the rule that optimises the objective without regard to groups.
+
+    random_state : int, RandomState instance or None, default=None
+        Source of the held-out rows, of the coins' key, and of the seeds of `estimator`
+        that are None. Pass an int for repeatable results.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (2,)
+        Labels; the second is the positive one.
+
+    groups_ : ndarray of shape (n_groups,)
+        Groups seen in ``fit``, sorted.
+
+    estimator_ : classifier or None
+        The fitted ensemble.
+
+    operating_points_ : DataFrame
+        Columns group, false_positive_rate and true_positive_rate: expected rates in
+        calibration. NaN where a group has no such people.
+
+    objective_ : float
+        Value of the objective in calibration: the accuracy, the balanced accuracy, or
+        the expected cost per person.
+
+    rule_ : DataFrame
+        Columns group, cell, mass (share of the calibration weight) and probability of
+        the positive decision. Cells are the majority's vote, all members' votes
+        ("0110"), a member and its vote ("3:1"), or an interval of the score.
+
+    boundaries_ : DataFrame
+        Columns group, false_positive_rate and true_positive_rate: vertices of the
+        upper boundary of what the method can reach in each constrained group, from
+        (0, 0) to (1, 1). ``"postprocess_then_aggregate"`` has no such region, and not
+        this attribute.
+
+    member_points_ : DataFrame
+        Columns group, member (a number, or "majority"), false_positive_rate and
+        true_positive_rate of the votes of calibration rows.
+
+    randomised_share_ : float
+        Share of the calibration weight whose decision is left to a coin.
+
+    calibration_indices_ : ndarray of int
+        Positions in ``fit`` of the rows that calibrate.
+
+    forgotten_ : ndarray of int
+        Positions in ``fit`` of the rows forgotten since.
+
+    unconstrained_groups_ : ndarray
+        Groups that lost their last positive or negative to forgetting, and are decided
+        on without regard to groups.
+
+    n_features_in_ : int
+        Number of columns of X, where X has columns.
+
+    feature_names_in_ : ndarray of str
+        Names of the columns of X, where X has string names.
+
+    See Also
+    --------
+    SISAClassifier : An ensemble that forgets rows exactly.
+    fairlearn.postprocessing.ThresholdOptimizer : Post-processes a single score.
+
+    Notes
+    -----
+    With :math:`u_{ac} = P(c|A=a,Y=0)` and :math:`v_{ac} = P(c|A=a,Y=1)` for the cells
+    c of group a, a rule :math:`p_{ac}` has :math:`FPR_a = \sum_c p_{ac} u_{ac}` and
+    :math:`TPR_a = \sum_c p_{ac} v_{ac}`. At ``tol=0`` the best operating points are
+    found exactly by merging the boundaries of the regions these points fill;
+    otherwise by a linear program over the boundaries' vertices. Within a group nobody
+    is selected less often than someone less likely positive, and among the rules at
+    an operating point the one that randomises fewest people is taken.
+
+    The coin of a person is a keyed hash of the row of X, so the same person gets the
+    same answer in any batch or order, in single or double precision. Where X holds
+    nothing but votes (``estimator=None``), people cannot be told apart: their coins
+    come from `random_state` by position.
+
+    References
+    ----------
+    .. [1] Hardt, M., Price, E., Srebro, N. (2016). Equality of Opportunity in
+       Supervised Learning. NeurIPS. Section 4.
+    .. [2] Kadhe, S., Halimi, A., Rawat, A., Baracaldo, N. (2023). FairSISA: Ensemble
+       Post-Processing to Improve Fairness of Unlearning in LLMs. Section 3.
+
+    Examples
+    --------
+    The members' votes are given; equalized odds hold exactly in calibration:
+
+    >>> import numpy as np
+    >>> from sklearn_fairsisa import FairEnsemblePostprocessor
+    >>> rng = np.random.default_rng(0)
+    >>> y, group = rng.integers(0, 2, (2, 600))
+    >>> noise = np.where(group == 0, 0.2, 0.4)
+    >>> votes = y[:, None] ^ (rng.random((600, 5)) < noise[:, None])
+    >>> fair = FairEnsemblePostprocessor(random_state=0)
+    >>> fair = fair.fit(votes, y, sensitive_features=group)
+    >>> fair.operating_points_.round(3)
+       group  false_positive_rate  true_positive_rate
+    0      0                0.368               0.699
+    1      1                0.368               0.699
+    """
+
+    # Requested by default: a fair decision without the group does not exist.
+    __metadata_request__fit = {"sensitive_features": True}  # noqa: RUF012
+    __metadata_request__predict = {"sensitive_features": True}  # noqa: RUF012
+    __metadata_request__score = {"sensitive_features": True}  # noqa: RUF012
+    __metadata_request__transform = {"sensitive_features": True}  # noqa: RUF012
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        "estimator": [HasMethods(["fit"]), None],
+        "method": [StrOptions(set(METHODS))],
+        "constraints": [StrOptions(set(CONSTRAINTS))],
+        "objective": [StrOptions(set(_OBJECTIVES)), dict],
+        "tol": [Interval(Real, 0, 1, closed="both")],
+        "sensitive_feature": [str, Real, list, tuple, callable, None],
+        "drop_sensitive": ["boolean"],
+        "calibration": [
+            Interval(RealNotInt, 0, 1, closed="neither"),
+            StrOptions({"cross_shard"}),
+        ],
+        "unknown_group": [StrOptions({"error", "unconstrained"})],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        method="ensemble",
+        constraints="equalized_odds",
+        objective="accuracy_score",
+        tol=0.0,
+        sensitive_feature=None,
+        drop_sensitive=True,
+        calibration=0.2,
+        unknown_group="error",
+        random_state=None,
+    ):
+        self.estimator = estimator
+        self.method = method
+        self.constraints = constraints
+        self.objective = objective
+        self.tol = tol
+        self.sensitive_feature = sensitive_feature
+        self.drop_sensitive = drop_sensitive
+        self.calibration = calibration
+        self.unknown_group = unknown_group
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, *, sensitive_features=None, sample_weight=None):
+        """Train the ensemble, then calibrate the fair rule.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix, data frame or list of length n_samples
+            What the ensemble takes, or the members' outputs.
+
+        y : array-like of shape (n_samples,)
+            Labels of two classes.
+
+        sensitive_features : array-like of shape (n_samples,) or (n_samples, k), \
+                default=None
+            Groups, if X does not tell them. Several columns are intersected.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows in calibration, and in the ensemble's ``fit`` if that
+            takes them.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If the groups are not given or incomplete, y has not two classes, a group
+            lacks the labels that the constraint needs, or the members' outputs are
+            unusable.
+        """
+        _check_costs(self.objective)
+        X, y = indexable(X, y)
+        X = validate_data(self, X, reset=True, skip_check_array=True)
+        classes, label = _check_labels(y)
+        seen, groups = self._split(X, sensitive_features)
+        if sample_weight is not None:
+            sample_weight = _check_weight(sample_weight, label)
+            _check_labels(_safe_indexing(y, np.flatnonzero(sample_weight)))
+        groups_, group = np.unique(groups, return_inverse=True)
+        rng = check_random_state(self.random_state)
+
+        training, calibrating = self._plan(2 * group + label, rng)
+        rows = CalibrationRows(np.arange(len(label)), group, label, sample_weight)
+        rows = rows.take(calibrating)
+        _check_groups_suffice(groups_, rows, self.constraints)
+        if training is None:
+            estimator = None if self.estimator is None else clone(self.estimator)
+        else:
+            estimator = self._train(seen, y, sample_weight, training, rng)
+        given_labels = estimator is None and _holds_labels(seen, classes)
+        seen = _safe_indexing(seen, calibrating)
+        if estimator is None:
+            rows = replace(rows, scores=_given_scores(seen, classes, given_labels))
+        else:
+            rows = replace(rows, scores=_ask(estimator, seen, classes))
+        if training is not None and hasattr(estimator, "forget"):
+            rows = replace(rows, X=seen)
+        if training is not None and self.calibration == "cross_shard":
+            rows = _leave_own_shard_out(rows, estimator)
+            _check_members_suffice(groups_, rows, self.method, self.constraints)
+        only_votes = estimator is None and bool(np.isin(rows.scores, (0, 1)).all())
+        vars(self).update(
+            classes_=classes,
+            groups_=groups_,
+            estimator_=estimator,
+            forgotten_=np.empty(0, dtype=np.intp),
+            _method=self.method,
+            _demand=Demand(self.constraints, self.objective, float(self.tol)),
+            _accepts_unknown=self.unknown_group == "unconstrained",
+            _given_labels=given_labels,
+            _only_votes=only_votes,
+            _training=training,
+            _n_rows_given=len(label),
+            _seed=int(rng.randint(2**31)),
+        )
+        self._calibrate(rows)
+        return self
+
+    def predict(self, X, *, sensitive_features=None):
+        """Decide on samples, by their coins where the rule is randomised.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix, data frame or list of length n_samples
+            Of the kind given to ``fit``.
+
+        sensitive_features : array-like of shape (n_samples,) or (n_samples, k), \
+                default=None
+            Groups, if X does not tell them.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            Labels.
+
+        Raises
+        ------
+        ValueError
+            If the groups are not given, incomplete, or unknown while `unknown_group`
+            is "error".
+        """
+        check_is_fitted(self)
+        X = self._check_new(X)
+        probability = self.selection_probability(
+            X, sensitive_features=sensitive_features
+        )
+        selected = probability >= 1
+        uncertain = np.flatnonzero((probability > 0) & (probability < 1))
+        if len(uncertain):
+            if self._only_votes:
+                coins = np.random.default_rng(self._seed).random(len(selected))
+                coins = coins[uncertain]
+            else:
+                columns = row_columns(_safe_indexing(X, uncertain))
+                coins = row_coins(columns, self._seed)
+            selected[uncertain] = coins < probability[uncertain]
+        return self.classes_[selected.astype(int)]
+
+    def selection_probability(self, X, *, sensitive_features=None):
+        """Return the expected decision.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix, data frame or list of length n_samples
+            Of the kind given to ``fit``.
+
+        sensitive_features : array-like of shape (n_samples,) or (n_samples, k), \
+                default=None
+            Groups, if X does not tell them.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_samples,)
+            Probability of the decision ``classes_[1]``, in [0, 1].
+        """
+        check_is_fitted(self)
+        seen, groups = self._split(self._check_new(X), sensitive_features)
+        return self._rule.selection_probability(self._scores(seen), self._codes(groups))
+
+    def transform(self, X, *, sensitive_features=None):
+        """Return the expected decision as a column.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix, data frame or list of length n_samples
+            Of the kind given to ``fit``.
+
+        sensitive_features : array-like of shape (n_samples,) or (n_samples, k), \
+                default=None
+            Groups, if X does not tell them.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_samples, 1)
+        """
+        return self.selection_probability(X, sensitive_features=sensitive_features)[
+            :, None
+        ]
+
+    def fit_transform(self, X, y, *, sensitive_features=None, sample_weight=None):
+        """Fit, then return the expected decision on the same rows.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix, data frame or list of length n_samples
+
+        y : array-like of shape (n_samples,)
+
+        sensitive_features : array-like of shape (n_samples,) or (n_samples, k), \
+                default=None
+
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        probability : ndarray of shape (n_samples, 1)
+        """
+        self.fit(
+            X, y, sensitive_features=sensitive_features, sample_weight=sample_weight
+        )
+        return self.transform(X, sensitive_features=sensitive_features)
+
+    def score(self, X, y, *, sensitive_features=None, sample_weight=None):
+        """Return the accuracy of the decisions.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix, data frame or list of length n_samples
+
+        y : array-like of shape (n_samples,)
+
+        sensitive_features : array-like of shape (n_samples,) or (n_samples, k), \
+                default=None
+
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        decided = self.predict(X, sensitive_features=sensitive_features)
+        return accuracy_score(y, decided, sample_weight=sample_weight)
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the name of the column that ``transform`` gives.
+
+        Parameters
+        ----------
+        input_features : None
+            Not used.
+
+        Returns
+        -------
+        ndarray of str of shape (1,)
+        """
+        check_is_fitted(self)
+        return np.array([f"{type(self).__name__.lower()}0"], dtype=object)
+
+    def forget(self, indices):
+        """Delete rows, so that the rule is the one fitted without them.
+
+        A row that trained the ensemble goes to the ensemble's ``forget``, and the
+        calibration rows are scored anew. A row that calibrated is removed, and the
+        counts, of which none is stored apart from the rows, are taken again, so that
+        weighted counts are exact too. The split into training and calibration stays.
+
+        Parameters
+        ----------
+        indices : int, array-like of int or boolean mask
+            Rows by their position in ``fit``. Rows forgotten before are accepted.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a row is unknown, a row trained an ensemble that cannot forget, or no
+            calibration row would be left. Nothing has changed then.
+
+        Warns
+        -----
+        UnconstrainedGroupWarning
+            If a group has lost the labels that the constraint needs.
+        """
+        check_is_fitted(self)
+        asked = check_indices(indices, self._n_rows_given)
+        gone = np.setdiff1d(asked, self.forgotten_)
+        trained = np.empty(0, dtype=np.intp)
+        if self._training is not None:
+            trained = np.flatnonzero(np.isin(self._training, gone))
+        if len(trained) and not hasattr(self.estimator_, "forget"):
+            raise ValueError(
+                f"{len(trained)} of the rows trained a "
+                f"{type(self.estimator_).__name__}, which cannot forget. Use a "
+                "SISAClassifier as estimator, or fit again without the rows."
+            )
+        rows = self._rows.without(gone)
+        if len(rows) == 0:
+            raise ValueError(
+                "No calibration row would be left to base a rule on. Fit again with "
+                "other rows."
+            )
+        if len(trained):
+            self.estimator_.forget(trained)
+            scores = _ask(self.estimator_, rows.X, self.classes_)
+            rows = replace(rows, scores=scores)
+        if len(gone):
+            self.forgotten_ = np.union1d(self.forgotten_, gone).astype(np.intp)
+            self._calibrate(rows)
+            if len(self.unconstrained_groups_):
+                warnings.warn(
+                    f"Groups {self.unconstrained_groups_.tolist()} have lost their "
+                    "last positive or negative calibration row. Their people are now "
+                    "decided on without regard to groups; fit again to have them back.",
+                    UnconstrainedGroupWarning,
+                    stacklevel=2,
+                )
+        return self
+
+    def tradeoff(
+        self, tols=None, X=None, y=None, *, sensitive_features=None, sample_weight=None
+    ):
+        """Solve for several tolerances and tell what each costs.
+
+        Parameters
+        ----------
+        tols : array-like of float in [0, 1], default=None
+            Tolerances. None is 11 of them, evenly spaced from 0 to where the
+            constraint stops to matter.
+
+        X, y, sensitive_features, sample_weight : default=None
+            New rows to evaluate on, as for ``score``. None is the calibration rows,
+            where the tolerance is kept exactly.
+
+        Returns
+        -------
+        DataFrame
+            A row per tolerance, with expected values of accuracy, balanced_accuracy,
+            selection_rate, the differences between groups (largest minus least) called
+            equalized_odds_difference, demographic_parity_difference,
+            true_positive_rate_difference and false_positive_rate_difference, and
+            randomised_share.
+        """
+        check_is_fitted(self)
+        if (X is None) != (y is None):
+            raise ValueError("X and y must be given together, or neither.")
+        if X is None:
+            if sensitive_features is not None or sample_weight is not None:
+                raise ValueError(
+                    "sensitive_features and sample_weight belong to new rows. Give X "
+                    "and y too."
+                )
+            rows = self._rows
+        else:
+            rows = self._evaluation_rows(X, y, sensitive_features, sample_weight)
+        if tols is None:
+            free = self._solve(self._rows, 1.0)
+            tols = np.linspace(0.0, free.constrained_gap(self._demand.constraint), 11)
+        tols = np.atleast_1d(np.asarray(tols, dtype=float))
+        if not ((tols >= 0) & (tols <= 1)).all():
+            raise ValueError(f"tols must lie in [0, 1], got {tols.tolist()}.")
+        weight = np.ones(len(rows)) if rows.weight is None else rows.weight
+        n_groups = len(self.groups_)
+        records = []
+        for tol in tols:
+            rule = self._solve(self._rows, tol)
+            probability = rule.selection_probability(rows.scores, rows.group)
+            if X is None:
+                rates, labels = (rule.fpr, rule.tpr), (rule.negatives, rule.positives)
+            else:
+                rates = expected_rates(rows, probability, n_groups)
+                labels = label_weights(rows, n_groups)
+            records.append(
+                {
+                    "tol": tol,
+                    **describe_rates(*rates, *labels),
+                    "randomised_share": _randomised_share(probability, weight),
+                }
+            )
+        return pd.DataFrame(records)
+
+    @property
+    def rule_(self):
+        """The rule as a table; see Attributes."""
+        check_is_fitted(self)
+        table = self._rule.fair.rule.table()
+        names = self.groups_[self._rule.code >= 0]
+        return pd.DataFrame(
+            {
+                "group": names[table.group],
+                "cell": table.cell,
+                "mass": table.mass,
+                "probability": table.probability,
+            }
+        )
+
+    @property
+    def operating_points_(self):
+        """Operating points in calibration; see Attributes."""
+        check_is_fitted(self)
+        return pd.DataFrame(
+            {
+                "group": self.groups_,
+                "false_positive_rate": self._rule.fpr,
+                "true_positive_rate": self._rule.tpr,
+            }
+        )
+
+    @property
+    def boundaries_(self):
+        """Vertices of the groups' regions; see Attributes."""
+        check_is_fitted(self)
+        if self._method == "postprocess_then_aggregate":
+            raise AttributeError(
+                "Members post-processed one by one have no common region. Use another "
+                "method to see one."
+            )
+        regions = self._rule.fair.rule.regions
+        sizes = [len(region.fpr) for region in regions]
+        return pd.DataFrame(
+            {
+                "group": np.repeat(self.groups_[self._rule.code >= 0], sizes),
+                "false_positive_rate": np.concatenate([r.fpr for r in regions]),
+                "true_positive_rate": np.concatenate([r.tpr for r in regions]),
+            }
+        )
+
+    @property
+    def member_points_(self):
+        """Operating points of members and majority; see Attributes."""
+        check_is_fitted(self)
+        rows = self._rows
+        counted = rows.counted
+        if counted is None:
+            counted = np.ones(rows.scores.shape, dtype=bool)
+        judges = dict(enumerate(zip(rows.votes.T, counted.T)))
+        judges["majority"] = majority(rows.votes, rows.counted), slice(None)
+        tables = []
+        for name, (vote, heard) in judges.items():
+            rates = expected_rates(rows.take(heard), vote[heard], len(self.groups_))
+            tables.append(
+                pd.DataFrame(
+                    {
+                        "group": self.groups_,
+                        "member": name,
+                        "false_positive_rate": rates[0],
+                        "true_positive_rate": rates[1],
+                    }
+                )
+            )
+        return pd.concat(tables, ignore_index=True)
+
+    @property
+    def objective_(self):
+        """Value of the objective in calibration; see Attributes."""
+        check_is_fitted(self)
+        rule = self._rule
+        gain = linear_gain(rule.negatives, rule.positives, self._demand.objective)
+        # An undefined rate belongs to nobody.
+        return gain.value(np.nan_to_num(rule.fpr), np.nan_to_num(rule.tpr))
+
+    @property
+    def randomised_share_(self):
+        """Share of the calibration weight left to coins; see Attributes."""
+        check_is_fitted(self)
+        rows = self._rows
+        weight = np.ones(len(rows)) if rows.weight is None else rows.weight
+        probability = self._rule.selection_probability(rows.scores, rows.group)
+        return _randomised_share(probability, weight)
+
+    @property
+    def calibration_indices_(self):
+        """Positions of the calibration rows; see Attributes."""
+        check_is_fitted(self)
+        return self._rows.index.copy()
+
+    @property
+    def unconstrained_groups_(self):
+        """Groups decided on without regard to groups; see Attributes."""
+        check_is_fitted(self)
+        return self.groups_[self._rule.code < 0]
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_rule")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        if self.estimator is not None:
+            tags.input_tags = get_tags(self.estimator).input_tags
+        return tags
+
+    def _plan(self, strata, rng):
+        """Positions of the rows that train, None if none do, and that calibrate."""
+        everyone = np.arange(len(strata))
+        cross_shard = self.calibration == "cross_shard"
+        if self.estimator is None or isinstance(self.estimator, FrozenEstimator):
+            if cross_shard:
+                raise ValueError(
+                    'calibration="cross_shard" trains the ensemble on the rows it '
+                    "calibrates on, so estimator must be an ensemble that is not "
+                    "frozen, such as SISAClassifier. Set calibration to a number."
+                )
+            return None, everyone
+        if not cross_shard:
+            training, calibrating = stratified_holdout(strata, self.calibration, rng)
+            if len(training) == 0:
+                raise ValueError(
+                    f"Each of the {len(strata)} rows is the only one with its label "
+                    "and group, so none is left to train on. Give more rows."
+                )
+            return training, calibrating
+        if self.method == "ensemble":
+            raise ValueError(
+                'method="ensemble" needs the votes of all members on each calibration '
+                'row, but with calibration="cross_shard" a row lacks the vote of its '
+                'own shard. Use method="soft_ensemble", or hold rows out, for example '
+                "by calibration=0.2."
+            )
+        return everyone, everyone
+
+    def _train(self, X, y, sample_weight, training, rng):
+        """Fit a clone of the ensemble on some rows."""
+        estimator = clone(self.estimator)
+        if self.random_state is not None:
+            _seed_where_none(estimator, rng)
+        params = {}
+        if sample_weight is not None and has_fit_parameter(estimator, "sample_weight"):
+            params["sample_weight"] = sample_weight[training]
+        return estimator.fit(
+            _safe_indexing(X, training), _safe_indexing(y, training), **params
+        )
+
+    def _solve(self, rows, tol=None):
+        demand = self._demand if tol is None else replace(self._demand, tol=float(tol))
+        return FairRule.fit(
+            rows,
+            len(self.groups_),
+            self._method,
+            demand,
+            wants_blind=self._accepts_unknown,
+        )
+
+    def _calibrate(self, rows):
+        """Solve on calibration rows; keep both."""
+        rule = self._solve(rows)
+        self._rows, self._rule = rows, rule
+        if rule.is_constant:
+            warnings.warn(
+                "The fair rule decides the same for everyone, so it makes no use of "
+                'the members. Try objective="balanced_accuracy_score", other costs, '
+                "or a greater tol.",
+                DegenerateRuleWarning,
+                stacklevel=3,
+            )
+
+    def _evaluation_rows(self, X, y, sensitive_features, sample_weight):
+        X, y = indexable(self._check_new(X), y)
+        seen, groups = self._split(X, sensitive_features)
+        group = self._codes(groups)
+        y = column_or_1d(y)
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown) or (group < 0).any():
+            raise ValueError(
+                f"Rates need labels out of {self.classes_.tolist()} and groups out of "
+                f"{self.groups_.tolist()}; others were given. Leave these rows out."
+            )
+        label = y == self.classes_[1]
+        if sample_weight is not None:
+            sample_weight = _check_weight(sample_weight, label)
+        return CalibrationRows(
+            np.arange(len(label)),
+            group,
+            label,
+            sample_weight,
+            scores=self._scores(seen),
+        )
+
+    def _check_new(self, X):
+        """X as a container of rows with the columns seen in ``fit``."""
+        (X,) = indexable(X)
+        if hasattr(self, "n_features_in_") and getattr(X, "ndim", 2) == 1:
+            raise ValueError(
+                f"X has one dimension, but fit saw {self.n_features_in_} columns. "
+                "Reshape your data: X.reshape(1, -1) makes a single sample of it."
+            )
+        return validate_data(self, X, reset=False, skip_check_array=True)
+
+    def _split(self, X, sensitive_features):
+        """What the members see of X, and each row's group."""
+        if self.sensitive_feature is None and sensitive_features is None:
+            raise ValueError(
+                "No sensitive feature is given. Name a column of X in "
+                "sensitive_feature, or pass sensitive_features to this method."
+            )
+        if self.sensitive_feature is None:
+            return X, check_groups(sensitive_features, _num_samples(X))
+        if sensitive_features is not None:
+            raise ValueError(
+                f"sensitive_feature={self.sensitive_feature!r} already tells the group "
+                "of each row, and sensitive_features is passed too. Use one of them."
+            )
+        return split_sensitive(X, self.sensitive_feature, self.drop_sensitive)
+
+    def _codes(self, groups):
+        """Position of each group in `groups_`, -1 for unknown ones."""
+        known = self.groups_
+        if (groups.dtype.kind == "U") == (known.dtype.kind == "U"):
+            position = np.searchsorted(known, groups).clip(max=len(known) - 1)
+            code = np.where(known[position] == groups, position, -1)
+        else:
+            code = np.full(len(groups), -1)
+        if not self._accepts_unknown and (code < 0).any():
+            unknown = np.unique(groups[code < 0]).tolist()
+            raise ValueError(
+                f"Groups {unknown[:5]} were not seen in fit, which saw "
+                f"{known.tolist()[:20]}. Fit with rows of them, or set "
+                'unknown_group="unconstrained".'
+            )
+        return code
+
+    def _scores(self, seen):
+        if self.estimator_ is None:
+            scores = _given_scores(seen, self.classes_, self._given_labels)
+        else:
+            scores = _ask(self.estimator_, seen, self.classes_)
+        n_members = self._rows.scores.shape[1]
+        if scores.shape[1] != n_members:
+            raise ValueError(
+                f"X holds the outputs of {scores.shape[1]} members, but fit saw "
+                f"{n_members}. Give the outputs of the same members."
+            )
+        return scores
+
+
+def _check_labels(y):
+    """The two classes, and whether each label is the second."""
+    y = column_or_1d(y, warn=True)
+    if pd.isna(y).any():
+        raise ValueError("y contains NaN or None. Drop the rows without a label.")
+    assert_all_finite(y, input_name="y")
+    check_classification_targets(y)
+    classes = np.unique(y)
+    if len(classes) > 2:
+        raise ValueError(
+            "Only binary classification is supported. The type of the target is "
+            f"{type_of_target(y)}, with {len(classes)} classes. Merge classes into two."
+        )
+    if len(classes) < 2:
+        raise ValueError(
+            f"y holds 1 class of positive weight, {classes.tolist()}. Give rows of two "
+            "classes."
+        )
+    return classes, y == classes[1]
+
+
+def _check_weight(sample_weight, like):
+    weight = _check_sample_weight(sample_weight, like, ensure_non_negative=True)
+    if not weight.any():
+        raise ValueError("All of sample_weight is zero. Give some row a weight.")
+    return weight
+
+
+def _check_costs(objective):
+    if not isinstance(objective, dict):
+        return
+    if set(objective) != _COSTS:
+        raise ValueError(
+            "objective as a dict needs the keys 'false_positive' and "
+            f"'false_negative', got {sorted(map(str, objective))}."
+        )
+    costs = list(objective.values())
+    if not all(isinstance(c, Real) and np.isfinite(c) and c >= 0 for c in costs):
+        raise ValueError(f"Costs must be finite and not negative, got {objective}.")
+    if not any(costs):
+        raise ValueError("Both costs are zero. Give an error a cost.")
+
+
+def _check_groups_suffice(groups, rows, constraint, what="calibration rows"):
+    negatives, positives = label_weights(rows, len(groups))
+    able = suffices(negatives, positives, constraint)
+    if able.all():
+        return
+    a = int(np.argmin(able))
+    missing, rate = ("positive", "TPR") if positives[a] == 0 else ("negative", "FPR")
+    if negatives[a] + positives[a] == 0:
+        missing, rate = "positive or negative", "selection rate"
+    raise ValueError(
+        f"Group {groups[a].item()!r} has no {missing} labels among the {what}, so its "
+        f"{rate} is undefined. Add such rows, merge the group with another, or use "
+        'constraints="demographic_parity".'
+    )
+
+
+def _check_members_suffice(groups, rows, method, constraint):
+    """Each member's own rule needs every group outside its shard."""
+    if method != "postprocess_then_aggregate":
+        return
+    for member, counted in enumerate(rows.counted.T):
+        what = f"rows outside shard {member}"
+        _check_groups_suffice(groups, rows.take(counted), constraint, what)
+
+
+def _check_classes_agree(estimator, classes):
+    known = getattr(estimator, "classes_", classes)
+    if not np.array_equal(known, classes):
+        raise ValueError(
+            f"The ensemble knows the classes {np.asarray(known).tolist()}, but y holds "
+            f"{classes.tolist()}. Both must be the same two."
+        )
+
+
+def _ask(estimator, X, classes):
+    _check_classes_agree(estimator, classes)
+    return member_scores(estimator, X)
+
+
+def _leave_own_shard_out(rows, estimator):
+    """Mark which members have not learnt from each row."""
+    if not hasattr(estimator, "plan_"):
+        raise ValueError(
+            f'calibration="cross_shard" needs to know the shard of each row, but '
+            f"{type(estimator).__name__} has no plan_. Use SISAClassifier, or hold "
+            "rows out, for example by calibration=0.2."
+        )
+    n_members = rows.scores.shape[1]
+    if n_members < 2:
+        raise ValueError(
+            'calibration="cross_shard" scores a row by the other shards, but there is '
+            "one shard only. Use more shards, or hold rows out."
+        )
+    own = np.asarray(estimator.plan_.shard_of(rows.index))
+    return replace(rows, counted=own[:, None] != np.arange(n_members))
+
+
+def _as_array(X):
+    if sparse.issparse(X):
+        return X.toarray()
+    values = X.to_numpy() if hasattr(X, "to_numpy") else np.asarray(X)
+    return values[:, None] if values.ndim == 1 else values
+
+
+def _holds_labels(X, classes):
+    """Whether the members' outputs are class labels rather than 0, 1 or scores."""
+    values = _as_array(X)
+    if set(classes.tolist()) == {0, 1}:
+        return False
+    return bool(np.isin(values, classes).all())
+
+
+def _given_scores(X, classes, are_labels):
+    """Scores out of what the caller says the members have put out."""
+    values = _as_array(X)
+    if not are_labels:
+        return check_scores(values, "X")
+    if not np.isin(values, classes).all():
+        raise ValueError(
+            f"fit saw votes out of {classes.tolist()}, but X holds something else. "
+            "Give such votes."
+        )
+    return (values == classes[1]).astype(float)
+
+
+def _seed_where_none(estimator, rng):
+    """Make every part of the ensemble repeatable, but keep the seeds it has."""
+    unset = {
+        name: int(rng.randint(2**31))
+        for name, value in sorted(estimator.get_params(deep=True).items())
+        if value is None and (name == "random_state" or name.endswith("__random_state"))
+    }
+    estimator.set_params(**unset)
+
+
+def _randomised_share(probability, weight):
+    random = (probability > 0) & (probability < 1)
+    return float(weight[random].sum() / weight.sum())

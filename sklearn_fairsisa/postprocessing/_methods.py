@@ -1,0 +1,229 @@
+"""The post-processing methods, from calibration rows to a rule on members' scores."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..fairness._ensembles import MajorityRule, MemberRules, PatternRule, ScoreRule
+from ..fairness._solve import CONSTRAINTS, Demand
+from ._soft import LogitWeights
+
+
+@dataclass(frozen=True)
+class OnVotes:
+    """A rule that hears the members' votes, which are scores above one half."""
+
+    rule: MajorityRule | MemberRules | PatternRule
+
+    @classmethod
+    def fitter(cls, rule_class):
+        """Return a function that fits `rule_class` on calibration rows."""
+
+        def fit(rows, demand):
+            counted = {} if rows.counted is None else {"counted": rows.counted}
+            return cls(
+                rule_class.fit(
+                    rows.votes, rows.group, rows.label, rows.weight, demand, **counted
+                )
+            )
+
+        return fit
+
+    def selection_probability(self, scores, group):
+        """Probability of selection of rows of known groups."""
+        return self.rule.selection_probability(scores > 0.5, group)
+
+
+@dataclass(frozen=True)
+class OnScores:
+    """A rule that hears a weighted sum of the members' logits."""
+
+    weights: LogitWeights
+    rule: ScoreRule
+
+    @classmethod
+    def fit(cls, rows, demand):
+        """Fit on calibration rows."""
+        if rows.counted is None:
+            weights = LogitWeights.fit(rows.scores, rows.group, rows.label, rows.weight)
+        else:
+            # Each row lacks another member, so no common weights can be learnt.
+            weights = LogitWeights.equal(rows.scores.shape[1])
+        rule = ScoreRule.fit(
+            weights.score(rows.scores, rows.counted),
+            rows.group,
+            rows.label,
+            rows.weight,
+            demand,
+        )
+        return cls(weights, rule)
+
+    def selection_probability(self, scores, group):
+        """Probability of selection of rows of known groups."""
+        return self.rule.selection_probability(self.weights.score(scores), group)
+
+
+METHODS = {
+    "aggregate_then_postprocess": OnVotes.fitter(MajorityRule),
+    "postprocess_then_aggregate": OnVotes.fitter(MemberRules),
+    "ensemble": OnVotes.fitter(PatternRule),
+    "soft_ensemble": OnScores.fit,
+}
+"""Functions of calibration rows and a demand."""
+
+
+@dataclass(frozen=True)
+class FairRule:
+    """A rule for the groups that can be constrained, another for everyone else.
+
+    Parameters
+    ----------
+    fair : OnVotes, OnScores or None
+        None where no group can be constrained.
+    blind : OnVotes, OnScores or None
+        Optimal without regard to groups. None where nobody needs it.
+    code : ndarray of int of shape (n_groups,)
+        What `fair` calls each group, -1 for groups that `blind` decides on.
+    fpr, tpr : ndarray of shape (n_groups,)
+        Operating points in calibration; NaN where a group has no such people.
+    negatives, positives : ndarray of shape (n_groups,)
+        Weight of each group's calibration rows.
+    """
+
+    fair: OnVotes | OnScores | None
+    blind: OnVotes | OnScores | None
+    code: np.ndarray
+    fpr: np.ndarray
+    tpr: np.ndarray
+    negatives: np.ndarray
+    positives: np.ndarray
+
+    @classmethod
+    def fit(cls, rows, n_groups, method, demand, *, wants_blind):
+        """Solve on calibration rows."""
+        fit = METHODS[method]
+        negatives, positives = label_weights(rows, n_groups)
+        able = suffices(negatives, positives, demand.constraint)
+        code = np.where(able, np.cumsum(able) - 1, -1)
+        fair = blind = None
+        fpr, tpr = np.full((2, n_groups), np.nan)
+        if able.any():
+            able_rows = rows if able.all() else rows.take(able[rows.group])
+            fair = fit(replace(able_rows, group=code[able_rows.group]), demand)
+            fpr[able], tpr[able] = fair.rule.operating_points
+        if wants_blind or not able.all():
+            blind = fit(
+                replace(rows, group=np.zeros_like(rows.group)),
+                Demand(None, demand.objective),
+            )
+        rule = cls(fair, blind, code, fpr, tpr, negatives, positives)
+        if not able.all():
+            probability = rule.selection_probability(rows.scores, rows.group)
+            rates = expected_rates(rows, probability, n_groups)
+            fpr[~able], tpr[~able] = rates[0][~able], rates[1][~able]
+        fpr[negatives == 0] = np.nan
+        tpr[positives == 0] = np.nan
+        return rule
+
+    def selection_probability(self, scores, group):
+        """Probability of selection of rows; -1 is an unknown group.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_samples, n_members)
+        group : ndarray of int of shape (n_samples,)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        code = np.append(self.code, -1)[group]
+        if self.blind is None:
+            return self.fair.selection_probability(scores, code)
+        probability = self.blind.selection_probability(scores, np.zeros_like(code))
+        known = code >= 0
+        if known.any():
+            probability[known] = self.fair.selection_probability(
+                scores[known], code[known]
+            )
+        return probability
+
+    def constrained_gap(self, constraint):
+        """Greatest difference between groups of the constrained rates."""
+        described = describe_rates(self.fpr, self.tpr, self.negatives, self.positives)
+        names = {
+            "fpr": "false_positive_rate_difference",
+            "tpr": "true_positive_rate_difference",
+            "share": "demographic_parity_difference",
+        }
+        return max(described[names[rate]] for rate in CONSTRAINTS[constraint])
+
+    @property
+    def is_constant(self):
+        """Whether everyone is selected with the same probability."""
+        rules = [rule for rule in (self.fair, self.blind) if rule is not None]
+        probability = np.concatenate([rule.rule.probability for rule in rules])
+        return bool(np.ptp(probability) < 1e-9)
+
+
+def label_weights(rows, n_groups):
+    """Weight of the negatives and of the positives of each group."""
+    weight = np.ones(len(rows)) if rows.weight is None else rows.weight
+    return tuple(
+        np.bincount(rows.group[chosen], weights=weight[chosen], minlength=n_groups)
+        for chosen in (~rows.label, rows.label)
+    )
+
+
+def suffices(negatives, positives, constraint):
+    """Whether each group has the people whose rates are constrained."""
+    rates = CONSTRAINTS[constraint]
+    able = negatives + positives > 0
+    if "fpr" in rates:
+        able &= negatives > 0
+    if "tpr" in rates:
+        able &= positives > 0
+    return able
+
+
+def expected_rates(rows, probability, n_groups):
+    """Expected false and true positive rate of each group, NaN where undefined."""
+    weight = np.ones(len(rows)) if rows.weight is None else rows.weight
+    selected = label_weights(replace(rows, weight=weight * probability), n_groups)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return tuple(
+            part / whole for part, whole in zip(selected, label_weights(rows, n_groups))
+        )
+
+
+def describe_rates(fpr, tpr, negatives, positives):
+    """Quality of operating points, and their differences between groups.
+
+    Parameters
+    ----------
+    fpr, tpr, negatives, positives : ndarray of shape (n_groups,)
+
+    Returns
+    -------
+    dict of str to float
+    """
+    false = np.where(negatives > 0, fpr, 0.0) * negatives
+    true = np.where(positives > 0, tpr, 0.0) * positives
+    n_negatives, n_positives = negatives.sum(), positives.sum()
+    total = n_negatives + n_positives
+    with np.errstate(invalid="ignore", divide="ignore"):
+        selection = (false + true) / (negatives + positives)
+        balanced = (1 - false.sum() / n_negatives + true.sum() / n_positives) / 2
+    fpr_gap, tpr_gap, selection_gap = (
+        np.nanmax(rate) - np.nanmin(rate) if np.isfinite(rate).any() else np.nan
+        for rate in (fpr, tpr, selection)
+    )
+    return {
+        "accuracy": (n_negatives - false.sum() + true.sum()) / total,
+        "balanced_accuracy": balanced,
+        "selection_rate": (false.sum() + true.sum()) / total,
+        "equalized_odds_difference": np.fmax(fpr_gap, tpr_gap),
+        "demographic_parity_difference": selection_gap,
+        "true_positive_rate_difference": tpr_gap,
+        "false_positive_rate_difference": fpr_gap,
+    }

@@ -1,0 +1,88 @@
+"""Independent, slow answers to what the fairness modules compute."""
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.optimize import linprog
+
+from sklearn_fairsisa.fairness._cells import CellCounts
+
+RATES = {
+    "equalized_odds": ("fpr", "tpr"),
+    "demographic_parity": ("selection",),
+    "true_positive_rate_parity": ("tpr",),
+    "false_negative_rate_parity": ("tpr",),
+    "false_positive_rate_parity": ("fpr",),
+    "true_negative_rate_parity": ("fpr",),
+}
+
+
+@st.composite
+def label_tables(draw, min_groups=2, max_groups=4, max_cells=7):
+    """Counts of shape (groups, cells, 2): tied, sparse, degenerate or weighted."""
+    n_groups = draw(st.integers(min_groups, max_groups))
+    n_cells = draw(st.integers(1, max_cells))
+    shape = (n_groups, n_cells, 2)
+    # Few distinct values make ties of likelihood ratios and empty cells common.
+    table = draw(arrays(np.int64, shape, elements=st.integers(0, 4)))
+    for group in range(n_groups):
+        for label in range(2):
+            table[group, draw(st.integers(0, n_cells - 1)), label] += 1
+    if draw(st.booleans()):
+        scale = draw(arrays(np.float64, shape, elements=st.floats(0.1, 3.0)))
+        return table * scale
+    return table
+
+
+def as_counts(table):
+    group, cell = np.nonzero(table.sum(axis=2))
+    negatives, positives = table[group, cell].T
+    return CellCounts(group, cell, negatives, positives, len(table))
+
+
+def gain_weights(table, objective):
+    """Gain of a true positive, loss of a false positive, and the constant."""
+    negatives, positives = table.sum(axis=(0, 1))
+    total = negatives + positives
+    if objective == "accuracy_score":
+        return 1 / total, 1 / total, negatives / total
+    if objective == "balanced_accuracy_score":
+        return 0.5 / positives, 0.5 / negatives, 0.5
+    miss, alarm = objective["false_negative"], objective["false_positive"]
+    return miss / total, alarm / total, -miss * positives / total
+
+
+def best_by_linear_program(table, constraint, objective, tol):
+    """Best value over the rules p[group, cell] in [0, 1], by HiGHS.
+
+    Costs are negative, so that more is better for every objective.
+    """
+    n_groups, n_cells, _ = table.shape
+    hit, alarm, offset = gain_weights(table, objective)
+    gain = hit * table[:, :, 1] - alarm * table[:, :, 0]
+    per_group = {
+        "fpr": table[:, :, 0] / table[:, :, 0].sum(axis=1, keepdims=True),
+        "tpr": table[:, :, 1] / table[:, :, 1].sum(axis=1, keepdims=True),
+        "selection": table.sum(axis=2) / table.sum(axis=(1, 2))[:, None],
+    }
+    rows = []
+    for rate in RATES[constraint]:
+        for a in range(n_groups):
+            for b in range(n_groups):
+                if a != b:
+                    row = np.zeros((n_groups, n_cells))
+                    row[a], row[b] = per_group[rate][a], -per_group[rate][b]
+                    rows.append(row.ravel())
+    result = linprog(
+        -gain.ravel(),
+        A_ub=np.array(rows),
+        b_ub=np.full(len(rows), tol),
+        bounds=(0, 1),
+        method="highs",
+        options={
+            "primal_feasibility_tolerance": 1e-10,
+            "dual_feasibility_tolerance": 1e-10,
+        },
+    )
+    assert result.success
+    return offset - result.fun

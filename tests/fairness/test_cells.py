@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from sklearn_fairsisa.fairness._cells import (
+    count_cells,
+    find_patterns,
+    majority,
+    unpack_patterns,
+    vote_patterns,
+)
+
+
+@given(
+    votes=st.integers(1, 260).flatmap(
+        lambda s: arrays(bool, st.tuples(st.integers(1, 30), st.just(s)))
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_patterns_are_the_distinct_rows_at_any_number_of_members(votes):
+    patterns, code = vote_patterns(votes)
+    unpacked = unpack_patterns(patterns, votes.shape[1])
+    np.testing.assert_array_equal(unpacked[code], votes)
+    assert len(patterns) == len(np.unique(votes, axis=0))
+    np.testing.assert_array_equal(find_patterns(patterns, votes), code)
+
+
+def test_a_new_pattern_is_not_found():
+    votes = np.zeros((2, 200), dtype=bool)
+    votes[1, 199] = True
+    patterns, _ = vote_patterns(votes)
+    new = np.zeros((2, 200), dtype=bool)
+    new[0, 0] = True
+    np.testing.assert_array_equal(find_patterns(patterns, new), [-1, 0])
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 3), st.integers(0, 5), st.booleans()),
+        min_size=1,
+        max_size=40,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_counts_are_those_of_a_loop(rows):
+    counts = count_cells(*zip(*rows))
+    for i, (group, cell) in enumerate(zip(counts.group, counts.cell)):
+        inside = [y for g, c, y in rows if (g, c) == (group, cell)]
+        assert counts.positives[i] == sum(inside)
+        assert counts.negatives[i] == len(inside) - sum(inside)
+    assert counts.positives.sum() + counts.negatives.sum() == len(rows)
+    assert counts.positives.dtype == np.int64
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 3), st.integers(0, 5), st.booleans()),
+        min_size=2,
+        max_size=40,
+    ),
+    cut=st.integers(1, 39),
+)
+@settings(max_examples=60, deadline=None)
+def test_subtracting_rows_equals_never_having_counted_them(rows, cut):
+    cut = min(cut, len(rows) - 1)
+    whole = count_cells(*zip(*rows), n_groups=4)
+    part = count_cells(*zip(*rows[:cut]), n_groups=4)
+    rest = count_cells(*zip(*rows[cut:]), n_groups=4)
+    for have, want in ((whole - part, rest), (part + rest, whole)):
+        for column in ("group", "cell", "negatives", "positives"):
+            np.testing.assert_array_equal(getattr(have, column), getattr(want, column))
+
+
+def test_subtracting_rows_that_were_never_counted_is_refused():
+    counts = count_cells([0, 0], [1, 2], [True, False])
+    with pytest.raises(ValueError, match="never counted"):
+        counts - count_cells([0], [1], [False])
+
+
+def test_weights_count_rows_fractionally_and_zero_counts_none():
+    counts = count_cells([0, 0, 1], [0, 0, 0], [True, True, False], [0.5, 0.25, 0.0])
+    np.testing.assert_array_equal(counts.group, [0])
+    np.testing.assert_array_equal(counts.positives, [0.75])
+    assert counts.n_groups == 2
+
+
+def test_integer_weights_equal_repeated_rows():
+    group, cell, label = [0, 0, 1], [2, 0, 1], [True, False, True]
+    weighted = count_cells(group, cell, label, np.array([3, 1, 2]))
+    repeated = count_cells(*(np.repeat(x, [3, 1, 2]) for x in (group, cell, label)))
+    np.testing.assert_array_equal(weighted.positives, repeated.positives)
+    np.testing.assert_array_equal(weighted.negatives, repeated.negatives)
+
+
+def test_a_tied_vote_is_negative_and_uncounted_votes_are_ignored():
+    votes = np.array([[1, 1, 0, 0], [1, 1, 1, 0]], dtype=bool)
+    np.testing.assert_array_equal(majority(votes), [False, True])
+    counted = np.array([[1, 1, 1, 0], [1, 0, 0, 1]], dtype=bool)
+    np.testing.assert_array_equal(majority(votes, counted), [True, False])

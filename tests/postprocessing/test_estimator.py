@@ -1,0 +1,957 @@
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import sklearn
+from fairlearn.metrics import equalized_odds_difference
+from fairlearn.postprocessing import ThresholdOptimizer
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.compose import make_column_transformer
+from sklearn.datasets import make_classification
+from sklearn.ensemble import (
+    BaggingClassifier,
+    GradientBoostingClassifier,
+    RandomForestClassifier,
+    VotingClassifier,
+)
+from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sklearn_fairsisa._validation import row_columns
+from sklearn_fairsisa.exceptions import (
+    DegenerateRuleWarning,
+    UnconstrainedGroupWarning,
+)
+from sklearn_fairsisa.fairness._coins import row_coins
+from sklearn_fairsisa.postprocessing import FairEnsemblePostprocessor
+from sklearn_fairsisa.sisa import SISAClassifier
+
+METHODS = [
+    "aggregate_then_postprocess",
+    "postprocess_then_aggregate",
+    "ensemble",
+    "soft_ensemble",
+]
+FAIR_IN_CALIBRATION = [m for m in METHODS if m != "postprocess_then_aggregate"]
+
+
+def make_rows(n=1200, n_groups=2, seed=0):
+    """Features, labels and groups, the features saying less of some groups."""
+    rng = np.random.default_rng(seed)
+    group = rng.integers(0, n_groups, n)
+    y = (rng.random(n) < 0.35 + 0.1 * group).astype(int)
+    signal = (2 * y - 1) * (1.2 - 0.4 * group / n_groups)
+    X = rng.normal(size=(n, 4)) + signal[:, None] * [0.7, 0.4, 0.2, 0.0]
+    return X, y, np.array(["a", "b", "c", "d"])[group]
+
+
+def make_votes(n=800, n_members=5, n_groups=2, seed=0, scores=False):
+    rng = np.random.default_rng(seed)
+    group = rng.integers(0, n_groups, n)
+    y = (rng.random(n) < 0.4 + 0.1 * group).astype(int)
+    quality = (1.5 - group / n_groups)[:, None]
+    margin = (2 * y - 1)[:, None] * quality + 1.5 * rng.normal(size=(n, n_members))
+    margin += rng.normal(size=(n, 1))
+    score = 1 / (1 + np.exp(-margin))
+    return (score if scores else (score > 0.5).astype(int)), y, group
+
+
+def sisa(**params):
+    defaults = {"n_shards": 4, "n_slices": 2, "random_state": 3}
+    return SISAClassifier(SGDClassifier(loss="log_loss"), **(defaults | params))
+
+
+def odds_gap(probability, y, group, weight=None):
+    """Largest difference between groups of the expected FPR and TPR."""
+    weight = np.ones(len(y)) if weight is None else weight
+    rates = [
+        [
+            np.average(probability[rows], weights=weight[rows])
+            for rows in ((group == a) & (y == label) for label in np.unique(y))
+        ]
+        for a in np.unique(group)
+    ]
+    return np.ptp(rates, axis=0).max()
+
+
+# The rule ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", FAIR_IN_CALIBRATION)
+@pytest.mark.parametrize("n_groups", [2, 4])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_expected_odds_are_equal_in_calibration(method, n_groups, weighted):
+    X, y, group = make_votes(n_groups=n_groups, scores=method == "soft_ensemble")
+    weight = np.random.default_rng(1).random(len(y)) + 0.1 if weighted else None
+    fair = FairEnsemblePostprocessor(method=method, random_state=0)
+    fair.fit(X, y, sensitive_features=group, sample_weight=weight)
+    probability = fair.selection_probability(X, sensitive_features=group)
+    assert odds_gap(probability, y, group, weight) < 1e-9
+    correct = np.where(y == 1, probability, 1 - probability)
+    assert fair.objective_ == pytest.approx(np.average(correct, weights=weight))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_predictions_have_the_expected_rates(method):
+    X, y, group = make_votes(20_000, scores=True)
+    fair = FairEnsemblePostprocessor(method=method, random_state=0)
+    fair.fit(X, y, sensitive_features=group)
+    decided = fair.predict(X, sensitive_features=group)
+    probability = fair.selection_probability(X, sensitive_features=group)
+    for a in (0, 1):
+        for label in (0, 1):
+            rows = (group == a) & (y == label)
+            assert decided[rows].mean() == pytest.approx(
+                probability[rows].mean(), abs=0.02
+            )
+    points = fair.operating_points_.set_index("group")
+    rows = (group == 1) & (y == 1)
+    assert points.true_positive_rate[1] == pytest.approx(probability[rows].mean())
+
+
+@pytest.mark.parametrize(
+    ("constraint", "differences"),
+    [
+        ("equalized_odds", ["true_positive_rate", "false_positive_rate"]),
+        ("demographic_parity", ["demographic_parity"]),
+        ("true_positive_rate_parity", ["true_positive_rate"]),
+        ("false_negative_rate_parity", ["true_positive_rate"]),
+        ("false_positive_rate_parity", ["false_positive_rate"]),
+        ("true_negative_rate_parity", ["false_positive_rate"]),
+    ],
+)
+@pytest.mark.parametrize("method", FAIR_IN_CALIBRATION)
+def test_the_tolerance_holds_and_pays_for_every_constraint(
+    method, constraint, differences
+):
+    X, y, group = make_votes(n_groups=3, scores=method == "soft_ensemble")
+    fair = FairEnsemblePostprocessor(
+        method=method, constraints=constraint, random_state=0
+    ).fit(X, y, sensitive_features=group)
+    table = fair.tradeoff([0.0, 0.02, 0.1, 1.0])
+    for name in differences:
+        assert (table[f"{name}_difference"] <= table.tol + 1e-9).all()
+    assert (np.diff(table.accuracy) >= -1e-9).all()
+    assert (table.accuracy < 1).all()
+    loose = clone(fair).set_params(tol=0.1).fit(X, y, sensitive_features=group)
+    assert loose.objective_ == pytest.approx(table.accuracy[2])
+
+
+def test_tradeoff_ends_where_the_constraint_stops_to_matter():
+    X, y, group = make_votes()
+    fair = FairEnsemblePostprocessor(random_state=0).fit(X, y, sensitive_features=group)
+    table = fair.tradeoff()
+    free = fair.tradeoff([1.0])
+    assert len(table) == 11
+    assert table.accuracy.iloc[-1] == pytest.approx(free.accuracy[0])
+    assert table.accuracy.iloc[-2] < free.accuracy[0]
+
+
+def test_tradeoff_on_new_rows_is_what_refitting_shows_there():
+    X, y, group = make_votes(1000)
+    new_X, new_y, new_group = make_votes(500, seed=9)
+    fair = FairEnsemblePostprocessor(random_state=0).fit(X, y, sensitive_features=group)
+    table = fair.tradeoff([0.05], new_X, new_y, sensitive_features=new_group)
+    again = FairEnsemblePostprocessor(tol=0.05, random_state=0)
+    again.fit(X, y, sensitive_features=group)
+    p = again.selection_probability(new_X, sensitive_features=new_group)
+    assert table.accuracy[0] == pytest.approx(np.where(new_y, p, 1 - p).mean())
+    assert table.equalized_odds_difference[0] == pytest.approx(
+        odds_gap(p, new_y, new_group)
+    )
+    assert table.randomised_share[0] == pytest.approx(((p > 0) & (p < 1)).mean())
+
+
+def test_costs_move_the_errors_to_the_cheaper_kind():
+    X, y, group = make_votes()
+    points = []
+    for miss in (0.2, 5.0):
+        fair = FairEnsemblePostprocessor(
+            objective={"false_positive": 1.0, "false_negative": miss}, random_state=0
+        ).fit(X, y, sensitive_features=group)
+        points.append(fair.operating_points_.iloc[0, 1:].to_numpy(float))
+        p = fair.selection_probability(X, sensitive_features=group)
+        cost = np.where(y == 1, miss * (1 - p), p).mean()
+        assert fair.objective_ == pytest.approx(cost)
+    assert (points[0] < points[1]).all()
+
+
+@pytest.mark.parametrize("constraint", ["equalized_odds", "demographic_parity"])
+def test_no_worse_than_fairlearn_on_the_same_hard_aggregate(constraint):
+    X, y, group = make_votes(n_groups=3)
+    share = X.mean(axis=1, keepdims=True)
+
+    class Majority(ClassifierMixin, BaseEstimator):
+        def fit(self, X, y):
+            self.classes_ = np.unique(y)
+            return self
+
+        def predict(self, X):
+            return (X[:, 0] > 0.5).astype(int)
+
+    peer = ThresholdOptimizer(
+        estimator=Majority().fit(share, y),
+        constraints=constraint,
+        objective="accuracy_score",
+        prefit=True,
+        predict_method="predict",
+        grid_size=100_000,
+    ).fit(share, y, sensitive_features=group)
+    theirs = peer._pmf_predict(share, sensitive_features=group)[:, 1]
+    fair = FairEnsemblePostprocessor(
+        method="aggregate_then_postprocess", constraints=constraint, random_state=0
+    ).fit(X, y, sensitive_features=group)
+    # fairlearn's solution is ours up to the fineness of its grid.
+    assert fair.objective_ == pytest.approx(
+        np.where(y == 1, theirs, 1 - theirs).mean(), abs=1e-4
+    )
+    assert fair.objective_ >= np.where(y == 1, theirs, 1 - theirs).mean() - 1e-9
+
+
+def test_no_worse_than_fairlearn_on_the_same_score():
+    X, y, group = make_votes(n_members=1, n_groups=3, scores=True)
+
+    class Score(ClassifierMixin, BaseEstimator):
+        def fit(self, X, y):
+            self.classes_ = np.unique(y)
+            return self
+
+        def predict_proba(self, X):
+            return np.c_[1 - X[:, 0], X[:, 0]]
+
+    peer = ThresholdOptimizer(
+        estimator=Score().fit(X, y),
+        constraints="equalized_odds",
+        objective="accuracy_score",
+        prefit=True,
+        predict_method="predict_proba",
+        grid_size=10_000,
+    ).fit(X, y, sensitive_features=group)
+    theirs = peer._pmf_predict(X, sensitive_features=group)[:, 1]
+    fair = FairEnsemblePostprocessor(method="soft_ensemble", random_state=0)
+    fair.fit(X, y, sensitive_features=group)
+    value = np.where(y == 1, theirs, 1 - theirs).mean()
+    assert fair.objective_ == pytest.approx(value, abs=1e-3)
+    assert fair.objective_ >= value - 1e-9
+
+
+def test_rule_table_gives_masses_and_probabilities_of_cells():
+    X, y, group = make_votes()
+    group = np.array(["men", "women"])[group]
+    for method in METHODS:
+        fair = FairEnsemblePostprocessor(method=method, random_state=0)
+        rule = fair.fit(X, y, sensitive_features=group).rule_
+        assert list(rule) == ["group", "cell", "mass", "probability"]
+        assert set(rule.group) == {"men", "women"}
+        n_rules = 5 if method == "postprocess_then_aggregate" else 1
+        assert rule.mass.sum() == pytest.approx(n_rules)
+        assert rule.probability.between(0, 1).all()
+        assert not rule.duplicated(["group", "cell"]).any()
+    by_pattern = FairEnsemblePostprocessor(random_state=0)
+    rule = by_pattern.fit(X, y, sensitive_features=group).rule_
+    selected = by_pattern.selection_probability(X, sensitive_features=group)
+    patterns = ["".join(map(str, votes)) for votes in X]
+    table = rule.set_index(["group", "cell"]).probability
+    np.testing.assert_array_equal(selected, table.loc[list(zip(group, patterns))])
+    assert by_pattern.randomised_share_ == pytest.approx(
+        rule.mass[(rule.probability > 0) & (rule.probability < 1)].sum()
+    )
+
+
+@pytest.mark.parametrize("method", FAIR_IN_CALIBRATION)
+def test_points_lie_within_the_boundaries(method):
+    X, y, group = make_votes(n_groups=3)
+    fair = FairEnsemblePostprocessor(method=method, random_state=0)
+    fair.fit(X, y, sensitive_features=group)
+    members = fair.member_points_.set_index(["member", "group"])
+    for a, boundary in fair.boundaries_.groupby("group"):
+        x, top = boundary.false_positive_rate, boundary.true_positive_rate
+        point = fair.operating_points_.set_index("group").loc[a]
+        majority = members.loc[("majority", a)]
+        for reached in (point, majority):
+            at = np.interp(reached.false_positive_rate, x, top)
+            assert reached.true_positive_rate <= at + 1e-9
+    first = (X[:, 1] == 1)[(group == 2) & (y == 1)].mean()
+    assert members.true_positive_rate[(1, 2)] == pytest.approx(first)
+    fair = FairEnsemblePostprocessor(method="postprocess_then_aggregate")
+    assert not hasattr(fair.fit(X, y, sensitive_features=group), "boundaries_")
+
+
+def test_a_constant_rule_warns():
+    # Nine in ten are positive, whatever the members say.
+    y = np.tile([1] * 9 + [0], 40)
+    X, group = np.arange(400)[:, None] // 10 % 2, np.arange(400) // 20 % 2
+    with pytest.warns(DegenerateRuleWarning, match="same for everyone"):
+        fair = FairEnsemblePostprocessor().fit(X, y, sensitive_features=group)
+    assert (fair.predict(X, sensitive_features=group) == 1).all()
+
+
+# Coins ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_person_gets_the_same_answer_anywhere(method):
+    X, y, group = make_rows()
+    fair = FairEnsemblePostprocessor(
+        BaggingClassifier(LogisticRegression(), n_estimators=5),
+        method=method,
+        random_state=0,
+    ).fit(X, y, sensitive_features=group)
+    together = fair.predict(X, sensitive_features=group)
+    assert fair.randomised_share_ > 0.05
+    order = np.random.default_rng(0).permutation(len(X))[:200]
+    np.testing.assert_array_equal(
+        fair.predict(X[order], sensitive_features=group[order]), together[order]
+    )
+    np.testing.assert_array_equal(
+        fair.predict(X.astype(np.float32), sensitive_features=group)[order],
+        together[order],
+    )
+    alone = [fair.predict(X[[i]], sensitive_features=group[[i]])[0] for i in order[:20]]
+    np.testing.assert_array_equal(alone, together[order[:20]])
+
+
+def test_coins_of_votes_are_drawn_by_position():
+    X, y, group = make_votes(4000)
+    fair = FairEnsemblePostprocessor(random_state=0)
+    fair.fit(X, y, sensitive_features=group)
+    p = fair.selection_probability(X, sensitive_features=group)
+    decided = fair.predict(X, sensitive_features=group)
+    np.testing.assert_array_equal(fair.predict(X, sensitive_features=group), decided)
+    # People of the same votes and group may get different answers.
+    for value in np.unique(p[(p > 0) & (p < 1)]):
+        rows = p == value
+        if rows.sum() > 300:
+            assert decided[rows].mean() == pytest.approx(value, abs=0.1)
+
+
+def test_an_integer_seed_repeats_everything_and_leaves_the_global_generator():
+    X, y, group = make_rows()
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    predictions = [
+        FairEnsemblePostprocessor(
+            BaggingClassifier(DecisionTreeClassifier(max_depth=3), n_estimators=4),
+            random_state=7,
+        )
+        .fit(X, y, sensitive_features=group)
+        .predict(X, sensitive_features=group)
+        for _ in range(2)
+    ]
+    np.testing.assert_array_equal(*predictions)
+    np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+
+
+# Ensembles -----------------------------------------------------------------------
+
+
+def ensembles():
+    tree, line = DecisionTreeClassifier(max_depth=3), LogisticRegression()
+    return {
+        "sisa": sisa(),
+        "bagging": BaggingClassifier(tree, n_estimators=5),
+        "bagging on some features": BaggingClassifier(
+            line, n_estimators=5, max_features=0.5
+        ),
+        "bagging without probabilities": BaggingClassifier(LinearSVC(), n_estimators=5),
+        "forest": RandomForestClassifier(n_estimators=6, max_depth=4),
+        "voting": VotingClassifier([("t", tree), ("l", line), ("n", GaussianNB())]),
+        "soft voting": VotingClassifier([("t", tree), ("l", line)], voting="soft"),
+        "pipeline": make_pipeline(StandardScaler(), BaggingClassifier(line)),
+    }
+
+
+@pytest.mark.parametrize("name", list(ensembles()))
+@pytest.mark.parametrize("labels", [(0, 1), ("ok", "toxic"), (2, 1), (-1, 1)])
+def test_members_of_any_ensemble_speak_of_the_positive_class(name, labels):
+    X, y, group = make_rows()
+    positive = max(labels)
+    y = np.where(y == 1, positive, min(labels))
+    fair = FairEnsemblePostprocessor(
+        ensembles()[name], objective="balanced_accuracy_score", random_state=0
+    ).fit(X, y, sensitive_features=group)
+    np.testing.assert_array_equal(fair.classes_, sorted(labels))
+    assert fair._rows.scores.shape[1] > 1
+    # A confusion of labels would make accuracy fall below one half.
+    assert fair.objective_ > 0.6
+    assert fair.score(X, y, sensitive_features=group) > 0.6
+    assert set(fair.predict(X, sensitive_features=group)) <= set(labels)
+
+
+def test_a_frozen_ensemble_is_used_as_it_is_and_every_row_calibrates():
+    X, y, group = make_rows(2000)
+    ensemble = BaggingClassifier(LogisticRegression(), random_state=0)
+    ensemble.fit(X[:1000], y[:1000])
+    fair = FairEnsemblePostprocessor(FrozenEstimator(ensemble), random_state=0)
+    fair.fit(X[1000:], y[1000:], sensitive_features=group[1000:])
+    assert fair.estimator_.estimator is ensemble
+    np.testing.assert_array_equal(fair.calibration_indices_, np.arange(1000))
+    p = fair.selection_probability(X[1000:], sensitive_features=group[1000:])
+    assert odds_gap(p, y[1000:], group[1000:]) < 1e-9
+
+
+def test_an_ensemble_fits_the_rows_that_do_not_calibrate():
+    X, y, group = make_rows(1000)
+
+    class Recorder(BaggingClassifier):
+        def fit(self, X, y, sample_weight=None):
+            self.seen_ = X[:, 0].copy()
+            return super().fit(X, y, sample_weight)
+
+    fair = FairEnsemblePostprocessor(
+        Recorder(LogisticRegression()), calibration=0.3, random_state=0
+    ).fit(X, y, sensitive_features=group)
+    held_out = fair.calibration_indices_
+    assert not np.isin(X[held_out, 0], fair.estimator_.seen_).any()
+    assert len(held_out) + len(fair.estimator_.seen_) == 1000
+    # Each label of each group gives its share.
+    for a in np.unique(group):
+        for label in (0, 1):
+            rows = (group == a) & (y == label)
+            assert rows[held_out].sum() == round(0.3 * rows.sum())
+
+
+def test_sample_weights_of_calibration_equal_repeated_rows():
+    X, y, group = make_votes(300)
+    repeats = np.random.default_rng(0).integers(0, 4, 300)
+    weighted, repeated = (
+        FairEnsemblePostprocessor(method="aggregate_then_postprocess", random_state=0)
+        for _ in range(2)
+    )
+    weighted.fit(X, y, sensitive_features=group, sample_weight=repeats)
+    again = (np.repeat(part, repeats, axis=0) for part in (X, y, group))
+    X2, y2, group2 = again
+    repeated.fit(X2, y2, sensitive_features=group2)
+    pd.testing.assert_frame_equal(
+        weighted.operating_points_, repeated.operating_points_
+    )
+
+
+# Where the sensitive feature comes from --------------------------------------------
+
+
+def test_every_source_of_the_sensitive_feature_gives_the_same_rule():
+    X, y, group = make_rows()
+    code = (group == "b").astype(float)
+    frame = pd.DataFrame(X, columns=list("pqrs")).assign(g=group)
+    ensemble = BaggingClassifier(LogisticRegression(), random_state=0)
+
+    def points(X, sensitive_feature=None, **fit_params):
+        fair = FairEnsemblePostprocessor(
+            ensemble, sensitive_feature=sensitive_feature, random_state=0
+        ).fit(X, y, **fit_params)
+        return fair.operating_points_.iloc[:, 1:].to_numpy()
+
+    expected = points(X, sensitive_features=group)
+    wide = np.c_[X, code]
+    for have in (
+        points(frame, "g"),
+        points(frame, ["g"]),
+        points(frame, 4),
+        points(wide, 4),
+        points(wide, -1),
+        points(sparse.csr_array(wide), 4),
+        points(X, lambda X: group),
+        points(X, sensitive_features=pd.Series(group)),
+        points(X, sensitive_features=pl.Series(group)),
+        points(X, sensitive_features=group.tolist()),
+        points(X, sensitive_features=pd.DataFrame({"g": group})),
+        points(X, sensitive_features=pd.Categorical(group)),
+    ):
+        np.testing.assert_allclose(have, expected, atol=1e-6)
+
+
+def test_polars_frames_and_columns_kept_for_the_members_work():
+    X, y, group = make_rows()
+    frame = pl.DataFrame(X, schema=list("pqrs")).with_columns(
+        pl.Series("g", (group == "b").astype(float))
+    )
+    for drop, width in ((True, 4), (False, 5)):
+        fair = FairEnsemblePostprocessor(
+            BaggingClassifier(LogisticRegression()),
+            sensitive_feature="g",
+            drop_sensitive=drop,
+            random_state=0,
+        ).fit(frame, y)
+        assert fair.estimator_.n_features_in_ == width
+        decided = fair.predict(frame)
+        np.testing.assert_array_equal(fair.predict(frame[::-1])[::-1], decided)
+
+
+def test_several_columns_are_intersected():
+    X, y, group = make_rows(2000)
+    other = np.where(np.arange(2000) % 3 == 0, "x,", "y")
+    frame = pd.DataFrame(X, columns=list("pqrs")).assign(g=group, h=other)
+    fair = FairEnsemblePostprocessor(
+        BaggingClassifier(LogisticRegression()),
+        sensitive_feature=["g", "h"],
+        random_state=0,
+    ).fit(frame, y)
+    assert fair.groups_.tolist() == ["a,x\\,", "a,y", "b,x\\,", "b,y"]
+    assert fair.operating_points_.true_positive_rate.std() < 1e-9
+
+
+def test_texts_in_lists_are_rows():
+    _, y, group = make_rows(400)
+    words = np.array(["bad", "good"])
+    texts = [f"{words[label]} text {i % 50}" for i, label in enumerate(y)]
+    flips = np.random.default_rng(0).random(400) < 0.2
+    y = y ^ flips
+    fair = FairEnsemblePostprocessor(
+        make_pipeline(
+            HashingVectorizer(n_features=256),
+            BaggingClassifier(LogisticRegression(), n_estimators=4),
+        ),
+        random_state=0,
+    ).fit(texts, y, sensitive_features=group)
+    decided = fair.predict(texts, sensitive_features=group)
+    assert (decided == y).mean() > 0.6
+    np.testing.assert_array_equal(
+        fair.predict(texts[::-1], sensitive_features=group[::-1])[::-1], decided
+    )
+
+
+def test_metadata_is_requested_by_default():
+    X, y, group = make_rows()
+    fair = FairEnsemblePostprocessor(
+        BaggingClassifier(LogisticRegression(), n_estimators=3), random_state=0
+    )
+    with sklearn.config_context(enable_metadata_routing=True):
+        routing = fair.get_metadata_routing()
+        for method in ("fit", "predict", "score", "transform"):
+            assert getattr(routing, method).requests["sensitive_features"] is True
+        search = GridSearchCV(fair, {"method": METHODS[:2]}, cv=2, error_score="raise")
+        search.fit(X, y, sensitive_features=group)
+        assert search.best_score_ > 0.6
+        pipeline = make_pipeline(StandardScaler(), fair)
+        pipeline.fit(X, y, sensitive_features=group)
+        assert len(pipeline.predict(X, sensitive_features=group)) == len(X)
+
+
+def test_a_column_makes_searches_and_cross_validation_work_unrouted():
+    X, y, group = make_rows()
+    frame = pd.DataFrame(X, columns=list("pqrs")).assign(g=group)
+    fair = FairEnsemblePostprocessor(
+        BaggingClassifier(LogisticRegression(), n_estimators=3),
+        sensitive_feature="g",
+        random_state=0,
+    )
+    result = cross_validate(fair, frame, y, cv=3, error_score="raise")
+    assert result["test_score"].mean() > 0.6
+    search = GridSearchCV(fair, {"tol": [0.0, 1.0]}, cv=2, error_score="raise")
+    assert search.fit(frame, y).best_score_ > 0.6
+
+
+def test_it_stands_as_the_last_step_of_a_pipeline():
+    X, y, group = make_rows()
+    code = (group == "b").astype(float)
+    sisa_fitted = FrozenEstimator(sisa().fit(X[:600], y[:600]))
+    pipeline = make_pipeline(
+        make_column_transformer(
+            (sisa_fitted, [0, 1, 2, 3]), remainder=FunctionTransformer()
+        ),
+        FairEnsemblePostprocessor(sensitive_feature=-1, random_state=0),
+    )
+    wide = np.c_[X, code]
+    pipeline.fit(wide[600:], y[600:])
+    assert pipeline.score(wide[600:], y[600:]) > 0.6
+    p = pipeline[-1].selection_probability(pipeline[:-1].transform(wide[600:]))
+    assert odds_gap(p, y[600:], code[600:]) < 1e-9
+    assert pipeline.transform(wide).shape == (len(X), 1)
+    name = pipeline[-1].get_feature_names_out()
+    assert name.tolist() == ["fairensemblepostprocessor0"]
+
+
+# Unknown groups --------------------------------------------------------------------
+
+
+def test_unknown_groups_are_refused_or_decided_on_blindly():
+    X, y, group = make_votes()
+    strict = FairEnsemblePostprocessor(random_state=0)
+    strict.fit(X, y, sensitive_features=group)
+    with pytest.raises(ValueError, match=r"\[7\] were not seen in fit, which saw"):
+        strict.predict(X[:2], sensitive_features=[7, 0])
+    with pytest.raises(ValueError, match="'x'"):
+        strict.predict(X[:2], sensitive_features=["x", "y"])
+    for method in METHODS:
+        open_ = FairEnsemblePostprocessor(
+            method=method, unknown_group="unconstrained", random_state=0
+        ).fit(X, y, sensitive_features=group)
+        p = open_.selection_probability(X, sensitive_features=np.full(len(X), 7))
+        blind = FairEnsemblePostprocessor(method=method, tol=1.0, random_state=0)
+        blind.fit(X, y, sensitive_features=np.zeros(len(X)))
+        expected = blind.selection_probability(X, sensitive_features=np.zeros(len(X)))
+        np.testing.assert_allclose(p, expected, atol=1e-9)
+        mixed = np.where(np.arange(len(X)) % 2, group, 7)
+        known = open_.selection_probability(X, sensitive_features=group)
+        have = open_.selection_probability(X, sensitive_features=mixed)
+        np.testing.assert_allclose(have[1::2], known[1::2])
+        np.testing.assert_allclose(have[::2], p[::2])
+
+
+# Cross-shard calibration -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "ensemble"])
+def test_cross_shard_rows_are_scored_by_members_that_have_not_seen_them(method):
+    X, y, group = make_rows(600)
+    fair = FairEnsemblePostprocessor(
+        sisa(), method=method, calibration="cross_shard", random_state=0
+    ).fit(X, y, sensitive_features=group)
+    np.testing.assert_array_equal(fair.calibration_indices_, np.arange(600))
+    shard = fair.estimator_.plan_.shard_of(np.arange(600))
+    counted = fair._rows.counted
+    assert (counted.sum(axis=1) == 3).all()
+    assert not counted[np.arange(600), shard].any()
+    # Changing a row's features changes nothing that the row itself is scored by.
+    votes = fair.estimator_.transform(X) > 0.5
+    if method == "aggregate_then_postprocess":
+        others = 2 * (votes & counted).sum(axis=1) > 3
+        rule = fair.rule_.set_index(["group", "cell"]).probability
+        p = rule.loc[list(zip(group, others.astype(int).astype(str)))].to_numpy()
+        assert odds_gap(p, y, group) < 1e-9
+
+
+def test_cross_shard_needs_shards():
+    X, y, group = make_rows(300)
+    cases = [
+        (BaggingClassifier(LogisticRegression()), "soft_ensemble", "no plan_"),
+        (sisa(n_shards=1), "soft_ensemble", "one shard only"),
+        (sisa(), "ensemble", "soft_ensemble"),
+        (None, "soft_ensemble", "not frozen"),
+    ]
+    for estimator, method, message in cases:
+        fair = FairEnsemblePostprocessor(
+            estimator, method=method, calibration="cross_shard"
+        )
+        with pytest.raises(ValueError, match=message):
+            fair.fit(X, y, sensitive_features=group)
+
+
+# Forgetting ------------------------------------------------------------------------
+
+
+def fitted_state(fair):
+    """Everything that decides, as bytes."""
+    return pickle.dumps((fair._rule, fair._rows.scores))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_forgetting_calibration_rows_equals_never_having_given_them(method, weighted):
+    X, y, group = make_votes(400, scores=True)
+    weight = np.random.default_rng(0).random(400) + 0.1 if weighted else None
+    fair = FairEnsemblePostprocessor(method=method, random_state=0)
+    fair.fit(X, y, sensitive_features=group, sample_weight=weight)
+    gone = np.random.default_rng(1).permutation(400)[:90]
+    for part in (gone[:50], gone[30:], gone[:1]):
+        fair.forget(part)
+    kept = np.setdiff1d(np.arange(400), gone)
+    fresh = FairEnsemblePostprocessor(method=method, random_state=0).fit(
+        X[kept],
+        y[kept],
+        sensitive_features=group[kept],
+        sample_weight=None if weight is None else weight[kept],
+    )
+    assert fitted_state(fair) == fitted_state(fresh)
+    np.testing.assert_array_equal(fair.forgotten_, np.sort(gone))
+    np.testing.assert_array_equal(fair.calibration_indices_, kept)
+
+
+@pytest.mark.parametrize(
+    ("calibration", "method"),
+    [(0.25, method) for method in METHODS]
+    + [("cross_shard", method) for method in METHODS if method != "ensemble"],
+)
+def test_forgetting_training_rows_rebuilds_all_that_rested_on_them(calibration, method):
+    X, y, group = make_rows(500)
+    fair = FairEnsemblePostprocessor(
+        sisa(), method=method, calibration=calibration, random_state=0
+    ).fit(X, y, sensitive_features=group)
+    gone = np.random.default_rng(1).permutation(500)[:40]
+    training = fair._training
+    fair.forget(gone[:25]).forget(gone[20:])
+    kept = np.setdiff1d(np.arange(500), gone)
+
+    # The ensemble is the one that never saw the rows, under the same plan.
+    assert fair.estimator_.verify_forgotten()
+    expected = np.flatnonzero(np.isin(training, gone))
+    np.testing.assert_array_equal(fair.estimator_.forgotten_, expected)
+    # The rule is the one calibrated on the other calibration rows with that ensemble.
+    calibrating = np.intersect1d(kept, fair.calibration_indices_)
+    np.testing.assert_array_equal(fair.calibration_indices_, calibrating)
+    np.testing.assert_array_equal(
+        fair._rows.scores, fair.estimator_.transform(X[calibrating])
+    )
+    if calibration != "cross_shard":
+        fresh = FairEnsemblePostprocessor(
+            FrozenEstimator(fair.estimator_), method=method, random_state=0
+        ).fit(X[calibrating], y[calibrating], sensitive_features=group[calibrating])
+        assert fitted_state(fair) == fitted_state(fresh)
+
+
+def test_nothing_of_a_forgotten_row_survives():
+    X, y, group = make_rows(300)
+    X[:, 3] = np.arange(300) + 0.123456789
+    fair = FairEnsemblePostprocessor(
+        SISAClassifier(GaussianNB(), n_shards=3, random_state=0),
+        method="soft_ensemble",
+        random_state=0,
+    ).fit(X, y, sensitive_features=group)
+    gone = [int(fair.calibration_indices_[0]), int(fair._training[0])]
+    marks = [X[i, 3].tobytes() for i in gone]
+    before = pickle.dumps(fair)
+    assert all(mark in before for mark in marks)
+    after = pickle.dumps(fair.forget(gone))
+    assert not any(mark in after for mark in marks)
+
+
+@pytest.mark.parametrize(
+    ("indices", "message"),
+    [
+        ([400], "Row 400 is unknown"),
+        ([-1], "Row -1 is unknown"),
+        ([1.5], "must be integers"),
+        (np.ones(3, dtype=bool), "mask of length 3"),
+        (np.arange(400), "No calibration row would be left"),
+    ],
+)
+def test_unusable_requests_change_nothing(indices, message):
+    X, y, group = make_votes(400)
+    fair = FairEnsemblePostprocessor(random_state=0)
+    fair.fit(X, y, sensitive_features=group)
+    before = pickle.dumps(fair)
+    with pytest.raises(ValueError, match=message):
+        fair.forget(indices)
+    assert pickle.dumps(fair) == before
+
+
+def test_an_ensemble_that_cannot_forget_says_so():
+    X, y, group = make_rows(300)
+    fair = FairEnsemblePostprocessor(
+        BaggingClassifier(LogisticRegression(), n_estimators=3), random_state=0
+    ).fit(X, y, sensitive_features=group)
+    before = pickle.dumps(fair)
+    with pytest.raises(ValueError, match="BaggingClassifier, which cannot forget"):
+        fair.forget(np.arange(10))
+    assert pickle.dumps(fair) == before
+    # Calibration rows leave the counts all the same.
+    fair.forget(fair.calibration_indices_[:2])
+    assert len(fair.forgotten_) == 2
+
+
+@pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.DegenerateRuleWarning")
+def test_a_group_that_loses_its_positives_is_decided_on_blindly():
+    X, y, group = make_votes(400, n_groups=3)
+    fair = FairEnsemblePostprocessor(random_state=0)
+    fair.fit(X, y, sensitive_features=group)
+    gone = np.flatnonzero((group == 2) & (y == 1))
+    with pytest.warns(UnconstrainedGroupWarning, match=r"Groups \[2\] have lost"):
+        fair.forget(gone)
+    kept = np.setdiff1d(np.arange(400), gone)
+    assert fair.unconstrained_groups_.tolist() == [2]
+    p = fair.selection_probability(X[kept], sensitive_features=group[kept])
+    two = group[kept] < 2
+    assert odds_gap(p[two], y[kept][two], group[kept][two]) < 1e-9
+    points = fair.operating_points_.set_index("group")
+    assert np.isnan(points.true_positive_rate[2])
+    assert np.isfinite(fair.objective_)
+    assert len(fair.tradeoff([0.0, 0.1])) == 2
+    # Even the last group's.
+    with pytest.warns(UnconstrainedGroupWarning):
+        fair.forget(np.flatnonzero(y == 1))
+    assert (fair.predict(X, sensitive_features=group) == 0).all()
+
+
+# Bad input -------------------------------------------------------------------------
+
+
+def _drop(X, y, group, rows):
+    return X[~rows], y[~rows], group[~rows]
+
+
+@pytest.mark.parametrize(
+    ("constraint", "label", "ok"),
+    [
+        ("equalized_odds", 0, False),
+        ("equalized_odds", 1, False),
+        ("true_positive_rate_parity", 0, True),
+        ("true_positive_rate_parity", 1, False),
+        ("false_positive_rate_parity", 0, False),
+        ("false_positive_rate_parity", 1, True),
+        ("demographic_parity", 0, True),
+        ("demographic_parity", 1, True),
+    ],
+)
+def test_a_group_needs_the_labels_whose_rates_are_constrained(constraint, label, ok):
+    X, y, group = make_votes(300)
+    X, y, group = _drop(X, y, group, (group == 1) & (y == label))
+    fair = FairEnsemblePostprocessor(constraints=constraint, random_state=0)
+    if ok:
+        fair.fit(X, y, sensitive_features=group)
+        assert fair.operating_points_.isna().to_numpy().sum() == 1
+        assert np.isfinite(fair.objective_)
+    else:
+        kind = "positive" if label else "negative"
+        with pytest.raises(
+            ValueError, match=rf"Group 1 has no {kind} labels .*demographic_parity"
+        ):
+            fair.fit(X, y, sensitive_features=group)
+
+
+def test_inputs_that_cannot_be_used_say_what_is_needed():
+    X, y, group = make_votes(100)
+    scores = make_votes(100, scores=True)[0]
+    bad = [
+        (X, y, None, "No sensitive feature is given"),
+        (X, y, group[:50], "50 rows but X has 100"),
+        (X, y, np.where(np.arange(100) == 3, np.nan, group), "1 of 100 rows, first in"),
+        (X, y, [None] + ["a"] * 99, "missing"),
+        (X, np.zeros(100), group, "1 class"),
+        (X, np.arange(100) % 3, group, "Only binary classification"),
+        (X, np.where(np.arange(100), 1.0, np.nan), group, "NaN"),
+        (X * 3, y, group, "range from 0 to 3"),
+        (np.where(scores > 0.9, np.nan, scores), y, group, "NaN or infinity"),
+        (np.where(scores > 0.9, np.inf, scores), y, group, "NaN or infinity"),
+        (np.full((100, 2), "?"), y, group, "not numbers"),
+    ]
+    for X_, y_, group_, message in bad:
+        with pytest.raises(ValueError, match=message):
+            FairEnsemblePostprocessor().fit(X_, y_, sensitive_features=group_)
+    for weight, message in [(np.zeros(100), "zero"), (-np.ones(100), "Negative")]:
+        with pytest.raises(ValueError, match=message):
+            FairEnsemblePostprocessor().fit(
+                X, y, sensitive_features=group, sample_weight=weight
+            )
+    both = FairEnsemblePostprocessor(sensitive_feature=0)
+    with pytest.raises(ValueError, match="Use one of them"):
+        both.fit(X, y, sensitive_features=group)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"tol": -0.1},
+        {"tol": 1.5},
+        {"method": "magic"},
+        {"constraints": "fairness"},
+        {"objective": "f1"},
+        {"objective": {"false_positive": 1}},
+        {"objective": {"false_positive": -1, "false_negative": 1}},
+        {"objective": {"false_positive": 0, "false_negative": 0}},
+        {"objective": {"false_positive": np.nan, "false_negative": 1}},
+        {"calibration": 0.0},
+        {"calibration": 1.0},
+        {"unknown_group": "guess"},
+    ],
+)
+def test_parameters_out_of_range_are_refused(params):
+    X, y, group = make_votes(100)
+    with pytest.raises(ValueError, match=r"'|Costs|costs|calibration"):
+        FairEnsemblePostprocessor(**params).fit(X, y, sensitive_features=group)
+
+
+def test_ensembles_without_votes_are_refused():
+    X, y, group = make_rows(200)
+    for estimator, message in [
+        (LogisticRegression(), "neither transform nor estimators_"),
+        (GradientBoostingClassifier(n_estimators=3), "are not classifiers"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            FairEnsemblePostprocessor(estimator).fit(X, y, sensitive_features=group)
+
+
+def test_a_frozen_ensemble_of_other_classes_is_refused():
+    X, y, group = make_rows(400)
+    ensemble = BaggingClassifier(LogisticRegression()).fit(X, y)
+    with pytest.raises(ValueError, match=r"knows the classes \[0, 1\], but y holds"):
+        FairEnsemblePostprocessor(FrozenEstimator(ensemble)).fit(
+            X, y + 1, sensitive_features=group
+        )
+
+
+def test_another_number_of_members_is_refused():
+    X, y, group = make_votes(100)
+    frame = X.tolist()
+    fair = FairEnsemblePostprocessor(random_state=0)
+    fair.fit(frame, y, sensitive_features=group)
+    with pytest.raises(ValueError, match="3"):
+        fair.predict(X[:, :3].tolist(), sensitive_features=group)
+
+
+def test_tiny_groups_and_a_single_group_are_handled():
+    X, y, group = make_votes(100)
+    alone = FairEnsemblePostprocessor(random_state=0)
+    alone.fit(X, y, sensitive_features=np.zeros(100))
+    assert alone.randomised_share_ == 0
+    group[:2], y[:2] = 9, [0, 1]
+    fair = FairEnsemblePostprocessor(random_state=0)
+    fair.fit(X, y, sensitive_features=group)
+    p = fair.selection_probability(X, sensitive_features=group)
+    assert odds_gap(p, y, group) < 1e-9
+    group[0] = 8
+    with pytest.raises(ValueError, match="Group 8 has no"):
+        fair.fit(X, y, sensitive_features=group)
+
+
+# scikit-learn's contract -------------------------------------------------------------
+
+
+class ByRow:
+    """Groups that depend on the row, but need no particular column."""
+
+    def __call__(self, X):
+        return row_coins(row_columns(X), 0) < 0.5
+
+    def __repr__(self):  # an address would give every worker other test names
+        return "ByRow()"
+
+
+def expected_failures(estimator):
+    reason = "which rows are held out is drawn by position"
+    return {
+        "check_sample_weight_equivalence_on_dense_data": reason,
+        "check_sample_weight_equivalence_on_sparse_data": reason,
+    }
+
+
+@pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.DegenerateRuleWarning")
+@parametrize_with_checks(
+    [
+        FairEnsemblePostprocessor(
+            BaggingClassifier(LogisticRegression(), n_estimators=3),
+            constraints="demographic_parity",
+            method=method,
+            calibration=0.4,
+            sensitive_feature=ByRow(),
+            random_state=0,
+        )
+        for method in ("ensemble", "soft_ensemble")
+    ],
+    expected_failed_checks=expected_failures,
+)
+def test_scikit_learns_contract_holds(estimator, check):
+    check(estimator)
+
+
+def test_fairlearns_metric_agrees_on_the_decisions_gap():
+    X, y = make_classification(4000, random_state=0)
+    group = (X[:, 0] > 0).astype(int)
+    fair = FairEnsemblePostprocessor(
+        BaggingClassifier(LogisticRegression(), n_estimators=5), random_state=0
+    ).fit(X, y, sensitive_features=group)
+    held = fair.calibration_indices_
+    decided = fair.predict(X[held], sensitive_features=group[held])
+    gap = equalized_odds_difference(y[held], decided, sensitive_features=group[held])
+    assert gap == pytest.approx(odds_gap(decided, y[held], group[held]))
+    assert gap < 0.1

@@ -1,0 +1,182 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from sklearn_fairsisa.__main__ import main
+from sklearn_fairsisa.job._report import output_folder
+from sklearn_fairsisa.job._task import keep_large_groups, load_task, split_rows
+
+pytest.importorskip("torch")
+
+QUICK = ["--n-samples=500", "--epochs=1", "--resamples=50", "--forget", "1", "5"]
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("job") / "out"
+    assert main([*QUICK, "--output", str(folder)]) == 0
+    return folder
+
+
+def test_the_job_leaves_a_result_and_pictures(result):
+    names = {path.name for path in result.iterdir()}
+    assert names == {"results.json", "tradeoff.png", "roc.png", "forgetting.png"}
+    for path in result.glob("*.png"):
+        assert path.read_bytes().startswith(b"\x89PNG")
+        assert path.stat().st_size > 10_000
+
+
+def test_the_result_tells_everything_needed_to_judge_it(result):
+    found = json.loads((result / "results.json").read_text())
+    assert [method["name"] for method in found["methods"]] == [
+        "one model",
+        "SISA",
+        "aggregate_then_postprocess",
+        "postprocess_then_aggregate",
+        "ensemble",
+        "ThresholdOptimizer",
+    ]
+    for method in found["methods"]:
+        for name in (
+            "accuracy_score",
+            "balanced_accuracy_score",
+            "selection_rate",
+            "equalized_odds_difference",
+        ):
+            interval = method["metrics"][name]
+            assert 0 <= interval["low"] <= interval["estimate"] <= interval["high"] <= 1
+    by_name = {method["name"]: method for method in found["methods"]}
+    for name in ("aggregate_then_postprocess", "ensemble"):
+        assert by_name[name]["equalized_odds_difference_in_calibration"] < 1e-9
+    forgetting = found["forgetting"]
+    assert forgetting["verified_bit_for_bit"] is True
+    assert forgetting["forgotten_rows"] == 6
+    assert [request["rows"] for request in forgetting["requests"]] == [1, 5]
+    for request in forgetting["requests"]:
+        assert 0 < request["share"] <= 1
+        assert request["digest_before"] != request["digest_after"]
+    assert found["settings"]["seed"] == 0
+    assert {"scikit-learn", "fairlearn", "torch"} <= found["versions"].keys()
+    assert not any(
+        line.startswith("text") for line in json.dumps(found, indent=0).splitlines()
+    )
+
+
+def test_a_run_can_be_repeated_to_the_bit(result, tmp_path):
+    again = tmp_path / "again"
+    assert main([*QUICK, "--output", str(again)]) == 0
+    first = json.loads((result / "results.json").read_text())
+    second = json.loads((again / "results.json").read_text())
+    assert first["methods"] == second["methods"]
+    for one, other in zip(
+        first["forgetting"]["requests"], second["forgetting"]["requests"]
+    ):
+        assert one["digest_after"] == other["digest_after"]
+
+
+def test_an_earlier_result_is_replaced(result, tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "results.json").write_text("old")
+    (folder / "stale.png").write_text("old")
+    with output_folder(folder) as written:
+        (written / "results.json").write_text("new")
+    assert [path.name for path in folder.iterdir()] == ["results.json"]
+    assert (folder / "results.json").read_text() == "new"
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_failed_run_leaves_nothing_behind_and_earlier_results_alone(tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "results.json").write_text("old")
+
+    def run():
+        with output_folder(folder) as written:
+            (written / "results.json").write_text("half")
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        run()
+    assert list(tmp_path.iterdir()) == [folder]
+    assert (folder / "results.json").read_text() == "old"
+
+
+def test_a_folder_of_something_else_is_not_touched(tmp_path, capsys):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    assert main([*QUICK, "--output", str(tmp_path)]) == 1
+    assert "something else" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--attribute", "race"], "no attribute 'race'"),
+        (["--n-samples", "30"], "Fewer than two groups"),
+        (["--shards", "400"], "cannot fill 400"),
+        (["--forget", "5000"], "--forget asks for 5000"),
+        (["--frozen"], "say nothing when frozen"),
+        (["--data", "hatexplain", "--data-home", "/nowhere"], "/nowhere"),
+    ],
+)
+def test_impossible_settings_end_in_one_clear_line(options, message, tmp_path, capsys):
+    assert main([*QUICK, "--output", str(tmp_path / "out"), *options]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("fairsisa: error:")
+    assert message in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_options_are_explained():
+    with pytest.raises(SystemExit) as exit_:
+        main(["--shards", "0"])
+    assert exit_.value.code == 2
+
+
+def test_help_explains_every_option():
+    run = subprocess.run(
+        [sys.executable, "-m", "sklearn_fairsisa", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for option in ("data", "attribute", "shards", "slices", "model", "seed", "output"):
+        assert f"--{option} " in run.stdout
+
+
+def test_rows_without_a_group_only_train():
+    rng = np.random.default_rng(0)
+    y = rng.integers(2, size=400)
+    groups = rng.choice(np.array(["a", "b", None], dtype=object), size=400)
+    train, calibration, test = split_rows(y, groups, seed=0)
+    assert sorted([*train, *calibration, *test]) == list(range(400))
+    ungrouped = np.flatnonzero([group is None for group in groups])
+    assert set(ungrouped) <= set(train)
+    for group in ("a", "b"):
+        for label in (0, 1):
+            of = [
+                np.sum((groups[rows] == group) & (y[rows] == label))
+                for rows in (train, calibration, test)
+            ]
+            shares = np.array(of) / sum(of)
+            np.testing.assert_allclose(shares, [0.6, 0.2, 0.2], atol=0.03)
+
+
+def test_small_groups_are_left_out_and_counted():
+    y = np.tile([0, 1], 100)
+    groups = np.array(["a"] * 90 + ["b"] * 90 + ["c"] * 20, dtype=object)
+    kept, left_out = keep_large_groups(groups, y, min_rows=20)
+    assert left_out == {"c": 20}
+    assert set(kept[180:]) == {None}
+    assert list(groups[180:]) == ["c"] * 20
+
+
+def test_the_corpus_splits_into_its_large_groups(hatexplain_home):
+    task = load_task("hatexplain", data_home=hatexplain_home, n_samples=None)
+    assert set(task.groups[task.test]) == {"Islam", "Jewish"}
+    assert task.left_out == {"Buddhism": 1, "Christian": 36, "Hindu": 13}
+    assert len(task.y) == 19_229
