@@ -180,7 +180,7 @@ def _run_job(options):
         with _progress(console) as progress:
             outcome = run(settings, progress)
             progress("Drawing pictures")
-            draw_pictures(folder, outcome)
+            draw_pictures(folder, settings, outcome)
         write_result(folder, settings, outcome.results)
     console.print(comparison_table(outcome.results))
     console.print(forgetting_summary(outcome.results))

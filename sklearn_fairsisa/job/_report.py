@@ -8,16 +8,20 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import pandas as pd
+from rich import box
 from rich.table import Table
+
+from ..plotting import FairnessTradeoffDisplay, ForgettingCostDisplay, GroupRocDisplay
 
 RESULT = "results.json"
 FLOOR = "noise_floor_of_equalized_odds_difference"
 
 _COLUMNS = {
     "accuracy_score": "accuracy",
-    "balanced_accuracy_score": "balanced accuracy",
-    "selection_rate": "selection rate",
-    "equalized_odds_difference": "equalized-odds difference",
+    "balanced_accuracy_score": "balanced\naccuracy",
+    "selection_rate": "selection\nrate",
+    "equalized_odds_difference": "eq. odds\ndifference",
 }
 _PACKAGES = (
     "sklearn-fairsisa", "scikit-learn", "fairlearn", "numpy", "scipy", "pandas",
@@ -30,23 +34,32 @@ def comparison_table(results):
     task = results["task"]
     table = Table(
         title=f"{task['test_rows']:,} held-out rows of {task['name']}",
-        caption="estimate [95% bootstrap interval], randomised rules in expectation "
+        caption="estimate, 95% bootstrap interval; randomised rules in expectation "
         "over their coins; floor: mean difference that a perfectly fair rule shows at "
         "these group sizes; * the rule decides the same for everyone",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
     )
-    table.add_column("method")
+    table.add_column("method", no_wrap=True)
     for header in _COLUMNS.values():
         table.add_column(header, justify="right")
     table.add_column("floor", justify="right")
     for method in results["methods"]:
         cells = [_cell(method["metrics"][name]) for name in _COLUMNS]
-        cells.append(f"{method['metrics'][FLOOR]:.3f}")
+        cells.append(_three_digits(method["metrics"][FLOOR]))
         table.add_row(method["name"] + " *" * method.get("constant", False), *cells)
     return table
 
 
 def _cell(interval):
-    return f"{interval['estimate']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
+    estimate, low, high = (
+        _three_digits(interval[name]) for name in ("estimate", "low", "high")
+    )
+    return f"{estimate}\n{low}–{high}"
+
+
+def _three_digits(share):
+    return f"{share:.3f}".removeprefix("0")
 
 
 def forgetting_summary(results):
@@ -101,6 +114,39 @@ def write_result(folder, settings, results):
         **results,
     }
     (folder / RESULT).write_text(json.dumps(content, indent=2) + "\n")
+
+
+def draw_pictures(folder, settings, outcome):
+    """Draw the trade-off, the groups' regions, the cost of forgetting."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    methods = outcome.results["methods"]
+    table = pd.DataFrame({"method": [method["name"] for method in methods]})
+    for name in ("balanced_accuracy_score", "equalized_odds_difference"):
+        intervals = [method["metrics"][name] for method in methods]
+        table[name] = [interval["estimate"] for interval in intervals]
+        for end in ("low", "high"):
+            table[f"{name}_{end}"] = [interval[end] for interval in intervals]
+    table["constant"] = [method.get("constant", False) for method in methods]
+    floors = [method["metrics"][FLOOR] for method in methods]
+    pictures = {
+        "tradeoff": FairnessTradeoffDisplay.from_results(
+            table,
+            score="balanced_accuracy_score",
+            noise_floor=(min(floors), max(floors)),
+        ),
+        "roc": GroupRocDisplay.from_estimator(outcome.postprocessors["ensemble"]),
+        "forgetting": ForgettingCostDisplay.from_reports(
+            outcome.sisa.forget_log_,
+            n_shards=settings.n_shards,
+            n_slices=settings.n_slices,
+        ),
+    }
+    for name, display in pictures.items():
+        display.figure_.savefig(
+            folder / f"{name}.png", dpi=150, bbox_inches="tight", facecolor="white"
+        )
 
 
 def _versions():

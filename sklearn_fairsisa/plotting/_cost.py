@@ -1,0 +1,276 @@
+"""A picture of what forgetting costs."""
+
+import numpy as np
+
+from ._style import FAINT, INK, color_of, line_of, make_axes, tidy
+
+
+class ForgettingCostDisplay:
+    """Cost of a request to forget against the number of rows it names.
+
+    The lines are the expected cost of uniformly drawn rows, one per number of slices;
+    the points what requests took. It is recommended to make it with
+    :meth:`from_estimator`, :meth:`from_reports` or :meth:`from_plan`.
+
+    Parameters
+    ----------
+    n_deletions : array-like of shape (n_points,)
+        Rows named by one request, k.
+
+    expected : dict of int to array-like of shape (n_points,)
+        For each number of slices R the expected sample visits, as a share of those of
+        a full training.
+
+    n_shards : int
+        Number of shards, S.
+
+    measured_deletions, measured_cost : array-like of shape (n_requests,), default=None
+        Rows of each request, and its sample visits as a share of those of a full
+        training.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    lines_ : dict of int to matplotlib Line2D
+        The expected cost by number of slices.
+
+    Examples
+    --------
+    >>> from sklearn_fairsisa.plotting import ForgettingCostDisplay
+    >>> display = ForgettingCostDisplay.from_plan(5, [1, 4], max_deletions=50)
+    >>> display.expected[1][0].round(3)
+    np.float64(0.2)
+    """
+
+    def __init__(
+        self,
+        n_deletions,
+        expected,
+        *,
+        n_shards,
+        measured_deletions=None,
+        measured_cost=None,
+    ):
+        self.n_deletions = n_deletions
+        self.expected = expected
+        self.n_shards = n_shards
+        self.measured_deletions = measured_deletions
+        self.measured_cost = measured_cost
+
+    @classmethod
+    def from_plan(
+        cls, n_shards, n_slices, *, max_deletions=100, replay="prefix", ax=None
+    ):
+        """Draw the expected cost of a plan.
+
+        Parameters
+        ----------
+        n_shards : int
+            Number of shards.
+
+        n_slices : int or list of int
+            Numbers of slices per shard.
+
+        max_deletions : int, default=100
+            Most rows in one request.
+
+        replay : {"prefix", "slice"}, default="prefix"
+            See :class:`~sklearn_fairsisa.SISAClassifier`.
+
+        ax : matplotlib Axes, default=None
+            Where to draw, by default a new figure.
+
+        Returns
+        -------
+        display : ForgettingCostDisplay
+        """
+        return cls(
+            *_expect(n_shards, n_slices, max_deletions, replay), n_shards=n_shards
+        ).plot(ax)
+
+    @classmethod
+    def from_reports(
+        cls,
+        reports,
+        *,
+        n_shards,
+        n_slices,
+        max_deletions=None,
+        replay="prefix",
+        ax=None,
+    ):
+        """Draw what requests took beside what was expected.
+
+        Parameters
+        ----------
+        reports : list of ForgetReport
+            ``forget_log_`` of a :class:`~sklearn_fairsisa.SISAClassifier`. Requests
+            that named no retained row are left out.
+
+        n_shards : int
+            Number of shards.
+
+        n_slices : int or list of int
+            Numbers of slices per shard.
+
+        max_deletions : int, default=None
+            Most rows in one request, by default at least 100.
+
+        replay : {"prefix", "slice"}, default="prefix"
+            See :class:`~sklearn_fairsisa.SISAClassifier`.
+
+        ax : matplotlib Axes, default=None
+            Where to draw, by default a new figure.
+
+        Returns
+        -------
+        display : ForgettingCostDisplay
+        """
+        reports = [report for report in reports if len(report.rows)]
+        rows = np.array([len(report.rows) for report in reports], dtype=int)
+        if max_deletions is None:
+            max_deletions = max(100, 2 * rows.max(initial=0))
+        visits = [report.sample_visits for report in reports]
+        full = [report.full_sample_visits for report in reports]
+        return cls(
+            *_expect(n_shards, n_slices, max_deletions, replay),
+            n_shards=n_shards,
+            measured_deletions=rows,
+            measured_cost=np.divide(visits, full) if reports else np.empty(0),
+        ).plot(ax)
+
+    @classmethod
+    def from_estimator(cls, estimator, *, n_slices=None, max_deletions=None, ax=None):
+        """Draw what a fitted ensemble has forgotten.
+
+        Parameters
+        ----------
+        estimator : SISAClassifier
+            Fitted.
+
+        n_slices : list of int, default=None
+            Numbers of slices to compare with, by default the ensemble's own.
+
+        max_deletions : int, default=None
+            Most rows in one request, by default at least 100.
+
+        ax : matplotlib Axes, default=None
+            Where to draw, by default a new figure.
+
+        Returns
+        -------
+        display : ForgettingCostDisplay
+        """
+        plan = estimator.plan_
+        return cls.from_reports(
+            estimator.forget_log_,
+            n_shards=plan.n_shards,
+            n_slices=plan.n_slices if n_slices is None else n_slices,
+            max_deletions=max_deletions,
+            replay=getattr(estimator, "replay_", "prefix"),
+            ax=ax,
+        )
+
+    def plot(self, ax=None):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw, by default a new figure.
+
+        Returns
+        -------
+        display : ForgettingCostDisplay
+        """
+        from matplotlib.ticker import FuncFormatter, PercentFormatter
+
+        ax = make_axes(ax, (7, 4.4))
+        tidy(ax)
+        k = np.asarray(self.n_deletions)
+        ax.set_xscale("log")
+        ax.set_xlim(0.85 * k.min(), 1.15 * k.max())
+        ax.axhline(1, color=FAINT, lw=1.2, zorder=1)
+        ax.annotate(
+            "training anew",
+            (k.min(), 1),
+            xytext=(2, 3),
+            textcoords="offset points",
+            fontsize=8,
+            color="#777777",
+        )
+        self.lines_ = {}
+        for i, (slices, cost) in enumerate(self.expected.items()):
+            (self.lines_[slices],) = ax.plot(
+                k, cost, color=color_of(i), ls=line_of(i), lw=1.8, zorder=3
+            )
+        marks = []
+        if self.measured_deletions is not None and len(self.measured_deletions):
+            marks = self._draw_requests(ax)
+        ax.set_ylim(0, 1.08)
+        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
+        ax.set_xlabel("rows forgotten in one request", color=INK)
+        ax.set_ylabel("sample visits, share of a full training", color=INK)
+        shards = f"{self.n_shards} shard" + "s" * (self.n_shards != 1)
+        ax.legend(
+            [*self.lines_.values(), *marks],
+            [f"{r} slice" + "s" * (r != 1) for r in self.lines_]
+            + [mark.get_label() for mark in marks],
+            title=f"Expected, {shards}",
+            title_fontsize=9,
+            fontsize=9,
+            frameon=False,
+            loc="lower right",
+            alignment="left",
+        )
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _draw_requests(self, ax):
+        """Draw what requests took; return what the legend shows."""
+        k, cost = np.asarray(self.measured_deletions), np.asarray(self.measured_cost)
+        sizes, index, count = np.unique(k, return_inverse=True, return_counts=True)
+        several = (count > 1)[index]
+        mean = np.bincount(index, cost) / count
+        marks = [
+            ax.scatter(
+                k,
+                cost,
+                s=np.where(several, 14, 34),
+                alpha=0.55,
+                color=INK,
+                linewidth=0,
+                zorder=4,
+                label="measured request",
+            )
+        ]
+        if several.any():
+            marks.append(
+                ax.scatter(
+                    sizes[count > 1],
+                    mean[count > 1],
+                    s=70,
+                    marker="_",
+                    color=INK,
+                    zorder=5,
+                    label="mean of several",
+                )
+            )
+        return marks
+
+
+def _expect(n_shards, n_slices, max_deletions, replay):
+    """Return numbers of deletions, and the expected cost by number of slices."""
+    from ..sisa._plan import expected_replay_cost
+
+    if max_deletions < 1:
+        raise ValueError(f"max_deletions must be at least 1, got {max_deletions}.")
+    # Not only whole numbers, so that the curves are smooth on their logarithmic axis.
+    deletions = np.geomspace(1, max_deletions, 200)
+    expected = {
+        int(r): np.asarray(expected_replay_cost(n_shards, int(r), deletions, replay))
+        for r in np.atleast_1d(n_slices)
+    }
+    return deletions, expected

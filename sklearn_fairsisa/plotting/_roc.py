@@ -1,0 +1,371 @@
+"""A picture of the operating points that each group can reach."""
+
+import numpy as np
+
+from .._validation import check_groups
+from ._style import FAINT, INK, color_of, line_of, make_axes, tidy
+
+# More groups than these in one picture cannot be followed.
+_MOST_IN_ONE = 4
+
+
+class GroupRocDisplay:
+    """Each group's region of (FPR, TPR), and the points chosen in it.
+
+    A group's rules reach the points between the diagonal and its boundary. Under
+    equalized odds all groups share one point, which lies in every region. Up to four
+    groups are drawn over each other, more side by side. It is recommended to make the
+    display with :meth:`from_estimator` or :meth:`from_predictions`.
+
+    Parameters
+    ----------
+    boundaries : dict of str to (array-like, array-like)
+        For each group the FPR and TPR of its boundary's vertices, from (0, 0) to
+        (1, 1).
+
+    operating_points : dict of str to (float, float), default=None
+        Chosen FPR and TPR of each group.
+
+    member_points : dict of str to array-like of shape (n_members, 2), default=None
+        FPR and TPR of each member in each group.
+
+    aggregate_points : dict of str to (float, float), default=None
+        FPR and TPR of the members' aggregate in each group.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes, or ndarray of Axes where groups stand side by side
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from sklearn_fairsisa.plotting import GroupRocDisplay
+    >>> display = GroupRocDisplay(
+    ...     {"a": ([0, 0.2, 1], [0, 0.8, 1]), "b": ([0, 0.4, 1], [0, 0.7, 1])},
+    ...     operating_points={"a": (0.4, 0.7), "b": (0.4, 0.7)}).plot()
+    >>> display.ax_.get_xlabel()
+    'false positive rate'
+    """
+
+    def __init__(
+        self,
+        boundaries,
+        *,
+        operating_points=None,
+        member_points=None,
+        aggregate_points=None,
+    ):
+        self.boundaries = boundaries
+        self.operating_points = operating_points
+        self.member_points = member_points
+        self.aggregate_points = aggregate_points
+
+    @classmethod
+    def from_estimator(cls, estimator, *, ax=None):
+        """Draw what a fitted post-processor chose in calibration.
+
+        Parameters
+        ----------
+        estimator : FairEnsemblePostprocessor
+            Fitted. The regions are those of its method's cells; with
+            ``"postprocess_then_aggregate"``, which has no region of its own, those of
+            all rules on the votes.
+
+        ax : matplotlib Axes, default=None
+            Where to draw, by default a new figure.
+
+        Returns
+        -------
+        display : GroupRocDisplay
+        """
+        points = estimator.operating_points_
+        names = points["group"].tolist()
+        rows = estimator._rows
+        counted = np.ones_like(rows.votes) if rows.counted is None else rows.counted
+        weight = np.ones(len(rows)) if rows.weight is None else rows.weight
+        members, aggregate = {}, {}
+        for code, name in enumerate(names):
+            mine = rows.group == code
+            heard = (weight[:, None] * counted)[mine]
+            members[name] = _rates(rows.votes[mine], rows.label[mine], heard)
+            share = (rows.votes & counted)[mine].sum(axis=1) / counted[mine].sum(axis=1)
+            majority = (share > 0.5)[:, None]
+            aggregate[name] = _rates(majority, rows.label[mine], weight[mine][:, None])[
+                0
+            ]
+        return cls(
+            _regions_of(estimator, names),
+            operating_points=dict(
+                zip(
+                    names,
+                    points[["false_positive_rate", "true_positive_rate"]].to_numpy(),
+                )
+            ),
+            member_points=members,
+            aggregate_points=aggregate,
+        ).plot(ax)
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true,
+        y_score,
+        *,
+        sensitive_features,
+        y_pred=None,
+        pos_label=None,
+        ax=None,
+    ):
+        """Draw the regions that thresholds on a score reach.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n_samples,)
+            Labels of two classes.
+
+        y_score : array-like of shape (n_samples,)
+            Scores. The boundary is the concave hull of a group's ROC curve.
+
+        sensitive_features : array-like of shape (n_samples,)
+            Groups, each with both labels.
+
+        y_pred : array-like of shape (n_samples,), default=None
+            Predicted labels or selection probabilities, drawn as operating points.
+
+        pos_label : object, default=None
+            Positive label, by default the greater one.
+
+        ax : matplotlib Axes, default=None
+            Where to draw, by default a new figure.
+
+        Returns
+        -------
+        display : GroupRocDisplay
+        """
+        from ..fairness._cells import count_cells
+        from ..fairness._regions import threshold_regions
+        from ..metrics._rates import check_defined, encode, group_rates, tally
+
+        y_true, y_score = np.asarray(y_true), np.asarray(y_score, dtype=float)
+        names, group = np.unique(
+            check_groups(sensitive_features, len(y_true)), return_inverse=True
+        )
+        label, chosen = encode(
+            y_true, y_score * 0 if y_pred is None else y_pred, pos_label
+        )
+        total, selected = tally(label, chosen[:, 0], group, len(names))
+        check_defined("equalized_odds_difference", total, names)
+        cell = np.unique(y_score, return_inverse=True)[1]
+        regions, _ = threshold_regions(count_cells(group, cell, label))
+        points = None
+        if y_pred is not None:
+            points = dict(zip(names.tolist(), group_rates(total, selected)))
+        return cls(
+            {name: (r.fpr, r.tpr) for name, r in zip(names.tolist(), regions)},
+            operating_points=points,
+        ).plot(ax)
+
+    def plot(self, ax=None):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw, all groups over each other. By default a new figure, with
+            one picture per group if there are more than four.
+
+        Returns
+        -------
+        display : GroupRocDisplay
+        """
+        names = list(self.boundaries)
+        if not names:
+            raise ValueError("boundaries is empty. Give at least one group.")
+        if ax is None and len(names) > _MOST_IN_ONE:
+            return self._plot_side_by_side(names)
+        ax = make_axes(ax, (5.4, 5.2))
+        self._frame(ax)
+        self._draw_common(ax)
+        for i, name in enumerate(names):
+            self._draw_group(ax, name, color_of(i), line_of(i))
+        self._draw_chosen(ax, {name: color_of(i) for i, name in enumerate(names)})
+        handles, labels = self._group_handles(names)
+        more = self._kind_handles()
+        ax.legend(
+            handles + more[0],
+            labels + more[1],
+            loc="lower right",
+            frameon=False,
+            fontsize=9,
+            borderaxespad=0.2,
+        )
+        ax.set_xlabel("false positive rate")
+        ax.set_ylabel("true positive rate")
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _plot_side_by_side(self, names):
+        import matplotlib.pyplot as plt
+
+        # As few empty places as can be.
+        n_columns = min((5, 4, 3), key=lambda columns: -len(names) % columns)
+        n_rows = -(-len(names) // n_columns)
+        figure, axes = plt.subplots(
+            n_rows,
+            n_columns,
+            figsize=(2.2 * n_columns + 0.4, 2.4 * n_rows + 0.6),
+            sharex=True,
+            sharey=True,
+            layout="constrained",
+            squeeze=False,
+        )
+        for ax in axes.flat[len(names) :]:
+            ax.set_axis_off()
+        for i, (ax, name) in enumerate(zip(axes.flat, names)):
+            self._frame(ax)
+            self._draw_common(ax)
+            for other in names:
+                if other != name:
+                    self._draw_boundary(ax, other, FAINT, "-", width=0.7, zorder=1)
+            self._draw_group(ax, name, color_of(i), "-")
+            self._draw_chosen(ax, {name: color_of(i)})
+            ax.set_title(str(name), fontsize=10, color=color_of(i), pad=3)
+        # A panel above an empty place is the lowest of its column.
+        for ax in axes.flat[max(0, len(names) - n_columns) : len(names)]:
+            ax.tick_params(labelbottom=True)
+            ax.set_xlabel("false positive rate", fontsize=9)
+        for ax in axes[:, 0]:
+            ax.set_ylabel("true positive rate", fontsize=9)
+        handles, labels = self._kind_handles(others=True)
+        figure.legend(
+            handles,
+            labels,
+            loc="outside lower center",
+            ncols=len(handles),
+            frameon=False,
+            fontsize=9,
+        )
+        self.ax_, self.figure_ = axes, figure
+        return self
+
+    def _frame(self, ax):
+        tidy(ax)
+        ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+        ticks = np.linspace(0, 1, 6)
+        labels = ["0", ".2", ".4", ".6", ".8", "1"]
+        ax.set_xticks(ticks, labels)
+        ax.set_yticks(ticks, labels)
+        ax.plot([0, 1], [0, 1], color=FAINT, lw=0.9, ls=(0, (4, 3)), zorder=1)
+
+    def _draw_common(self, ax):
+        """Shade the points that every group can reach."""
+        fpr = np.unique(np.concatenate([b[0] for b in self.boundaries.values()]))
+        # Lines cross between vertices, where the lowest boundary bends too.
+        fpr = np.unique(np.concatenate([fpr, np.linspace(0, 1, 501)]))
+        lowest = np.min([np.interp(fpr, *b) for b in self.boundaries.values()], axis=0)
+        ax.fill_between(fpr, fpr, lowest, color="#ECECEC", lw=0, zorder=0)
+
+    def _draw_boundary(self, ax, name, color, line, width, zorder):
+        fpr, tpr = self.boundaries[name]
+        ax.plot(fpr, tpr, color=color, ls=line, lw=width, zorder=zorder)
+
+    def _draw_group(self, ax, name, color, line):
+        self._draw_boundary(ax, name, color, line, width=1.7, zorder=3)
+        if self.member_points is not None and name in self.member_points:
+            points = np.asarray(self.member_points[name], dtype=float)
+            ax.scatter(*points.T, s=13, color=color, alpha=0.55, lw=0, zorder=4)
+        if self.aggregate_points is not None and name in self.aggregate_points:
+            ax.scatter(
+                *self.aggregate_points[name],
+                s=42,
+                marker="D",
+                facecolor="white",
+                edgecolor=color,
+                lw=1.5,
+                zorder=5,
+            )
+
+    def _draw_chosen(self, ax, colors):
+        """Draw operating points, those that coincide as one star."""
+        chosen = self.operating_points or {}
+        points = {n: np.asarray(chosen[n], dtype=float) for n in colors if n in chosen}
+        points = {n: p for n, p in points.items() if np.isfinite(p).all()}
+        drawn = np.empty((0, 2))
+        for name, point in points.items():
+            if len(drawn) and np.abs(drawn - point).max(axis=1).min() < 1e-6:
+                continue
+            drawn = np.vstack([drawn, point])
+            shared = [np.abs(p - point).max() < 1e-6 for p in points.values()]
+            ax.scatter(
+                *point,
+                s=190,
+                marker="*",
+                color=INK if sum(shared) > 1 else colors[name],
+                edgecolor="white",
+                linewidth=1,
+                zorder=7,
+            )
+
+    def _group_handles(self, names):
+        from matplotlib.lines import Line2D
+
+        handles = [
+            Line2D([], [], color=color_of(i), ls=line_of(i), lw=1.8)
+            for i in range(len(names))
+        ]
+        return handles, [str(name) for name in names]
+
+    def _kind_handles(self, others=False):
+        """Return handles and labels that explain the kinds of marks."""
+        from matplotlib.lines import Line2D
+        from matplotlib.patches import Patch
+
+        def mark(**style):
+            return Line2D([], [], **{"ls": "", "color": INK, **style})
+
+        kinds = [(Patch(color="#ECECEC"), "reachable by all")]
+        if others:
+            kinds.append((mark(ls="-", lw=0.9, color=FAINT), "other groups"))
+        if self.operating_points:
+            kinds.append((mark(marker="*", ms=12, mec="white"), "chosen"))
+        if self.aggregate_points:
+            kinds.append((mark(marker="D", ms=6, mfc="white", mew=1.5), "majority"))
+        if self.member_points:
+            kinds.append((mark(marker="o", ms=4, alpha=0.55), "members"))
+        return [handle for handle, _ in kinds], [label for _, label in kinds]
+
+
+def _rates(votes, label, weight):
+    """FPR and TPR of each column of votes, shape (n_columns, 2); NaN if undefined."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.column_stack(
+            [
+                (votes * weight)[label == kind].sum(axis=0)
+                / (weight[label == kind] * np.ones_like(votes[label == kind])).sum(
+                    axis=0
+                )
+                for kind in (False, True)
+            ]
+        )
+
+
+def _regions_of(estimator, names):
+    """Return the vertices of the boundary of each group that is constrained."""
+    from ..fairness._cells import count_cells, vote_patterns
+    from ..fairness._regions import likelihood_regions
+
+    rule, rows = estimator._rule, estimator._rows
+    regions = getattr(getattr(rule.fair, "rule", None), "regions", None)
+    if regions is None:
+        cell = vote_patterns(rows.votes)[1]
+        counts = count_cells(
+            rows.group, cell, rows.label, rows.weight, n_groups=len(names)
+        )
+        regions, codes = likelihood_regions(counts)[0], range(len(names))
+    else:
+        codes = rule.code
+    return {
+        name: (regions[code].fpr, regions[code].tpr)
+        for name, code in zip(names, codes)
+        if code >= 0
+    }

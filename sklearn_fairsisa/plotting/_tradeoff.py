@@ -1,0 +1,312 @@
+"""A picture of what each method pays for its fairness."""
+
+from itertools import pairwise
+
+import numpy as np
+
+from ._style import FAINT, INK, MARKERS, color_of, make_axes, place_labels, tidy
+
+_TITLES = {
+    "equalized_odds_difference": "equalized-odds difference",
+    "demographic_parity_difference": "demographic parity difference",
+    "true_positive_rate_difference": "difference of true positive rates",
+    "false_positive_rate_difference": "difference of false positive rates",
+    "balanced_accuracy": "balanced accuracy",
+    "balanced_accuracy_score": "balanced accuracy",
+    "accuracy_score": "accuracy",
+}
+
+
+class FairnessTradeoffDisplay:
+    """Gap between groups against accuracy, every method a point or a curve.
+
+    Better is up and to the left. It is recommended to make it with
+    :meth:`from_results` or :meth:`from_intervals`.
+
+    Parameters
+    ----------
+    methods : list of str of length n_points
+        Name of the method of each point. Points of one name are joined to a curve, in
+        the order given.
+
+    gap, score : array-like of shape (n_points,)
+        Gap between groups, and accuracy.
+
+    gap_interval, score_interval : array-like of shape (n_points, 2), default=None
+        Ends of the intervals; NaN for none.
+
+    noise_floor : float or (float, float), default=None
+        Gap up to which a fair rule is found by chance, drawn as a band from 0; or both
+        ends of the band.
+
+    gap_name, score_name : str
+        Names of the axes.
+
+    constant : array-like of bool of shape (n_points,), default=None
+        Points whose rule decides the same for everybody, drawn hollow.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    labels_ : list of matplotlib Annotation
+        Names of the methods, beside their points.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sklearn_fairsisa.plotting import FairnessTradeoffDisplay
+    >>> results = pd.DataFrame({
+    ...     "method": ["one model", "fair"], "balanced_accuracy": [0.8, 0.75],
+    ...     "equalized_odds_difference": [0.3, 0.05]})
+    >>> display = FairnessTradeoffDisplay.from_results(results, noise_floor=0.04)
+    >>> [label.get_text() for label in display.labels_]
+    ['one model', 'fair']
+    """
+
+    def __init__(
+        self,
+        methods,
+        gap,
+        score,
+        *,
+        gap_interval=None,
+        score_interval=None,
+        noise_floor=None,
+        gap_name="gap between groups",
+        score_name="accuracy",
+        constant=None,
+    ):
+        self.methods = methods
+        self.gap = gap
+        self.score = score
+        self.gap_interval = gap_interval
+        self.score_interval = score_interval
+        self.noise_floor = noise_floor
+        self.gap_name = gap_name
+        self.score_name = score_name
+        self.constant = constant
+
+    @classmethod
+    def from_results(
+        cls,
+        results,
+        *,
+        method="method",
+        score="balanced_accuracy",
+        gap="equalized_odds_difference",
+        noise_floor=None,
+        ax=None,
+    ):
+        """Draw a table of results.
+
+        Parameters
+        ----------
+        results : DataFrame
+            One row per point with the columns `score` and `gap`, their ends
+            ``f"{score}_low"``, ``f"{score}_high"``, ``f"{gap}_low"`` and
+            ``f"{gap}_high"`` if there are intervals, ``constant`` if some rules are,
+            and `method`. Without a column `method` all rows are one curve, as the
+            table of :meth:`FairEnsemblePostprocessor.tradeoff` is.
+
+        method, score, gap : str
+            Names of the columns.
+
+        noise_floor : float or (float, float), default=None
+            Gap that a fair rule shows by chance, see
+            :func:`~sklearn_fairsisa.metrics.noise_floor`.
+
+        ax : matplotlib Axes, default=None
+            Where to draw, by default a new figure.
+
+        Returns
+        -------
+        display : FairnessTradeoffDisplay
+
+        Raises
+        ------
+        ValueError
+            If a column is missing.
+        """
+        missing = [name for name in (score, gap) if name not in results]
+        if missing:
+            raise ValueError(
+                f"results lacks the columns {missing}; it has {list(results)}. Name "
+                "them by score= and gap=."
+            )
+
+        def interval(name):
+            ends = [f"{name}_low", f"{name}_high"]
+            return results[ends].to_numpy() if set(ends) <= set(results) else None
+
+        methods = results[method] if method in results else [""] * len(results)
+        return cls(
+            [str(name) for name in methods],
+            results[gap].to_numpy(),
+            results[score].to_numpy(),
+            gap_interval=interval(gap),
+            score_interval=interval(score),
+            noise_floor=noise_floor,
+            gap_name=_TITLES.get(gap, gap),
+            score_name=_TITLES.get(score, score),
+            constant=results["constant"].to_numpy() if "constant" in results else None,
+        ).plot(ax)
+
+    @classmethod
+    def from_intervals(
+        cls,
+        intervals,
+        *,
+        score="balanced_accuracy_score",
+        gap="equalized_odds_difference",
+        noise_floor=None,
+        ax=None,
+    ):
+        """Draw what :func:`~sklearn_fairsisa.metrics.bootstrap_interval` found.
+
+        Parameters
+        ----------
+        intervals : dict of str to dict of str to Interval
+            For each method the interval (estimate, low, high) of each metric.
+
+        score, gap : str
+            Names of the metrics.
+
+        noise_floor : float or (float, float), default=None
+            Gap that a fair rule shows by chance.
+
+        ax : matplotlib Axes, default=None
+            Where to draw, by default a new figure.
+
+        Returns
+        -------
+        display : FairnessTradeoffDisplay
+        """
+        gaps = np.array(
+            [tuple(found[gap]) for found in intervals.values()], dtype=float
+        )
+        scores = np.array(
+            [tuple(found[score]) for found in intervals.values()], dtype=float
+        )
+        return cls(
+            list(intervals),
+            gaps[:, 0],
+            scores[:, 0],
+            gap_interval=gaps[:, 1:],
+            score_interval=scores[:, 1:],
+            noise_floor=noise_floor,
+            gap_name=_TITLES.get(gap, gap),
+            score_name=_TITLES.get(score, score),
+        ).plot(ax)
+
+    def plot(self, ax=None):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw, by default a new figure.
+
+        Returns
+        -------
+        display : FairnessTradeoffDisplay
+        """
+        gap, score = (np.asarray(v, dtype=float) for v in (self.gap, self.score))
+        methods = np.asarray(self.methods, dtype=object)
+        if not len(methods) == len(gap) == len(score) or not len(gap):
+            raise ValueError(
+                f"There are {len(methods)} methods, {len(gap)} gaps and {len(score)} "
+                "scores. Give as many of each, at least one."
+            )
+        constant = np.zeros(len(gap), dtype=bool)
+        if self.constant is not None:
+            constant = np.asarray(self.constant, dtype=bool)
+        ax = make_axes(ax, (7, 4.6))
+        tidy(ax)
+        anchors, colors, bars, names = [], [], [], list(dict.fromkeys(methods))
+        for i, name in enumerate(names):
+            rows = np.flatnonzero(methods == name)
+            color = color_of(i)
+            bars += self._draw_intervals(ax, rows, gap, score, color)
+            is_curve = len(rows) > 1
+            if is_curve:
+                ax.plot(gap[rows], score[rows], color=color, lw=1.6, zorder=3)
+                points = list(zip(gap[rows], score[rows]))
+                bars += pairwise(points)
+            for row in rows:
+                ax.scatter(
+                    gap[row],
+                    score[row],
+                    s=18 if is_curve else 52,
+                    marker=MARKERS[i % len(MARKERS)],
+                    facecolor="white" if constant[row] else color,
+                    edgecolor=color if constant[row] else "white",
+                    linewidth=1.4 if constant[row] else 0.8,
+                    zorder=4,
+                )
+            end = rows[np.argmax(gap[rows])]
+            anchors.append((gap[end], score[end]))
+            colors.append(color)
+        self._finish_axes(ax)
+        texts = [
+            f"{name} (constant)" if constant[methods == name].all() else name
+            for name in names
+        ]
+        self.labels_ = place_labels(
+            ax,
+            np.array(anchors),
+            texts,
+            colors,
+            dots=np.column_stack([gap, score]),
+            bars=bars,
+        )
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _draw_intervals(self, ax, rows, gap, score, color):
+        """Draw the intervals of some points; return the ends of the lines."""
+        bars = []
+        for row in rows:
+            if self.gap_interval is not None:
+                low, high = np.asarray(self.gap_interval, dtype=float)[row]
+                bars.append(((low, score[row]), (high, score[row])))
+            if self.score_interval is not None:
+                low, high = np.asarray(self.score_interval, dtype=float)[row]
+                bars.append(((gap[row], low), (gap[row], high)))
+        bars = [bar for bar in bars if np.isfinite(bar).all()]
+        for bar in bars:
+            ax.plot(*zip(*bar), color=color, alpha=0.4, lw=1.3, zorder=2)
+        return bars
+
+    def _finish_axes(self, ax):
+        ax.margins(0.08)
+        ax.autoscale_view()
+        ax.set_xlim(left=0)
+        if self.noise_floor is not None:
+            low, high = np.broadcast_to(self.noise_floor, 2)
+            low = 0 if np.ndim(self.noise_floor) == 0 else low
+            ax.set_xlim(right=max(ax.get_xlim()[1], 1.1 * high))
+            ax.axvspan(low, high, color="#EFEFEF", lw=0, zorder=0)
+            # Above the axes, where no point can be.
+            ax.annotate(
+                "noise floor",
+                ((low + high) / 2, 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(0, 3),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+                color="#777777",
+            )
+        ax.set_xlabel(f"{self.gap_name}  (smaller is fairer)", color=INK)
+        ax.set_ylabel(self.score_name, color=INK)
+        ax.annotate(
+            "better",
+            (0.02, 0.98),
+            xycoords="axes fraction",
+            xytext=(26, -20),
+            textcoords="offset points",
+            fontsize=8,
+            color="#777777",
+            arrowprops={"arrowstyle": "->", "color": FAINT, "lw": 1.2},
+        )
