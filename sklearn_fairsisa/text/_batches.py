@@ -1,0 +1,144 @@
+"""Grouping rows of unequal length into padded batches."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+# What a processor computes at full speed; more rows at a time gain nothing.
+TOKENS_PER_BATCH = {"cpu": 512, "cuda": 16384}
+
+# Lengths of inference batches are multiples of this.
+LENGTH_STEP = 16
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids of n texts, one after the other.
+
+    Parameters
+    ----------
+    ids : ndarray of int32
+        Ids of all texts.
+    offsets : ndarray of int64, shape (n + 1,)
+        Text i is ``ids[offsets[i]:offsets[i + 1]]``.
+    """
+
+    ids: np.ndarray
+    offsets: np.ndarray
+
+    @classmethod
+    def from_lists(cls, rows):
+        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum([len(row) for row in rows], out=offsets[1:])
+        ids = np.empty(offsets[-1], dtype=np.int32)
+        for row, start in zip(rows, offsets):
+            ids[start : start + len(row)] = row
+        return cls(ids, offsets)
+
+    def __len__(self):
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self):
+        return np.diff(self.offsets)
+
+    def padded(self, rows, pad_id, length=None):
+        """Return ids and attention mask of some texts, padded on the right.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (b,)
+        pad_id : int
+        length : int, default=None
+            Number of columns; by default the longest text's.
+
+        Returns
+        -------
+        dict of tensors of int64, shape (b, length)
+        """
+        lengths = self.lengths[rows]
+        length = int(lengths.max()) if length is None else length
+        ids = np.full((len(rows), length), pad_id, dtype=np.int64)
+        mask = np.arange(length) < lengths[:, None]
+        ids[mask] = np.concatenate(
+            [self.ids[self.offsets[row] : self.offsets[row + 1]] for row in rows]
+        )
+        return {
+            "input_ids": torch.from_numpy(ids),
+            "attention_mask": torch.from_numpy(mask.astype(np.int64)),
+        }
+
+
+def training_steps(lengths, batch_size, accumulation):
+    """Draw one epoch: shuffled steps, each of batches of nearly equal length.
+
+    Rows are shuffled, sorted by length within chunks of up to 50 steps, cut into
+    steps, and the steps shuffled. A step is `accumulation` batches.
+
+    Parameters
+    ----------
+    lengths : ndarray of int, shape (n,)
+    batch_size : int
+    accumulation : int
+
+    Returns
+    -------
+    list of list of ndarray of int
+        Rows, by step and batch; each row occurs once.
+
+    Notes
+    -----
+    Draws from torch's global generator.
+    """
+    order = torch.randperm(len(lengths)).numpy()
+    rows_per_step = batch_size * accumulation
+    # Few, long chunks would put the same rows together in every epoch.
+    steps_per_chunk = min(50, max(1, len(lengths) // (4 * rows_per_step)))
+    rows_per_chunk = rows_per_step * steps_per_chunk
+    steps = []
+    for start in range(0, len(order), rows_per_chunk):
+        chunk = order[start : start + rows_per_chunk]
+        chunk = chunk[np.argsort(-lengths[chunk], kind="stable")]
+        for first in range(0, len(chunk), rows_per_step):
+            step = chunk[first : first + rows_per_step]
+            steps.append(
+                [step[i : i + batch_size] for i in range(0, len(step), batch_size)]
+            )
+    return [steps[i] for i in torch.randperm(len(steps)).tolist()]
+
+
+def inference_batches(lengths, max_length, tokens_per_batch):
+    """Yield batches whose shape follows from the length of the texts in them.
+
+    How many rows and columns a matrix has decides how a processor sums it, so the
+    same text can get other last bits among other texts. Here a text's batch has a
+    fixed number of columns (the next multiple of 16, one column of padding at
+    least) with a fixed number of rows (repeating the last row to fill up), both
+    functions of the text's own length.
+
+    Parameters
+    ----------
+    lengths : ndarray of int, shape (n,)
+    max_length : int
+        Greatest number of columns.
+    tokens_per_batch : int
+
+    Yields
+    ------
+    rows : ndarray of int, shape (b,)
+        Rows of the batch; those after the first `n_real` are repetitions.
+    n_real : int
+    length : int
+        Number of columns.
+    """
+    columns = np.minimum((lengths // LENGTH_STEP + 1) * LENGTH_STEP, max_length)
+    # Without any padding, attention takes another path: keep such texts apart.
+    full = lengths == columns
+    for length, unpadded in sorted(set(zip(columns.tolist(), full.tolist()))):
+        group = np.flatnonzero((columns == length) & (full == unpadded))
+        n_rows = max(1, tokens_per_batch // length)
+        for start in range(0, len(group), n_rows):
+            rows = group[start : start + n_rows]
+            n_real = len(rows)
+            yield np.pad(rows, (0, n_rows - n_real), mode="edge"), n_real, length

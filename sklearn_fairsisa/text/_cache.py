@@ -1,0 +1,161 @@
+"""Vectors of texts, kept under keyed hashes that do not tell the texts."""
+
+import os
+import sqlite3
+import threading
+from contextlib import closing, contextmanager
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+
+_KEY_BYTES = 32
+
+
+class MemoryCache:
+    """Vectors in the memory of this process.
+
+    Examples
+    --------
+    >>> cache = MemoryCache()
+    >>> cache.put(["good morning"], np.ones((1, 2), dtype=np.float32))
+    >>> cache.get(["good morning", "good night"])
+    [array([1., 1.], dtype=float32), None]
+    >>> cache.forget(["good morning"])
+    1
+    """
+
+    def __init__(self):
+        self._secret = os.urandom(_KEY_BYTES)
+        self._vectors = {}
+
+    def get(self, texts):
+        """Return the vector of each text, or None."""
+        return [self._vectors.get(name) for name in _names(self._secret, texts)]
+
+    def put(self, texts, vectors):
+        """Keep the vector of each text."""
+        # A view would keep its whole batch alive after the row is forgotten.
+        rows = [vector.copy() for vector in vectors]
+        self._vectors.update(zip(_names(self._secret, texts), rows))
+
+    def forget(self, texts):
+        """Drop the vectors of some texts; return how many there were."""
+        names = set(_names(self._secret, texts))
+        return sum(self._vectors.pop(name, None) is not None for name in names)
+
+
+class DiskCache:
+    """Vectors in an SQLite file, which several processes may use at once.
+
+    What is forgotten is overwritten with zeros in the file.
+
+    Parameters
+    ----------
+    path : str or path
+    """
+
+    # SQLite takes a limited number of values in a query.
+    _CHUNK = 500
+
+    def __init__(self, path):
+        self.path = Path(path)
+
+    def get(self, texts):
+        """Return the vector of each text, or None."""
+        with self._open() as (database, secret):
+            names = list(_names(secret, texts))
+            found = {}
+            for chunk in self._chunks(names):
+                query = f"SELECT name, vector FROM vectors WHERE name IN ({chunk[0]})"
+                found.update(database.execute(query, chunk[1]))
+        vectors = (found.get(name) for name in names)
+        return [
+            None if vector is None else np.frombuffer(vector, dtype="<f4")
+            for vector in vectors
+        ]
+
+    def put(self, texts, vectors):
+        """Keep the vector of each text."""
+        with self._open() as (database, secret):
+            database.executemany(
+                "INSERT OR REPLACE INTO vectors VALUES (?, ?)",
+                (
+                    (name, vector.astype("<f4").tobytes())
+                    for name, vector in zip(_names(secret, texts), vectors)
+                ),
+            )
+
+    def forget(self, texts):
+        """Drop the vectors of some texts; return how many there were."""
+        with self._open() as (database, secret):
+            names = sorted(set(_names(secret, texts)))
+            return sum(
+                database.execute(
+                    f"DELETE FROM vectors WHERE name IN ({chunk[0]})", chunk[1]
+                ).rowcount
+                for chunk in self._chunks(names)
+            )
+
+    def _chunks(self, names):
+        for start in range(0, len(names), self._CHUNK):
+            chunk = names[start : start + self._CHUNK]
+            yield ", ".join("?" * len(chunk)), chunk
+
+    @contextmanager
+    def _open(self):
+        """Yield a connection, in a transaction, and the secret of this file."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(self.path, timeout=60)) as database:
+            database.execute("PRAGMA secure_delete = ON")
+            with database:
+                database.execute(
+                    "CREATE TABLE IF NOT EXISTS vectors "
+                    "(name BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID"
+                )
+                database.execute(
+                    "CREATE TABLE IF NOT EXISTS secret "
+                    "(one INTEGER PRIMARY KEY CHECK (one = 1), secret BLOB)"
+                )
+                database.execute(
+                    "INSERT OR IGNORE INTO secret VALUES (1, ?)",
+                    (os.urandom(_KEY_BYTES),),
+                )
+                (secret,) = database.execute("SELECT secret FROM secret").fetchone()
+                yield database, secret
+
+
+_in_memory = {}
+_in_memory_lock = threading.Lock()
+
+
+def memory_cache(fingerprint):
+    """Return this process's cache for vectors made in one way."""
+    with _in_memory_lock:
+        return _in_memory.setdefault(fingerprint, MemoryCache())
+
+
+def disk_cache(folder, fingerprint):
+    """Return a folder's cache for vectors made in one way."""
+    return DiskCache(Path(folder) / f"{fingerprint}.sqlite")
+
+
+def forget_everywhere(texts, folder=None):
+    """Drop texts from all caches of this process and of a folder.
+
+    Returns
+    -------
+    int
+        Number of vectors dropped.
+    """
+    with _in_memory_lock:
+        caches = list(_in_memory.values())
+    if folder is not None:
+        caches += [DiskCache(path) for path in sorted(Path(folder).glob("*.sqlite"))]
+    return sum(cache.forget(texts) for cache in caches)
+
+
+def _names(secret, texts):
+    """Yield a hash of each text that nobody can recompute without the secret."""
+    for text in texts:
+        yield blake2b(text.encode(), digest_size=16, key=secret).digest()

@@ -1,0 +1,611 @@
+"""A transformer that learns to classify raw texts."""
+
+import numbers
+from collections.abc import Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+from skorch.callbacks import EarlyStopping, LRScheduler
+
+from ._checks import PRECISIONS, advice_on_memory, check_choice, check_number
+from ._models import (
+    check_model,
+    check_vocabulary,
+    load_config,
+    load_tokenizer,
+    longest_input,
+    pad_token,
+    pick_device,
+)
+from ._net import Epochs, learning_rate_factor
+from ._texts import as_texts
+from ._tokens import tokenize
+from ._training import Birth, Training
+
+_FITTED = ("classes_", "max_length_", "n_truncated_", "history_")
+_OPTIMIZERS = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+
+
+class TransformerClassifier(ClassifierMixin, BaseEstimator):
+    """Fine-tune a transformer to classify raw texts.
+
+    A transformers sequence classifier is trained by a skorch net. Texts are tokenised
+    inside, once per call; batches are of nearly equal length, so that little is spent
+    on padding. `partial_fit` goes on where the last call ended: weights, optimizer
+    and random generators travel with pickle and deepcopy, and on a CPU a training
+    that was stopped and resumed gives the same bits as one that never stopped.
+
+    No row is held out from training, and none stops it early.
+
+    Parameters
+    ----------
+    model : str, path or transformers config, default="distilbert-base-uncased"
+        Name on the Hugging Face hub, local folder, or a config: then all weights are
+        drawn at random. Encoders (BERT) and decoders (GPT-2) alike; the head of a
+        decoder reads the last token of the text.
+
+    tokenizer : str, path or transformers tokenizer, default=None
+        By default the model's own. A config has none: then words are hashed to ids,
+        which learns no vocabulary from any row.
+
+    text_column : str or int, default=None
+        The column of a DataFrame, or of a two-dimensional array, that holds the
+        texts. Not needed if there is but one.
+
+    max_length : int, default=128
+        Greatest number of tokens of a text; what is beyond is cut. No more than the
+        model can take are used, see `max_length_`.
+
+    batch_size : int, default=32
+        Number of texts in a batch of training.
+
+    max_epochs : int, default=3
+        Number of passes over the rows that `fit` and each call of `partial_fit` make.
+
+    lr : float, default=5e-5
+        Greatest learning rate.
+
+    weight_decay : float, default=0.01
+        Weight decay of matrices; biases and normalisations have none.
+
+    warmup : float, default=0.1
+        Share of the steps in which the learning rate rises to `lr`.
+
+    scheduler : {"linear", "cosine", "constant"} or callable, default="linear"
+        The learning rate after warm-up: down to zero in a line or a half cosine, or
+        level. A callable gets the share done, in [0, 1], and returns a factor.
+
+    scheduler_epochs : int, default=None
+        Number of epochs from the first on that warm-up and `scheduler` stretch over,
+        however many calls they come in. By default every call has its own schedule,
+        as long as its `max_epochs` passes over the rows it was given.
+
+    optimizer : {"adamw", "sgd"} or torch optimizer class, default="adamw"
+
+    optimizer_params : dict, default=None
+        Further arguments of the optimizer, such as ``{"betas": (0.9, 0.98)}``.
+
+    max_grad_norm : float or None, default=1.0
+        Gradients longer than this are shortened to it.
+
+    gradient_accumulation : int, default=1
+        Number of batches to a step of the optimizer. Steps are those of a batch as
+        large as all of them together, in the memory of one.
+
+    class_weight : dict, "balanced" or None, default=None
+        Weight of each class in the loss. "balanced" goes by the rows of the call.
+
+    lora : dict or None, default=None
+        Arguments of peft's ``LoraConfig``, such as ``{"r": 8}``: only small adapters
+        and the head are trained. The frozen weights are loaded once per process,
+        shared by all models there, and not stored in pickles and copies.
+
+    mixed_precision : {"auto", "bf16", "fp16"} or None, default="auto"
+        Type of number that matrix products are computed in. "auto" is bf16 on a GPU
+        that has it, and full precision elsewhere.
+
+    device : str, default="auto"
+        Such as "cpu" or "cuda:1". "auto" is a GPU if there is one; processes of a
+        pool take the GPUs in turn.
+
+    model_kwargs : dict, default=None
+        Further arguments of transformers' ``from_pretrained``: ``gguf_file``,
+        ``revision``, or values to replace in the config such as
+        ``{"num_hidden_layers": 3}``.
+
+    callbacks : list of skorch callbacks, default=None
+        They watch the training and are initialised afresh by each call. Those that
+        would steer it by the rows (EarlyStopping, LRScheduler) are refused.
+
+    random_state : int, RandomState instance or None, default=None
+        Decides new weights, the order of rows and dropout. A `partial_fit` with
+        another int than the call before starts the generators anew from it; with the
+        same, or with none, they go on. The process's own generators stay as they are.
+
+    verbose : int, default=0
+        1 prints a line per epoch and how many texts were cut.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels.
+
+    max_length_ : int
+        Greatest number of tokens in use.
+
+    n_truncated_ : int
+        Number of texts that the last training call cut.
+
+    history_ : list of dict
+        Of each epoch so far: ``epoch``, mean ``train_loss``, number of ``rows``.
+
+    net_ : skorch.NeuralNetClassifier
+        The net in training.
+
+    See Also
+    --------
+    TransformerEmbedder : Frozen vectors of texts, to train any classifier on.
+
+    Notes
+    -----
+    At step s of n the learning rate is ``lr * f((s + 1/2) / n)`` with f(p) = p / w
+    in the warm-up p < w, and g((p - w) / (1 - w)) after it, where g(q) is 1 - q for
+    "linear", (1 + cos(pi q)) / 2 for "cosine", 1 for "constant".
+
+    A text gets the same logits whatever other texts it is given with: inference runs
+    in batches whose shape depends on the text's own length alone.
+
+    On a CPU, equal seeds give equal bits for equal numbers of threads
+    (``torch.set_num_threads``), since how many share a sum decides its rounding. On a
+    GPU some kernels sum in no fixed order, so repeated runs agree in distribution;
+    for equal bits call ``torch.use_deterministic_algorithms(True)`` with the
+    environment variable ``CUBLAS_WORKSPACE_CONFIG=:4096:8``.
+
+    A folder or hub name is taken to have learnt nothing from your rows. Where it did
+    (an earlier fine-tuning), what it learnt stays after any unlearning.
+
+    If a training call fails or is interrupted, the estimator is left unfitted, as a
+    half-trained network must not pass for a trained one.
+
+    References
+    ----------
+    .. [1] T. Wolf et al., "Transformers: State-of-the-Art Natural Language
+       Processing", EMNLP 2020.
+    .. [2] E. J. Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models",
+       ICLR 2022.
+
+    Examples
+    --------
+    >>> from transformers import BertConfig
+    >>> from sklearn_fairsisa.text import TransformerClassifier
+    >>> tiny = BertConfig(vocab_size=100, hidden_size=32, num_hidden_layers=1,
+    ...                   num_attention_heads=2, intermediate_size=64)
+    >>> texts = ["what a lovely day", "what a dreadful day"] * 16
+    >>> y = ["good", "bad"] * 16
+    >>> clf = TransformerClassifier(tiny, max_epochs=5, batch_size=4, lr=1e-2,
+    ...                             random_state=0)
+    >>> clf.fit(texts, y).predict(["a lovely day", "a dreadful day"])
+    array(['good', 'bad'], dtype='<U4')
+    """
+
+    def __init__(
+        self,
+        model="distilbert-base-uncased",
+        *,
+        tokenizer=None,
+        text_column=None,
+        max_length=128,
+        batch_size=32,
+        max_epochs=3,
+        lr=5e-5,
+        weight_decay=0.01,
+        warmup=0.1,
+        scheduler="linear",
+        scheduler_epochs=None,
+        optimizer="adamw",
+        optimizer_params=None,
+        max_grad_norm=1.0,
+        gradient_accumulation=1,
+        class_weight=None,
+        lora=None,
+        mixed_precision="auto",
+        device="auto",
+        model_kwargs=None,
+        callbacks=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.model = model
+        self.tokenizer = tokenizer
+        self.text_column = text_column
+        self.max_length = max_length
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.warmup = warmup
+        self.scheduler = scheduler
+        self.scheduler_epochs = scheduler_epochs
+        self.optimizer = optimizer
+        self.optimizer_params = optimizer_params
+        self.max_grad_norm = max_grad_norm
+        self.gradient_accumulation = gradient_accumulation
+        self.class_weight = class_weight
+        self.lora = lora
+        self.mixed_precision = mixed_precision
+        self.device = device
+        self.model_kwargs = model_kwargs
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X, y):
+        """Train a new network.
+
+        Parameters
+        ----------
+        X : list of str, array, Series or DataFrame of n texts
+        y : array-like of shape (n,)
+            Labels, of one class at least.
+
+        Returns
+        -------
+        self
+        """
+        texts, y = self._check_rows(X, y)
+        return self._train(texts, y, np.unique(y), None)
+
+    def partial_fit(self, X, y, classes=None):
+        """Go on training with more rows, or the same.
+
+        `model`, `tokenizer`, `model_kwargs`, `max_length`, `optimizer` and `lora` are
+        those of the first call; the other parameters may change between calls.
+
+        Parameters
+        ----------
+        X : list of str, array, Series or DataFrame of n texts
+        y : array-like of shape (n,)
+            Labels.
+        classes : array-like of shape (n_classes,), default=None
+            All labels there can be. Required in the first call, unless `y` has them
+            all.
+
+        Returns
+        -------
+        self
+        """
+        texts, y = self._check_rows(X, y)
+        training = getattr(self, "_training", None)
+        if training is None:
+            known = np.unique(y if classes is None else classes)
+        else:
+            known = self.classes_
+            if classes is not None and not np.array_equal(np.unique(classes), known):
+                raise ValueError(
+                    f"classes={np.unique(classes).tolist()}, but the first call "
+                    f"had {known.tolist()}. Leave it out, or call fit."
+                )
+        unknown = np.setdiff1d(y, known)
+        if unknown.size:
+            raise ValueError(
+                f"y has {unknown.tolist()}, which is not among the classes "
+                f"{known.tolist()}. Name all classes in the first call of partial_fit."
+            )
+        return self._train(texts, y, known, training)
+
+    def predict(self, X):
+        """Return the likeliest label of each text.
+
+        Parameters
+        ----------
+        X : list of str, array, Series or DataFrame of n texts
+
+        Returns
+        -------
+        ndarray of shape (n,)
+        """
+        logits = self._logits(X)
+        return self.classes_[logits.argmax(axis=1)]
+
+    def predict_proba(self, X):
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : list of str, array, Series or DataFrame of n texts
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes)
+        """
+        return softmax(self._logits(X).astype(np.float64), axis=1)
+
+    def decision_function(self, X):
+        """Return the logits, or their difference if there are two classes.
+
+        Parameters
+        ----------
+        X : list of str, array, Series or DataFrame of n texts
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, n_classes)
+        """
+        logits = self._logits(X)
+        return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
+
+    @property
+    def net_(self):
+        """The skorch net."""
+        if getattr(self, "_training", None) is None:
+            raise AttributeError("There is no net_ yet. Call fit first.")
+        return self._live()
+
+    def __sklearn_is_fitted__(self):
+        return getattr(self, "_training", None) is not None
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        tags.non_deterministic = self.random_state is None
+        return tags
+
+    def _check_rows(self, X, y):
+        self._check_params()
+        texts = as_texts(X, self.text_column)
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is "
+                "None."
+            )
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        if len(texts) != len(y):
+            raise ValueError(
+                f"X has {len(texts)} texts and y has {len(y)} labels; they must be "
+                "as many."
+            )
+        return texts, y
+
+    def _check_params(self):
+        check_model(self.model)
+        for name in ("max_length", "batch_size", "gradient_accumulation"):
+            check_number(name, getattr(self, name), numbers.Integral, 1)
+        check_number("max_epochs", self.max_epochs, numbers.Integral, 0)
+        if self.scheduler_epochs is not None:
+            check_number("scheduler_epochs", self.scheduler_epochs, numbers.Integral, 1)
+        for name in ("lr", "weight_decay"):
+            check_number(name, getattr(self, name), numbers.Real, 0)
+        check_number("warmup", self.warmup, numbers.Real, 0)
+        if self.warmup >= 1:
+            raise ValueError(
+                f"warmup={self.warmup!r} is not a share of the steps: give a number "
+                "in [0, 1)."
+            )
+        if not callable(self.scheduler):
+            check_choice("scheduler", self.scheduler, ("linear", "cosine", "constant"))
+        if not isinstance(self.optimizer, type):
+            check_choice("optimizer", self.optimizer, tuple(_OPTIMIZERS))
+        if self.mixed_precision is not None:
+            choices = ("auto", *PRECISIONS)
+            check_choice("mixed_precision", self.mixed_precision, choices)
+        if isinstance(self.random_state, numbers.Integral) and self.random_state < 0:
+            raise ValueError(
+                f"random_state={self.random_state} is negative; give 0 or more."
+            )
+        for callback in self.callbacks or ():
+            # Callbacks come as instances, classes, or pairs of a name and one.
+            one = callback[1] if isinstance(callback, tuple) else callback
+            kind = one if isinstance(one, type) else type(one)
+            if issubclass(kind, EarlyStopping | LRScheduler):
+                todo = (
+                    "Choose max_epochs instead"
+                    if issubclass(kind, EarlyStopping)
+                    else "Choose scheduler= and warmup= instead"
+                )
+                raise ValueError(
+                    f"callbacks has a {kind.__name__}, which steers the training by "
+                    "state that would not be unlearnt with a row, nor resumed from "
+                    f"a checkpoint. {todo}."
+                )
+
+    def _train(self, texts, y, classes, training):
+        weight = self._class_weight(classes, y)
+        device, precision = self._place()
+        with self._advice_on_memory():
+            begun = training is None
+            if begun:
+                training = self._begin(classes, device, precision)
+            training.tokenizer = self._tokenizer_of(training)
+            tokens, n_truncated = tokenize(
+                training.tokenizer, texts, training.max_length, training.birth.pad_id
+            )
+            if self.verbose and n_truncated:
+                print(
+                    f"{n_truncated} of {len(texts)} texts are longer than "
+                    f"{training.max_length} tokens and were cut."
+                )
+            labels = np.searchsorted(classes, y).astype(np.int64)
+            with self._unfitted_on_failure():
+                records = self._run(training, tokens, labels, weight, device, precision)
+        self.classes_ = classes
+        self.max_length_ = training.max_length
+        self.n_truncated_ = n_truncated
+        self.history_ = records if begun else [*self.history_, *records]
+        self._training = training
+        return self
+
+    def _run(self, training, tokens, labels, weight, device, precision):
+        """Train for `max_epochs` epochs; return a record of each."""
+        if self._is_new_seed(training):
+            training.generators.reseed(self.random_state)
+        training.random_state = self.random_state
+        net = training.net(device, precision)
+        net.lr = self.lr
+        net.weight_decay = self.weight_decay
+        net.max_grad_norm = self.max_grad_norm
+        net.class_weight = weight
+        net.verbose = self.verbose
+        net.callbacks = self.callbacks
+        net.initialize_callbacks()
+        epochs = Epochs(
+            tokens,
+            labels,
+            training.birth.pad_id,
+            self.batch_size,
+            self.gradient_accumulation,
+            self._rate(training.epochs),
+        )
+        with training.generators.in_use(device):
+            net.notify("on_train_begin", X=epochs, y=None)
+            # Not skorch's partial_fit, which takes an interrupt for the end.
+            net.fit_loop(epochs, epochs=self.max_epochs)
+            net.notify("on_train_end", X=epochs, y=None)
+        history = net.history[len(net.history) - self.max_epochs :]
+        records = [
+            {
+                "epoch": training.epochs + i,
+                "train_loss": float(record["train_loss"]),
+                "rows": len(labels),
+            }
+            for i, record in enumerate(history, start=1)
+        ]
+        training.epochs += self.max_epochs
+        return records
+
+    def _begin(self, classes, device, precision):
+        model_kwargs = dict(self.model_kwargs or {})
+        config = load_config(self.model, model_kwargs)
+        tokenizer = load_tokenizer(self.model, model_kwargs, self.tokenizer, config)
+        check_vocabulary(tokenizer, config)
+        if isinstance(self.random_state, numbers.Integral):
+            seed = int(self.random_state)
+        else:
+            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        optimizer, optimizer_params = self.optimizer, dict(self.optimizer_params or {})
+        if isinstance(optimizer, str):
+            optimizer = _OPTIMIZERS[optimizer]
+            # All weights in one pass over memory, several times as fast.
+            optimizer_params = {"fused": True, **optimizer_params}
+        birth = Birth(
+            model=self.model,
+            model_kwargs=model_kwargs,
+            n_classes=len(classes),
+            pad_id=pad_token(tokenizer, config),
+            seed=seed,
+            lora=_lora_arguments(self.lora),
+            optimizer=optimizer,
+            optimizer_params=optimizer_params,
+        )
+        length = longest_input(self.max_length, tokenizer, config)
+        training = Training(birth, tokenizer, length, device, precision)
+        training.random_state = self.random_state
+        return training
+
+    def _tokenizer_of(self, training):
+        if training.tokenizer is not None:
+            return training.tokenizer
+        birth = training.birth
+        config = load_config(birth.model, birth.model_kwargs)
+        return load_tokenizer(birth.model, birth.model_kwargs, self.tokenizer, config)
+
+    def _is_new_seed(self, training):
+        return (
+            isinstance(self.random_state, numbers.Integral)
+            and self.random_state != training.random_state
+        )
+
+    def _rate(self, epochs_before):
+        total = self.max_epochs
+        if self.scheduler_epochs is not None:
+            total = self.scheduler_epochs
+        else:
+            epochs_before = 0
+        scheduler, warmup = self.scheduler, self.warmup
+
+        def rate(epochs):
+            progress = (epochs_before + epochs) / total
+            return learning_rate_factor(progress, scheduler, warmup)
+
+        return rate
+
+    def _class_weight(self, classes, y):
+        if self.class_weight is None:
+            return None
+        weight = np.ones(len(classes))
+        if isinstance(self.class_weight, Mapping):
+            unknown = set(self.class_weight) - set(classes.tolist())
+            if unknown:
+                raise ValueError(
+                    f"class_weight names {sorted(unknown, key=repr)}, which are not "
+                    f"among the classes {classes.tolist()}."
+                )
+            weight = [self.class_weight.get(label, 1.0) for label in classes.tolist()]
+        else:
+            present = np.unique(y)
+            weight[np.isin(classes, present)] = compute_class_weight(
+                self.class_weight, classes=present, y=y
+            )
+        return torch.tensor(weight, dtype=torch.float32)
+
+    def _place(self):
+        """Return the device and the type that autocast computes in."""
+        device = pick_device(self.device)
+        if self.mixed_precision == "auto":
+            good = device.startswith("cuda") and torch.cuda.is_bf16_supported()
+            return device, torch.bfloat16 if good else None
+        return device, PRECISIONS.get(self.mixed_precision)
+
+    def _live(self):
+        device, precision = self._place()
+        return self._training.net(device, precision)
+
+    def _logits(self, X):
+        check_is_fitted(self)
+        texts = as_texts(X, self.text_column)
+        training = self._training
+        with self._advice_on_memory():
+            training.tokenizer = self._tokenizer_of(training)
+            pad_id, length = training.birth.pad_id, training.max_length
+            tokens, _ = tokenize(training.tokenizer, texts, length, pad_id)
+            net = self._live()
+            return net.logits(tokens, pad_id, length)
+
+    @contextmanager
+    def _unfitted_on_failure(self):
+        try:
+            yield
+        except BaseException:
+            for name in (*_FITTED, "_training"):
+                self.__dict__.pop(name, None)
+            raise
+
+    def _advice_on_memory(self):
+        return advice_on_memory(
+            f"The device is {pick_device(self.device)!r}, with batch_size="
+            f"{self.batch_size} and max_length={self.max_length}. Halve batch_size and "
+            "double gradient_accumulation (the steps stay the same), shorten "
+            "max_length, train adapters alone with lora={'r': 8}, or use "
+            "mixed_precision='bf16' on a GPU."
+        )
+
+
+def _lora_arguments(lora):
+    """Return the arguments of a LoraConfig, given as a dict or as such a config."""
+    if lora is None or isinstance(lora, Mapping):
+        return None if lora is None else dict(lora)
+    if hasattr(lora, "to_dict"):
+        return lora.to_dict()
+    raise TypeError(
+        f"lora is a {type(lora).__name__}; it can be a dict of arguments of peft's "
+        "LoraConfig, such as {'r': 8}, a LoraConfig, or None."
+    )

@@ -1,0 +1,354 @@
+"""A frozen transformer that turns texts into vectors."""
+
+import numbers
+from hashlib import blake2b
+
+import numpy as np
+import torch
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
+from tqdm import tqdm
+
+from ._batches import TOKENS_PER_BATCH
+from ._cache import disk_cache, forget_everywhere, memory_cache
+from ._checks import PRECISIONS, advice_on_memory, check_choice, check_number
+from ._inference import infer
+from ._models import (
+    check_model,
+    check_vocabulary,
+    load_config,
+    load_encoder,
+    load_tokenizer_once,
+    longest_input,
+    pad_token,
+    pick_device,
+)
+from ._texts import as_texts
+from ._tokens import tokenize, tokenizer_digest
+
+# How many new vectors are computed before they are stored.
+_STORED_AT_A_TIME = 1024
+
+_POOLINGS = ("mean", "cls", "last", "max")
+
+
+class TransformerEmbedder(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
+    """Turn texts into vectors with a frozen transformer.
+
+    Nothing is learnt from the texts, so `fit` has nothing to do and classifiers over
+    the vectors can forget exactly. A vector depends on its text and on the model
+    alone, not on the other texts it is computed with. Vectors are cached, so that a
+    text is computed once.
+
+    Parameters
+    ----------
+    model : str, path or transformers config, \
+            default="sentence-transformers/all-MiniLM-L6-v2"
+        Name on the Hugging Face hub, local folder, or a config: then the weights are
+        random, drawn from one fixed seed.
+
+    tokenizer : str, path or transformers tokenizer, default=None
+        By default the model's own. A config has none: then words are hashed to ids.
+
+    text_column : str or int, default=None
+        The column of a DataFrame, or of a two-dimensional array, that holds the
+        texts. Not needed if there is but one.
+
+    pooling : {"mean", "cls", "last", "max"}, default="mean"
+        The vector of a text is the mean (or maximum) over its tokens, or the first
+        or the last token's.
+
+    normalize : bool, default=True
+        Whether vectors are scaled to Euclidean length 1.
+
+    max_length : int, default=256
+        Greatest number of tokens of a text; what is beyond is cut.
+
+    tokens_per_batch : int or "auto", default="auto"
+        Number of tokens, padding included, computed at a time. "auto" is 512 on a
+        CPU and 16384 on a GPU.
+
+    cache : bool, default=True
+        Whether vectors are kept in the memory of this process, for every embedder
+        with the same settings. They do not travel with pickle.
+
+    cache_dir : str or path, default=None
+        Folder in which vectors are kept as well, in SQLite files.
+
+    mixed_precision : {"bf16", "fp16"} or None, default=None
+        Type of number that matrix products are computed in.
+
+    device : str, default="auto"
+        Such as "cpu" or "cuda:1". "auto" is a GPU if there is one.
+
+    model_kwargs : dict, default=None
+        Further arguments of transformers' ``from_pretrained``: ``gguf_file``,
+        ``revision``, or values to replace in the config.
+
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    See Also
+    --------
+    TransformerClassifier : Trains the transformer itself.
+
+    Notes
+    -----
+    With hidden states h_t and mask m_t of the tokens t, the mean is
+    sum_t m_t h_t / sum_t m_t.
+
+    How many rows, columns and cores share a sum decides its rounding. So texts are
+    computed in batches whose shape follows from their own length, repeating a text
+    where there are too few, and on a CPU each batch on one core. This makes vectors
+    equal bit for bit on one machine with one version of torch, whatever is computed
+    beside them, or was forgotten. Between machines they agree up to rounding.
+
+    Caches hold vectors under BLAKE2 hashes of the texts, keyed with a random secret of
+    each cache, never the texts. A vector still tells much about its text: call
+    `forget` for deleted texts.
+
+    References
+    ----------
+    .. [1] N. Reimers and I. Gurevych, "Sentence-BERT", EMNLP 2019.
+
+    Examples
+    --------
+    >>> from transformers import BertConfig
+    >>> from sklearn_fairsisa.text import TransformerEmbedder
+    >>> tiny = BertConfig(vocab_size=100, hidden_size=16, num_hidden_layers=1,
+    ...                   num_attention_heads=2, intermediate_size=32)
+    >>> embedder = TransformerEmbedder(tiny)
+    >>> vectors = embedder.transform(["good morning", "good night"])
+    >>> vectors.shape
+    (2, 16)
+    >>> embedder.forget(["good night"])
+    1
+    """
+
+    def __init__(
+        self,
+        model="sentence-transformers/all-MiniLM-L6-v2",
+        *,
+        tokenizer=None,
+        text_column=None,
+        pooling="mean",
+        normalize=True,
+        max_length=256,
+        tokens_per_batch="auto",
+        cache=True,
+        cache_dir=None,
+        mixed_precision=None,
+        device="auto",
+        model_kwargs=None,
+        verbose=0,
+    ):
+        self.model = model
+        self.tokenizer = tokenizer
+        self.text_column = text_column
+        self.pooling = pooling
+        self.normalize = normalize
+        self.max_length = max_length
+        self.tokens_per_batch = tokens_per_batch
+        self.cache = cache
+        self.cache_dir = cache_dir
+        self.mixed_precision = mixed_precision
+        self.device = device
+        self.model_kwargs = model_kwargs
+        self.verbose = verbose
+
+    def fit(self, X, y=None):
+        """Check the parameters and the texts; there is nothing to learn.
+
+        Parameters
+        ----------
+        X : list of str, array, Series or DataFrame of n texts
+        y : ignored
+
+        Returns
+        -------
+        self
+        """
+        self._check_params()
+        as_texts(X, self.text_column)
+        return self
+
+    def transform(self, X):
+        """Return the vector of each text.
+
+        Parameters
+        ----------
+        X : list of str, array, Series or DataFrame of n texts
+
+        Returns
+        -------
+        ndarray of float32, shape (n, d)
+        """
+        self._check_params()
+        texts = as_texts(X, self.text_column)
+        with advice_on_memory("Lower tokens_per_batch or max_length."):
+            compute, fingerprint = self._encoder()
+            caches = []
+            if self.cache:
+                caches.append(memory_cache(fingerprint))
+            if self.cache_dir is not None:
+                caches.append(disk_cache(self.cache_dir, fingerprint))
+            return _look_up_or_compute(texts, caches, compute)
+
+    def forget(self, X):
+        """Drop texts from all caches of this process and of `cache_dir`.
+
+        That is from the caches of other models and settings as well. A text that is in
+        none costs nothing.
+
+        Parameters
+        ----------
+        X : list of str, array, Series or DataFrame of n texts
+
+        Returns
+        -------
+        int
+            Number of vectors dropped.
+        """
+        return forget_everywhere(as_texts(X, self.text_column), self.cache_dir)
+
+    @property
+    def _n_features_out(self):
+        return load_config(self.model, dict(self.model_kwargs or {})).hidden_size
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def _check_params(self):
+        check_model(self.model)
+        check_choice("pooling", self.pooling, _POOLINGS)
+        check_choice("mixed_precision", self.mixed_precision, (None, *PRECISIONS))
+        check_number("max_length", self.max_length, numbers.Integral, 1)
+        if self.tokens_per_batch != "auto":
+            check_number("tokens_per_batch", self.tokens_per_batch, numbers.Integral, 1)
+
+    def _encoder(self):
+        """Return a function from texts to batches of vectors, and its fingerprint."""
+        device = pick_device(self.device)
+        kind = torch.device(device).type
+        model_kwargs = dict(self.model_kwargs or {})
+        encoder, weights = load_encoder(self.model, model_kwargs, device)
+        tokenizer = load_tokenizer_once(
+            self.model, model_kwargs, self.tokenizer, encoder.config
+        )
+        check_vocabulary(tokenizer, encoder.config)
+        pad_id = pad_token(tokenizer, encoder.config)
+        max_length = longest_input(self.max_length, tokenizer, encoder.config)
+        budget = self.tokens_per_batch
+        if budget == "auto":
+            budget = TOKENS_PER_BATCH.get(kind, TOKENS_PER_BATCH["cuda"])
+        precision = PRECISIONS.get(self.mixed_precision)
+
+        def forward(**inputs):
+            with torch.autocast(kind, precision, enabled=precision is not None):
+                states = encoder(**inputs).last_hidden_state
+            vectors = pool(states, inputs["attention_mask"], self.pooling)
+            return torch.nn.functional.normalize(vectors) if self.normalize else vectors
+
+        def compute(texts):
+            tokens, _ = tokenize(tokenizer, texts, max_length, pad_id)
+            bar = tqdm(total=len(texts), unit="text", disable=not self.verbose)
+            with bar:
+                for rows, vectors in infer(
+                    forward, tokens, pad_id, max_length, device, tokens_per_batch=budget
+                ):
+                    bar.update(len(rows))
+                    yield rows, vectors
+
+        what = (
+            weights,
+            tokenizer_digest(tokenizer),
+            self.pooling,
+            self.normalize,
+            max_length,
+            budget,
+            self.mixed_precision,
+            kind,
+            torch.__version__,
+        )
+        return compute, blake2b(repr(what).encode(), digest_size=16).hexdigest()
+
+
+def pool(states, mask, how):
+    """Return one vector per text from its tokens' hidden states.
+
+    Parameters
+    ----------
+    states : tensor of shape (n, length, d)
+    mask : tensor of int, shape (n, length)
+        1 where there is a token; padding is on the right.
+    how : {"mean", "cls", "last", "max"}
+
+    Returns
+    -------
+    tensor of float32, shape (n, d)
+
+    Examples
+    --------
+    >>> states = torch.tensor([[[1.0, 0.0], [3.0, 2.0], [9.0, 9.0]]])
+    >>> pool(states, torch.tensor([[1, 1, 0]]), "mean")
+    tensor([[2., 1.]])
+    """
+    states = states.float()
+    if how == "cls":
+        return states[:, 0]
+    if how == "last":
+        return states[torch.arange(len(states)), mask.sum(dim=1) - 1]
+    mask = mask.unsqueeze(2)
+    if how == "max":
+        return states.masked_fill(mask == 0, -torch.inf).amax(dim=1)
+    return (states * mask).sum(dim=1) / mask.sum(dim=1)
+
+
+def _look_up_or_compute(texts, caches, compute):
+    """Return vectors out of the caches, the quickest first; fill in what they lack."""
+    vectors = [None] * len(texts)
+    missing = range(len(texts))
+    for level, cache in enumerate(caches):
+        here = cache.get([texts[i] for i in missing])
+        found = [(i, vector) for i, vector in zip(missing, here) if vector is not None]
+        for i, vector in found:
+            vectors[i] = vector
+        if level and found:
+            caches[0].put([texts[i] for i, _ in found], [v for _, v in found])
+        missing = [i for i in missing if vectors[i] is None]
+
+    places = {}
+    for i in missing:
+        places.setdefault(texts[i], []).append(i)
+    new = list(places)
+    batches = compute(new) if new else ()
+    waiting = []
+    for rows, computed in batches:
+        for row, vector in zip(rows, computed):
+            for i in places[new[row]]:
+                vectors[i] = vector
+            waiting.append((new[row], vector))
+        if len(waiting) >= _STORED_AT_A_TIME:
+            _store(caches, waiting)
+            waiting = []
+    _store(caches, waiting)
+    return np.stack(vectors)
+
+
+def _store(caches, items):
+    for cache in caches if items else ():
+        cache.put([text for text, _ in items], [vector for _, vector in items])

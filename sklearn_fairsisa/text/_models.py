@@ -1,0 +1,334 @@
+"""Loading models and tokenizers from a hub name, a folder or a config."""
+
+import copy
+import hashlib
+import json
+import multiprocessing
+import os
+import threading
+import warnings
+from collections import OrderedDict
+from contextlib import contextmanager
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging
+
+from ._generators import Generators
+from ._tokens import HashingTokenizer
+
+# Those arguments of from_pretrained that say where a model is, not what it is.
+_WHERE = (
+    "cache_dir", "force_download", "gguf_file", "local_files_only", "proxies",
+    "revision", "subfolder", "token", "trust_remote_code",
+)  # fmt: skip
+
+_LOADED_LOCK = threading.RLock()
+_MOST_LOADED = 8
+_loaded = OrderedDict()
+
+
+def load_once(key, load):
+    """Return what `load` gave for this key earlier in this process, or call it."""
+    with _LOADED_LOCK:
+        if key not in _loaded:
+            value = load()
+            while len(_loaded) >= _MOST_LOADED:
+                _loaded.popitem(last=False)
+            _loaded[key] = value
+        _loaded.move_to_end(key)
+        return _loaded[key]
+
+
+def pick_device(device):
+    """Return the device that `device` stands for.
+
+    ``"auto"`` is a CUDA device where there is one, else the CPU. The workers of a
+    process pool take the CUDA devices in turn.
+    """
+    if device != "auto":
+        return str(torch.device(device))
+    if not torch.cuda.is_available():
+        return "cpu"
+    worker = multiprocessing.current_process()._identity
+    turn = worker[-1] - 1 if worker else 0
+    return f"cuda:{turn % torch.cuda.device_count()}"
+
+
+def check_model(model):
+    """Raise unless `model` is of a kind that can be loaded."""
+    if isinstance(model, torch.nn.Module):
+        raise TypeError(
+            f"model is an instance of {type(model).__name__}, whose weights training "
+            "would change for everyone who holds it. Save it with save_pretrained() "
+            "and give the folder, or give model.config for a random initialisation."
+        )
+    if not isinstance(model, str | os.PathLike | PretrainedConfig):
+        raise TypeError(
+            f"model is a {type(model).__name__}; it can be a hub name or a folder "
+            "(str or path), or a transformers config (random initialisation)."
+        )
+
+
+def load_config(model, model_kwargs):
+    """Return a config of our own; see `model_key` for the arguments."""
+    if isinstance(model, PretrainedConfig):
+        with quiet():
+            config = copy.deepcopy(model)
+            config.update(model_kwargs)
+        return config
+    with _reaching(model), quiet():
+        return AutoConfig.from_pretrained(model, **model_kwargs)
+
+
+def load_tokenizer(model, model_kwargs, tokenizer, config):
+    """Return the tokenizer, by default the model's.
+
+    A config comes with none, so it gets a `HashingTokenizer`.
+    """
+    if isinstance(tokenizer, PreTrainedTokenizerBase):
+        return _as_is(copy.deepcopy(tokenizer))
+    if tokenizer is None and isinstance(model, PretrainedConfig):
+        pad_id = config.pad_token_id
+        return HashingTokenizer(config.vocab_size, 0 if pad_id is None else pad_id)
+    if tokenizer is not None and not isinstance(tokenizer, str | os.PathLike):
+        raise TypeError(
+            f"tokenizer is a {type(tokenizer).__name__}; it can be a hub name or a "
+            "folder, a transformers tokenizer, or None for the model's own."
+        )
+    source = model if tokenizer is None else tokenizer
+    where = {} if tokenizer else {k: v for k, v in model_kwargs.items() if k in _WHERE}
+    with _reaching(source), quiet():
+        return _as_is(AutoTokenizer.from_pretrained(source, **where))
+
+
+def _as_is(tokenizer):
+    """Rid a fast tokenizer of the truncation and padding it was saved with."""
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise ValueError("Its tokenizer has no vocabulary.")
+    if hasattr(tokenizer, "backend_tokenizer"):
+        tokenizer.backend_tokenizer.no_truncation()
+        tokenizer.backend_tokenizer.no_padding()
+    return tokenizer
+
+
+def load_tokenizer_once(model, model_kwargs, tokenizer, config):
+    """Return the tokenizer, loaded once per process; others must not change it."""
+    if isinstance(tokenizer, PreTrainedTokenizerBase):
+        key, kept = id(tokenizer), tokenizer  # keeping it keeps its id its own
+    else:
+        key, kept = f"{tokenizer}{model_key(model, model_kwargs)}", None
+
+    def load():
+        return load_tokenizer(model, model_kwargs, tokenizer, config), kept
+
+    return load_once(("tokenizer", key), load)[0]
+
+
+def pad_token(tokenizer, config):
+    """Return the id to pad with: the config's, the tokenizer's or the end of text."""
+    eos = config.eos_token_id
+    candidates = (
+        config.pad_token_id,
+        tokenizer.pad_token_id,
+        getattr(tokenizer, "eos_token_id", None),
+        eos[0] if isinstance(eos, list) else eos,
+    )
+    for token in candidates:
+        if token is not None and 0 <= token < config.vocab_size:
+            return token
+    return 0
+
+
+def longest_input(max_length, tokenizer, config):
+    """Return `max_length`, or the greatest length that the model can take."""
+    limit = getattr(config, "max_position_embeddings", None) or max_length
+    if "roberta" in config.model_type:  # positions are counted from the padding on
+        limit -= (config.pad_token_id or 0) + 1
+    return min(max_length, limit, getattr(tokenizer, "model_max_length", max_length))
+
+
+def check_vocabulary(tokenizer, config):
+    """Raise if the tokenizer makes ids that the model has no embedding for."""
+    size = tokenizer.vocab_size
+    if size > config.vocab_size:
+        raise ValueError(
+            f"The tokenizer has {size} tokens, but the model's config has "
+            f"vocab_size={config.vocab_size}. Give a config with at least {size}, or "
+            "the model's own tokenizer."
+        )
+
+
+def model_key(model, model_kwargs):
+    """Return a string that says which model is meant.
+
+    Parameters
+    ----------
+    model : str, path or config
+    model_kwargs : dict
+        Further arguments of transformers' ``from_pretrained``; for a config, values
+        to replace in it.
+    """
+    if isinstance(model, PretrainedConfig):
+        model = f"{type(model).__name__}{model.to_json_string(use_diff=False)}"
+    else:
+        model = str(model)
+        model = os.path.realpath(model) if os.path.isdir(model) else model
+    return json.dumps([model, model_kwargs], sort_keys=True, default=repr)
+
+
+def new_classifier(model, model_kwargs, n_classes, pad_id, seed, *, share, device):
+    """Return a classification model with a new head drawn from a seed.
+
+    Weights that were not trained (all of a config's, else the head's) are drawn from
+    the seed alone.
+
+    Parameters
+    ----------
+    model : str, path or config
+    model_kwargs : dict
+    n_classes : int
+    pad_id : int
+    seed : int
+    share : bool
+        Whether every weight but the head's is the same memory in all models of this
+        process. The caller must not change them.
+    device : str
+
+    Returns
+    -------
+    module : torch.nn.Module
+    shared : str or None
+        Digest of the shared weights.
+    """
+    if isinstance(model, PretrainedConfig):
+
+        def load():
+            config = load_config(model, model_kwargs)
+            config.num_labels, config.pad_token_id = n_classes, pad_id
+            module = _in_single_precision(initialised(config, seed), model_kwargs)
+            return module.to(device), frozenset()
+
+        if not share:
+            return load()[0], None
+        key = ("classifier", model_key(model, model_kwargs), n_classes, device, seed)
+    else:
+
+        def load():
+            return _load_classifier(model, model_kwargs, n_classes, device)
+
+        key = ("classifier", model_key(model, model_kwargs), n_classes, device)
+    first, new = load_once(key, load)
+    digest, memo = None, {}
+    if share:
+        kept = first.state_dict().keys() - new
+        digest = load_once((*key, "digest"), lambda: digest_of_weights(first, kept))
+        for name, weight in first.named_parameters():
+            if name in kept:
+                memo[id(weight)] = torch.nn.Parameter(weight.data, False)
+    module = copy.deepcopy(first, memo)
+    module.config.pad_token_id = pad_id
+    with Generators(seed).in_use(), quiet():
+        for owner in sorted({name.rpartition(".")[0] for name in new}):
+            module._init_weights(module.get_submodule(owner))
+    return module, digest
+
+
+def initialised(config, seed):
+    """Return a classification model of a config, with weights drawn from a seed."""
+    with Generators(seed).in_use(), quiet():
+        return AutoModelForSequenceClassification.from_config(config)
+
+
+def _load_classifier(model, model_kwargs, n_classes, device):
+    """Load a classifier; return it and the names of weights it had no value for."""
+    with _reaching(model), quiet(), Generators(0).in_use():
+        module, info = AutoModelForSequenceClassification.from_pretrained(
+            model, num_labels=n_classes, output_loading_info=True, **model_kwargs
+        )
+    # What does not fit in shape comes as (name, shape, shape).
+    unfit = {key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]}
+    module = _in_single_precision(module, model_kwargs).to(device)
+    return module, frozenset(info["missing_keys"]) | unfit
+
+
+def load_encoder(model, model_kwargs, device):
+    """Return a frozen encoder, once per process, and a digest of its weights."""
+
+    def load():
+        if isinstance(model, PretrainedConfig):
+            with Generators(0).in_use(), quiet():
+                module = AutoModel.from_config(load_config(model, model_kwargs))
+        else:
+            # Whatever pooler a checkpoint lacks is drawn from a fixed seed.
+            with _reaching(model), quiet(), Generators(0).in_use():
+                module = AutoModel.from_pretrained(model, **model_kwargs)
+        module = _in_single_precision(module, model_kwargs).to(device).eval()
+        return module.requires_grad_(False), digest_of_weights(module)
+
+    return load_once(("encoder", model_key(model, model_kwargs), device), load)
+
+
+def digest_of_weights(module, names=None):
+    """Return a digest of a module's weights, or of those named."""
+    h = hashlib.blake2b(digest_size=16)
+    for name, weight in sorted(module.state_dict().items()):
+        if names is None or name in names:
+            flat = weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+            h.update(f"{name}{weight.dtype}{tuple(weight.shape)}".encode())
+            h.update(flat.numpy())
+    return h.hexdigest()
+
+
+def _in_single_precision(module, model_kwargs):
+    # Checkpoints in half precision would be trained in it, and learn nothing.
+    chosen = model_kwargs.keys() & {"dtype", "torch_dtype"}
+    return module if chosen else module.float()
+
+
+@contextmanager
+def quiet():
+    """Keep transformers' progress bars, reports and warnings to itself."""
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
+
+
+@contextmanager
+def _reaching(source):
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if os.path.isdir(source):
+            raise OSError(
+                f"The folder {str(source)!r} holds no loadable model and tokenizer: "
+                f"{_first_line(error)} It needs config.json, weights and tokenizer "
+                "files, as save_pretrained() writes them."
+            ) from error
+        if isinstance(error, ValueError):
+            raise
+        raise OSError(
+            f"{str(source)!r} is not a folder here, and it could not be fetched from "
+            f"the Hugging Face hub: {_first_line(error)} Check the name and the "
+            "network (HF_HUB_OFFLINE=1 forbids it), or give the folder of a "
+            "downloaded model, or a transformers config (random initialisation)."
+        ) from error
+
+
+def _first_line(error):
+    return str(error).strip().split("\n")[0]

@@ -1,0 +1,214 @@
+"""skorch's training loop over length-bucketed steps."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from skorch import NeuralNetClassifier
+from torch.nn.functional import cross_entropy
+
+from ._batches import training_steps
+from ._inference import infer
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step: its batches of inputs and labels, and the rate's factor."""
+
+    batches: list
+    rate: float
+
+    def __len__(self):
+        return sum(len(labels) for _, labels in self.batches)
+
+
+class Epochs(torch.utils.data.IterableDataset):
+    """Training data of which every iteration is another epoch.
+
+    Parameters
+    ----------
+    tokens : Tokens
+    labels : ndarray of int64, shape (n,)
+    pad_id : int
+    batch_size, accumulation : int
+    rate : callable
+        Gives the learning rate's factor after a number of epochs.
+    """
+
+    def __init__(self, tokens, labels, pad_id, batch_size, accumulation, rate):
+        self.tokens = tokens
+        self.labels = torch.from_numpy(labels)
+        self.pad_id = pad_id
+        self.batch_size = batch_size
+        self.accumulation = accumulation
+        self.rate = rate
+        self.begun = 0
+
+    def __len__(self):
+        return len(self.tokens)
+
+    def __iter__(self):
+        steps = training_steps(self.tokens.lengths, self.batch_size, self.accumulation)
+        epoch, self.begun = self.begun, self.begun + 1
+        for i, rows_of_batches in enumerate(steps):
+            batches = [
+                (self.tokens.padded(rows, self.pad_id), self.labels[rows])
+                for rows in rows_of_batches
+            ]
+            # The middle of the step, so that no step has a rate of zero.
+            yield Step(batches, self.rate(epoch + (i + 0.5) / len(steps)))
+
+
+class TextNet(NeuralNetClassifier):
+    """A skorch net over a transformers classifier, fed with `Epochs`.
+
+    Parameters
+    ----------
+    precision : torch.dtype or None
+        Type that autocast computes in; None computes in the weights' own.
+    weight_decay : float
+    max_grad_norm : float or None
+    class_weight : tensor of shape (n_classes,) or None
+    **kwargs
+        skorch's own.
+    """
+
+    def __init__(
+        self,
+        module,
+        *,
+        precision=None,
+        weight_decay=0.0,
+        max_grad_norm=None,
+        class_weight=None,
+        **kwargs,
+    ):
+        self.precision = precision
+        self.weight_decay = weight_decay
+        self.max_grad_norm = max_grad_norm
+        self.class_weight = class_weight
+        super().__init__(module, **kwargs)
+
+    def initialize_optimizer(self):
+        # As is customary, biases and normalisations do not decay.
+        trained = [p for p in self.module_.parameters() if p.requires_grad]
+        matrices = [p for p in trained if p.ndim > 1]
+        others = [p for p in trained if p.ndim <= 1]
+        self.optimizer_ = self.optimizer(
+            [
+                {"params": matrices, "weight_decay": self.weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ],
+            lr=self.lr,
+            **self.get_params_for("optimizer"),
+        )
+        # Half precision's gradients underflow unless the loss is scaled up.
+        self.scaler_ = torch.amp.GradScaler(
+            torch.device(self.device).type, enabled=self.precision is torch.float16
+        )
+        return self
+
+    def on_epoch_begin(self, net, **kwargs):
+        super().on_epoch_begin(net, **kwargs)
+        # Pretrained networks come in evaluation mode, and predicting goes back to it.
+        self._set_training(True)
+
+    def get_iterator(self, dataset, training=False):
+        return dataset
+
+    def infer(self, x, **fit_params):
+        x = {name: tensor.to(self.device) for name, tensor in x.items()}
+        kind = torch.device(self.device).type
+        with torch.autocast(kind, self.precision, enabled=self.precision is not None):
+            return self.module_(**x, **fit_params).logits
+
+    def train_step(self, batch, **fit_params):
+        """Take one optimizer step; its loss is the mean over its rows."""
+        optimizer, scaler = self.optimizer_, self.scaler_
+        for i, group in enumerate(optimizer.param_groups):
+            group["lr"] = self.lr * batch.rate
+            group["weight_decay"] = 0.0 if i else self.weight_decay
+        weight = self.class_weight
+        total = len(batch)
+        if weight is not None:
+            total = sum(weight[labels].sum() for _, labels in batch.batches)
+            weight, total = weight.to(self.device), total.to(self.device)
+
+        optimizer.zero_grad(set_to_none=True)
+        loss = 0.0
+        for inputs, labels in batch.batches:
+            logits = self.infer(inputs)
+            labels = labels.to(self.device)
+            part = cross_entropy(logits.float(), labels, weight, reduction="sum")
+            part = part / total
+            scaler.scale(part).backward()
+            loss = loss + part.detach()
+
+        self.notify(
+            "on_grad_computed",
+            named_parameters=self.module_.named_parameters(),
+            batch=batch,
+            training=True,
+        )
+        if self.max_grad_norm is not None:
+            scaler.unscale_(optimizer)
+            torch.nn.utils.clip_grad_norm_(
+                [p for group in optimizer.param_groups for p in group["params"]],
+                self.max_grad_norm,
+            )
+        scaler.step(optimizer)
+        scaler.update()
+        return {"loss": loss, "y_pred": None}
+
+    def logits(self, tokens, pad_id, max_length):
+        """Return the logits of texts in input order.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, n_classes)
+        """
+        self._set_training(False)
+        logits = np.empty((len(tokens), len(self.classes)), dtype=np.float32)
+
+        def forward(**inputs):
+            return self.infer(inputs)
+
+        for rows, some in infer(forward, tokens, pad_id, max_length, self.device):
+            logits[rows] = some
+        return logits
+
+
+def learning_rate_factor(progress, scheduler, warmup):
+    """Return the factor of the learning rate at a share of the training.
+
+    Parameters
+    ----------
+    progress : float
+        Share of the training that is done; 1 or more is its end.
+    scheduler : {"linear", "cosine", "constant"} or callable
+        The course after warm-up: down to zero in a line or a half cosine, or level; a
+        callable gets the share done in [0, 1] and returns a factor.
+    warmup : float
+        Share of the training in which the rate rises from zero.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> [learning_rate_factor(p, "linear", 0.2) for p in (0.1, 0.2, 0.6, 1)]
+    [0.5, 1.0, 0.5, 0.0]
+    """
+    progress = min(progress, 1.0)
+    if progress < warmup:
+        return progress / warmup
+    left = (1 - progress) / (1 - warmup)
+    if callable(scheduler):
+        return scheduler(1 - left)
+    if scheduler == "linear":
+        return left
+    if scheduler == "cosine":
+        return (1 - math.cos(math.pi * left)) / 2
+    return 1.0

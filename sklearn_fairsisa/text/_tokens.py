@@ -1,0 +1,146 @@
+"""Tokenising texts."""
+
+import re
+import threading
+from hashlib import blake2b
+
+import numpy as np
+
+from ._batches import Tokens
+
+_WORD = re.compile(r"\w+|[^\w\s]")
+# A fast tokenizer keeps its truncation setting inside, so threads must take turns.
+_TURN = threading.Lock()
+_CHUNK = 10_000
+
+
+class HashingTokenizer:
+    """A word tokenizer without a vocabulary.
+
+    A text is lower-cased, cut into words and marks, and each is hashed to an id. No
+    id depends on any text seen before, so there is nothing to unlearn.
+
+    Parameters
+    ----------
+    vocab_size : int
+        Number of ids; at least 8.
+
+    pad_token_id : int, default=0
+        Id of padding, which no word gets.
+
+    Examples
+    --------
+    >>> tokenizer = HashingTokenizer(100)
+    >>> tokenizer.encode("Good, good!")  # start, good, comma, good, mark, end
+    [1, 26, 91, 26, 61, 2]
+    """
+
+    def __init__(self, vocab_size, pad_token_id=0):
+        if vocab_size < 8:
+            raise ValueError(
+                f"The model's config has vocab_size={vocab_size}; at least 8 is needed."
+            )
+        if not 0 <= pad_token_id < vocab_size:
+            raise ValueError(
+                f"The model's config has pad_token_id={pad_token_id}, which is not "
+                f"one of its {vocab_size} tokens."
+            )
+        self.vocab_size = vocab_size
+        self.pad_token_id = pad_token_id
+        self.start_id, self.end_id = [i for i in range(3) if i != pad_token_id][:2]
+
+    def encode(self, text):
+        """Return the ids of a text."""
+        words = _WORD.findall(text.lower())
+        return [self.start_id, *map(self._id, words), self.end_id]
+
+    def _id(self, word):
+        reserved = sorted((self.pad_token_id, self.start_id, self.end_id))
+        digest = blake2b(word.encode(), digest_size=8).digest()
+        i = int.from_bytes(digest, "little") % (self.vocab_size - len(reserved))
+        for taken in reserved:
+            i += i >= taken
+        return i
+
+
+def tokenize(tokenizer, texts, max_length, pad_id):
+    """Tokenise texts, cutting off what is beyond `max_length` tokens.
+
+    Parameters
+    ----------
+    tokenizer : HashingTokenizer or transformers tokenizer
+    texts : list of str
+    max_length : int
+        Greatest number of tokens, those the tokenizer adds included.
+    pad_id : int
+        Id of padding. A text without any token gets a token other than this.
+
+    Returns
+    -------
+    tokens : Tokens
+    n_truncated : int
+        Number of texts cut.
+    """
+    if isinstance(tokenizer, HashingTokenizer):
+        rows = [tokenizer.encode(text) for text in texts]
+        n_truncated = sum(len(row) > max_length for row in rows)
+        end = tokenizer.end_id
+        rows = [
+            row if len(row) <= max_length else [*row[: max_length - 1], end]
+            for row in rows
+        ]
+        return Tokens.from_lists(rows), n_truncated
+
+    with _TURN:
+        rows, n_truncated = [], 0
+        for start in range(0, len(texts), _CHUNK):
+            chunk = texts[start : start + _CHUNK]
+            ids = _encode(tokenizer, chunk, max_length)
+            # Only a text that fills the length can have been cut.
+            full = [text for text, row in zip(chunk, ids) if len(row) == max_length]
+            if full:
+                whole = _encode(tokenizer, full, None)
+                n_truncated += sum(len(row) > max_length for row in whole)
+            rows += [np.array(row, dtype=np.int32) for row in ids]
+        if not all(map(len, rows)):
+            nothing = np.array([_token_of_nothing(tokenizer, pad_id)], dtype=np.int32)
+            rows = [row if len(row) else nothing for row in rows]
+    return Tokens.from_lists(rows), n_truncated
+
+
+def tokenizer_digest(tokenizer):
+    """Return a digest of what decides the ids that a tokenizer makes."""
+    if isinstance(tokenizer, HashingTokenizer):
+        what = repr(sorted(vars(tokenizer).items()))
+    elif hasattr(tokenizer, "backend_tokenizer"):
+        with _TURN:
+            what = tokenizer.backend_tokenizer.to_str()
+    else:
+        what = repr((sorted(tokenizer.get_vocab().items()), repr(tokenizer)))
+    return blake2b(what.encode(), digest_size=16).hexdigest()
+
+
+def _encode(tokenizer, texts, max_length):
+    try:
+        return tokenizer(
+            texts,
+            truncation=max_length is not None,
+            max_length=max_length,
+            padding=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )["input_ids"]
+    finally:
+        if hasattr(tokenizer, "backend_tokenizer"):
+            # So that the tokenizer pickles the same whatever it last did.
+            tokenizer.backend_tokenizer.no_truncation()
+
+
+def _token_of_nothing(tokenizer, pad_id):
+    """Return a token for the empty text; padding alone would hide its end."""
+    for name in ("bos_token_id", "cls_token_id", "unk_token_id", "eos_token_id"):
+        token = getattr(tokenizer, name, None)
+        if token is not None and token != pad_id:
+            return token
+    return (_encode(tokenizer, [" ."], None)[0] or [0])[0]

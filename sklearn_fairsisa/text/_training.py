@@ -1,0 +1,220 @@
+"""What a training leaves behind, so that it can go on as if it had never stopped."""
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ._generators import Generators
+from ._models import initialised, new_classifier, quiet
+from ._net import TextNet
+
+
+@dataclass(frozen=True)
+class Birth:
+    """How a network came into being; equal births give equal networks.
+
+    Parameters
+    ----------
+    model : str, path or config
+    model_kwargs : dict
+    n_classes : int
+    pad_id : int
+    seed : int
+    lora : dict or None
+        Arguments of peft's ``LoraConfig``.
+    optimizer : type
+    optimizer_params : dict
+    """
+
+    model: object
+    model_kwargs: dict
+    n_classes: int
+    pad_id: int
+    seed: int
+    lora: dict | None
+    optimizer: type
+    optimizer_params: dict
+
+    def network(self, device):
+        """Return the new network, and the digest of what it shares with others.
+
+        With `lora`, all weights that are not trained are shared by this process.
+        """
+        drawn, adapters, _ = self.seeds()
+        module, shared = new_classifier(
+            self.model,
+            self.model_kwargs,
+            self.n_classes,
+            self.pad_id,
+            drawn,
+            share=self.lora is not None,
+            device=device if self.lora is not None else "cpu",
+        )
+        if self.lora is None:
+            return module.requires_grad_(True), None
+        return _with_adapters(module, self.lora, adapters), shared
+
+    def seeds(self):
+        """Return the seeds of new weights, of adapters and of training."""
+        seeds = np.random.SeedSequence(self.seed).generate_state(3, np.uint64)
+        return [int(seed >> np.uint64(1)) for seed in seeds]
+
+
+class Training:
+    """A network in training with its optimizer and generators.
+
+    Pickling and copying keep what differs between trainings alone: with adapters,
+    the frozen weights stay where they are, once per process. The network is put
+    together again when it is next used.
+
+    Parameters
+    ----------
+    birth : Birth
+    tokenizer : object
+    max_length : int
+        Greatest number of tokens of a text.
+    device : str
+    precision : torch.dtype or None
+
+    Attributes
+    ----------
+    epochs : int
+        Number of epochs trained.
+    random_state : object
+        That of the last call.
+    generators : Generators
+    """
+
+    def __init__(self, birth, tokenizer, max_length, device, precision):
+        self.birth = birth
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.epochs = 0
+        self.random_state = None
+        self.generators = Generators(birth.seeds()[2])
+        module, self._shared = birth.network(device)
+        self._config = module.config if birth.lora is None else None
+        self._net = self._new_net(module, device, precision)
+        self._packed = None
+
+    def net(self, device, precision):
+        """Return the live net on a device."""
+        if self._net is None:
+            self._unpack(device, precision)
+        self._net.precision = precision
+        return self._net
+
+    def _new_net(self, module, device, precision):
+        net = TextNet(
+            module,
+            criterion=torch.nn.CrossEntropyLoss,
+            classes=np.arange(self.birth.n_classes),
+            optimizer=self.birth.optimizer,
+            train_split=None,
+            verbose=0,
+            device=device,
+            precision=precision,
+            lr=0.0,
+        )
+        for name, value in self.birth.optimizer_params.items():
+            net.set_params(**{f"optimizer__{name}": value})
+        return net.initialize()
+
+    def _unpack(self, device, precision):
+        weights = _map(_as_tensor, self._packed["weights"])
+        if self.birth.lora is None:
+            module = initialised(self._config, 0)
+        else:
+            module, shared = self.birth.network(device)
+            if shared != self._shared:
+                raise ValueError(
+                    f"The weights of {self.birth.model!r} are not those the adapters "
+                    "were trained on. Restore them, or train anew."
+                )
+        for name, parameter in module.named_parameters():
+            if name in weights:
+                parameter.data = parameter.data.to(weights[name].dtype)
+        module.load_state_dict(weights, strict=self.birth.lora is None)
+        self._net = self._new_net(module, device, precision)
+        self._net.optimizer_.load_state_dict(
+            _map(_as_tensor, self._packed["optimizer"])
+        )
+        if self._packed["scaler"]:
+            self._net.scaler_.load_state_dict(self._packed["scaler"])
+        self._packed = None
+
+    def _pack(self):
+        module = self._net.module_
+        weights = module.state_dict()
+        if self.birth.lora is not None:
+            trained = (n for n, p in module.named_parameters() if p.requires_grad)
+            weights = {name: weights[name] for name in trained}
+        return {
+            "weights": _map(_as_array, weights),
+            "optimizer": _map(_as_array, self._net.optimizer_.state_dict()),
+            "scaler": self._net.scaler_.state_dict(),
+        }
+
+    def __getstate__(self):
+        state = self.__dict__.copy()
+        if self._net is not None:
+            state["_packed"] = self._pack()
+        state["_net"] = None
+        if self.birth.lora is not None:
+            # It is where the base is, without which adapters are of no use.
+            state["tokenizer"] = None
+        return state
+
+    def __deepcopy__(self, memo):
+        twin = copy.copy(self)
+        for name in ("generators", "_packed"):
+            setattr(twin, name, copy.deepcopy(getattr(twin, name), memo))
+        # A tokenizer never changes.
+        twin.tokenizer = self.tokenizer
+        memo[id(self)] = twin
+        return twin
+
+
+def _with_adapters(module, lora, seed):
+    try:
+        import peft
+    except ImportError as error:
+        raise ImportError(
+            "lora= needs peft. Install it with: pip install peft"
+        ) from error
+    lora = {"task_type": "SEQ_CLS", **lora}
+    with Generators(seed).in_use(), quiet():
+        return peft.get_peft_model(module, peft.LoraConfig(**lora))
+
+
+def _map(convert, value):
+    """Apply a function to every tensor, or packed array, in nested containers."""
+    if isinstance(value, dict):
+        return {key: _map(convert, item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_map(convert, item) for item in value]
+    return convert(value)
+
+
+def _as_array(value):
+    """Return a tensor as a numpy array; numpy has no bfloat16, so as its bits."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    value = value.detach().cpu()
+    if value.dtype is torch.bfloat16:
+        return _Bfloat16(value.view(torch.int16).numpy())
+    return value.numpy()
+
+
+def _as_tensor(value):
+    """Return a packed array as a tensor of its own."""
+    if isinstance(value, _Bfloat16):
+        return torch.tensor(value.bits).view(torch.bfloat16)
+    return torch.tensor(value) if isinstance(value, np.ndarray) else value
+
+
+@dataclass(frozen=True)
+class _Bfloat16:
+    bits: np.ndarray

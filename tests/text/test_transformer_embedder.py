@@ -1,0 +1,206 @@
+import pickle
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from tiny import sentences, tiny_bert, tiny_gpt2
+from transformers import AutoModel, AutoTokenizer
+
+from sklearn_fairsisa.text import TransformerEmbedder, _cache, _embedder
+from sklearn_fairsisa.text._cache import disk_cache
+
+# Each text once, because computations are counted.
+TEXTS = list(dict.fromkeys([*sentences(40)[0], "", "sun", "a " * 70, "Ünïcödé 🙂"]))
+
+
+@pytest.fixture(autouse=True)
+def _empty_caches(monkeypatch):
+    monkeypatch.setattr(_cache, "_in_memory", {})
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """Numbers of texts that embedders had to compute."""
+    counts, tokenize = [], _embedder.tokenize
+
+    def counting(tokenizer, texts, *args):
+        counts.append(len(texts))
+        return tokenize(tokenizer, texts, *args)
+
+    monkeypatch.setattr(_embedder, "tokenize", counting)
+    return counts
+
+
+def test_vectors_agree_with_sentence_transformers(minilm):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        library = pytest.importorskip("sentence_transformers")
+        expected = library.SentenceTransformer(minilm, device="cpu").encode(TEXTS)
+    vectors = TransformerEmbedder(minilm, cache=False).transform(TEXTS)
+    assert vectors.dtype == np.float32
+    assert_allclose(vectors, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "last", "max"])
+def test_pooling_equals_the_encoder_run_on_each_text_alone(minilm, pooling):
+    kwargs = {"num_hidden_layers": 1}
+    embedder = TransformerEmbedder(
+        minilm, pooling=pooling, normalize=False, model_kwargs=kwargs, cache=False
+    )
+    tokenizer = AutoTokenizer.from_pretrained(minilm)
+    encoder = AutoModel.from_pretrained(minilm, **kwargs).eval()
+    expected = []
+    for text in TEXTS:
+        with torch.inference_mode():
+            states = encoder(**tokenizer(text, return_tensors="pt")).last_hidden_state
+        states = states[0].numpy()
+        expected.append(
+            {
+                "mean": states.mean(axis=0),
+                "cls": states[0],
+                "last": states[-1],
+                "max": states.max(axis=0),
+            }[pooling]
+        )
+    assert_allclose(embedder.transform(TEXTS), np.stack(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize("model", ["minilm", tiny_bert(), tiny_gpt2()])
+def test_a_vector_depends_on_its_text_alone(model, minilm):
+    model = minilm if model == "minilm" else model
+    embedder = TransformerEmbedder(
+        model, cache=False, model_kwargs={"num_hidden_layers": 1}
+    )
+    together = embedder.transform(TEXTS)
+    alone = np.concatenate([embedder.transform([text]) for text in TEXTS])
+    assert_array_equal(together, alone)
+    some = np.random.default_rng(0).permutation(len(TEXTS))[:17]
+    assert_array_equal(embedder.transform([TEXTS[i] for i in some]), together[some])
+    n_threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        assert_array_equal(embedder.transform(TEXTS), together)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+def test_a_text_is_computed_once(computed):
+    embedder = TransformerEmbedder(tiny_bert(hidden_size=36))
+    first = embedder.transform([*TEXTS, *TEXTS])
+    assert computed == [len(TEXTS)]
+    twin = clone(embedder)  # and so in a SISA member
+    assert_array_equal(twin.transform(TEXTS[::-1]), first[: len(TEXTS)][::-1])
+    assert computed == [len(TEXTS)]
+    twin.set_params(pooling="cls").transform(TEXTS[:3])
+    assert computed == [len(TEXTS), 3]
+    clone(embedder).set_params(cache=False).transform(TEXTS[:2])
+    assert computed == [len(TEXTS), 3, 2]
+
+
+def test_forgotten_texts_leave_every_cache(computed, tmp_path):
+    embedder = TransformerEmbedder(tiny_bert(hidden_size=40), cache_dir=tmp_path)
+    vectors = embedder.transform(TEXTS)
+    clone(embedder).set_params(normalize=False).transform(TEXTS[:5])
+    computed.clear()
+    # In memory and on disk, of two settings.
+    assert embedder.forget(TEXTS[:2]) == 8
+    assert embedder.forget(TEXTS[:2]) == 0
+    assert_array_equal(embedder.transform(TEXTS), vectors)
+    assert computed == [2]
+
+
+def test_the_disk_serves_another_process(computed, tmp_path, monkeypatch):
+    embedder = TransformerEmbedder(tiny_bert(hidden_size=44), cache_dir=tmp_path)
+    vectors = embedder.transform(TEXTS)
+    monkeypatch.setattr(_cache, "_in_memory", {})  # as a new process begins
+    assert_array_equal(embedder.transform(TEXTS), vectors)
+    assert computed == [len(TEXTS)]
+
+
+def test_the_file_tells_neither_texts_nor_forgotten_vectors(tmp_path):
+    texts = [f"private matter number {n}" for n in range(50)]
+    vectors = np.random.default_rng(0).random((50, 8), dtype=np.float32)
+    cache = disk_cache(tmp_path, "model")
+    cache.put(texts, vectors)
+    assert b"private" not in cache.path.read_bytes()
+    assert vectors[7].tobytes() in cache.path.read_bytes()
+    assert cache.forget([texts[7]]) == 1
+    assert vectors[7].tobytes() not in cache.path.read_bytes()
+    assert_array_equal(cache.get(texts)[8], vectors[8])
+    assert cache.get(texts)[7] is None
+
+
+def test_two_caches_name_a_text_differently(tmp_path):
+    for folder in ("a", "b"):
+        disk_cache(tmp_path / folder, "m").put(["text"], np.ones((1, 2), np.float32))
+    contents = [(tmp_path / f / "m.sqlite").read_bytes() for f in ("a", "b")]
+    assert contents[0] != contents[1]
+
+
+def test_vectors_do_not_travel_with_pickle():
+    embedder = TransformerEmbedder(tiny_bert()).fit(TEXTS)
+    before = len(pickle.dumps(embedder))
+    vectors = embedder.transform(TEXTS)
+    twin = pickle.loads(pickle.dumps(embedder))
+    assert len(pickle.dumps(embedder)) == before
+    assert_array_equal(twin.transform(TEXTS), vectors)
+
+
+def test_it_works_in_a_pipeline_with_pandas_output():
+    texts, y = sentences(80)
+    X = pd.DataFrame({"id": range(80), "post": texts}, index=range(100, 180))
+    embedder = TransformerEmbedder(tiny_bert(), text_column="post")
+    head = make_pipeline(embedder, LogisticRegression(C=100, max_iter=1000)).fit(X, y)
+    assert head.score(X, y) > 0.9
+    frame = embedder.set_output(transform="pandas").transform(X)
+    assert list(frame.columns[:2]) == ["transformerembedder0", "transformerembedder1"]
+    assert_array_equal(frame.index, X.index)
+    assert frame.shape == (80, 32)
+
+
+def test_encoding_needs_no_fit_and_leaves_the_generators():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    TransformerEmbedder(tiny_gpt2(), cache=False).transform(["no fit"])
+    assert_array_equal(torch.get_rng_state(), before)
+    assert not TransformerEmbedder().__sklearn_tags__().requires_fit
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"pooling": "sum"}, "pooling='sum' is not valid"),
+        ({"max_length": 0}, "max_length=0 is not valid"),
+        ({"tokens_per_batch": 0}, "tokens_per_batch=0 is not valid"),
+        ({"mixed_precision": "int8"}, "mixed_precision='int8' is not valid"),
+        ({"model": None}, "model is a NoneType"),
+    ],
+)
+def test_bad_parameters_are_named(params, message):
+    embedder = TransformerEmbedder(tiny_bert()).set_params(**params)
+    with pytest.raises((ValueError, TypeError), match=message):
+        embedder.fit(["text"])
+    with pytest.raises(TypeError, match="position 0 is missing"):
+        TransformerEmbedder(tiny_bert()).transform([None])
+
+
+def test_missing_libraries_are_named_with_the_remedy():
+    code = (
+        "import sys; sys.modules['transformers'] = None\n"
+        "try: import sklearn_fairsisa.text\n"
+        "except ImportError as error: print(error)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert 'pip install "sklearn-fairsisa[text]"' in run.stdout
+    assert "transformers cannot be imported" in run.stdout
