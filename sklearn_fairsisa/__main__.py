@@ -4,6 +4,17 @@ import argparse
 import sys
 from contextlib import contextmanager
 
+from ._cli import add_commands
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the defaults of options that have one."""
+
+    def _get_help_string(self, action):
+        if action.default is None:
+            return action.help
+        return super()._get_help_string(action)
+
 
 def make_parser():
     """Return the parser of the main job's options."""
@@ -12,10 +23,13 @@ def make_parser():
         description=(
             "Train one model and a SISA ensemble on texts, forget rows, verify the "
             "deletion bit for bit, fit fair post-processing rules and compare all on "
-            "held-out rows."
+            "held-out rows. With a command, work on a directory that a SISAClassifier "
+            "keeps its state in."
         ),
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_Help,
     )
+    add_commands(parser.add_subparsers(title="commands", metavar="COMMAND"))
+    parser.set_defaults(run=_main_job)
     data = parser.add_argument_group("data")
     data.add_argument(
         "--data",
@@ -61,6 +75,9 @@ def make_parser():
         help="train logistic heads on the model's frozen vectors, no fine-tuning",
     )
     model.add_argument(
+        "--cache", metavar="FOLDER", help="keep frozen vectors there for later runs"
+    )
+    model.add_argument(
         "--epochs",
         type=_positive,
         metavar="N",
@@ -87,6 +104,14 @@ def make_parser():
         default=[1, 1, 1, 10, 50],
         metavar="K",
         help="rows to forget, one number per request",
+    )
+    fair = parser.add_argument_group("fairness")
+    fair.add_argument(
+        "--objective",
+        choices=("accuracy_score", "balanced_accuracy_score"),
+        default="accuracy_score",
+        help="what the fair rules maximise; where most rows are positive, the most "
+        "accurate fair rule may be to select everyone",
     )
     run = parser.add_argument_group("run")
     run.add_argument("--seed", type=int, default=0, help="of everything random")
@@ -131,9 +156,14 @@ def main(argv=None):
     Returns
     -------
     int
-        0 if all went well, 1 if not; wrong options exit with 2.
+        0 if all went well, 1 if not; wrong options exit with 2. The commands tell
+        more apart, see their ``--help``.
     """
     options = make_parser().parse_args(argv)
+    return options.run(options)
+
+
+def _main_job(options):
     try:
         _run_job(options)
     except (ImportError, OSError, RuntimeError, ValueError) as error:
@@ -169,6 +199,8 @@ def _run_job(options):
         n_shards=options.shards,
         n_slices=options.slices,
         forget=tuple(options.forget),
+        objective=options.objective,
+        cache=options.cache,
         n_jobs=options.jobs,
         n_resamples=options.resamples,
         seed=options.seed,

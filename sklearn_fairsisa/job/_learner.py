@@ -7,7 +7,7 @@ from sklearn.linear_model import SGDClassifier
 TINY, MINILM = "tiny-bert", "minilm"
 
 
-def make_learner(model, *, frozen, epochs, batch_size, max_length):
+def make_learner(model, *, frozen, epochs, batch_size, max_length, cache=None):
     """Return the base learner of the ensemble, an encoder to apply before, and epochs.
 
     Parameters
@@ -22,6 +22,8 @@ def make_learner(model, *, frozen, epochs, batch_size, max_length):
         fine-tuned models and 20 for heads.
     batch_size, max_length : int
         Texts per training step, tokens per text.
+    cache : path or None
+        Where frozen vectors are kept from run to run.
 
     Returns
     -------
@@ -37,7 +39,9 @@ def make_learner(model, *, frozen, epochs, batch_size, max_length):
                 "The vectors of tiny-bert, a random model, say nothing when frozen. "
                 "Take --model minilm, a folder or a hub name with --frozen."
             )
-        encoder = TransformerEmbedder(_source(model), max_length=max_length)
+        encoder = TransformerEmbedder(
+            _source(model), max_length=max_length, cache_dir=cache
+        )
         head = SGDClassifier(loss="log_loss", alpha=1e-5)
         return head, encoder, epochs or 20
     learner = TransformerClassifier(

@@ -21,7 +21,7 @@ _COLUMNS = {
     "accuracy_score": "accuracy",
     "balanced_accuracy_score": "balanced\naccuracy",
     "selection_rate": "selection\nrate",
-    "equalized_odds_difference": "eq. odds\ndifference",
+    "equalized_odds_difference": "eq. odds\ngap",
 }
 _PACKAGES = (
     "sklearn-fairsisa", "scikit-learn", "fairlearn", "numpy", "scipy", "pandas",
@@ -38,7 +38,8 @@ def comparison_table(results):
         "over their coins; floor: mean difference that a perfectly fair rule shows at "
         "these group sizes; * the rule decides the same for everyone",
         box=box.SIMPLE_HEAD,
-        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
     )
     table.add_column("method", no_wrap=True)
     for header in _COLUMNS.values():

@@ -53,6 +53,8 @@ class Settings:
     n_shards: int = 5
     n_slices: int = 2
     forget: tuple = (1, 1, 1, 10, 50)
+    objective: str = "accuracy_score"
+    cache: str | None = None
     n_jobs: int | None = None
     n_resamples: int = 1000
     seed: int = 0
@@ -114,6 +116,7 @@ def run(settings, progress):
         epochs=settings.epochs,
         batch_size=settings.batch_size,
         max_length=settings.max_length,
+        cache=settings.cache,
     )
     X = task.texts
     if encoder is not None:
@@ -150,7 +153,7 @@ def run(settings, progress):
     y_calibration = task.y[task.calibration]
     groups_calibration = task.groups[task.calibration].astype(str)
     calibration = outputs, y_calibration, groups_calibration
-    rules, notes = _fit_rules(*calibration, settings.seed)
+    rules, notes = _fit_rules(*calibration, settings)
 
     clock.begin("Comparing on held-out rows")
     X_test, y_test = _safe_indexing(X, task.test), task.y[task.test]
@@ -167,6 +170,7 @@ def run(settings, progress):
         {
             "name": name,
             "metrics": _evaluate(y_test, decided, groups, settings),
+            "constant": bool(np.ptp(decided) < 1e-9),
             **notes.get(name, {}),
         }
         for name, decided in decisions.items()
@@ -201,34 +205,35 @@ class MajorityOfOutputs(ClassifierMixin, BaseEstimator):
         return self.predict_proba(X).argmax(axis=1)
 
 
-def _fit_rules(outputs, y, groups, seed):
+def _fit_rules(outputs, y, groups, settings):
     """Fit each post-processing method; return the rules and what to say of each."""
     rules, notes = {}, {}
     for method in METHODS:
-        rule = FairEnsemblePostprocessor(method=method, random_state=seed)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", DegenerateRuleWarning)
+        rule = FairEnsemblePostprocessor(
+            method=method, objective=settings.objective, random_state=settings.seed
+        )
+        with warnings.catch_warnings():
+            # The table marks constant rules.
+            warnings.simplefilter("ignore", DegenerateRuleWarning)
             rules[method] = rule.fit(outputs, y, sensitive_features=groups)
         chosen = rule.selection_probability(outputs, sensitive_features=groups)
         notes[method] = {
-            "accuracy_in_calibration": rule.objective_,
+            "objective_in_calibration": rule.objective_,
             "equalized_odds_difference_in_calibration": (
                 expected_equalized_odds_difference(y, chosen, sensitive_features=groups)
             ),
             "randomised_share": rule.randomised_share_,
-            "constant": any(
-                issubclass(w.category, DegenerateRuleWarning) for w in caught
-            ),
         }
     optimizer = ThresholdOptimizer(
         estimator=MajorityOfOutputs().fit(outputs, y),
         prefit=True,
         predict_method="predict_proba",
         constraints="equalized_odds",
+        objective=settings.objective,
     )
-    rules["ThresholdOptimizer"] = FairlearnAdapter(optimizer, random_state=seed).fit(
-        outputs, y, sensitive_features=groups
-    )
+    rules["ThresholdOptimizer"] = FairlearnAdapter(
+        optimizer, random_state=settings.seed
+    ).fit(outputs, y, sensitive_features=groups)
     return rules, notes
 
 
