@@ -1,6 +1,7 @@
 """Classifiers that forget exactly and stay fair."""
 
+from ._versions import show_versions
 from .postprocessing import FairEnsemblePostprocessor
 from .sisa import SISAClassifier
 
-__all__ = ["FairEnsemblePostprocessor", "SISAClassifier"]
+__all__ = ["FairEnsemblePostprocessor", "SISAClassifier", "show_versions"]

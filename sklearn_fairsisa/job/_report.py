@@ -5,13 +5,13 @@ import platform
 import tempfile
 from contextlib import contextmanager
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pandas as pd
 from rich import box
 from rich.table import Table
 
+from .._versions import installed_versions
 from ..plotting import FairnessTradeoffDisplay, ForgettingCostDisplay, GroupRocDisplay
 
 RESULT = "results.json"
@@ -23,10 +23,6 @@ _COLUMNS = {
     "selection_rate": "selection\nrate",
     "equalized_odds_difference": "eq. odds\ngap",
 }
-_PACKAGES = (
-    "sklearn-fairsisa", "scikit-learn", "fairlearn", "numpy", "scipy", "pandas",
-    "torch", "transformers", "skorch",
-)  # fmt: skip
 
 
 def comparison_table(results):
@@ -110,7 +106,7 @@ def write_result(folder, settings, results):
     """Write everything a run found as JSON."""
     content = {
         "settings": asdict(settings),
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": installed_versions(),
         "machine": {"platform": platform.platform(), "processor": platform.machine()},
         **results,
     }
@@ -148,13 +144,3 @@ def draw_pictures(folder, settings, outcome):
         display.figure_.savefig(
             folder / f"{name}.png", dpi=150, bbox_inches="tight", facecolor="white"
         )
-
-
-def _versions():
-    versions = {}
-    for name in _PACKAGES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions
