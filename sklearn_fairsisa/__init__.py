@@ -2,6 +2,11 @@
 
 from ._versions import show_versions
 from .postprocessing import FairEnsemblePostprocessor
-from .sisa import SISAClassifier
+from .sisa import SISAClassifier, check_forgettable
 
-__all__ = ["FairEnsemblePostprocessor", "SISAClassifier", "show_versions"]
+__all__ = [
+    "FairEnsemblePostprocessor",
+    "SISAClassifier",
+    "check_forgettable",
+    "show_versions",
+]

@@ -137,8 +137,8 @@ class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         if len(classes) != 2:
             raise ValueError(
                 "fairlearn's mitigators need two classes, got "
-                f"{len(classes)}: {classes.tolist()[:10]}. Only binary classification "
-                "is supported."
+                f"{len(classes)} class(es): {classes.tolist()[:10]}. Only binary "
+                "classification is supported."
             )
         mitigator = _copy(self.mitigator)
         transformer, last = _split(mitigator)
@@ -299,8 +299,9 @@ def _needs_packing(X):
     """Whether fairlearn would refuse X, as it does texts and sparse matrices."""
     if sparse.issparse(X):
         return True
-    shape = getattr(X, "shape", None)
-    return isinstance(X[0], str) if shape is None else len(shape) == 1
+    if isinstance(X, list | tuple):
+        return isinstance(X[0], str)
+    return len(getattr(X, "shape", ())) == 1
 
 
 def _pack(X):

@@ -4,6 +4,7 @@ import secrets
 import time
 import warnings
 from numbers import Integral, Number
+from os import PathLike
 
 import numpy as np
 from sklearn import get_config
@@ -34,18 +35,29 @@ from sklearn.utils.validation import (
 )
 
 from ..exceptions import EmptyShardWarning, VanishedClassWarning
-from ._digests import combine, digest
+from ._checkpoints import CheckpointPolicy, MemoryStore, replay_stage, replay_start
+from ._digests import digest
+from ._directory import DirectoryStore
+from ._journal import ForgettingReport
 from ._learners import (
     accumulates,
     can_continue,
     default_epochs,
+    forget_in_caches,
     last_step,
     make_prototype,
 )
-from ._plan import group_key, make_plan
-from ._requests import ForgetReport, ForgetVerification, check_indices
-from ._rows import ShardRows
-from ._training import Recipe, full_sample_visits, train_shard
+from ._plan import make_plan
+from ._requests import (
+    ForgetVerification,
+    audit_facts,
+    check_indices,
+    forget_report,
+    forget_reports,
+    requested_rows,
+)
+from ._state import Change, State, split_rows
+from ._training import Recipe, replay_visits, train_shard
 from ._votes import member_scores, member_votes
 
 
@@ -91,8 +103,10 @@ class SISAClassifier(
     aggregation : {"majority", "mean"}, default="majority"
         Predict the class with most votes, or with the highest mean score.
 
-    checkpoint_dir : None
-        Checkpoints are kept in memory.
+    checkpoint_dir : str, path or CheckpointPolicy, default=None
+        Directory that keeps rows, plan, checkpoints and log, so that :meth:`load`
+        gives the ensemble back whenever the process ended. None keeps all of it in
+        memory. A :class:`CheckpointPolicy` keeps fewer checkpoints.
 
     n_jobs : int, default=None
         Number of shards trained at a time, through joblib. Each member trains on one
@@ -102,7 +116,7 @@ class SISAClassifier(
         An int makes ``fit``, ``forget`` and ``predict`` repeatable.
 
     verbose : int, default=0
-        Progress messages of joblib while shards train.
+        1 prints a line after each stage of each shard, where it is trained.
 
     Attributes
     ----------
@@ -176,7 +190,7 @@ class SISAClassifier(
         "epochs": [Interval(Integral, 1, None, closed="left"), None],
         "replay": [StrOptions({"auto", "prefix", "slice"})],
         "aggregation": [StrOptions({"majority", "mean"})],
-        "checkpoint_dir": [None],
+        "checkpoint_dir": [str, PathLike, CheckpointPolicy, None],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -273,41 +287,18 @@ class SISAClassifier(
         if not hasattr(self, "plan_"):
             return self._start(X, y, classes, groups, {})
         X, y, groups = self._check_rows(X, y, groups, reset=False)
-        if (groups is None) != (self._shards[0].groups is None):
-            raise ValueError(
-                "groups must be given to every call or to none, since a data subject's "
-                "rows can only be found if all of them are named."
-            )
-        if self._shards[0].params:
-            raise ValueError(
-                f"fit was given {sorted(self._shards[0].params)} for its rows, which "
-                "partial_fit does not take. Fit without, to append rows later."
-            )
-        all_classes = _union(self.classes_, y if classes is None else classes, y)
-        plan = self.plan_.extended(len(y), groups)
-        added = self._split(
-            X, np.searchsorted(all_classes, y), plan, groups, {}, self.plan_.n_rows
-        )
-        if len(all_classes) > len(self.classes_):
-            codes = np.searchsorted(all_classes, self.classes_)
-            shards = [
-                rows.recoded(codes).joined(new)
-                for rows, new in zip(self._shards, added)
-            ]
-            recipe = self._make_recipe(plan.seed, len(all_classes), {})
-            trained = self._train(recipe, shards, plan.n_stages)
-        else:
-            shards = [rows.joined(new) for rows, new in zip(self._shards, added)]
-            recipe = self._recipe
-            firsts = {
-                shard: before
-                for shard, before in enumerate(self.plan_.n_stages)
-                if plan.n_stages[shard] > before
-            }
-            trained = self._train(recipe, shards, plan.n_stages, firsts)
-        self._commit(
-            trained, _recipe=recipe, _shards=shards, plan_=plan, classes_=all_classes
-        )
+        with self._store.exclusive():
+            self._finish_pending()
+            self._check_alike(groups)
+            before = self._state
+            classes = _union(self.classes_, y if classes is None else classes, y)
+            plan = before.plan.extended(len(y), groups)
+            codes = np.searchsorted(classes, y)
+            batch = split_rows(X, codes, plan, groups, {}, before.plan.n_rows)
+            recipe = before.recipe
+            if len(classes) > len(self.classes_):
+                recipe = self._make_recipe(plan.seed, len(classes), {})
+            self._carry_out(before.with_batch(batch, plan, classes, recipe))
         return self
 
     def forget(self, indices=None, *, groups=None):
@@ -335,36 +326,11 @@ class SISAClassifier(
             If a row or data subject is unknown, or nothing is named.
         """
         check_is_fitted(self)
-        started = time.perf_counter()
-        asked, subjects = self._requested_rows(indices, groups)
-        rows = np.setdiff1d(asked, self.forgotten_)
-        touched = np.unique(self.plan_.shard_of(rows)).tolist()
-        firsts = {s: self._shards[s].first_slice(rows) for s in touched}
-        shards = [
-            held.without(rows) if s in firsts else held
-            for s, held in enumerate(self._shards)
-        ]
-        trained = self._train(self._recipe, shards, self.plan_.n_stages, firsts)
-        digest_before = self._digest()
-        self._commit(
-            trained,
-            _shards=shards,
-            _forgotten_subjects=self._forgotten_subjects | subjects,
-            forgotten_=np.union1d(self.forgotten_, rows).astype(np.intp),
-        )
-        self.forget_log_.append(
-            ForgetReport(
-                rows=tuple(rows.tolist()),
-                shards=tuple(firsts),
-                first_slices=tuple(firsts.values()),
-                sample_visits=sum(t.sample_visits for t in trained),
-                full_sample_visits=self.full_sample_visits_,
-                seconds=time.perf_counter() - started,
-                digest_before=digest_before,
-                digest_after=self._digest(),
-            )
-        )
-        self._warn_of_vanished(touched)
+        with self._store.exclusive():
+            self._finish_pending()
+            rows, subjects = requested_rows(self._state, indices, groups)
+            self._carry_out(self._state.without(rows, subjects))
+        self._warn_of_vanished(self.forget_log_[-1].shards)
         return self
 
     def verify_forgotten(self, indices=None):
@@ -398,8 +364,9 @@ class SISAClassifier(
                     "verify. Call forget first."
                 )
         shards = np.unique(self.plan_.shard_of(rows)).tolist()
-        trained = self._train(
-            self._recipe, self._shards, self.plan_.n_stages, dict.fromkeys(shards, 0)
+        trained = sorted(
+            self._train(self._state, dict.fromkeys(shards, 0), anew=True),
+            key=lambda trained: trained.shard,
         )
         return ForgetVerification(
             shards=tuple(shards),
@@ -407,7 +374,108 @@ class SISAClassifier(
             digests_retrained=tuple(t.digest for t in trained),
             sample_visits=sum(t.sample_visits for t in trained),
             seconds=time.perf_counter() - started,
+            audit_head=self._audit.head,
         )
+
+    def forgetting_report(self):
+        """Return what was asked to be forgotten, and what was done about it.
+
+        Returns
+        -------
+        ForgettingReport
+            With methods ``to_frame`` and ``to_html``; notebooks show it as a table.
+            Rows are named nowhere in it but by salted ids.
+        """
+        check_is_fitted(self)
+        return ForgettingReport(self._audit, self.n_rows_)
+
+    def expected_cost(self, indices=None, *, groups=None):
+        """Return what forgetting rows would cost, without doing it.
+
+        Parameters
+        ----------
+        indices, groups
+            As for :meth:`forget`.
+
+        Returns
+        -------
+        dict
+            ``rows``, the number not forgotten yet; ``shards``, to be replayed;
+            ``sample_visits`` of the replay and ``full_sample_visits`` of a retraining.
+        """
+        check_is_fitted(self)
+        rows, subjects = requested_rows(self._state, indices, groups)
+        change = self._state.without(rows, subjects)
+        visits = sum(
+            replay_visits(
+                change.state.recipe,
+                change.state.rows[shard],
+                self.plan_.n_stages[shard],
+                replay_stage(self._store, shard, first),
+            )
+            for shard, first in change.firsts.items()
+        )
+        return {
+            "rows": len(rows),
+            "shards": list(change.firsts),
+            "sample_visits": visits,
+            "full_sample_visits": change.state.full_sample_visits,
+        }
+
+    @classmethod
+    def load(cls, directory, *, finish=True, resign=False):
+        """Reopen a durable directory.
+
+        A change that a crash interrupted is finished first, from the last shard that
+        had been trained.
+
+        Parameters
+        ----------
+        directory : str or path
+            What ``checkpoint_dir`` was; it may have been moved.
+
+        finish : bool, default=True
+            Whether to finish what was interrupted. With False, a deletion that is
+            pending is carried out by the next call that changes the ensemble.
+
+        resign : bool, default=False
+            Open a directory that was signed with another key, whose files may run any
+            code when read, and sign it with one's own.
+
+        Returns
+        -------
+        SISAClassifier
+
+        Raises
+        ------
+        FileNotFoundError
+            If the directory holds no ensemble.
+        DamagedDirectoryError
+            If a file is missing, truncated or altered, or the directory was signed
+            with another key; the message names what is concerned.
+        LockedDirectoryError
+            If another process is at work in the directory.
+        """
+        store = DirectoryStore.open(directory, resign=resign)
+        state = store.state()
+        if state is None and not (finish and store.pending):
+            raise FileNotFoundError(
+                f"{directory} holds no ensemble: its fit has not ended."
+                + (" Open it with finish=True." if store.pending else "")
+            )
+        settings = store.settings()
+        self = cls(**settings["params"]).set_params(checkpoint_dir=store.policy)
+        if store.policy == CheckpointPolicy(store.directory):
+            self.checkpoint_dir = str(directory)
+        vars(self).update(settings["inputs"], _store=store)
+        if state is not None:
+            log = store.audit_log()
+            self._put_in_place(state, store, store.members(), log)
+            self.forget_log_ = forget_reports(log, state)
+        if finish and store.pending:
+            with store.exclusive():
+                self._finish_pending()
+        return self
 
     def predict(self, X):
         """Return the class of each sample.
@@ -499,15 +567,25 @@ class SISAClassifier(
     @property
     def n_rows_(self):
         """Number of retained rows."""
-        return sum(len(rows) for rows in self._shards)
+        return self._state.n_rows
 
     @property
     def full_sample_visits_(self):
         """Sample visits of training the whole ensemble on the retained rows."""
-        return sum(
-            full_sample_visits(self._recipe, rows, n_stages)
-            for rows, n_stages in zip(self._shards, self.plan_.n_stages)
-        )
+        return self._state.full_sample_visits
+
+    @property
+    def checkpoint_bytes_(self):
+        """Bytes that the checkpoints take, on disk or pickled."""
+        return self._store.size()
+
+    @property
+    def _checkpoints(self):
+        """Kept checkpoints of each shard, in the order of their stages."""
+        return [
+            [self._store.checkpoint(shard, stage) for stage in sorted(stages)]
+            for shard, stages in enumerate(self._store.shards)
+        ]
 
     def get_metadata_routing(self):
         """Return how metadata reach this estimator and its base learner.
@@ -563,22 +641,80 @@ class SISAClassifier(
             groups=groups,
         )
         codes = np.searchsorted(all_classes, y)
-        shards = self._split(X, codes, plan, groups, params, 0)
-        trained = self._train(recipe, shards, plan.n_stages)
-        self._commit(
-            trained,
-            _recipe=recipe,
-            _shards=shards,
-            # Keeps the ids of forgotten subjects from being read off their hashes.
-            _salt=secrets.token_hex(16),
-            _forgotten_subjects=frozenset(),
-            plan_=plan,
-            classes_=all_classes,
-            forgotten_=np.empty(0, dtype=np.intp),
-            forget_log_=[],
+        state = State(
+            recipe=recipe,
+            plan=plan,
+            classes=all_classes,
+            rows=split_rows(X, codes, plan, groups, params, 0),
+            salt=secrets.token_hex(16),
         )
-        self._warn_of_vanished(range(plan.n_shards))
+        store = self._new_store()
+        firsts = dict.fromkeys(range(plan.n_shards), 0)
+        with store.exclusive():
+            self._carry_out(Change("fit", state, firsts, anew=True), store)
+        self._warn_of_vanished(firsts)
         return self
+
+    def _new_store(self):
+        policy = CheckpointPolicy.of(self.checkpoint_dir)
+        if policy.directory is None:
+            return MemoryStore(policy)
+        return DirectoryStore.create(policy, getattr(self, "_store", None))
+
+    def _finish_pending(self):
+        """Carry out what was written down and then interrupted, if there is such."""
+        if self._store.pending is not None:
+            change = self._store.pending_change()
+            self._carry_out(change, self._store, resumed=True)
+
+    def _carry_out(self, change, store=None, *, resumed=False):
+        """Train what a change asks for aside, then put all of it in place at once."""
+        started = time.perf_counter()
+        store = self._store if store is None else store
+        before = None if change.kind == "fit" else self._state
+        work = store.begin(change, self._settings(), before, resumed=resumed)
+        todo = {s: f for s, f in change.firsts.items() if s not in work.done}
+        try:
+            for trained in self._train(change.state, todo, store, anew=change.anew):
+                work.keep(trained)
+            if change.kind == "forget":
+                forget_in_caches(before, change.forgotten_rows)
+        except Exception:
+            work.abandon()
+            raise
+        log = store.audit_log() if change.kind == "fit" else self._audit
+        log = log.appended(audit_facts(change, work, time.perf_counter() - started))
+        members = [None] * change.state.plan.n_shards
+        if not change.anew:
+            members = list(self.estimators_)
+        for trained in work.results():
+            members[trained.shard] = trained.checkpoints[-1]
+        entry = log.entries[-1]
+        self._put_in_place(change.state, work.commit(entry), members, log)
+        if change.kind == "fit":
+            self.forget_log_ = []
+        if change.kind == "forget":
+            self.forget_log_.append(forget_report(entry, change.forgotten_rows))
+
+    def _put_in_place(self, state, store, members, log):
+        # One update, so that an interrupt leaves the state before or the state after.
+        vars(self).update(
+            _state=state,
+            _store=store,
+            _audit=log,
+            plan_=state.plan,
+            classes_=state.classes,
+            forgotten_=state.forgotten,
+            estimators_=members,
+        )
+
+    def _settings(self):
+        """Return what a directory keeps besides the state."""
+        inputs = ("n_features_in_", "feature_names_in_")
+        return {
+            "params": {**self.get_params(deep=False), "checkpoint_dir": None},
+            "inputs": {k: v for k, v in vars(self).items() if k in inputs},
+        }
 
     def _make_recipe(self, seed, n_classes, settings):
         base = self._base()
@@ -599,112 +735,37 @@ class SISAClassifier(
             settings=settings,
         )
 
-    def _split(self, X, codes, plan, groups, params, offset):
-        """Copy each shard's rows out of a batch whose first row has index `offset`."""
-        shards = plan.shards[offset:]
-        return [
-            ShardRows.select(
-                np.flatnonzero(shards == shard),
-                index=np.arange(offset, plan.n_rows),
-                slices=plan.slices[offset:],
-                X=X,
-                y=codes,
-                groups=groups,
-                params=params,
-            )
-            for shard in range(plan.n_shards)
-        ]
-
-    def _train(self, recipe, shards, n_stages, firsts=None):
-        """Train shards in parallel, each from its first stage to replay."""
-        if firsts is None:
-            firsts = dict.fromkeys(range(len(shards)), 0)
-        # A worker process costs more than it saves on a single shard.
-        n_jobs = 1 if len(firsts) <= 1 else self.n_jobs
-        # No memory maps: they would leave rows in temporary files.
-        parallel = Parallel(n_jobs=n_jobs, verbose=self.verbose, max_nbytes=None)
+    def _train(self, state, firsts, store=None, *, anew):
+        """Yield shards as they are trained, each from its first stage to replay."""
+        parallel = Parallel(
+            # A worker process costs more than it saves on a single shard.
+            n_jobs=1 if len(firsts) <= 1 else self.n_jobs,
+            # No memory maps: they would leave rows in temporary files.
+            max_nbytes=None,
+            return_as="generator_unordered",
+        )
         return parallel(
             delayed(train_shard)(
-                recipe,
+                state.recipe,
                 shard,
-                shards[shard],
-                n_stages[shard],
-                start=self._checkpoints[shard][first - 1] if first else None,
-                first_stage=first,
+                state.rows[shard],
+                state.plan.n_stages[shard],
+                **({} if anew else replay_start(store, shard, first)),
+                verbose=self.verbose > 0,
             )
             for shard, first in firsts.items()
         )
 
-    def _commit(self, trained, **state):
-        """Put trained shards and the state that goes with them in place, at once."""
-        n_shards = len(state["_shards"])
-        fresh = len(trained) == n_shards and not any(t.first_stage for t in trained)
-        checkpoints = [[]] * n_shards if fresh else list(self._checkpoints)
-        digests = [""] * n_shards if fresh else list(self._digests)
-        for done in trained:
-            kept = checkpoints[done.shard][: done.first_stage]
-            checkpoints[done.shard] = kept + done.checkpoints
-            digests[done.shard] = done.digest
-        members = [stages[-1] for stages in checkpoints]
-        # One update, so that an interrupt leaves the state before or the state after.
-        vars(self).update(
-            state, _checkpoints=checkpoints, _digests=digests, estimators_=members
-        )
-
-    def _digest(self):
-        return combine(self._digests)
-
-    def _requested_rows(self, indices, groups):
-        """Return the rows asked for, and the keys of the subjects they belong to."""
-        if indices is None and groups is None:
-            raise ValueError(
-                "Nothing to forget was named. Pass indices of rows, or groups."
-            )
-        rows = check_indices([] if indices is None else indices, self.plan_.n_rows)
-        if groups is not None:
-            rows = np.union1d(rows, self._rows_of_subjects(groups)).astype(np.intp)
-        subjects = {
-            group_key(group, self._salt)
-            for shard in self._shards
-            if shard.groups is not None
-            for group, index in zip(shard.groups, shard.index)
-            if index in rows
-        }
-        return rows, subjects
-
-    def _rows_of_subjects(self, groups):
-        if self._shards[0].groups is None:
-            raise ValueError(
-                "fit was not told which data subject each row belongs to. Pass "
-                "groups= to fit, or name rows by their indices."
-            )
-        wanted = set(np.atleast_1d(np.asarray(groups, dtype=object)).tolist())
-        held = {group: [] for shard in self._shards for group in shard.groups}
-        for shard in self._shards:
-            for group, index in zip(shard.groups, shard.index):
-                held[group].append(index)
-        unknown = [
-            group
-            for group in wanted - held.keys()
-            if group_key(group, self._salt) not in self._forgotten_subjects
-        ]
-        if unknown:
-            raise ValueError(
-                f"{len(unknown)} of {len(wanted)} data subjects are unknown: no row "
-                "was given for them. Nothing was forgotten."
-            )
-        return [index for group in wanted & held.keys() for index in held[group]]
-
     def _warn_of_vanished(self, shards):
         """Warn of what has lost its last row in some shards just trained."""
-        empty = [shard for shard in shards if len(self._shards[shard]) == 0]
+        empty = [shard for shard in shards if len(self._state.rows[shard]) == 0]
         if empty:
             warnings.warn(
                 f"Shards {empty} have no rows, so their members abstain.",
                 EmptyShardWarning,
                 stacklevel=3,
             )
-        present = np.unique(np.concatenate([rows.y for rows in self._shards]))
+        present = np.unique(np.concatenate([rows.y for rows in self._state.rows]))
         vanished = np.delete(self.classes_, present)
         if len(vanished) and shards:
             warnings.warn(
@@ -713,6 +774,20 @@ class SISAClassifier(
                 "of them.",
                 VanishedClassWarning,
                 stacklevel=3,
+            )
+
+    def _check_alike(self, groups):
+        """Refuse a batch that cannot follow those before it."""
+        held = self._state.rows[0]
+        if (groups is None) != (held.groups is None):
+            raise ValueError(
+                "groups must be given to every call or to none, since a data subject's "
+                "rows can only be found if all of them are named."
+            )
+        if held.params:
+            raise ValueError(
+                f"fit was given {sorted(held.params)} for its rows, which "
+                "partial_fit does not take. Fit without, to append rows later."
             )
 
     def _require_continuing(self, what):

@@ -13,6 +13,8 @@ from sklearn.naive_bayes import (
 )
 from sklearn.pipeline import Pipeline
 
+from ._rows import take
+
 _ACCUMULATING = (BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB)
 
 _DEFAULT_PASSES = 10
@@ -77,11 +79,9 @@ def _refuse_module_instance(net):
 
 
 def _absorb_skorch_defaults(net, n_classes):
-    from skorch.dataset import ValidSplit
-
     # By default a fifth of the rows would be held out, and tiny shards crash.
     split = net.train_split
-    if isinstance(split, ValidSplit) and split.cv == 5:
+    if type(split).__name__ == "ValidSplit" and split.cv == 5:
         net.set_params(train_split=None)
     elif type(split).__name__ == "partial":
         raise ValueError(
@@ -112,3 +112,22 @@ def as_input(estimator, X):
         torch = sys.modules["torch"]
         return X.astype(str(torch.get_default_dtype()).split(".")[1], copy=False)
     return X
+
+
+def forget_in_caches(state, rows):
+    """Have the learner's own caches, such as an embedder's, forget some rows.
+
+    Parameters
+    ----------
+    state : State
+        One that still holds the rows.
+    rows : sequence of int
+    """
+    prototype = state.recipe.prototype
+    # Only a first step sees the rows as they were given.
+    first = prototype[0] if isinstance(prototype, Pipeline) else prototype
+    if len(rows) and hasattr(first, "forget"):
+        for held in state.rows:
+            where = np.flatnonzero(np.isin(held.index, rows))
+            if len(where):
+                first.forget(take(held.X, where))

@@ -1,9 +1,14 @@
 """What a deletion request asks for, what it did, whether it holds."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from numbers import Integral
 
 import numpy as np
+
+from ._digests import combine
+from ._journal import now, salted_row, versions
+from ._plan import expected_replay_cost, group_key
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,9 @@ class ForgetVerification:
 
     seconds : float
         Duration of the verification.
+
+    audit_head : str
+        Hash that stands for the audit log at the time.
     """
 
     shards: tuple
@@ -71,6 +79,7 @@ class ForgetVerification:
     digests_retrained: tuple
     sample_visits: int
     seconds: float
+    audit_head: str = ""
 
     @property
     def differing_shards(self):
@@ -80,6 +89,23 @@ class ForgetVerification:
 
     def __bool__(self):
         return not self.differing_shards
+
+    def certificate(self):
+        """Return a statement of the result as JSON.
+
+        Returns
+        -------
+        str
+            What was compared and by which versions, with the head of the audit log,
+            which tells which requests had been carried out.
+        """
+        holds = bool(self)
+        statement = (
+            "Retraining these shards from scratch on the retained rows gave members "
+            + ("equal bit for bit to those in use." if holds else "that differ.")
+        )
+        facts = {"statement": statement, "holds": holds, "time": now()}
+        return json.dumps({**facts, **asdict(self), "versions": versions()}, indent=1)
 
 
 def check_indices(indices, n_rows):
@@ -132,3 +158,136 @@ def check_indices(indices, n_rows):
             "and partial_fit. Nothing was forgotten."
         )
     return np.unique(asked).astype(np.intp)
+
+
+def requested_rows(state, indices, groups):
+    """Find the rows that a request is about.
+
+    Parameters
+    ----------
+    state : State
+    indices : int, sequence of int, boolean mask or None
+    groups : array-like of data-subject ids or None
+
+    Returns
+    -------
+    rows : ndarray of int
+        Sorted indices of rows, those among them that are forgotten already left out.
+    subjects : frozenset of int
+        Keys of the data subjects that the rows belong to.
+
+    Raises
+    ------
+    ValueError
+        If nothing is named, or something unknown is.
+    """
+    if indices is None and groups is None:
+        raise ValueError(
+            "Nothing to forget was named. Pass indices of rows, or groups."
+        )
+    rows = check_indices([] if indices is None else indices, state.plan.n_rows)
+    if groups is not None:
+        rows = np.union1d(rows, _rows_of_subjects(state, groups)).astype(np.intp)
+    subjects = frozenset(
+        group_key(shard.groups[position], state.salt)
+        for shard in state.rows
+        if shard.groups is not None
+        for position in np.flatnonzero(np.isin(shard.index, rows))
+    )
+    return np.setdiff1d(rows, state.forgotten), subjects
+
+
+def _rows_of_subjects(state, groups):
+    if state.rows[0].groups is None:
+        raise ValueError(
+            "fit was not told which data subject each row belongs to. Pass "
+            "groups= to fit, or name rows by their indices."
+        )
+    wanted = set(np.atleast_1d(np.asarray(groups, dtype=object)).tolist())
+    held = {}
+    for shard in state.rows:
+        for group, index in zip(shard.groups, shard.index):
+            held.setdefault(group, []).append(index)
+    unknown = [
+        group
+        for group in wanted - held.keys()
+        if group_key(group, state.salt) not in state.forgotten_subjects
+    ]
+    if unknown:
+        raise ValueError(
+            f"{len(unknown)} of {len(wanted)} data subjects are unknown: no row "
+            "was given for them. Nothing was forgotten."
+        )
+    return [index for group in wanted & held.keys() for index in held[group]]
+
+
+def audit_facts(change, work, seconds):
+    """Return what the audit log tells of a change that was carried out.
+
+    Parameters
+    ----------
+    change : Change
+    work : work
+        What a store began for the change, with all shards trained.
+    seconds : float
+
+    Returns
+    -------
+    dict
+    """
+    state = change.state
+    plan = state.plan
+    n_forgotten = len(change.forgotten_rows)
+    before, after = work.digests()
+    return {
+        "time": now(),
+        "kind": change.kind,
+        "requested_at": change.requested_at,
+        "rows": [salted_row(row, state.salt) for row in change.forgotten_rows],
+        "n_forgotten": n_forgotten,
+        "n_rows": state.n_rows,
+        "shards": list(change.firsts),
+        "first_slices": list(change.firsts.values()),
+        "sample_visits": sum(trained.sample_visits for trained in work.results()),
+        "full_sample_visits": state.full_sample_visits,
+        "expected_share": expected_replay_cost(
+            plan.n_shards, plan.n_slices, n_forgotten, state.recipe.replay
+        )
+        if change.kind == "forget"
+        else None,
+        "seconds": seconds,
+        "purged": work.n_purged(),
+        "digest_before": combine(before),
+        "digest_after": combine(after),
+        "seed": plan.seed,
+        "versions": versions(),
+    }
+
+
+def forget_report(entry, rows):
+    """Return the report of a request out of its entry in the audit log."""
+    names = (
+        "sample_visits", "full_sample_visits", "seconds", "digest_before",
+        "digest_after",
+    )  # fmt: skip
+    return ForgetReport(
+        rows=tuple(rows),
+        shards=tuple(entry["shards"]),
+        first_slices=tuple(entry["first_slices"]),
+        **{name: entry[name] for name in names},
+    )
+
+
+def forget_reports(log, state):
+    """Return the reports of all requests since the last fit.
+
+    The log names rows by salted ids alone; who has the salt can tell which they are.
+    """
+    rows = {salted_row(row, state.salt): row for row in state.forgotten.tolist()}
+    entries = list(log.entries)
+    start = max(i for i, entry in enumerate(entries) if entry["kind"] == "fit")
+    return [
+        forget_report(entry, [rows[row] for row in entry["rows"]])
+        for entry in entries[start:]
+        if entry["kind"] == "forget"
+    ]

@@ -1,6 +1,7 @@
 """The rows of one shard in the order they are trained on."""
 
 from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
 from itertools import chain
 
 import numpy as np
@@ -13,14 +14,96 @@ def take(X, where):
     """Return a copy of the rows of `X` at integer positions, whatever holds them."""
     if _is_polars_series(X):
         return X[where.tolist()]
-    return _safe_indexing(X, where)
+    return _rows_alone(_safe_indexing(X, where))
 
 
 def head(X, n_rows):
     """Return the first rows of `X`, as a view where the container has views."""
     if _is_polars_series(X):
         return X[:n_rows]
-    return _safe_indexing(X, slice(0, n_rows))
+    first = _safe_indexing(X, slice(0, n_rows))
+    # A stage may know of no category that only later slices have.
+    return _rows_alone(first) if has_categories(X) else first
+
+
+def has_categories(X):
+    """Tell whether the type of a pandas container lists values that rows have."""
+    return any(isinstance(t, pd.CategoricalDtype) for t in _pandas_dtypes(X))
+
+
+def _pandas_dtypes(X):
+    if isinstance(X, pd.DataFrame):
+        return list(X.dtypes)
+    return [X.dtype] if isinstance(X, pd.Series) else []
+
+
+def _rows_alone(X):
+    """Strip what a pandas container says besides its rows.
+
+    Index labels and attributes may name persons, and categories outlive the rows that
+    had them. Categories without an order are sorted, since the order in which they
+    were found depends on rows that may be forgotten.
+    """
+    if not isinstance(X, pd.DataFrame | pd.Series):
+        return X
+    X = X.reset_index(drop=True)
+    X.attrs = {}
+    if isinstance(X, pd.Series):
+        return _used_categories(X)
+    for position, dtype in enumerate(X.dtypes):
+        if isinstance(dtype, pd.CategoricalDtype):
+            X.isetitem(position, _used_categories(X.iloc[:, position]))
+    return X
+
+
+def _used_categories(column):
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        return column
+    column = column.cat.remove_unused_categories()
+    if column.cat.ordered:
+        return column
+    categories = sorted(column.cat.categories, key=lambda c: (type(c).__name__, c))
+    return column.cat.set_categories(categories)
+
+
+def _of_type(X, like):
+    return X.astype(like.dtypes) if has_categories(like) else X
+
+
+def _common_categories(parts):
+    """Return pandas columns of one name with the categories of all of them."""
+    dtypes = [part.dtype for part in parts]
+    if not all(isinstance(dtype, pd.CategoricalDtype) for dtype in dtypes):
+        return parts
+    order = TopologicalSorter()
+    for dtype in dtypes:
+        categories = list(dtype.categories)
+        for before, category in zip([None, *categories], categories):
+            order.add(
+                category, *([] if before is None or not dtype.ordered else [before])
+            )
+    try:
+        union = pd.CategoricalDtype(list(order.static_order()), dtypes[0].ordered)
+    except CycleError:
+        raise ValueError(
+            f"The ordered categories of column {parts[0].name!r} come in another order "
+            "than before. Give them in one order."
+        ) from None
+    return [part.astype(union) for part in parts]
+
+
+def _concatenate_pandas(parts):
+    # Concatenating different categories would make the column one of objects.
+    if has_categories(parts[0]):
+        if isinstance(parts[0], pd.Series):
+            parts = _common_categories(parts)
+        else:
+            parts = [part.copy(deep=False) for part in parts]
+            for position in range(parts[0].shape[1]):
+                columns = _common_categories([p.iloc[:, position] for p in parts])
+                for part, column in zip(parts, columns):
+                    part.isetitem(position, column)
+    return _rows_alone(pd.concat(parts))
 
 
 def concatenate(parts):
@@ -31,7 +114,7 @@ def concatenate(parts):
     if isinstance(first, np.ndarray):
         return np.concatenate(parts)
     if isinstance(first, pd.DataFrame | pd.Series):
-        return pd.concat(parts)
+        return _concatenate_pandas(parts)
     if type(first).__module__.startswith("polars"):
         import polars
 
@@ -107,6 +190,35 @@ class ShardRows:
         }
         groups = None if self.groups is None else self.groups + other.groups
         return ShardRows(**joined, groups=groups, params=params)
+
+    @classmethod
+    def joined_slices(cls, slices):
+        """Return the rows of a shard given slice by slice."""
+        first, *later = slices
+        for rows in later:
+            # Data frames without rows may forget the types of their columns.
+            if len(rows):
+                first = first.joined(rows) if len(first) else rows
+        return first
+
+    def slice(self, slice):
+        """Return the rows of one slice, in memory of their own.
+
+        Categorical columns keep the categories of the whole shard, in their order.
+        """
+        rows = ShardRows.select(np.flatnonzero(self.slices == slice), **vars(self))
+        params = {k: _of_type(v, self.params[k]) for k, v in rows.params.items()}
+        return replace(rows, X=_of_type(rows.X, self.X), params=params)
+
+    def has_slice_of(self, other, slice):
+        """Tell whether a slice is stored as it is in other rows of the same shard."""
+        if has_categories(self.X) or any(map(has_categories, self.params.values())):
+            # The order of categories is kept by all slices of a shard together.
+            return False
+        here, there = self.slices == slice, other.slices == slice
+        return np.array_equal(self.index[here], other.index[there]) and np.array_equal(
+            self.y[here], other.y[there]
+        )
 
     def recoded(self, codes):
         """Return the rows with label i renamed to ``codes[i]``."""

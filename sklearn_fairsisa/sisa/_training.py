@@ -1,6 +1,7 @@
 """Training one shard stage by stage, which is what a worker runs."""
 
 import copy
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,8 +86,14 @@ class TrainedShard:
     digest: str
     sample_visits: int
 
+    def by_stage(self):
+        """Return the checkpoints by their stage."""
+        return dict(enumerate(self.checkpoints, start=self.first_stage))
 
-def train_shard(recipe, shard, rows, n_stages, *, start=None, first_stage=0):
+
+def train_shard(
+    recipe, shard, rows, n_stages, *, start=None, first_stage=0, verbose=False
+):
     """Train a shard from a checkpoint to its last stage.
 
     Parameters
@@ -99,6 +106,8 @@ def train_shard(recipe, shard, rows, n_stages, *, start=None, first_stage=0):
     start : estimator, default=None
         Checkpoint of the stage before `first_stage`; it is left as it is.
     first_stage : int, default=0
+    verbose : bool, default=False
+        Whether to print a line after each stage.
 
     Returns
     -------
@@ -107,26 +116,34 @@ def train_shard(recipe, shard, rows, n_stages, *, start=None, first_stage=0):
     checkpoints, member, visits = [], start, 0
     with one_thread():
         for stage in range(first_stage, n_stages):
+            started = time.perf_counter()
             # A later stage must not change the checkpoint of an earlier one.
             member = copy.deepcopy(member)
             member, visited = _train_stage(recipe, shard, stage, rows, member)
             checkpoints.append(member)
             visits += visited
+            if verbose:
+                print(
+                    f"[SISA] shard {shard}, stage {stage + 1}/{n_stages}: {visited} "
+                    f"sample visits in {time.perf_counter() - started:.1f} s",
+                    flush=True,
+                )
     return TrainedShard(shard, first_stage, checkpoints, digest(member), visits)
 
 
-def full_sample_visits(recipe, rows, n_stages):
-    """Return the sample visits of training a shard from its first stage."""
+def replay_visits(recipe, rows, n_stages, first_stage=0):
+    """Return the sample visits of training a shard from a stage to its last."""
     counts = np.bincount(rows.slices, minlength=n_stages)
     if recipe.replay == "prefix":
         counts = np.cumsum(counts)
-    return int(counts @ np.array(_steps(recipe, rows, n_stages)))
+    steps = np.array(_steps(recipe, rows, n_stages))
+    return int(counts[first_stage:] @ steps[first_stage:])
 
 
 def _steps(recipe, rows, n_stages):
     """Return the sample visits each stage makes per row it trains on."""
     passes = recipe.passes(n_stages)
-    return (1, *passes[1:]) if _fits_whole(recipe, rows.up_to(0)[1]) else passes
+    return (1, *passes[1:]) if _fits_whole(recipe, rows.y[rows.slices == 0]) else passes
 
 
 def _fits_whole(recipe, y):

@@ -1,0 +1,234 @@
+"""Commands over a durable directory: ``fairsisa forget|status|verify|report DIR``."""
+
+import argparse
+import csv
+import json
+import sys
+import warnings
+from pathlib import Path
+
+from .exceptions import DirectoryError, LockedDirectoryError
+
+OK, REFUSED, LOCKED, DAMAGED, NOT_EXACT = 0, 1, 3, 4, 5
+
+EXIT_CODES = (
+    "Exit status: 0 done; 1 the request was refused, and nothing changed; 2 wrong "
+    "options; 3 the directory is in use by another process; 4 it is damaged, or signed "
+    "with another key; 5 the verification failed; 130 interrupted, and finished when "
+    "the directory is next opened."
+)
+
+
+def add_commands(subparsers):
+    """Add the commands to a parser.
+
+    Each sets ``run`` in the parsed arguments: a function of these that returns an
+    exit status.
+
+    Parameters
+    ----------
+    subparsers : object
+        What ``ArgumentParser.add_subparsers`` gives.
+    """
+    forget = _add(subparsers, "forget", _forget, "delete rows exactly")
+    what = forget.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--indices", type=int, nargs="+", metavar="N", help="rows, counted from 0"
+    )
+    what.add_argument("--groups", nargs="+", metavar="ID", help="data subjects")
+    what.add_argument(
+        "--from-file",
+        type=Path,
+        metavar="CSV",
+        help="file with a column index, or a column group, of what to forget",
+    )
+    forget.add_argument(
+        "--dry-run", action="store_true", help="tell the expected cost, change nothing"
+    )
+    _add_work_options(forget)
+    _add(subparsers, "status", _status, "tell what a directory holds")
+    verify = _add(
+        subparsers, "verify", _verify, "retrain from scratch and compare every bit"
+    )
+    verify.add_argument(
+        "--certificate", type=Path, metavar="JSON", help="file to write the result to"
+    )
+    _add_work_options(verify)
+    report = _add(subparsers, "report", _report, "tell all requests and their cost")
+    report.add_argument("--html", type=Path, metavar="FILE", help="write a page")
+    report.add_argument("--csv", type=Path, metavar="FILE", help="write a table")
+
+
+def _add(subparsers, name, command, summary):
+    parser = subparsers.add_parser(
+        name, help=summary, description=summary.capitalize() + ".", epilog=EXIT_CODES
+    )
+    parser.add_argument(
+        "directory", type=Path, metavar="DIR", help="checkpoint_dir of a SISAClassifier"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=lambda args: _guarded(command, args))
+    return parser
+
+
+def _add_work_options(parser):
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="shards to train at a time"
+    )
+    parser.add_argument(
+        "--quiet", action="store_true", help="no line for each stage trained"
+    )
+
+
+def _guarded(command, args):
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.showwarning = lambda message, *_: _tell(f"warning: {message}")
+            return command(args)
+    except LockedDirectoryError as error:
+        return _fail(error, LOCKED)
+    except DirectoryError as error:
+        return _fail(error, DAMAGED)
+    except (OSError, ValueError) as error:
+        return _fail(error, REFUSED)
+    except KeyboardInterrupt:
+        _tell("interrupted; what was begun is finished when the directory is opened")
+        return 130
+
+
+def _fail(error, status):
+    _tell(f"error: {error}")
+    return status
+
+
+def _tell(text):
+    print(f"fairsisa: {text}", file=sys.stderr, flush=True)
+
+
+def _say(args, facts, text):
+    print(json.dumps(facts, indent=1) if args.json else text)
+
+
+def _load(args, **kwargs):
+    from .sisa import SISAClassifier
+
+    sisa = SISAClassifier.load(args.directory, **kwargs)
+    sisa.set_params(n_jobs=args.jobs)
+    # Progress would come between a script and the JSON it reads.
+    sisa.set_params(verbose=int(not args.quiet and not args.json))
+    return sisa
+
+
+def _forget(args):
+    sisa = _load(args, finish=not args.dry_run)
+    indices, groups = args.indices, args.groups
+    if args.from_file is not None:
+        indices, groups = _read_requests(args.from_file)
+    if groups is not None:
+        groups = _as_fitted(groups, sisa)
+    cost = sisa.expected_cost(indices, groups=groups)
+    share = cost["sample_visits"] / max(1, cost["full_sample_visits"])
+    about = (
+        f"{cost['rows']} rows in shards {cost['shards']}, {cost['sample_visits']:,} "
+        f"sample visits, {share:.1%} of retraining"
+    )
+    if args.dry_run:
+        _say(args, cost, f"would forget {about}")
+        return OK
+    sisa.forget(indices, groups=groups)
+    entry = sisa._audit.entries[-1]
+    _say(
+        args,
+        entry,
+        f"forgot {about}, in {entry['seconds']:.1f} s; {sisa.n_rows_} rows are left; "
+        f"audit entry {entry['entry']}, {entry['hash']}",
+    )
+    return OK
+
+
+def _read_requests(path):
+    """Return the indices, or else the groups, that a file names."""
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        columns = [c for c in reader.fieldnames or () if c in ("index", "group")]
+        if len(columns) != 1:
+            raise ValueError(
+                f"{path} has the columns {reader.fieldnames}; it needs one called "
+                "index or one called group, not both."
+            )
+        values = [row[columns[0]] for row in reader]
+    if columns == ["group"]:
+        return None, values
+    try:
+        return [int(value) for value in values], None
+    except ValueError:
+        wrong = next(v for v in values if not v.strip().lstrip("-").isdigit())
+        raise ValueError(
+            f"{path} has the index {wrong!r}; indices are integers, counted from 0."
+        ) from None
+
+
+def _as_fitted(groups, sisa):
+    """Return data-subject ids, which the command line gives as text, as in fit."""
+    held = [group for rows in sisa._state.rows for group in rows.groups or ()]
+    by_text = {str(group): group for group in held}
+    whole = all(isinstance(group, int) for group in held)
+
+    def as_fitted(text):
+        # An id that was forgotten already is not among those held.
+        digits = text.strip().lstrip("-").isdigit()
+        return by_text.get(text, int(text) if whole and digits else text)
+
+    return [as_fitted(text) for text in groups]
+
+
+def _status(args):
+    from .sisa._directory import DirectoryStore
+
+    facts = DirectoryStore.open(args.directory).status()
+    lines = [f"{name.replace('_', ' ')}: {value}" for name, value in facts.items()]
+    _say(args, facts, "\n".join(lines))
+    if facts["pending"]:
+        _tell(
+            f"a {facts['pending']} was interrupted; forget and verify finish it first"
+        )
+    return OK
+
+
+def _verify(args):
+    sisa = _load(args)
+    verification = sisa.verify_forgotten()
+    certificate = verification.certificate()
+    if args.certificate is not None:
+        args.certificate.write_text(certificate)
+    told = json.loads(certificate)
+    _say(args, told, f"{told['statement']} Shards: {list(verification.shards)}.")
+    return OK if verification else NOT_EXACT
+
+
+def _report(args):
+    from .sisa._directory import DirectoryStore
+    from .sisa._journal import ForgettingReport
+
+    store = DirectoryStore.open(args.directory)
+    report = ForgettingReport(store.audit_log(), store.status()["rows"])
+    frame = report.to_frame()
+    if args.html is not None:
+        args.html.write_text(report.to_html())
+    if args.csv is not None:
+        frame.to_csv(args.csv)
+    if args.json:
+        print(json.dumps(report.log.entries, indent=1))
+    elif args.html is None and args.csv is None:
+        columns = ["time", "kind", "n_forgotten", "n_rows", "share", "seconds"]
+        print(frame[columns].to_string())
+    return OK
+
+
+def main(argv=None):
+    """Run one of the commands alone; return the exit status."""
+    parser = argparse.ArgumentParser(prog="fairsisa", epilog=EXIT_CODES)
+    add_commands(parser.add_subparsers(required=True))
+    args = parser.parse_args(argv)
+    return args.run(args)

@@ -1,0 +1,156 @@
+"""Estimators as bytes, with the weights of networks apart from what may run code."""
+
+import importlib.util
+import io
+import pickle
+import sys
+
+
+def pack(value):
+    """Turn an object into a pickle and, where it holds torch tensors, safetensors.
+
+    Parameters
+    ----------
+    value : object
+
+    Returns
+    -------
+    skeleton : bytes
+        A pickle in which tensors are replaced by their names.
+    weights : bytes or None
+        The tensors in the safetensors format, None if there are none. Weights of
+        modules go by their names in the module.
+    """
+    stream = io.BytesIO()
+    pickler = _Packer(stream)
+    pickler.dump(value)
+    weights = None
+    if pickler.tensors:
+        from safetensors.torch import save
+
+        weights = save(pickler.tensors)
+    return stream.getvalue(), weights
+
+
+def unpack(skeleton, weights=None):
+    """Return the object that `pack` was given.
+
+    Unpickling runs code, so the bytes must be known to be one's own.
+    """
+    tensors = {}
+    if weights is not None:
+        from safetensors.torch import load
+
+        tensors = load(weights)
+    return _Unpacker(io.BytesIO(skeleton), tensors).load()
+
+
+class _Packer(pickle.Pickler):
+    def __init__(self, stream):
+        super().__init__(stream, protocol=5)
+        self.tensors = {}
+        self._torch = sys.modules.get("torch")
+        if self._torch is not None and importlib.util.find_spec("safetensors") is None:
+            self._torch = None
+        self._tensor_names = {}  # by address
+        self._array_names = {}  # by identity
+        self._stored = {}  # by identity
+        self._alive = []  # or else identities would be used again
+
+    def reducer_override(self, value):
+        torch = self._torch
+        if torch is None:
+            return NotImplemented
+        if isinstance(value, torch.nn.Module):
+            for name, tensor in (*value.named_parameters(), *value.named_buffers()):
+                self._tensor_names.setdefault(tensor.data_ptr(), name)
+        skorch = sys.modules.get("skorch")
+        if skorch is not None and isinstance(value, skorch.NeuralNet):
+            # Its own way pickles the weights into a string of bytes.
+            return _new, (type(value),), vars(value), None, None, _set_net
+        if type(value).__module__.startswith(f"{__package__}.text."):
+            return self._reduce_with_arrays(value)
+        return NotImplemented
+
+    def _reduce_with_arrays(self, value):
+        reduced = value.__reduce_ex__(5)
+        if isinstance(reduced, tuple) and len(reduced) > 2:
+            state = reduced[2]
+            if isinstance(state, dict) and state.get("_packed"):
+                self._alive.append(state)
+                self._name_arrays(state["_packed"], ())
+        return reduced
+
+    def _name_arrays(self, value, path):
+        if isinstance(value, dict | list):
+            pairs = value.items() if isinstance(value, dict) else enumerate(value)
+            for key, item in pairs:
+                self._name_arrays(item, (*path, str(key)))
+        elif type(value).__name__ == "ndarray":
+            self._array_names[id(value)] = ".".join(path)
+
+    def persistent_id(self, value):
+        torch = self._torch
+        if torch is None:
+            return None
+        if type(value) is torch.Tensor and self._is_plain(value):
+            name = self._tensor_names.get(value.data_ptr(), "tensor")
+            return self._store(value, name, value.detach()), str(value.device)
+        name = self._array_names.get(id(value))
+        if name and value.flags.c_contiguous and value.dtype.kind in "fiub":
+            return self._store(value, name, torch.tensor(value)), "array"
+        return None
+
+    def _is_plain(self, tensor):
+        return (
+            tensor.layout is self._torch.strided
+            and not tensor.requires_grad
+            and tensor.is_contiguous()
+            and not tensor.is_complex()
+            and not tensor.is_quantized
+            and tensor.device.type != "meta"
+        )
+
+    def _store(self, value, name, tensor):
+        if id(value) not in self._stored:
+            unique, n = name, 1
+            while unique in self.tensors:
+                n += 1
+                unique = f"{name}#{n}"
+            # A copy, since safetensors refuses tensors that share memory.
+            self.tensors[unique] = tensor.cpu().clone()
+            self._stored[id(value)] = unique
+            self._alive.append(value)
+        return self._stored[id(value)]
+
+
+class _Unpacker(pickle.Unpickler):
+    def __init__(self, stream, tensors):
+        super().__init__(stream)
+        self._tensors = tensors
+        self._restored = {}
+
+    def persistent_load(self, reference):
+        if reference not in self._restored:
+            self._restored[reference] = self._restore(*reference)
+        return self._restored[reference]
+
+    def _restore(self, name, place):
+        # What was loaded is a view of a buffer that cannot be written to.
+        tensor = self._tensors[name].clone()
+        if place == "array":
+            return tensor.numpy()
+        if place.startswith("cuda") and not sys.modules["torch"].cuda.is_available():
+            return tensor
+        return tensor.to(place)
+
+
+def _new(kind):
+    return kind.__new__(kind)
+
+
+def _set_net(net, state):
+    vars(net).update(state)
+    cuda = sys.modules["torch"].cuda
+    if str(net.device).startswith("cuda") and not cuda.is_available():
+        net.device = "cpu"

@@ -1,0 +1,611 @@
+"""An ensemble in a directory, where one file says what counts."""
+
+import hashlib
+import json
+import os
+import re
+import secrets
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from .._packing import pack, unpack
+from ..exceptions import (
+    ChangedDirectoryError,
+    DamagedDirectoryError,
+    DirectoryError,
+    SignatureError,
+)
+from . import _files
+from ._checkpoints import CheckpointPolicy, replaced_digests, replaced_stages
+from ._journal import AuditLog, line
+from ._rows import ShardRows
+from ._signing import KEY_VARIABLE, is_signed, key_id, sign, signing_key
+from ._state import Change, State
+from ._training import TrainedShard
+
+_FORMAT = 1
+_MANIFEST, _LOCK, _AUDIT = "manifest.json", "lock", "audit.jsonl"
+_OURS = re.compile(
+    r"(rows-s\d+-r\d+|member-s\d+-r\d+|plan|state)-[0-9a-f]{16}\.(pkl|safetensors)"
+    r"|manifest\.json\.new"
+)
+
+
+class DirectoryStore:
+    """Rows, plan, checkpoints and log of an ensemble in a directory.
+
+    All files but three are written once under a name of their own and never changed;
+    the manifest lists those that count, with lengths and digests. Replacing the
+    manifest is the one instant at which a change begins to count. Files that no
+    manifest lists are deleted as soon as the directory is next held.
+
+    Parameters
+    ----------
+    policy : CheckpointPolicy
+    manifest : dict
+    key : bytes
+        Key that signs the manifest.
+    """
+
+    def __init__(self, policy, manifest, key):
+        self.policy = policy
+        self.directory = Path(policy.directory)
+        self.manifest = manifest
+        self._key = key
+
+    # Opening
+
+    @classmethod
+    def create(cls, policy, previous=None):
+        """Return the store of a new ensemble.
+
+        Parameters
+        ----------
+        policy : CheckpointPolicy
+        previous : store, default=None
+            That of the estimator's last fit, which may be replaced if it is the one in
+            the directory.
+
+        Raises
+        ------
+        DirectoryError
+            If the directory holds another ensemble.
+        """
+        directory = Path(policy.directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        key = signing_key()
+        if not (directory / _MANIFEST).exists():
+            if (directory / _AUDIT).exists():
+                raise DamagedDirectoryError(
+                    f"{directory / _MANIFEST} is missing, though {_AUDIT} is there. "
+                    "Restore it from a backup, or empty the directory."
+                )
+            manifest = {
+                "format": _FORMAT, "id": secrets.token_hex(8), "commits": 0,
+                "files": {}, "current": None, "pending": None,
+                "audit": {"entries": 0, "head": AuditLog().head, "bytes": 0},
+            }  # fmt: skip
+            return cls(policy, manifest, key)
+        manifest = _read_manifest(directory, key)
+        own = isinstance(previous, cls) and previous.manifest["id"] == manifest["id"]
+        if manifest["current"] is not None and not own:
+            raise DirectoryError(
+                f"{directory} holds a fitted ensemble already. Open it with "
+                "SISAClassifier.load, or fit into another directory."
+            )
+        store = cls(policy, manifest, key)
+        if own and previous.manifest["commits"] != manifest["commits"]:
+            raise store._changed()
+        return store
+
+    @classmethod
+    def open(cls, directory, *, resign=False):
+        """Return the store that a directory holds.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
+        DamagedDirectoryError
+            If a file is missing or altered, or the signature is not of one's own key.
+        """
+        directory = Path(directory)
+        if not (directory / _MANIFEST).exists():
+            raise FileNotFoundError(
+                f"{directory} holds no ensemble: it has no {_MANIFEST}. Fit with "
+                "checkpoint_dir= first."
+            )
+        key = signing_key()
+        with _files.locked(directory / _LOCK, shared=True):
+            manifest = _read_manifest(directory, key, check_signature=not resign)
+            policy = CheckpointPolicy(directory, *manifest["policy"])
+            store = cls(policy, manifest, key)
+            for name in manifest["files"]:
+                store._read(name)
+            if manifest["current"] is not None:
+                store.audit_log()
+        if resign:
+            with _files.locked(directory / _LOCK):
+                store._swap({})
+        return store
+
+    @contextmanager
+    def exclusive(self):
+        """Hold the directory alone, as this estimator last saw it.
+
+        At the end, what no longer counts is deleted.
+
+        Raises
+        ------
+        LockedDirectoryError
+            If someone else is at work in it.
+        ChangedDirectoryError
+            If someone else changed it.
+        """
+        with _files.locked(self.directory / _LOCK):
+            if (self.directory / _MANIFEST).exists():
+                manifest = _read_manifest(self.directory, self._key)
+                same = ("id", "commits")
+                if any(manifest[name] != self.manifest[name] for name in same):
+                    raise self._changed()
+                # A call that failed may have left its request.
+                self.manifest = manifest
+            elif self.manifest["commits"]:
+                raise DamagedDirectoryError(
+                    f"{self.directory / _MANIFEST} is gone. Restore it from a backup."
+                )
+            self._write_down_tail()
+            self._purge()
+            try:
+                yield
+            except BaseException:
+                # What failed first matters more, and the next call purges.
+                with suppress(OSError):
+                    self._purge()
+                raise
+            self._write_down_tail()
+            self._purge()
+
+    def _changed(self):
+        return ChangedDirectoryError(
+            f"{self.directory} was changed since this estimator last saw it, by "
+            "another estimator or by a call that was interrupted. Open it again with "
+            "SISAClassifier.load; nothing was done."
+        )
+
+    # Reading
+
+    @property
+    def digests(self):
+        """Digest of each shard's member."""
+        current = self.manifest["current"]
+        return () if current is None else tuple(current["digests"])
+
+    @property
+    def shards(self):
+        """For each shard, the names of its checkpoints' files by stage."""
+        current = self.manifest["current"]
+        return [] if current is None else _by_stage(current["stages"])
+
+    def checkpoint(self, shard, stage):
+        """Return a member as it was after a stage."""
+        return self._unpack(self.shards[shard][stage])
+
+    def size(self):
+        """Return the bytes the checkpoints take on disk."""
+        return sum(
+            self._bytes(names) for stages in self.shards for names in stages.values()
+        )
+
+    def status(self):
+        """Return what the directory holds, as far as the manifest tells.
+
+        Returns
+        -------
+        dict
+        """
+        current = self.manifest["current"] or {}
+        rows = [name for shard in current.get("rows", ()) for name in shard]
+        pending = self.manifest["pending"]
+        return {
+            "directory": str(self.directory),
+            "rows": current.get("n_rows", 0),
+            "forgotten": current.get("n_forgotten", 0),
+            "shards": len(current.get("n_stages", ())),
+            "stages": current.get("n_stages", []),
+            "row_bytes": sum(map(self._bytes, rows)),
+            "checkpoint_bytes": self.size(),
+            "requests": self.manifest["audit"]["entries"],
+            "audit_head": self.manifest["audit"]["head"],
+            "pending": None if pending is None else pending["kind"],
+            "stale_files": len(self.stale_files()),
+        }
+
+    def settings(self):
+        """Return what was saved along with the state, or with that of a first fit."""
+        described = self.manifest["current"] or self.manifest["pending"]["target"]
+        return self._unpack(described["state"])["settings"]
+
+    def state(self):
+        """Return the state that counts, None before the first fit has ended."""
+        current = self.manifest["current"]
+        return None if current is None else self._read_state(current)
+
+    def members(self):
+        """Return the last checkpoint of each shard."""
+        return [
+            self._unpack(stages[max(stages)]) if stages else None
+            for stages in self.shards
+        ]
+
+    @property
+    def pending(self):
+        """What was asked for and is not done yet, as far as the manifest tells."""
+        return self.manifest["pending"]
+
+    def pending_change(self):
+        """Return the change that was asked for and is not done yet."""
+        pending, current = self.manifest["pending"], self.manifest["current"]
+        target = self._read_state(pending["target"])
+        before = self._unpack(current["state"])["forgotten"] if current else ()
+        forgotten = np.setdiff1d(target.forgotten, before)
+        return Change(
+            pending["kind"],
+            target,
+            {int(shard): first for shard, first in pending["firsts"].items()},
+            anew=pending["anew"],
+            forgotten_rows=tuple(forgotten.tolist()),
+            requested_at=pending["requested_at"],
+        )
+
+    def audit_log(self):
+        """Return the log, having checked its chain against the signed head."""
+        audit = self.manifest["audit"]
+        if not audit["entries"]:
+            return AuditLog()
+        path = self.directory / _AUDIT
+        earlier, newest = self._audit_parts()
+        damaged = DamagedDirectoryError(
+            f"{path} does not hold the {audit['entries']} entries that were written. "
+            "Restore it from a backup."
+        )
+        # A crash may have torn the newest entry, which the manifest holds as well.
+        if not line(audit["tail"]).startswith(newest):
+            raise damaged
+        try:
+            entries = (*map(json.loads, earlier.splitlines()), audit["tail"])
+        except ValueError:
+            raise damaged from None
+        log = AuditLog(entries)
+        log.check()
+        if len(entries) != audit["entries"] or log.head != audit["head"]:
+            raise damaged
+        return log
+
+    def _read_state(self, described):
+        held = self._unpack(described["state"])
+        rows = tuple(
+            ShardRows.joined_slices(map(self._unpack, names))
+            for names in described["rows"]
+        )
+        names = ("recipe", "classes", "salt", "forgotten", "forgotten_subjects")
+        return State(
+            plan=self._unpack(described["plan"]),
+            rows=rows,
+            **{name: held[name] for name in names},
+        )
+
+    def _unpack(self, names):
+        return unpack(*map(self._read, names))
+
+    def _read(self, name):
+        listed = self.manifest["files"][name]
+        return _files.read_checked(
+            self.directory / name, listed["bytes"], listed["sha256"], _what(name)
+        )
+
+    def _bytes(self, names):
+        return sum(self.manifest["files"][name]["bytes"] for name in names)
+
+    # Writing
+
+    def begin(self, change, settings, before, *, resumed=False):
+        """Write down a change with all it needs; from here on it is not lost.
+
+        Parameters
+        ----------
+        change : Change
+        settings : dict
+            Kept for ``load``.
+        before : State or None
+            The state that counts.
+        resumed : bool, default=False
+            Whether the change is the one that is pending already.
+
+        Returns
+        -------
+        work
+        """
+        if not resumed:
+            self._journal(change, settings, before)
+        return _Work(self, change)
+
+    def _journal(self, change, settings, before):
+        files = dict(self.manifest["files"])
+        state, plan = change.state, change.state.plan
+        current = self.manifest["current"]
+        held = {
+            name: getattr(state, name)
+            for name in ("recipe", "classes", "salt", "forgotten", "forgotten_subjects")
+        }
+        same_plan = before is not None and before.plan is plan
+        pending = {
+            "kind": change.kind,
+            "requested_at": change.requested_at,
+            "firsts": change.firsts,
+            "anew": change.anew,
+            "done": {},
+            "target": {
+                "state": self._add(files, "state", {"settings": settings, **held}),
+                "plan": current["plan"]
+                if same_plan
+                else self._add(files, "plan", plan),
+                "rows": [
+                    self._add_rows(files, shard, state, before)
+                    for shard in range(plan.n_shards)
+                ],
+                "n_rows": state.n_rows,
+                "n_forgotten": len(state.forgotten),
+                "n_stages": list(plan.n_stages),
+            },
+        }
+        self._swap({"files": files, "pending": pending})
+
+    def _add_rows(self, files, shard, state, before):
+        """Write the slices of a shard that are not on disk as they are."""
+        rows = state.rows[shard]
+        old, names = None, []
+        if before is not None:
+            old, names = before.rows[shard], self.manifest["current"]["rows"][shard]
+            if rows is old:
+                return names
+        return [
+            names[stage]
+            if stage < len(names) and rows.has_slice_of(old, stage)
+            else self._add(files, f"rows-s{shard:03d}-r{stage:03d}", rows.slice(stage))
+            for stage in range(state.plan.n_stages[shard])
+        ]
+
+    def _add(self, files, name, value):
+        """Write a value to new files, list them, and return their names."""
+        token = secrets.token_hex(8)
+        names = []
+        for data, suffix in zip(pack(value), ("pkl", "safetensors")):
+            if data is None:
+                continue
+            names.append(f"{name}-{token}.{suffix}")
+            _files.write_new(self.directory / names[-1], data)
+            files[names[-1]] = {
+                "bytes": len(data),
+                "sha256": hashlib.sha256(data).hexdigest(),
+            }
+        return names
+
+    def _swap(self, changes):
+        """Replace the manifest; what it lists must be on disk."""
+        manifest = {
+            **self.manifest,
+            **changes,
+            "policy": [self.policy.keep_every, self.policy.max_bytes],
+            "key": key_id(self._key),
+        }
+        manifest.pop("signature", None)
+        manifest["signature"] = sign(self._key, _signed_part(manifest))
+        data = json.dumps(manifest, indent=1, sort_keys=True).encode()
+        # Names of new files reach the disk before what lists them.
+        _files.sync_folder(self.directory)
+        _files.swap(self.directory / _MANIFEST, data)
+        self.manifest = manifest
+
+    def _write_down_tail(self):
+        """Append the newest entry to the log file, where it is not there yet."""
+        audit = self.manifest["audit"]
+        if audit["entries"] and self._audit_parts()[1] != line(audit["tail"]):
+            path = self.directory / _AUDIT
+            _files.append(path, line(audit["tail"]), audit["bytes"])
+
+    def _audit_parts(self):
+        """Return what the log file holds before the newest entry, and from it on."""
+        path = self.directory / _AUDIT
+        data = path.read_bytes() if path.exists() else b""
+        n_bytes = self.manifest["audit"]["bytes"]
+        return data[:n_bytes], data[n_bytes:]
+
+    def _purge(self):
+        """Delete our files that do not count."""
+        stale = self.stale_files()
+        for name in stale:
+            _files.remove(self.directory / name)
+        if stale:
+            _files.sync_folder(self.directory)
+
+    def stale_files(self):
+        """Return the names of files that were left behind and do not count."""
+        return [
+            name
+            for name in sorted(os.listdir(self.directory))
+            if _OURS.fullmatch(name) and name not in self.manifest["files"]
+        ]
+
+
+class _Work:
+    def __init__(self, store, change):
+        self._store = store
+        self._change = change
+        self._results = {}
+        for shard, done in store.pending["done"].items():
+            stages = done["stages"]
+            self._results[int(shard)] = TrainedShard(
+                int(shard),
+                done["first_stage"],
+                [store._unpack(stages[max(stages, key=int)])],
+                done["digest"],
+                done["sample_visits"],
+            )
+
+    @property
+    def done(self):
+        """Shards that are trained already."""
+        return set(self._results)
+
+    def keep(self, trained):
+        """Write a trained shard to disk, where it does not count yet."""
+        store, shard = self._store, trained.shard
+        files = dict(store.manifest["files"])
+        (stages,) = store.policy.every([trained.by_stage()])
+        written = {
+            str(stage): store._add(files, f"member-s{shard:03d}-r{stage:03d}", member)
+            for stage, member in stages.items()
+        }
+        done = {
+            "first_stage": trained.first_stage,
+            "stages": written,
+            "digest": trained.digest,
+            "sample_visits": trained.sample_visits,
+        }
+        pending = store.pending
+        pending = {**pending, "done": {**pending["done"], str(shard): done}}
+        changes = {"files": files, "pending": pending}
+        # The last shard's results are listed by the commit that follows at once.
+        if len(pending["done"]) < len(pending["firsts"]):
+            store._swap(changes)
+        else:
+            store.manifest = {**store.manifest, **changes}
+        # Of all its checkpoints, only the member is needed in memory.
+        self._results[shard] = replace(trained, checkpoints=trained.checkpoints[-1:])
+
+    def results(self):
+        """Return the TrainedShard of each shard with its last checkpoint, by shard."""
+        return [self._results[shard] for shard in sorted(self._results)]
+
+    def digests(self):
+        """Return the digests of all members as they are and once this work counts."""
+        before = self._store.digests
+        return before, replaced_digests(self._change, before, self.results())
+
+    def n_purged(self):
+        """Return how many files will be deleted when this work counts."""
+        store = self._store
+        current, _ = self._outcome()
+        return len(set(store.manifest["files"]) - _listed(current))
+
+    def commit(self, entry):
+        """Make this work count, with its entry in the log; return the store."""
+        store = self._store
+        current, files = self._outcome()
+        audit = store.manifest["audit"]
+        n_bytes = audit["bytes"]
+        if audit["entries"]:
+            n_bytes += len(line(audit["tail"]))
+        store._swap(
+            {
+                "current": current,
+                "pending": None,
+                "files": files,
+                "commits": store.manifest["commits"] + 1,
+                "audit": {
+                    "entries": entry["entry"],
+                    "head": entry["hash"],
+                    "tail": entry,
+                    "bytes": n_bytes,
+                },
+            }
+        )
+        return store
+
+    def _outcome(self):
+        """Return what will count, and the files that it consists of."""
+        store, pending = self._store, self._store.pending
+        trained = [
+            (int(shard), done["first_stage"], _by_stage([done["stages"]])[0])
+            for shard, done in pending["done"].items()
+        ]
+        shards = replaced_stages(self._change, store.shards, trained)
+        current = {
+            **pending["target"],
+            "stages": store.policy.thinned(shards, store._bytes),
+            "digests": list(self.digests()[1]),
+        }
+        files = store.manifest["files"]
+        return current, {name: files[name] for name in sorted(_listed(current))}
+
+    def abandon(self):
+        """Leave the directory as it was; a deletion stays written down."""
+        store = self._store
+        if self._change.kind == "forget":
+            return
+        current = store.manifest["current"]
+        listed = set() if current is None else _listed(current)
+        files = {name: store.manifest["files"][name] for name in listed}
+        store._swap({"pending": None, "files": files})
+
+
+def _by_stage(shards):
+    """Undo that JSON makes strings of stages."""
+    return [{int(stage): names for stage, names in s.items()} for s in shards]
+
+
+def _listed(current):
+    """Return the names of the files that make up a described ensemble."""
+    names = [current["state"], current["plan"]]
+    names += [slice for shard in current["rows"] for slice in shard]
+    names += [files for stages in current["stages"] for files in stages.values()]
+    return {name for group in names for name in group}
+
+
+def _what(name):
+    """Say what a file holds."""
+    kind, *places = name.split("-")[:-1]
+    if kind in ("rows", "member"):
+        shard, slice = (int(place[1:]) for place in places)
+        holds = "the rows" if kind == "rows" else "the checkpoint"
+        return f"{holds} of shard {shard}, slice {slice}"
+    return f"the {kind} of the ensemble"
+
+
+def _signed_part(manifest):
+    unsigned = {k: v for k, v in manifest.items() if k != "signature"}
+    # Through text, so that keys are strings as they are when read back.
+    return json.dumps(json.loads(json.dumps(unsigned)), sort_keys=True).encode()
+
+
+def _read_manifest(directory, key, *, check_signature=True):
+    path = directory / _MANIFEST
+    try:
+        manifest = json.loads(path.read_bytes())
+        form, signature = manifest["format"], manifest["signature"]
+    except (ValueError, KeyError, TypeError):
+        raise DamagedDirectoryError(
+            f"{path} is truncated or altered: it is no manifest. Restore it from a "
+            "backup."
+        ) from None
+    if form != _FORMAT:
+        raise DirectoryError(
+            f"{path} has the format {form}, this version reads {_FORMAT}. Open it with "
+            "the version of sklearn-fairsisa that wrote it."
+        )
+    if check_signature and manifest["key"] != key_id(key):
+        raise SignatureError(
+            f"{directory} is signed with the key {manifest['key']}, not with yours, "
+            f"{key_id(key)}. Opening it may run code that its files hold. Set "
+            f"{KEY_VARIABLE} to its key, or, if you know where it comes from, open it "
+            "once with SISAClassifier.load(..., resign=True)."
+        )
+    if check_signature and not is_signed(key, _signed_part(manifest), signature):
+        raise SignatureError(
+            f"{path} was altered since it was signed. Restore it from a backup."
+        )
+    return manifest

@@ -1,0 +1,189 @@
+"""A log of what was done, in which every entry vouches for those before it."""
+
+import hashlib
+import html
+import json
+import platform
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+import pandas as pd
+
+from ..exceptions import DamagedDirectoryError
+
+_PACKAGES = ("sklearn-fairsisa", "scikit-learn", "numpy", "scipy", "torch", "skorch")
+
+# What the first entry holds in place of the hash of the one before.
+_NOTHING = "0" * 64
+
+
+@dataclass(frozen=True)
+class AuditLog:
+    """Entries of which each holds the hash of the one before.
+
+    A changed, removed or inserted entry breaks the chain; who rewrites all of it ends
+    in another head, which a durable directory keeps signed.
+
+    Parameters
+    ----------
+    entries : tuple of dict
+
+    Examples
+    --------
+    >>> log = AuditLog().appended({"kind": "fit"}).appended({"kind": "forget"})
+    >>> log.check()
+    >>> AuditLog(log.entries[1:]).check()
+    Traceback (most recent call last):
+    ...
+    sklearn_fairsisa.exceptions.DamagedDirectoryError: Entry 1 of the audit log is...
+    """
+
+    entries: tuple = ()
+
+    @property
+    def head(self):
+        """Hash of the last entry, which stands for the whole log."""
+        return self.entries[-1]["hash"] if self.entries else _NOTHING
+
+    def appended(self, facts):
+        """Return the log with one more entry."""
+        entry = {"entry": len(self.entries) + 1, **facts, "previous": self.head}
+        return AuditLog((*self.entries, {**entry, "hash": _hash(entry)}))
+
+    def check(self):
+        """Raise DamagedDirectoryError if an entry was altered, removed or inserted."""
+        previous = _NOTHING
+        for number, entry in enumerate(self.entries, start=1):
+            facts = {key: value for key, value in entry.items() if key != "hash"}
+            sound = (
+                entry.get("entry") == number
+                and entry.get("previous") == previous
+                and entry.get("hash") == _hash(facts)
+            )
+            if not sound:
+                raise DamagedDirectoryError(
+                    f"Entry {number} of the audit log is not the one that was written: "
+                    "an entry was altered, removed or inserted there."
+                )
+            previous = entry["hash"]
+
+
+def line(entry):
+    """Return an entry as the line of a log file."""
+    return json.dumps(entry, sort_keys=True).encode() + b"\n"
+
+
+def now():
+    """Return the time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@cache
+def versions():
+    """Return the versions of what a member's bits depend on."""
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def salted_row(row, salt):
+    """Return an id of a row that says nothing without the salt."""
+    key = bytes.fromhex(salt)
+    return blake2b(str(row).encode(), key=key, digest_size=16).hexdigest()
+
+
+class ForgettingReport:
+    """What an ensemble was asked to forget, and what was done about it.
+
+    Parameters
+    ----------
+    log : AuditLog
+    n_rows : int
+        Number of retained rows.
+
+    Attributes
+    ----------
+    log : AuditLog
+    n_rows : int
+    """
+
+    _COLUMNS = (
+        "time", "kind", "requested_at", "n_forgotten", "n_rows", "shards",
+        "first_slices", "sample_visits", "full_sample_visits", "share",
+        "expected_share", "seconds", "purged", "digest_before", "digest_after", "hash",
+    )  # fmt: skip
+
+    def __init__(self, log, n_rows):
+        self.log = log
+        self.n_rows = n_rows
+
+    def to_frame(self):
+        """Return a row per entry of the log.
+
+        Returns
+        -------
+        DataFrame
+            ``share`` is ``sample_visits / full_sample_visits``, ``expected_share`` the
+            mean over uniform requests of as many rows.
+        """
+        frame = pd.DataFrame(
+            [{**entry, "share": _share(entry)} for entry in self.log.entries],
+            index=pd.Index([e["entry"] for e in self.log.entries], name="entry"),
+        )
+        return frame.reindex(columns=list(self._COLUMNS))
+
+    def to_html(self):
+        """Return the report as a page of HTML that needs nothing else."""
+        frame = self.to_frame()
+        requests = frame[frame["kind"] == "forget"]
+        frame = frame.drop(columns=["digest_before"]).assign(
+            digest_after=frame["digest_after"].str[:16], hash=frame["hash"].str[:16]
+        )
+        shown = frame.to_html(na_rep="", border=0, float_format="{:.3g}".format)
+        made_with = self.log.entries[-1]["versions"] if self.log.entries else {}
+        with_text = ", ".join(f"{name} {number}" for name, number in made_with.items())
+        return (
+            "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
+            "<title>Forgetting report</title><style>"
+            "body{font:15px/1.5 system-ui,sans-serif;margin:2em}"
+            "table{border-collapse:collapse;font-size:13px}"
+            "td,th{padding:.3em .7em;border-bottom:1px solid #ddd;text-align:right}"
+            "</style></head><body><h1>Forgetting report</h1>"
+            f"<p>{len(requests)} requests, {_total(requests, 'n_forgotten')} rows "
+            f"forgotten, {self.n_rows} rows retained. Sample visits of all replays: "
+            f"{_total(requests, 'sample_visits')}; of retraining from scratch after "
+            f"every request: {_total(requests, 'full_sample_visits')}.</p>{shown}"
+            f"<p>Head of the hash chain: <code>{html.escape(self.log.head)}</code>. "
+            f"Last entry made with {html.escape(with_text)}.</p></body></html>\n"
+        )
+
+    def _repr_html_(self):
+        return self.to_html()
+
+    def __repr__(self):
+        return (
+            f"<ForgettingReport of {len(self.log.entries)} entries, head "
+            f"{self.log.head[:16]}>"
+        )
+
+
+def _share(entry):
+    if not entry.get("full_sample_visits"):
+        return np.nan
+    return entry["sample_visits"] / entry["full_sample_visits"]
+
+
+def _total(requests, column):
+    return f"{int(requests[column].sum()):,}"
+
+
+def _hash(entry):
+    return hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()

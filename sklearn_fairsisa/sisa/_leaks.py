@@ -1,0 +1,251 @@
+"""What would still know a row after it was forgotten."""
+
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
+
+from ._learners import can_continue, is_skorch, last_step
+
+
+@dataclass(frozen=True)
+class Forgettability:
+    """What is exact about forgetting, and what is not; true where all of it is.
+
+    Parameters
+    ----------
+    exact : tuple of str
+        Parts that keep nothing of a forgotten row.
+    leaks : tuple of str
+        Parts that do, each with what to do about it.
+    advice : tuple of str
+        What cannot be told from the estimator, for its user to see to.
+    """
+
+    exact: tuple
+    leaks: tuple
+    advice: tuple
+
+    def __bool__(self):
+        return not self.leaks
+
+    def __str__(self):
+        parts = (("Exact", self.exact), ("Leaks", self.leaks), ("See to", self.advice))
+        return "\n".join(
+            f"{title}:\n" + "\n".join(f"  - {text}" for text in texts)
+            for title, texts in parts
+            if texts
+        )
+
+
+def check_forgettable(estimator):
+    """Tell in words what an estimator forgets exactly, and what it does not.
+
+    Parameters
+    ----------
+    estimator : estimator or Pipeline
+        A SISAClassifier, a Pipeline or meta-estimator that holds one, or a base
+        learner that one is to hold.
+
+    Returns
+    -------
+    Forgettability
+        True where no leak was found.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import Normalizer, StandardScaler
+    >>> from sklearn_fairsisa import SISAClassifier
+    >>> from sklearn_fairsisa.sisa import check_forgettable
+    >>> bool(check_forgettable(make_pipeline(Normalizer(), SISAClassifier())))
+    True
+    >>> print(check_forgettable(make_pipeline(StandardScaler(), SISAClassifier())))
+    Exact:
+      - Members of SGDClassifier: retrained without the row, bit for bit.
+    Leaks:
+      - Step 'standardscaler' (StandardScaler) learns from all rows before they...
+    """
+    found = _Findings()
+    _look_at(estimator, found)
+    return Forgettability(
+        tuple(found.exact), tuple(found.leaks), (*found.advice, _REQUESTS)
+    )
+
+
+_REQUESTS = (
+    "Requests must not depend on what the model said (Gupta et al. 2021), and choices "
+    "made with the forgotten rows (tuning, features, thresholds) must be made again."
+)
+
+
+class _Findings:
+    def __init__(self):
+        self.exact, self.leaks, self.advice = [], [], []
+
+
+def _look_at(estimator, found):
+    from ._classifier import SISAClassifier
+
+    if isinstance(estimator, SISAClassifier):
+        _look_at_sisa(estimator, found)
+    elif isinstance(estimator, Pipeline) and _holds_sisa(estimator):
+        for name, step in estimator.steps[:-1]:
+            _look_at_step_before(name, step, found)
+        _look_at(last_step(estimator), found)
+    elif hasattr(estimator, "best_estimator_") or hasattr(estimator, "param_grid"):
+        found.leaks.append(
+            f"{type(estimator).__name__} chooses parameters by rows that may be "
+            "forgotten. Choose them on rows of their own, then fit SISAClassifier."
+        )
+        _look_at(estimator.estimator, found)
+    elif isinstance(getattr(estimator, "estimator", None), BaseEstimator):
+        if not hasattr(estimator, "forget"):
+            found.leaks.append(
+                f"{type(estimator).__name__} around the ensemble has no forget, so "
+                "what it learns from rows stays. Fit it again after every deletion."
+            )
+        _look_at(estimator.estimator, found)
+    else:
+        _look_at_learner(estimator, found)
+
+
+def _holds_sisa(estimator):
+    from ._classifier import SISAClassifier
+
+    return any(
+        isinstance(value, SISAClassifier)
+        for value in (estimator, *estimator.get_params(deep=True).values())
+    )
+
+
+def _look_at_step_before(name, step, found):
+    """Look at a step of a Pipeline that all shards share."""
+    if step in (None, "passthrough"):
+        return
+    what = f"Step {name!r} ({type(step).__name__})"
+    if isinstance(step, FrozenEstimator):
+        found.advice.append(
+            f"{what} is frozen: exact only if it was fitted on none of these rows."
+        )
+    elif not get_tags(step).requires_fit:
+        found.exact.append(f"{what}: stateless, learns nothing from the rows.")
+        if hasattr(step, "forget"):
+            found.advice.append(
+                f"{what} keeps a cache that the ensemble cannot reach: call its forget "
+                "with the forgotten rows, or put it inside, in the base learner."
+            )
+    else:
+        found.leaks.append(
+            f"{what} learns from all rows before they reach the ensemble, and keeps "
+            "what it learnt from forgotten ones. Put it into the base learner: "
+            f"SISAClassifier(make_pipeline({type(step).__name__}(...), learner))."
+        )
+
+
+def _look_at_sisa(sisa, found):
+    base = sisa._base()
+    _look_at_learner(base, found)
+    if sisa.random_state is None:
+        found.advice.append(
+            "random_state=None draws a seed anew in every fit; an integer makes "
+            "another person able to repeat the proof."
+        )
+    log = getattr(sisa, "forgotten_", None)
+    if log is not None and len(log):
+        present = np.unique(np.concatenate([rows.y for rows in sisa._state.rows]))
+        if len(present) < len(sisa.classes_):
+            found.leaks.append(
+                "classes_ names a class of which every row was forgotten, and thus "
+                "tells that it was there. Fit again to be rid of it."
+            )
+
+
+def _look_at_learner(estimator, found):
+    """Look at what each shard trains by itself."""
+    learner = last_step(estimator)
+    name = type(learner).__name__
+    if isinstance(estimator, Pipeline) and len(estimator) > 1:
+        for step_name, step in estimator.steps[:-1]:
+            if isinstance(step, FrozenEstimator):
+                found.advice.append(
+                    f"Step {step_name!r} is frozen: exact only if it was fitted on "
+                    "none of these rows."
+                )
+        found.exact.append(
+            "Steps before the learner are fitted in each shard, on its first slice, "
+            "and again when a row of that slice is forgotten."
+        )
+    before = len(found.leaks)
+    params = learner.get_params(deep=False)
+    if is_skorch(learner):
+        _look_at_net(learner, found)
+    if isinstance(learner, FrozenEstimator):
+        found.leaks.append(
+            f"{name} is not trained by the ensemble: what it holds of the rows stays. "
+            "Pass the unfitted learner."
+        )
+    if params.get("warm_start") is True and not can_continue(learner):
+        found.leaks.append(
+            f"{name} has warm_start=True, which goes on from weights that other rows "
+            "made. Pass warm_start=False."
+        )
+    if params.get("early_stopping") is True:
+        found.advice.append(
+            f"{name} has early_stopping=True: a shard's stopping epoch depends on its "
+            "rows. A replay decides it again, so it stays exact where fit trains; "
+            "partial_fit refuses or ignores it."
+        )
+    if not is_skorch(learner) and _may_be_unseeded(learner):
+        found.advice.append(
+            f"{name} has no random_state. Training seeds the generators of random, "
+            "numpy and torch; a generator of its own would make replays differ, which "
+            "verify_forgotten() detects."
+        )
+    if len(found.leaks) == before:
+        found.exact.append(
+            f"Members of {name}: retrained without the row, bit for bit."
+        )
+
+
+def _may_be_unseeded(learner):
+    # scikit-learn's own learners without the parameter draw nothing.
+    own = type(learner).__module__.startswith("sklearn.")
+    return not own and "random_state" not in learner.get_params(deep=False)
+
+
+def _look_at_net(net, found):
+    torch = sys.modules["torch"]
+    if isinstance(net.module, torch.nn.Module):
+        found.leaks.append(
+            f"The net holds an instance of {type(net.module).__name__}, which training "
+            "changes and cloning copies with its weights. Pass the class."
+        )
+    if type(net.train_split).__name__ == "partial":
+        found.leaks.append(
+            "train_split holds a validation set of rows that forget cannot reach. Pass "
+            "train_split=None."
+        )
+    elif net.train_split is not None:
+        found.advice.append(
+            "train_split holds rows of each shard out from training; they are dropped "
+            "when forgotten. train_split=None trains on all of them."
+        )
+    for callback in net.callbacks or ():
+        callback = callback[-1] if isinstance(callback, tuple) else callback
+        kind = type(callback).__name__
+        if kind == "EarlyStopping":
+            found.advice.append(
+                "EarlyStopping ends a stage by the losses of its rows. A replay "
+                "decides anew, so members stay exact, but a stage's passes and cost "
+                "are no longer the planned ones."
+            )
+        if kind in ("Checkpoint", "TrainEndCheckpoint"):
+            found.leaks.append(
+                f"{kind} writes weights to files that forget does not delete. Leave it "
+                "out; checkpoint_dir= keeps checkpoints."
+            )

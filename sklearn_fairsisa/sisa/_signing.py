@@ -1,0 +1,68 @@
+"""Signatures by which files are known to be one's own before code in them may run."""
+
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+KEY_VARIABLE = "SKLEARN_FAIRSISA_KEY"
+
+
+def signing_key():
+    """Return the key that signs durable directories.
+
+    It is the content of the environment variable ``SKLEARN_FAIRSISA_KEY``, or else of
+    the file ``sklearn-fairsisa/key`` in the user's folder of settings
+    (``$XDG_CONFIG_HOME`` or ``~/.config``), which is made when first needed. It is
+    never kept in the directory it signs: who may write there could otherwise sign.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    OSError
+        If there is no key and none can be made.
+    """
+    given = os.environ.get(KEY_VARIABLE)
+    if given:
+        return given.encode()
+    settings = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    path = Path(settings) / "sklearn-fairsisa" / "key"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        aside = path.with_name(f"key.{secrets.token_hex(8)}")
+        if not path.exists():
+            aside.touch(mode=0o600)
+            aside.write_text(secrets.token_hex(32))
+            try:
+                # Unlike a rename, a link never replaces a key made meanwhile.
+                os.link(aside, path)
+            except FileExistsError:
+                pass
+            finally:
+                aside.unlink()
+        return path.read_bytes()
+    except OSError as error:
+        error.add_note(
+            f"No key to sign with can be read or made at {path}. Set the environment "
+            f"variable {KEY_VARIABLE} to a secret of your own."
+        )
+        raise
+
+
+def key_id(key):
+    """Return a public name of a key, from which the key cannot be found."""
+    return hashlib.sha256(b"sklearn-fairsisa key id\0" + key).hexdigest()[:8]
+
+
+def sign(key, data):
+    """Return the HMAC-SHA-256 of some bytes, in hexadecimal digits."""
+    return hmac.new(key, data, hashlib.sha256).hexdigest()
+
+
+def is_signed(key, data, signature):
+    """Tell whether a signature is that of some bytes, in constant time."""
+    return hmac.compare_digest(sign(key, data), signature)

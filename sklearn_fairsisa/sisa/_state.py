@@ -1,0 +1,128 @@
+"""What an ensemble is, wherever its checkpoints are kept."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ._journal import now
+from ._plan import Plan
+from ._rows import ShardRows
+from ._training import Recipe, replay_visits
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything an ensemble is made from.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    plan : Plan
+    classes : ndarray of shape (n_classes,)
+    rows : tuple of ShardRows
+        Retained rows of each shard.
+    salt : str
+        Keeps what rows and data subjects were forgotten from being read off hashes.
+    forgotten : ndarray of int
+        Sorted indices of the forgotten rows.
+    forgotten_subjects : frozenset of int
+        Keys of the data subjects that had a row forgotten.
+    """
+
+    recipe: Recipe
+    plan: Plan
+    classes: np.ndarray
+    rows: tuple
+    salt: str
+    forgotten: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.intp))
+    forgotten_subjects: frozenset = frozenset()
+
+    @property
+    def n_rows(self):
+        """Number of retained rows."""
+        return sum(len(rows) for rows in self.rows)
+
+    @property
+    def full_sample_visits(self):
+        """Sample visits of training everything on the retained rows."""
+        return sum(
+            replay_visits(self.recipe, rows, n_stages)
+            for rows, n_stages in zip(self.rows, self.plan.n_stages)
+        )
+
+    def without(self, rows, subjects):
+        """Return the change that forgets rows, which were not forgotten before."""
+        touched = np.unique(self.plan.shard_of(rows)).tolist()
+        firsts = {shard: self.rows[shard].first_slice(rows) for shard in touched}
+        kept = tuple(
+            held.without(rows) if shard in firsts else held
+            for shard, held in enumerate(self.rows)
+        )
+        forgotten = np.union1d(self.forgotten, rows).astype(np.intp)
+        state = replace(
+            self,
+            rows=kept,
+            forgotten=forgotten,
+            forgotten_subjects=self.forgotten_subjects | subjects,
+        )
+        return Change("forget", state, firsts, forgotten_rows=tuple(rows.tolist()))
+
+    def with_batch(self, batch, plan, classes, recipe):
+        """Return the change that appends a batch, given as ShardRows of each shard."""
+        old = self.rows
+        firsts = {
+            shard: before
+            for shard, before in enumerate(self.plan.n_stages)
+            if plan.n_stages[shard] > before
+        }
+        anew = len(classes) > len(self.classes)
+        if anew:
+            codes = np.searchsorted(classes, self.classes)
+            old = [rows.recoded(codes) for rows in old]
+            firsts = dict.fromkeys(range(plan.n_shards), 0)
+        joined = tuple(rows.joined(new) for rows, new in zip(old, batch))
+        state = replace(self, rows=joined, plan=plan, classes=classes, recipe=recipe)
+        return Change("partial_fit", state, firsts, anew=anew)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A state to reach, with the stages to train for it.
+
+    Parameters
+    ----------
+    kind : {"fit", "partial_fit", "forget"}
+    state : State
+    firsts : dict of int to int
+        Earliest stage to train of each shard that must be.
+    anew : bool, default=False
+        Whether no checkpoint of before is of use.
+    forgotten_rows : tuple of int, default=()
+        Rows that this change forgets.
+    requested_at : str, default=now
+        Time of the request.
+    """
+
+    kind: str
+    state: State
+    firsts: dict
+    anew: bool = False
+    forgotten_rows: tuple = ()
+    requested_at: str = field(default_factory=now)
+
+
+def split_rows(X, codes, plan, groups, params, offset):
+    """Copy each shard's rows out of a batch whose first row has index `offset`."""
+    shards = plan.shards[offset:]
+    return tuple(
+        ShardRows.select(
+            np.flatnonzero(shards == shard),
+            index=np.arange(offset, plan.n_rows),
+            slices=plan.slices[offset:],
+            X=X,
+            y=codes,
+            groups=groups,
+            params=params,
+        )
+        for shard in range(plan.n_shards)
+    )

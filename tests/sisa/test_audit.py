@@ -1,0 +1,95 @@
+import json
+import re
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_classification
+from sklearn.naive_bayes import GaussianNB
+
+from sklearn_fairsisa import SISAClassifier
+from sklearn_fairsisa.exceptions import DamagedDirectoryError
+from sklearn_fairsisa.sisa._journal import AuditLog
+from sklearn_fairsisa.sisa._plan import expected_replay_cost
+
+X, y = make_classification(n_samples=60, n_features=4, n_redundant=0, random_state=0)
+
+
+@pytest.fixture(params=[False, True], ids=["memory", "directory"])
+def sisa(request, tmp_path):
+    directory = tmp_path / "d" if request.param else None
+    return SISAClassifier(
+        GaussianNB(), n_shards=3, n_slices=2, random_state=0, checkpoint_dir=directory
+    ).fit(X, y)
+
+
+def test_a_request_is_recorded_with_what_it_touched_and_cost(sisa):
+    row = sisa.plan_.rows(1, 1)[0]
+    sisa.forget(row)
+    entry = sisa._audit.entries[-1]
+    assert entry["kind"] == "forget"
+    assert (entry["shards"], entry["first_slices"]) == ([1], [1])
+    assert entry["n_rows"] == 59
+    report = sisa.forget_log_[-1]
+    for name in ("sample_visits", "full_sample_visits", "digest_before"):
+        assert entry[name] == getattr(report, name)
+    assert entry["expected_share"] == expected_replay_cost(3, 2, 1, "slice")
+    assert entry["seed"] == 0
+    assert entry["versions"]["numpy"] == np.__version__
+    # The slice's rows, its checkpoint and the old settings.
+    durable = sisa.checkpoint_dir is not None
+    assert entry["purged"] == (3 if durable else 0)
+
+
+def test_entries_name_rows_by_salted_ids_alone(sisa, tmp_path):
+    sisa.forget([7, 31])
+    other = SISAClassifier(GaussianNB(), n_shards=3, random_state=0).fit(X, y)
+    other.forget([7, 31])
+    ids, other_ids = (s._audit.entries[-1]["rows"] for s in (sisa, other))
+    assert len(ids) == 2
+    assert all(re.fullmatch("[0-9a-f]{32}", row) for row in ids)
+    assert not set(ids) & set(other_ids)
+
+
+@pytest.mark.parametrize("damage", ["alter", "remove", "insert", "swap"])
+def test_a_broken_chain_is_detected_where_it_broke(sisa, damage):
+    log = sisa.forget(1).forget(2).forget(3)._audit
+    log.check()
+    entries = list(log.entries)
+    if damage == "alter":
+        entries[2] = {**entries[2], "n_rows": 0}
+    elif damage == "remove":
+        del entries[2]
+    elif damage == "insert":
+        entries.insert(2, AuditLog(log.entries[:2]).appended({"kind": "x"}).entries[-1])
+    else:
+        entries[2], entries[3] = entries[3], entries[2]
+    with pytest.raises(DamagedDirectoryError, match=r"Entry [34] of the audit log"):
+        AuditLog(tuple(entries)).check()
+
+
+def test_the_report_tells_every_request_in_a_frame_and_a_page(sisa):
+    sisa.forget([1, 2]).partial_fit(X, y).forget([2, 70])
+    report = sisa.forgetting_report()
+    frame = report.to_frame()
+    assert list(frame["kind"]) == ["fit", "forget", "partial_fit", "forget"]
+    assert list(frame["n_forgotten"]) == [0, 2, 0, 1]
+    assert frame["share"].between(0, 1).all()
+    page = report.to_html()
+    assert "2 requests, 3 rows forgotten, 117 rows retained" in page
+    assert page == report._repr_html_()
+    assert sisa._audit.head in page
+    assert "4 entries" in repr(report)
+
+
+def test_a_certificate_tells_what_was_compared(sisa):
+    sisa.forget(5)
+    verification = sisa.verify_forgotten()
+    told = json.loads(verification.certificate())
+    assert told["holds"] is True
+    assert told["digests"] == told["digests_retrained"]
+    assert told["audit_head"] == sisa._audit.head
+    member = sisa.estimators_[sisa.plan_.shard_of(5)]
+    member.theta_[0, 0] += 1e-9
+    told = json.loads(sisa.verify_forgotten().certificate())
+    assert told["holds"] is False
+    assert "differ" in told["statement"]

@@ -1,0 +1,202 @@
+"""What a forgotten row held is found nowhere."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from sklearn.compose import make_column_transformer
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import SGDClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+from sklearn.utils import _safe_indexing
+
+from sklearn_fairsisa import SISAClassifier
+from sklearn_fairsisa.sisa._digests import digest
+
+N, ROW = 60, 17
+WORD = "xylophonist"
+NUMBER = 1.2345678901234567e11
+y = np.arange(N) % 2
+rng = np.random.default_rng(0)
+
+
+def numbers():
+    X = rng.normal(size=(N, 3))
+    X[ROW, 1] = NUMBER
+    return X
+
+
+def frame():
+    X = pd.DataFrame(numbers(), columns=["a", "b", "c"])
+    kinds = ["plain", "striped", "dotted"]
+    X["kind"] = pd.Categorical([kinds[i % 3] for i in range(N)])
+    X["kind"] = X["kind"].cat.add_categories([f"{WORD} kind"])
+    X.loc[ROW, "kind"] = f"{WORD} kind"
+    sizes = [f"{WORD} size" if i == ROW else "SML"[i % 3] for i in range(N)]
+    X["size"] = pd.Categorical(sizes, ["S", "M", f"{WORD} size", "L"], ordered=True)
+    X["name"] = [WORD if i == ROW else f"name {i}" for i in range(N)]
+    labels = [("x", f"{WORD} label" if i == ROW else str(i)) for i in range(N)]
+    X.index = pd.MultiIndex.from_tuples(labels)
+    X.attrs["source"] = f"{WORD} attribute"
+    return X
+
+
+def frame_learner():
+    encoder = OneHotEncoder(handle_unknown="ignore")
+    columns = make_column_transformer(
+        (encoder, ["kind", "size", "name"]), ("passthrough", ["a", "c"])
+    )
+    return make_pipeline(columns, SGDClassifier())
+
+
+def texts():
+    return [f"{WORD} text" if i == ROW else f"day {i % 5}" for i in range(N)]
+
+
+def objects():
+    X = np.array([[f"name {i}", i % 5] for i in range(N)], dtype=object)
+    X[ROW, 0] = WORD
+    return X
+
+
+NEEDLES = {"word": WORD.encode(), "number": np.float64(NUMBER).tobytes()}
+CASES = {
+    "numpy": (numbers, lambda: GaussianNB(), ["number"]),
+    "sparse": (
+        lambda: sparse.csr_matrix(numbers()),
+        lambda: SGDClassifier(),
+        ["number"],
+    ),
+    "sparse columns": (
+        lambda: sparse.csc_array(numbers()),
+        lambda: SGDClassifier(),
+        ["number"],
+    ),
+    "pandas": (frame, frame_learner, ["word", "number"]),
+    "texts": (
+        texts,
+        lambda: make_pipeline(TfidfVectorizer(), SGDClassifier()),
+        ["word"],
+    ),
+    "array of texts": (
+        lambda: np.array(texts(), dtype=object),
+        lambda: make_pipeline(TfidfVectorizer(), SGDClassifier()),
+        ["word"],
+    ),
+    "series of texts": (
+        lambda: pd.Series(texts(), index=[f"{t} label" for t in texts()]),
+        lambda: make_pipeline(TfidfVectorizer(), SGDClassifier()),
+        ["word"],
+    ),
+    "objects": (
+        objects,
+        lambda: make_pipeline(OneHotEncoder(handle_unknown="ignore"), SGDClassifier()),
+        ["word"],
+    ),
+}
+
+
+def places(sisa, directory):
+    """Return everything that outlives a call, as bytes by name."""
+    found = {"the pickle of the estimator": pickle.dumps(sisa)}
+    for path in directory.rglob("*"):
+        if path.is_file():
+            found[path.name] = path.read_bytes()
+    return found
+
+
+def holders(needles, sisa, directory):
+    return [
+        name
+        for name, data in places(sisa, directory).items()
+        if any(NEEDLES[needle] in data for needle in needles)
+    ]
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("appended", [False, True])
+def test_a_forgotten_rows_bytes_are_found_nowhere(
+    tmp_path, monkeypatch, name, appended
+):
+    monkeypatch.setenv("JOBLIB_TEMP_FOLDER", str(tmp_path))
+    make, learner, needles = CASES[name]
+    X = make()
+    sisa = SISAClassifier(
+        learner(),
+        n_shards=2,
+        n_slices=3,
+        random_state=0,
+        checkpoint_dir=tmp_path / "d",
+    )
+    groups = [WORD if i == ROW else f"person {i}" for i in range(N)]
+    sisa.fit(X, y, groups=groups)
+    if appended:
+        others = np.delete(np.arange(N), ROW)
+        rows = X.tocsr()[others] if sparse.issparse(X) else _safe_indexing(X, others)
+        sisa.partial_fit(rows, y[others], groups=[f"later {i}" for i in others])
+    before = holders([*needles, "word"], sisa, tmp_path)
+    assert "the pickle of the estimator" in before
+    assert any(place.startswith("rows-") for place in before)
+    sisa.forget(groups=[WORD])
+    assert list(sisa.forgotten_) == [ROW]
+    assert holders([*needles, "word"], sisa, tmp_path) == []
+    reopened = SISAClassifier.load(tmp_path / "d")
+    assert [digest(m) for m in reopened.estimators_] == [
+        digest(m) for m in sisa.estimators_
+    ]
+    assert sisa.verify_forgotten()
+    assert reopened.verify_forgotten()
+
+
+def test_workers_leave_no_memory_maps(tmp_path, monkeypatch):
+    monkeypatch.setenv("JOBLIB_TEMP_FOLDER", str(tmp_path))
+    X = np.tile(numbers(), (2000, 1))  # what joblib would put into a file
+    X[N:, 1] = 0
+    labels = np.tile(y, 2000)
+    sisa = SISAClassifier(GaussianNB(), n_shards=2, random_state=0, n_jobs=2)
+    sisa.fit(X, labels)
+    assert holders(["number"], sisa, tmp_path) == ["the pickle of the estimator"]
+    sisa.forget([ROW, *sisa.plan_.rows(0)[:1], *sisa.plan_.rows(1)[:1]])
+    assert holders(["number"], sisa, tmp_path) == []
+
+
+def test_caches_of_the_learner_forget_as_well():
+    class Cached(TfidfVectorizer):
+        cache: dict = {}  # noqa: RUF012
+
+        def transform(self, raw_documents):
+            self.cache.update(dict.fromkeys(raw_documents))
+            return super().transform(raw_documents)
+
+        def forget(self, X):
+            for text in X:
+                self.cache.pop(text, None)
+
+    X = texts()
+    pipeline = make_pipeline(Cached(), SGDClassifier())
+    sisa = SISAClassifier(pipeline, n_shards=2, n_slices=3, random_state=0).fit(X, y)
+    sisa.predict(X)
+    assert any(WORD in text for text in Cached.cache)
+    sisa.forget(ROW)
+    assert not any(WORD in text for text in Cached.cache)
+    assert len(Cached.cache) == 5
+
+
+def test_stages_know_no_category_that_came_later():
+    seen = []
+
+    class Watching(SGDClassifier):
+        def partial_fit(self, X, y, classes=None, sample_weight=None):
+            seen.append((list(X["kind"].cat.categories), sorted(set(X["kind"]))))
+            codes = X.assign(kind=X["kind"].cat.codes, size=X["size"].cat.codes)
+            return super().partial_fit(codes[["kind", "size"]], y, classes)
+
+    sisa = SISAClassifier(Watching(), n_shards=2, n_slices=3, epochs=2, random_state=0)
+    sisa.fit(frame(), y)
+    assert all(known == present for known, present in seen)
+    sisa.forget(ROW)
+    assert sisa.verify_forgotten()

@@ -1,0 +1,130 @@
+import numpy as np
+import pytest
+from sklearn.datasets import make_classification
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_fairsisa import SISAClassifier
+from sklearn_fairsisa.sisa import check_forgettable
+
+X, y = make_classification(random_state=0)
+
+
+def leaks(estimator):
+    return " ".join(check_forgettable(estimator).leaks)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        SISAClassifier(),
+        SISAClassifier(make_pipeline(StandardScaler(), SGDClassifier())),
+        make_pipeline(HashingVectorizer(), SISAClassifier()),
+        make_pipeline("passthrough", SISAClassifier(GaussianNB())),
+        SGDClassifier(),
+    ],
+    ids=str,
+)
+def test_what_keeps_nothing_passes(estimator):
+    found = check_forgettable(estimator)
+    assert found
+    assert found.exact
+    assert "Leaks" not in str(found)
+
+
+def test_a_step_that_learns_before_the_ensemble_is_a_leak():
+    found = check_forgettable(make_pipeline(TfidfVectorizer(), SISAClassifier()))
+    assert not found
+    assert "make_pipeline(TfidfVectorizer(...), learner)" in found.leaks[0]
+    nested = make_pipeline(
+        make_pipeline(StandardScaler(), StandardScaler()), SISAClassifier()
+    )
+    assert "learns from all rows" in leaks(nested)
+
+
+def test_the_leak_that_is_told_is_there_and_its_remedy_helps():
+    # A row of wild values still shifts the scaler of all members after it is gone.
+    wild = X.copy()
+    wild[5] = 1e6
+    for inside in (False, True):
+        coefs = []
+        for data in (X, wild):
+            if inside:
+                sisa = SISAClassifier(
+                    make_pipeline(StandardScaler(), LogisticRegression()),
+                    random_state=0,
+                ).fit(data, y)
+                sisa.forget(5)
+                coefs.append(sisa.estimators_[0][-1].coef_)
+            else:
+                model = make_pipeline(
+                    StandardScaler(),
+                    SISAClassifier(LogisticRegression(), random_state=0),
+                ).fit(data, y)
+                model[-1].forget(5)
+                coefs.append(model[-1].estimators_[0].coef_)
+        assert np.array_equal(*coefs) == inside
+
+
+def test_frozen_steps_are_for_the_user_to_see_to():
+    scaler = FrozenEstimator(StandardScaler().fit(X))
+    found = check_forgettable(make_pipeline(scaler, SISAClassifier()))
+    assert found
+    assert "fitted on none of these rows" in " ".join(found.advice)
+    learner = FrozenEstimator(SGDClassifier().fit(X, y))
+    assert "not trained by the ensemble" in leaks(SISAClassifier(learner))
+
+
+def test_searches_and_thresholds_around_an_ensemble_are_leaks():
+    search = GridSearchCV(SISAClassifier(), {"n_shards": [2, 3]})
+    assert "chooses parameters" in leaks(search)
+    assert "has no forget" in leaks(TunedThresholdClassifierCV(SISAClassifier()))
+
+
+def test_warm_starts_are_leaks():
+    learner = LogisticRegression(warm_start=True)
+    assert "warm_start=False" in leaks(SISAClassifier(learner))
+
+
+def test_a_class_of_which_all_rows_are_gone_is_a_leak():
+    labels = np.where(np.arange(100) < 2, 2, y)
+    sisa = SISAClassifier(n_shards=2, random_state=0).fit(X, labels)
+    with pytest.warns(UserWarning, match="No row of the classes"):
+        sisa.forget([0, 1])
+    assert "classes_ names a class" in leaks(sisa)
+
+
+def test_unseeded_learners_are_told():
+    class Own(SGDClassifier):
+        def __init__(self):
+            super().__init__()
+
+        @classmethod
+        def _get_param_names(cls):
+            return []
+
+    assert "no random_state" in " ".join(check_forgettable(Own()).advice)
+    assert "no random_state" not in str(check_forgettable(GaussianNB()))
+
+
+def test_nets_that_carry_weights_or_rows_are_leaks():
+    torch = pytest.importorskip("torch")
+    skorch = pytest.importorskip("skorch")
+    from skorch.callbacks import Checkpoint, EarlyStopping
+    from skorch.helper import predefined_split
+
+    Net = skorch.NeuralNetClassifier
+    assert "Pass the class" in leaks(SISAClassifier(Net(torch.nn.Linear(20, 2))))
+    split = predefined_split(skorch.dataset.Dataset(X, y))
+    assert "validation set" in leaks(Net(torch.nn.Linear, train_split=split))
+    net = Net(
+        torch.nn.Linear, train_split=None, callbacks=[EarlyStopping(), Checkpoint()]
+    )
+    found = check_forgettable(net)
+    assert "writes weights to files" in found.leaks[0]
+    assert any("EarlyStopping" in text for text in found.advice)
