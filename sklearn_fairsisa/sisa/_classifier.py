@@ -7,6 +7,7 @@ from numbers import Integral, Number
 from os import PathLike
 
 import numpy as np
+from joblib.parallel import get_active_backend
 from sklearn import get_config
 from sklearn.base import (
     BaseEstimator,
@@ -737,12 +738,15 @@ class SISAClassifier(
 
     def _train(self, state, firsts, store=None, *, anew):
         """Yield shards as they are trained, each from its first stage to replay."""
+        # Each shard is kept as soon as it is trained, where the backend can say so;
+        # Ray's cannot.
+        unordered = get_active_backend()[0].supports_return_generator
         parallel = Parallel(
             # A worker process costs more than it saves on a single shard.
             n_jobs=1 if len(firsts) <= 1 else self.n_jobs,
             # No memory maps: they would leave rows in temporary files.
             max_nbytes=None,
-            return_as="generator_unordered",
+            return_as="generator_unordered" if unordered else "list",
         )
         return parallel(
             delayed(train_shard)(

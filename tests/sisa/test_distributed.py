@@ -66,6 +66,23 @@ def test_a_dask_cluster_gives_the_same_bits(cluster, tmp_path, name):
     np.testing.assert_array_equal(reopened.transform(X), local.transform(X))
 
 
+def test_ray_workers_give_the_same_bits(tmp_path):
+    ray = pytest.importorskip("ray")
+    from ray.util.joblib import register_ray
+
+    register_ray()
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    local = make_sisa(SGDClassifier()).fit(X, y).forget([1, 2, 3, 50])
+    try:
+        with joblib.parallel_config(backend="ray", n_jobs=2):
+            far = make_sisa(SGDClassifier(), n_jobs=2, checkpoint_dir=tmp_path)
+            far.fit(X, y).forget([1, 2, 3, 50])
+            assert far.verify_forgotten()
+    finally:
+        ray.shutdown()
+    assert digests(far) == digests(local)
+
+
 def test_a_killed_worker_is_replaced_and_changes_nothing(cluster, tmp_path):
     marker = tmp_path / "was killed"
     local = make_sisa(KillsItsWorkerOnce()).fit(X, y)

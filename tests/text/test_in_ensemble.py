@@ -92,6 +92,25 @@ def test_heads_on_frozen_vectors_forget_exactly_within_a_pipeline():
     assert sisa.fit(TEXTS, Y).forget([0, 50]).verify_forgotten()
 
 
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_the_embedders_cache_loses_what_was_forgotten(tmp_path, on_disk):
+    embedder = TransformerEmbedder(
+        tiny_bert(), device="cpu", cache_dir=tmp_path if on_disk else None
+    )
+    texts = [f"{text} number {row}" for row, text in enumerate(TEXTS)]
+    vector = embedder.transform([texts[12]])[0].tobytes()
+    pipeline = make_pipeline(embedder, SGDClassifier(loss="log_loss"))
+    sisa = SISAClassifier(pipeline, n_shards=2, random_state=0).fit(texts, Y)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    held = b"".join(path.read_bytes() for path in files)
+    assert (vector in held) == on_disk
+    sisa.forget(12)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert bool(files) == on_disk
+    assert not any(vector in path.read_bytes() for path in files)
+    assert vector not in pickle.dumps(sisa)
+
+
 def test_the_ensembles_decisions_can_be_made_fair():
     texts = np.array(TEXTS, dtype=object)
     group = np.arange(len(Y)) // 2 % 2
