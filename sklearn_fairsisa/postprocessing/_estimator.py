@@ -42,7 +42,7 @@ from ..fairness._coins import row_coins
 from ..fairness._solve import CONSTRAINTS, Demand, linear_gain
 from ..sisa._requests import check_indices
 from ._calibration import CalibrationRows, stratified_holdout
-from ._members import check_scores, member_scores
+from ._members import check_scores, member_scores, speaking_members
 from ._methods import (
     METHODS,
     FairRule,
@@ -544,9 +544,11 @@ class FairEnsemblePostprocessor(
             self.estimator_.forget(trained)
             scores = _ask(self.estimator_, rows.X, self.classes_)
             rows = replace(rows, scores=scores)
+            if rows.counted is not None:
+                rows = _leave_own_shard_out(rows, self.estimator_)
         if len(gone):
-            self.forgotten_ = np.union1d(self.forgotten_, gone).astype(np.intp)
-            self._calibrate(rows)
+            forgotten = np.union1d(self.forgotten_, gone).astype(np.intp)
+            self._calibrate(rows, forgotten_=forgotten)
             if len(self.unconstrained_groups_):
                 warnings.warn(
                     f"Groups {self.unconstrained_groups_.tolist()} have lost their "
@@ -781,10 +783,11 @@ class FairEnsemblePostprocessor(
             wants_blind=self._accepts_unknown,
         )
 
-    def _calibrate(self, rows):
-        """Solve on calibration rows; keep both."""
+    def _calibrate(self, rows, **state):
+        """Solve on calibration rows; keep both, and the state that goes with them."""
         rule = self._solve(rows)
-        self._rows, self._rule = rows, rule
+        # One update: a request that fails before can be repeated.
+        vars(self).update(state, _rows=rows, _rule=rule)
         if rule.is_constant:
             warnings.warn(
                 "The fair rule decides the same for everyone, so it makes no use of "
@@ -963,14 +966,14 @@ def _leave_own_shard_out(rows, estimator):
             f"{type(estimator).__name__} has no plan_. Use SISAClassifier, or hold "
             "rows out, for example by calibration=0.2."
         )
-    n_members = rows.scores.shape[1]
-    if n_members < 2:
+    members = np.arange(len(estimator.estimators_))[speaking_members(estimator)]
+    if len(members) < 2:
         raise ValueError(
             'calibration="cross_shard" scores a row by the other shards, but there is '
             "one shard only. Use more shards, or hold rows out."
         )
     own = np.asarray(estimator.plan_.shard_of(rows.index))
-    return replace(rows, counted=own[:, None] != np.arange(n_members))
+    return replace(rows, counted=own[:, None] != members)
 
 
 def _as_array(X):

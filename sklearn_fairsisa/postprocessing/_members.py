@@ -50,7 +50,8 @@ def member_scores(estimator, X):
         members = [m for m in estimator.estimators_ if not isinstance(m, str)]
         return _ask_members(estimator, members, encoded, X)
     if hasattr(estimator, "transform"):
-        return check_scores(estimator.transform(X), type(estimator).__name__)
+        scores = check_scores(estimator.transform(X), type(estimator).__name__)
+        return scores[:, speaking_members(estimator)]
     members = getattr(estimator, "estimators_", None)
     if members is None:
         raise ValueError(
@@ -59,6 +60,35 @@ def member_scores(estimator, X):
             "BaggingClassifier, or wrap the classifier in VotingClassifier."
         )
     return _ask_members(estimator, members, isinstance(estimator, _ENCODING), X)
+
+
+def speaking_members(estimator):
+    """Tell which members of an ensemble do not abstain.
+
+    Parameters
+    ----------
+    estimator : fitted ensemble
+
+    Returns
+    -------
+    slice, or ndarray of int
+        Positions of the members; a shard that lost all its rows has None for one.
+
+    Raises
+    ------
+    ValueError
+        If all abstain.
+    """
+    members = getattr(estimator, "estimators_", ())
+    speaking = [k for k, member in enumerate(members) if member is not None]
+    if len(speaking) == len(members):
+        return slice(None)
+    if not speaking:
+        raise ValueError(
+            "All members abstain, since every training row has been forgotten. Fit "
+            "again."
+        )
+    return np.array(speaking)
 
 
 def check_scores(scores, name):

@@ -700,6 +700,48 @@ def test_forgetting_training_rows_rebuilds_all_that_rested_on_them(calibration, 
         assert fitted_state(fair) == fitted_state(fresh)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.EmptyShardWarning")
+@pytest.mark.parametrize("calibration", [0.25, "cross_shard"])
+def test_a_member_without_rows_abstains_instead_of_voting_no(calibration):
+    X, y, group = make_rows(500)
+    fair = FairEnsemblePostprocessor(
+        sisa(),
+        method="aggregate_then_postprocess",
+        calibration=calibration,
+        random_state=0,
+    ).fit(X, y, sensitive_features=group)
+    lost = fair.estimator_.plan_.rows(1)
+    trained = np.arange(500) if calibration == "cross_shard" else fair._training
+    fair.forget(trained[lost])
+    assert fair.estimator_.estimators_[1] is None
+    members = [m for m in fair.estimator_.estimators_ if m is not None]
+    assert set(fair.member_points_.member) == {*range(len(members)), "majority"}
+    # The majority is that of the members left, as SISAClassifier itself counts it.
+    rows = fair._rows
+    new = X[:50]
+    votes = np.array([m.predict(new) for m in members])
+    np.testing.assert_array_equal(fair._scores(new) > 0.5, votes.T == 1)
+    assert rows.scores.shape[1] == len(members)
+    assert fair.predict(new, sensitive_features=group[:50]).shape == (50,)
+
+
+def test_a_failed_recalibration_can_be_repeated(monkeypatch):
+    X, y, group = make_rows(300)
+    fair = FairEnsemblePostprocessor(sisa(), random_state=0)
+    fair.fit(X, y, sensitive_features=group)
+    other = pickle.loads(pickle.dumps(fair)).forget([0, 1, 2])
+
+    def fail(*args):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FairEnsemblePostprocessor, "_solve", fail)
+        with pytest.raises(MemoryError):
+            fair.forget([0, 1, 2])
+    assert len(fair.forgotten_) == 0
+    assert fitted_state(fair.forget([0, 1, 2])) == fitted_state(other)
+
+
 def test_nothing_of_a_forgotten_row_survives():
     X, y, group = make_rows(300)
     X[:, 3] = np.arange(300) + 0.123456789
