@@ -32,7 +32,9 @@ def comparison_table(results):
         title=f"{task['test_rows']:,} held-out rows of {task['name']}",
         caption="estimate, 95% bootstrap interval; randomised rules in expectation "
         "over their coins; floor: mean difference that a perfectly fair rule shows at "
-        "these group sizes; * the rule decides the same for everyone",
+        "these group sizes; * the rule decides the same for everyone. "
+        "postprocess_then_aggregate makes each member fair, not their majority, so it "
+        "may look more accurate.",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         show_edge=False,

@@ -253,9 +253,9 @@ def _load_classifier(model, model_kwargs, n_classes, device):
         module, info = AutoModelForSequenceClassification.from_pretrained(
             model, num_labels=n_classes, output_loading_info=True, **model_kwargs
         )
+        module = _in_single_precision(module, model_kwargs).to(device)
     # What does not fit in shape comes as (name, shape, shape).
     unfit = {key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]}
-    module = _in_single_precision(module, model_kwargs).to(device)
     return module, frozenset(info["missing_keys"]) | unfit
 
 
@@ -266,11 +266,13 @@ def load_encoder(model, model_kwargs, device):
         if isinstance(model, PretrainedConfig):
             with Generators(0).in_use(), quiet():
                 module = AutoModel.from_config(load_config(model, model_kwargs))
+                module = _in_single_precision(module, model_kwargs)
         else:
             # Whatever pooler a checkpoint lacks is drawn from a fixed seed.
             with _reaching(model), quiet(), Generators(0).in_use():
                 module = AutoModel.from_pretrained(model, **model_kwargs)
-        module = _in_single_precision(module, model_kwargs).to(device).eval()
+                module = _in_single_precision(module, model_kwargs)
+        module = module.to(device).eval()
         return module.requires_grad_(False), digest_of_weights(module)
 
     return load_once(("encoder", model_key(model, model_kwargs), device), load)
@@ -289,6 +291,15 @@ def digest_of_weights(module, names=None):
 
 def _in_single_precision(module, model_kwargs):
     # Checkpoints in half precision would be trained in it, and learn nothing.
+    if "gguf_file" in model_kwargs:
+        # Its weights are plain numbers by now, but it refuses what a quantised model
+        # would, so they move to a model that was never one.
+        config = copy.deepcopy(module.config)
+        if hasattr(config, "quantization_config"):
+            del config.quantization_config
+        plain = type(module)(config)
+        plain.load_state_dict(module.state_dict())
+        return plain.float()
     chosen = model_kwargs.keys() & {"dtype", "torch_dtype"}
     return module if chosen else module.float()
 
