@@ -1,0 +1,104 @@
+"""How Sphinx builds the documentation."""
+
+import os
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+from sklearn_fairsisa.__main__ import make_parser
+
+project = "sklearn-fairsisa"
+author = "sklearn-fairsisa developers"
+copyright = "2026, sklearn-fairsisa developers"
+release = installed_version("sklearn-fairsisa")
+version = ".".join(release.split(".")[:2])
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "myst_parser",
+    "numpydoc",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+]
+
+# The build must not need a network; with one, names of other projects become links.
+if os.environ.get("DOCS_INTERSPHINX"):
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "python": ("https://docs.python.org/3", None),
+        "numpy": ("https://numpy.org/doc/stable", None),
+        "scipy": ("https://docs.scipy.org/doc/scipy", None),
+        "pandas": ("https://pandas.pydata.org/docs", None),
+        "sklearn": ("https://scikit-learn.org/stable", None),
+        "fairlearn": ("https://fairlearn.org/main", None),
+    }
+
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "**/GALLERY_HEADER.rst"]
+default_role = "code"
+add_function_parentheses = False
+toc_object_entries_show_parents = "hide"
+
+autosummary_generate = True
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+numpydoc_attributes_as_param_list = True
+
+copybutton_prompt_text = r">>> |\.\.\. "
+copybutton_prompt_is_regexp = True
+
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "auto_examples",
+    "doc_module": ("sklearn_fairsisa",),
+    "backreferences_dir": "generated/backreferences",
+    "within_subsection_order": "FileNameSortKey",
+    "download_all_examples": False,
+    "remove_config_comments": True,
+    "show_memory": False,
+    "abort_on_example_error": True,
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = "sklearn-fairsisa"
+html_static_path = ["_static"]
+html_css_files = ["fairsisa.css"]
+html_show_sourcelink = False
+html_theme_options = {
+    "logo": {"text": "sklearn-fairsisa"},
+    "header_links_before_dropdown": 7,
+    "navigation_with_keys": False,
+    "show_prev_next": True,
+    "show_toc_level": 2,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": ["theme-version"],
+}
+# Pages without subpages need no list of sections on the left.
+html_sidebars = {
+    "quickstart": [],
+    "comparison": [],
+    "faq": [],
+    "changelog": [],
+}
+
+# The options of the command line come from its own parser.
+os.environ["COLUMNS"] = "80"
+generated = Path(__file__).parent / "generated"
+generated.mkdir(exist_ok=True)
+(generated / "command_line.txt").write_text(make_parser().format_help())
+
+
+def join_continued_lines(app, what, name, obj, options, lines):
+    """Join the lines that a backslash continues, which raw docstrings keep."""
+    joined = "\n".join(lines).split("\\\n")
+    rest = [part.lstrip() for part in joined[1:]]
+    lines[:] = "".join([joined[0], *rest]).split("\n")
+
+
+def setup(app):
+    """Register what Sphinx calls."""
+    # Before numpydoc, whose priority is 500.
+    app.connect("autodoc-process-docstring", join_continued_lines, priority=400)

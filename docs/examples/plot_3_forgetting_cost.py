@@ -1,0 +1,52 @@
+"""
+What forgetting costs
+=====================
+
+The share of a training that a request replays follows from the number of shards, slices
+and rows forgotten. Measured requests are put beside the formula.
+"""
+
+# %%
+# What to expect
+# --------------
+# More shards help in proportion, more slices by a factor of 1.5 at most. Both help the
+# less, the more rows go at once.
+
+from copy import deepcopy
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import make_classification
+from sklearn.linear_model import SGDClassifier
+
+from sklearn_fairsisa import SISAClassifier
+from sklearn_fairsisa.plotting import ForgettingCostDisplay
+
+ForgettingCostDisplay.from_plan(5, [1, 4, 20])
+plt.show()
+
+# %%
+
+ForgettingCostDisplay.from_plan(20, [1, 4, 20])
+plt.show()
+
+# %%
+# What requests take
+# ------------------
+# The unit is sample visits, which do not depend on the machine. Each request is made on
+# a copy of the same fitted ensemble.
+
+X, y = make_classification(2000, random_state=0)
+sisa = SISAClassifier(SGDClassifier(), n_shards=5, n_slices=4, epochs=2, random_state=0)
+sisa.fit(X, y)
+rng = np.random.default_rng(0)
+reports = []
+for n_rows in np.repeat([1, 2, 5, 10, 20, 50, 100], 6):
+    request = rng.choice(len(X), n_rows, replace=False)
+    reports += deepcopy(sisa).forget(request).forget_log_
+ForgettingCostDisplay.from_reports(reports, n_shards=5, n_slices=4)
+plt.show()
+
+# %%
+# A single request scatters around the expectation, because it may hit an early slice or
+# a late one.
