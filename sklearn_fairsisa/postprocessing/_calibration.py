@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sklearn.utils import _safe_indexing
 
+from ._members import speaking_members
+
 
 @dataclass(frozen=True)
 class CalibrationRows:
@@ -84,3 +86,21 @@ def stratified_holdout(strata, fraction, random_state):
         size = max(1, min(size, len(rows) - 1))
         held_out[random_state.permutation(rows)[:size]] = True
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def leave_own_shard_out(rows, estimator):
+    """Mark which members have not learnt from each row."""
+    if not hasattr(estimator, "plan_"):
+        raise ValueError(
+            f'calibration="cross_shard" needs to know the shard of each row, but '
+            f"{type(estimator).__name__} has no plan_. Use SISAClassifier, or hold "
+            "rows out, for example by calibration=0.2."
+        )
+    members = np.arange(len(estimator.estimators_))[speaking_members(estimator)]
+    if len(members) < 2:
+        raise ValueError(
+            'calibration="cross_shard" scores a row by the other shards, but there is '
+            "one shard only. Use more shards, or hold rows out."
+        )
+    own = np.asarray(estimator.plan_.shard_of(rows.index))
+    return replace(rows, counted=own[:, None] != members)

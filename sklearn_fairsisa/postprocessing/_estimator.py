@@ -6,7 +6,6 @@ from numbers import Real
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 from sklearn.base import (
     BaseEstimator,
     ClassifierMixin,
@@ -19,15 +18,12 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import accuracy_score
 from sklearn.utils import (
     _safe_indexing,
-    assert_all_finite,
     check_random_state,
     get_tags,
     indexable,
 )
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import (
-    _check_sample_weight,
     _num_samples,
     check_is_fitted,
     column_or_1d,
@@ -41,19 +37,25 @@ from ..fairness._cells import majority
 from ..fairness._coins import row_coins
 from ..fairness._solve import CONSTRAINTS, Demand, linear_gain
 from ..sisa._requests import check_indices
-from ._calibration import CalibrationRows, stratified_holdout
-from ._members import check_scores, member_scores, speaking_members
+from ._calibration import CalibrationRows, leave_own_shard_out, stratified_holdout
+from ._checks import (
+    check_costs,
+    check_groups_suffice,
+    check_labels,
+    check_members_suffice,
+    check_weight,
+)
+from ._members import ask_members, given_scores, holds_labels
 from ._methods import (
     METHODS,
     FairRule,
     describe_rates,
     expected_rates,
     label_weights,
-    suffices,
+    randomised_share,
 )
 
 _OBJECTIVES = ("accuracy_score", "balanced_accuracy_score")
-_COSTS = {"false_positive", "false_negative"}
 
 
 class FairEnsemblePostprocessor(
@@ -306,36 +308,36 @@ class FairEnsemblePostprocessor(
             lacks the labels that the constraint needs, or the members' outputs are
             unusable.
         """
-        _check_costs(self.objective)
+        check_costs(self.objective)
         X, y = indexable(X, y)
         X = validate_data(self, X, reset=True, skip_check_array=True)
-        classes, label = _check_labels(y)
+        classes, label = check_labels(y)
         seen, groups = self._split(X, sensitive_features)
         if sample_weight is not None:
-            sample_weight = _check_weight(sample_weight, label)
-            _check_labels(_safe_indexing(y, np.flatnonzero(sample_weight)))
+            sample_weight = check_weight(sample_weight, label)
+            check_labels(_safe_indexing(y, np.flatnonzero(sample_weight)))
         groups_, group = np.unique(groups, return_inverse=True)
         rng = check_random_state(self.random_state)
 
         training, calibrating = self._plan(2 * group + label, rng)
         rows = CalibrationRows(np.arange(len(label)), group, label, sample_weight)
         rows = rows.take(calibrating)
-        _check_groups_suffice(groups_, rows, self.constraints)
+        check_groups_suffice(groups_, rows, self.constraints)
         if training is None:
             estimator = None if self.estimator is None else clone(self.estimator)
         else:
             estimator = self._train(seen, y, sample_weight, training, rng)
-        given_labels = estimator is None and _holds_labels(seen, classes)
+        given_labels = estimator is None and holds_labels(seen, classes)
         seen = _safe_indexing(seen, calibrating)
         if estimator is None:
-            rows = replace(rows, scores=_given_scores(seen, classes, given_labels))
+            rows = replace(rows, scores=given_scores(seen, classes, given_labels))
         else:
-            rows = replace(rows, scores=_ask(estimator, seen, classes))
+            rows = replace(rows, scores=ask_members(estimator, seen, classes))
         if training is not None and hasattr(estimator, "forget"):
             rows = replace(rows, X=seen)
         if training is not None and self.calibration == "cross_shard":
-            rows = _leave_own_shard_out(rows, estimator)
-            _check_members_suffice(groups_, rows, self.method, self.constraints)
+            rows = leave_own_shard_out(rows, estimator)
+            check_members_suffice(groups_, rows, self.method, self.constraints)
         only_votes = estimator is None and bool(np.isin(rows.scores, (0, 1)).all())
         vars(self).update(
             classes_=classes,
@@ -542,10 +544,10 @@ class FairEnsemblePostprocessor(
             )
         if len(trained):
             self.estimator_.forget(trained)
-            scores = _ask(self.estimator_, rows.X, self.classes_)
+            scores = ask_members(self.estimator_, rows.X, self.classes_)
             rows = replace(rows, scores=scores)
             if rows.counted is not None:
-                rows = _leave_own_shard_out(rows, self.estimator_)
+                rows = leave_own_shard_out(rows, self.estimator_)
         if len(gone):
             forgotten = np.union1d(self.forgotten_, gone).astype(np.intp)
             self._calibrate(rows, forgotten_=forgotten)
@@ -616,7 +618,7 @@ class FairEnsemblePostprocessor(
                 {
                     "tol": tol,
                     **describe_rates(*rates, *labels),
-                    "randomised_share": _randomised_share(probability, weight),
+                    "randomised_share": randomised_share(probability, weight),
                 }
             )
         return pd.DataFrame(records)
@@ -708,7 +710,7 @@ class FairEnsemblePostprocessor(
         rows = self._rows
         weight = np.ones(len(rows)) if rows.weight is None else rows.weight
         probability = self._rule.selection_probability(rows.scores, rows.group)
-        return _randomised_share(probability, weight)
+        return randomised_share(probability, weight)
 
     @property
     def calibration_indices_(self):
@@ -810,7 +812,7 @@ class FairEnsemblePostprocessor(
             )
         label = y == self.classes_[1]
         if sample_weight is not None:
-            sample_weight = _check_weight(sample_weight, label)
+            sample_weight = check_weight(sample_weight, label)
         return CalibrationRows(
             np.arange(len(label)),
             group,
@@ -864,9 +866,9 @@ class FairEnsemblePostprocessor(
 
     def _scores(self, seen):
         if self.estimator_ is None:
-            scores = _given_scores(seen, self.classes_, self._given_labels)
+            scores = given_scores(seen, self.classes_, self._given_labels)
         else:
-            scores = _ask(self.estimator_, seen, self.classes_)
+            scores = ask_members(self.estimator_, seen, self.classes_)
         n_members = self._rows.scores.shape[1]
         if scores.shape[1] != n_members:
             raise ValueError(
@@ -874,134 +876,6 @@ class FairEnsemblePostprocessor(
                 f"{n_members}. Give the outputs of the same members."
             )
         return scores
-
-
-def _check_labels(y):
-    """The two classes, and whether each label is the second."""
-    y = column_or_1d(y, warn=True)
-    if pd.isna(y).any():
-        raise ValueError("y contains NaN or None. Drop the rows without a label.")
-    assert_all_finite(y, input_name="y")
-    check_classification_targets(y)
-    classes = np.unique(y)
-    if len(classes) > 2:
-        raise ValueError(
-            "Only binary classification is supported. The type of the target is "
-            f"{type_of_target(y)}, with {len(classes)} classes. Merge classes into two."
-        )
-    if len(classes) < 2:
-        raise ValueError(
-            f"y holds 1 class of positive weight, {classes.tolist()}. Give rows of two "
-            "classes."
-        )
-    return classes, y == classes[1]
-
-
-def _check_weight(sample_weight, like):
-    weight = _check_sample_weight(sample_weight, like, ensure_non_negative=True)
-    if not weight.any():
-        raise ValueError("All of sample_weight is zero. Give some row a weight.")
-    return weight
-
-
-def _check_costs(objective):
-    if not isinstance(objective, dict):
-        return
-    if set(objective) != _COSTS:
-        raise ValueError(
-            "objective as a dict needs the keys 'false_positive' and "
-            f"'false_negative', got {sorted(map(str, objective))}."
-        )
-    costs = list(objective.values())
-    if not all(isinstance(c, Real) and np.isfinite(c) and c >= 0 for c in costs):
-        raise ValueError(f"Costs must be finite and not negative, got {objective}.")
-    if not any(costs):
-        raise ValueError("Both costs are zero. Give an error a cost.")
-
-
-def _check_groups_suffice(groups, rows, constraint, what="calibration rows"):
-    negatives, positives = label_weights(rows, len(groups))
-    able = suffices(negatives, positives, constraint)
-    if able.all():
-        return
-    a = int(np.argmin(able))
-    missing, rate = ("positive", "TPR") if positives[a] == 0 else ("negative", "FPR")
-    if negatives[a] + positives[a] == 0:
-        missing, rate = "positive or negative", "selection rate"
-    raise ValueError(
-        f"Group {groups[a].item()!r} has no {missing} labels among the {what}, so its "
-        f"{rate} is undefined. Add such rows, merge the group with another, or use "
-        'constraints="demographic_parity".'
-    )
-
-
-def _check_members_suffice(groups, rows, method, constraint):
-    """Each member's own rule needs every group outside its shard."""
-    if method != "postprocess_then_aggregate":
-        return
-    for member, counted in enumerate(rows.counted.T):
-        what = f"rows outside shard {member}"
-        _check_groups_suffice(groups, rows.take(counted), constraint, what)
-
-
-def _check_classes_agree(estimator, classes):
-    known = getattr(estimator, "classes_", classes)
-    if not np.array_equal(known, classes):
-        raise ValueError(
-            f"The ensemble knows the classes {np.asarray(known).tolist()}, but y holds "
-            f"{classes.tolist()}. Both must be the same two."
-        )
-
-
-def _ask(estimator, X, classes):
-    _check_classes_agree(estimator, classes)
-    return member_scores(estimator, X)
-
-
-def _leave_own_shard_out(rows, estimator):
-    """Mark which members have not learnt from each row."""
-    if not hasattr(estimator, "plan_"):
-        raise ValueError(
-            f'calibration="cross_shard" needs to know the shard of each row, but '
-            f"{type(estimator).__name__} has no plan_. Use SISAClassifier, or hold "
-            "rows out, for example by calibration=0.2."
-        )
-    members = np.arange(len(estimator.estimators_))[speaking_members(estimator)]
-    if len(members) < 2:
-        raise ValueError(
-            'calibration="cross_shard" scores a row by the other shards, but there is '
-            "one shard only. Use more shards, or hold rows out."
-        )
-    own = np.asarray(estimator.plan_.shard_of(rows.index))
-    return replace(rows, counted=own[:, None] != members)
-
-
-def _as_array(X):
-    if sparse.issparse(X):
-        return X.toarray()
-    values = X.to_numpy() if hasattr(X, "to_numpy") else np.asarray(X)
-    return values[:, None] if values.ndim == 1 else values
-
-
-def _holds_labels(X, classes):
-    """Whether the members' outputs are class labels rather than 0, 1 or scores."""
-    values = _as_array(X)
-    if set(classes.tolist()) == {0, 1}:
-        return False
-    return bool(np.isin(values, classes).all())
-
-
-def _given_scores(X, classes, are_labels):
-    """Scores out of what the caller says the members have put out."""
-    values = _as_array(X)
-    if not are_labels:
-        return check_scores(values, "X")
-    if not np.isin(values, classes).all():
-        raise ValueError(
-            f"fit saw votes out of {classes.tolist()}, but X holds something else. "
-            "Give such votes."
-        )
-    return (values == classes[1]).astype(float)
 
 
 def _seed_where_none(estimator, rng):
@@ -1012,8 +886,3 @@ def _seed_where_none(estimator, rng):
         if value is None and (name == "random_state" or name.endswith("__random_state"))
     }
     estimator.set_params(**unset)
-
-
-def _randomised_share(probability, weight):
-    random = (probability > 0) & (probability < 1)
-    return float(weight[random].sum() / weight.sum())

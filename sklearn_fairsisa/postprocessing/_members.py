@@ -1,6 +1,7 @@
 """Scores that the members of any ensemble give to the positive class."""
 
 import numpy as np
+from scipy import sparse
 from scipy.special import expit
 from sklearn.ensemble import (
     BaggingClassifier,
@@ -153,3 +154,46 @@ def _ask(member, X, positive):
         margin = member.decision_function(X)
         return expit(margin if member.classes_[-1] == positive else -margin)
     return (member.predict(X) == positive).astype(float)
+
+
+def ask_members(estimator, X, classes):
+    """Scores by the members of an ensemble whose classes must be `classes`."""
+    _check_classes_agree(estimator, classes)
+    return member_scores(estimator, X)
+
+
+def _check_classes_agree(estimator, classes):
+    known = getattr(estimator, "classes_", classes)
+    if not np.array_equal(known, classes):
+        raise ValueError(
+            f"The ensemble knows the classes {np.asarray(known).tolist()}, but y holds "
+            f"{classes.tolist()}. Both must be the same two."
+        )
+
+
+def holds_labels(X, classes):
+    """Whether the members' outputs are class labels rather than 0, 1 or scores."""
+    values = _as_array(X)
+    if set(classes.tolist()) == {0, 1}:
+        return False
+    return bool(np.isin(values, classes).all())
+
+
+def given_scores(X, classes, are_labels):
+    """Scores out of what the caller says the members have put out."""
+    values = _as_array(X)
+    if not are_labels:
+        return check_scores(values, "X")
+    if not np.isin(values, classes).all():
+        raise ValueError(
+            f"fit saw votes out of {classes.tolist()}, but X holds something else. "
+            "Give such votes."
+        )
+    return (values == classes[1]).astype(float)
+
+
+def _as_array(X):
+    if sparse.issparse(X):
+        return X.toarray()
+    values = X.to_numpy() if hasattr(X, "to_numpy") else np.asarray(X)
+    return values[:, None] if values.ndim == 1 else values

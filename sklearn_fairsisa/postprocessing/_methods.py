@@ -227,3 +227,9 @@ def describe_rates(fpr, tpr, negatives, positives):
         "true_positive_rate_difference": tpr_gap,
         "false_positive_rate_difference": fpr_gap,
     }
+
+
+def randomised_share(probability, weight):
+    """Share of the weight whose decision is left to a coin."""
+    random = (probability > 0) & (probability < 1)
+    return float(weight[random].sum() / weight.sum())
