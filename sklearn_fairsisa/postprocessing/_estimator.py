@@ -33,9 +33,9 @@ from sklearn.utils.validation import (
 
 from .._validation import check_groups, row_columns, split_sensitive
 from ..exceptions import DegenerateRuleWarning, UnconstrainedGroupWarning
-from ..fairness._cells import majority
 from ..fairness._coins import row_coins
-from ..fairness._solve import CONSTRAINTS, Demand, linear_gain
+from ..fairness._draws import class_probabilities, draw_classes, is_random
+from ..fairness._solve import CONSTRAINTS, Demand
 from ..sisa._requests import check_indices
 from ._calibration import CalibrationRows, leave_own_shard_out, stratified_holdout
 from ._checks import (
@@ -46,14 +46,7 @@ from ._checks import (
     check_weight,
 )
 from ._members import ask_members, given_scores, holds_labels
-from ._methods import (
-    METHODS,
-    FairRule,
-    describe_rates,
-    expected_rates,
-    label_weights,
-    randomised_share,
-)
+from ._methods import METHODS, FairRule
 
 _OBJECTIVES = ("accuracy_score", "balanced_accuracy_score")
 
@@ -384,17 +377,18 @@ class FairEnsemblePostprocessor(
         probability = self.selection_probability(
             X, sensitive_features=sensitive_features
         )
-        selected = probability >= 1
-        uncertain = np.flatnonzero((probability > 0) & (probability < 1))
+        uncertain = np.flatnonzero(is_random(probability))
+        probability = class_probabilities(probability)
+        decided = probability.argmax(axis=1)
         if len(uncertain):
             if self._only_votes:
-                coins = np.random.default_rng(self._seed).random(len(selected))
+                coins = np.random.default_rng(self._seed).random(len(decided))
                 coins = coins[uncertain]
             else:
                 columns = row_columns(_safe_indexing(X, uncertain))
                 coins = row_coins(columns, self._seed)
-            selected[uncertain] = coins < probability[uncertain]
-        return self.classes_[selected.astype(int)]
+            decided[uncertain] = draw_classes(probability[uncertain], coins)
+        return self.classes_[decided]
 
     def selection_probability(self, X, *, sensitive_features=None):
         """Return the expected decision.
@@ -603,22 +597,14 @@ class FairEnsemblePostprocessor(
         tols = np.atleast_1d(np.asarray(tols, dtype=float))
         if not ((tols >= 0) & (tols <= 1)).all():
             raise ValueError(f"tols must lie in [0, 1], got {tols.tolist()}.")
-        weight = np.ones(len(rows)) if rows.weight is None else rows.weight
-        n_groups = len(self.groups_)
         records = []
         for tol in tols:
             rule = self._solve(self._rows, tol)
-            probability = rule.selection_probability(rows.scores, rows.group)
-            if X is None:
-                rates, labels = (rule.fpr, rule.tpr), (rule.negatives, rule.positives)
-            else:
-                rates = expected_rates(rows, probability, n_groups)
-                labels = label_weights(rows, n_groups)
             records.append(
                 {
                     "tol": tol,
-                    **describe_rates(*rates, *labels),
-                    "randomised_share": randomised_share(probability, weight),
+                    **rule.describe(None if X is None else rows),
+                    "randomised_share": rule.randomised_share(rows),
                 }
             )
         return pd.DataFrame(records)
@@ -627,90 +613,43 @@ class FairEnsemblePostprocessor(
     def rule_(self):
         """The rule as a table; see Attributes."""
         check_is_fitted(self)
-        table = self._rule.fair.rule.table()
-        names = self.groups_[self._rule.code >= 0]
-        return pd.DataFrame(
-            {
-                "group": names[table.group],
-                "cell": table.cell,
-                "mass": table.mass,
-                "probability": table.probability,
-            }
-        )
+        return self._rule.table(self.groups_)
 
     @property
     def operating_points_(self):
         """Operating points in calibration; see Attributes."""
         check_is_fitted(self)
-        return pd.DataFrame(
-            {
-                "group": self.groups_,
-                "false_positive_rate": self._rule.fpr,
-                "true_positive_rate": self._rule.tpr,
-            }
-        )
+        return self._rule.points(self.groups_)
 
     @property
     def boundaries_(self):
         """Vertices of the groups' regions; see Attributes."""
         check_is_fitted(self)
-        if self._method == "postprocess_then_aggregate":
+        boundaries = self._rule.boundaries(self.groups_)
+        if boundaries is None:
             raise AttributeError(
                 "Members post-processed one by one have no common region. Use another "
                 "method to see one."
             )
-        regions = self._rule.fair.rule.regions
-        sizes = [len(region.fpr) for region in regions]
-        return pd.DataFrame(
-            {
-                "group": np.repeat(self.groups_[self._rule.code >= 0], sizes),
-                "false_positive_rate": np.concatenate([r.fpr for r in regions]),
-                "true_positive_rate": np.concatenate([r.tpr for r in regions]),
-            }
-        )
+        return boundaries
 
     @property
     def member_points_(self):
         """Operating points of members and majority; see Attributes."""
         check_is_fitted(self)
-        rows = self._rows
-        counted = rows.counted
-        if counted is None:
-            counted = np.ones(rows.scores.shape, dtype=bool)
-        judges = dict(enumerate(zip(rows.votes.T, counted.T)))
-        judges["majority"] = majority(rows.votes, rows.counted), slice(None)
-        tables = []
-        for name, (vote, heard) in judges.items():
-            rates = expected_rates(rows.take(heard), vote[heard], len(self.groups_))
-            tables.append(
-                pd.DataFrame(
-                    {
-                        "group": self.groups_,
-                        "member": name,
-                        "false_positive_rate": rates[0],
-                        "true_positive_rate": rates[1],
-                    }
-                )
-            )
-        return pd.concat(tables, ignore_index=True)
+        return self._rule.member_points(self._rows, self.groups_)
 
     @property
     def objective_(self):
         """Value of the objective in calibration; see Attributes."""
         check_is_fitted(self)
-        rule = self._rule
-        gain = linear_gain(rule.negatives, rule.positives, self._demand.objective)
-        # An undefined rate belongs to nobody.
-        return gain.value(np.nan_to_num(rule.fpr), np.nan_to_num(rule.tpr))
+        return self._rule.value(self._demand.objective)
 
     @property
     def randomised_share_(self):
         """Share of the calibration weight left to coins; see Attributes."""
         check_is_fitted(self)
-        rows = self._rows
-        weight = np.ones(len(rows)) if rows.weight is None else rows.weight
-        probability = self._rule.selection_probability(rows.scores, rows.group)
-        return randomised_share(probability, weight)
+        return self._rule.randomised_share(self._rows)
 
     @property
     def calibration_indices_(self):

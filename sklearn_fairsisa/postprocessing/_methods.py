@@ -3,9 +3,12 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
+from ..fairness._cells import majority
+from ..fairness._draws import is_random
 from ..fairness._ensembles import MajorityRule, MemberRules, PatternRule, ScoreRule
-from ..fairness._solve import CONSTRAINTS, Demand
+from ..fairness._solve import CONSTRAINTS, Demand, linear_gain
 from ._soft import LogitWeights
 
 
@@ -158,6 +161,87 @@ class FairRule:
         }
         return max(described[names[rate]] for rate in CONSTRAINTS[constraint])
 
+    def value(self, objective):
+        """Value of an objective in calibration."""
+        gain = linear_gain(self.negatives, self.positives, objective)
+        # An undefined rate belongs to nobody.
+        return gain.value(np.nan_to_num(self.fpr), np.nan_to_num(self.tpr))
+
+    def describe(self, rows=None):
+        """Quality, and differences between groups, in calibration or on other rows.
+
+        Parameters
+        ----------
+        rows : CalibrationRows, default=None
+
+        Returns
+        -------
+        dict of str to float
+        """
+        if rows is None:
+            return describe_rates(self.fpr, self.tpr, self.negatives, self.positives)
+        n_groups = len(self.code)
+        probability = self.selection_probability(rows.scores, rows.group)
+        return describe_rates(
+            *expected_rates(rows, probability, n_groups),
+            *label_weights(rows, n_groups),
+        )
+
+    def randomised_share(self, rows):
+        """Share of the weight of rows whose decision is left to a coin."""
+        random = is_random(self.selection_probability(rows.scores, rows.group))
+        return float(np.average(random, weights=rows.weight))
+
+    def table(self, groups):
+        """Frame of the cells' probabilities; `groups` are the names."""
+        table = self.fair.rule.table()
+        return pd.DataFrame(
+            {
+                "group": groups[self.code >= 0][table.group],
+                "cell": table.cell,
+                "mass": table.mass,
+                "probability": table.probability,
+            }
+        )
+
+    def points(self, groups):
+        """Frame of the operating points; `groups` are the names."""
+        return _points_frame(groups, (self.fpr, self.tpr))
+
+    def member_points(self, rows, groups):
+        """Frame of the members' and the majority's operating points."""
+        counted = rows.counted
+        if counted is None:
+            counted = np.ones(rows.scores.shape, dtype=bool)
+        judges = dict(enumerate(zip(rows.votes.T, counted.T)))
+        judges["majority"] = majority(rows.votes, rows.counted), slice(None)
+        return pd.concat(
+            [
+                _points_frame(
+                    groups,
+                    expected_rates(rows.take(heard), vote[heard], len(groups)),
+                    member=name,
+                )
+                for name, (vote, heard) in judges.items()
+            ],
+            ignore_index=True,
+        )
+
+    def boundaries(self, groups):
+        """Frame of the vertices of the groups' regions, None if there are none."""
+        regions = getattr(self.fair.rule, "regions", None)
+        if regions is None:
+            return None
+        return pd.DataFrame(
+            {
+                "group": np.repeat(
+                    groups[self.code >= 0], [len(region.fpr) for region in regions]
+                ),
+                "false_positive_rate": np.concatenate([r.fpr for r in regions]),
+                "true_positive_rate": np.concatenate([r.tpr for r in regions]),
+            }
+        )
+
     @property
     def is_constant(self):
         """Whether everyone is selected with the same probability."""
@@ -196,6 +280,17 @@ def expected_rates(rows, probability, n_groups):
         )
 
 
+def _points_frame(groups, rates, **extra):
+    return pd.DataFrame(
+        {
+            "group": groups,
+            **extra,
+            "false_positive_rate": rates[0],
+            "true_positive_rate": rates[1],
+        }
+    )
+
+
 def describe_rates(fpr, tpr, negatives, positives):
     """Quality of operating points, and their differences between groups.
 
@@ -227,9 +322,3 @@ def describe_rates(fpr, tpr, negatives, positives):
         "true_positive_rate_difference": tpr_gap,
         "false_positive_rate_difference": fpr_gap,
     }
-
-
-def randomised_share(probability, weight):
-    """Share of the weight whose decision is left to a coin."""
-    random = (probability > 0) & (probability < 1)
-    return float(weight[random].sum() / weight.sum())
