@@ -29,17 +29,7 @@ SISAS = [
 ]
 
 
-def expected_failures(estimator):
-    failures = {}
-    if estimator.n_slices > 1:
-        failures["check_classifiers_one_label_sample_weights"] = (
-            "partial_fit refuses a portion whose weights are all zero, without naming "
-            "sample_weight; a slice may be such a portion."
-        )
-    return failures
-
-
 @pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.EmptyShardWarning")
-@parametrize_with_checks(SISAS, expected_failed_checks=expected_failures)
+@parametrize_with_checks(SISAS)
 def test_scikit_learns_contract_holds(estimator, check):
     check(estimator)

@@ -816,6 +816,11 @@ class SISAClassifier(
                 settings[name] = value
             elif hasattr(value, "__len__") and _num_samples(value) == n_rows:
                 params[name] = indexable(value)[0]
+                if name.endswith("sample_weight") and not np.any(value):
+                    raise ValueError(
+                        f"{name} is zero in all rows, so there is nothing to learn "
+                        "from. Give some row a weight."
+                    )
             else:
                 raise ValueError(
                     f"The fit parameter {name} holds neither one value per row "

@@ -242,6 +242,14 @@ class ShardRows:
             {name: take(value, where) for name, value in self.params.items()},
         )
 
+    def slices_of_weight(self, n_slices):
+        """Tell of each slice whether it has a row whose ``sample_weight`` is not 0."""
+        weigh = np.ones(len(self), dtype=bool)
+        for name, value in self.params.items():
+            if name.endswith("sample_weight"):
+                weigh &= np.asarray(value) != 0
+        return np.bincount(self.slices[weigh], minlength=n_slices)[:n_slices] > 0
+
     def first_slice(self, indices):
         """Return the earliest slice that holds one of the given indices."""
         return int(self.slices[np.isin(self.index, indices)].min())

@@ -136,8 +136,16 @@ def replay_visits(recipe, rows, n_stages, first_stage=0):
     counts = np.bincount(rows.slices, minlength=n_stages)
     if recipe.replay == "prefix":
         counts = np.cumsum(counts)
+    counts = counts * _have_weight(recipe, rows, n_stages)
     steps = np.array(_steps(recipe, rows, n_stages))
     return int(counts[first_stage:] @ steps[first_stage:])
+
+
+def _have_weight(recipe, rows, n_stages):
+    """Tell of each stage whether it has anything to train on."""
+    # Learners refuse rows that all weigh nothing, and forgetting may leave only such.
+    have = rows.slices_of_weight(n_stages)
+    return np.logical_or.accumulate(have) if recipe.replay == "prefix" else have
 
 
 def _steps(recipe, rows, n_stages):
@@ -157,12 +165,14 @@ def _fits_whole(recipe, y):
 
 def _train_stage(recipe, shard, stage, rows, member):
     """Train one stage; return the member and the sample visits."""
+    if not _have_weight(recipe, rows, stage + 1)[stage]:
+        return member, 0
     X, y, params = rows.of(stage) if recipe.replay == "slice" else rows.up_to(stage)
     passes = recipe.passes(stage + 1)[stage]
     params = params | recipe.settings
-    if stage == 0 and len(y) and _fits_whole(recipe, y):
+    if stage == 0 and _fits_whole(recipe, y):
         return _fit_whole(recipe, shard, X, y, params), len(y)
-    if len(y) == 0 or passes == 0:
+    if passes == 0:
         return member, 0
 
     with forked_generators(training_seed(recipe.seed, shard, stage)):

@@ -70,7 +70,8 @@ def test_threshold_optimizer_decides_as_fairlearn_does(data):
 def test_reductions_decide_as_fairlearn_does(data, index):
     table, y, group = data
     X = table.drop(columns="group")
-    plain = reductions()[index].fit(X, y, sensitive_features=group)
+    plain = reductions()[index]
+    plain.fit(X, y, sensitive_features=group)
     adapter = FairlearnAdapter(
         reductions()[index], sensitive_feature="group", random_state=0
     ).fit(table, y)

@@ -359,6 +359,23 @@ def test_sample_weights_are_split_with_the_rows():
     )
 
 
+@pytest.mark.parametrize("n_slices", [1, 3])
+@pytest.mark.parametrize("estimator", [SGDClassifier(), GaussianNB()])
+def test_rows_without_weight_are_forgotten_around(estimator, n_slices):
+    sisa = make_sisa(estimator, n_slices=n_slices)
+    first = sisa.fit(X, y).plan_.rows(1, 0)
+    weight = np.ones(120)
+    weight[first[1:]] = 0
+    sisa.fit(X, y, sample_weight=weight)
+    cost = sisa.expected_cost(first[:1])["sample_visits"]
+    sisa.forget(first[:1])
+    assert sisa.forget_log_[-1].sample_visits == cost
+    assert sisa.verify_forgotten()
+    assert (sisa.estimators_[1] is None) == (n_slices == 1)
+    with pytest.raises(ValueError, match="sample_weight is zero in all rows"):
+        make_sisa(estimator).fit(X, y, sample_weight=np.zeros(120))
+
+
 def test_fit_parameters_that_could_hold_rows_are_refused():
     with pytest.raises(ValueError, match="eval_set holds neither one value per row"):
         make_sisa().fit(X, y, eval_set=(X[:2], y[:2]))
