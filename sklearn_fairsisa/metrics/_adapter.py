@@ -18,6 +18,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from .._pipelines import reach_last_step
 from .._validation import check_groups, split_sensitive
 from ._response import names, respond
 
@@ -237,7 +238,7 @@ class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                     "leave these rows out."
                 )
         if transformer is not None:
-            X = transformer.transform(X)
+            X = reach_last_step(self.mitigator_, X)
         if self._packs:
             X = _pack(X)
         return respond(last, X, method, groups=groups, random_state=self.random_state)

@@ -14,6 +14,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _num_samples
 
+from .._pipelines import reach_last_step
+
 # Their members are trained on labels encoded as 0..n_classes-1.
 _ENCODING = (BaggingClassifier, ExtraTreesClassifier, RandomForestClassifier)
 
@@ -43,8 +45,7 @@ def member_scores(estimator, X):
     if hasattr(estimator, "best_estimator_"):
         return member_scores(estimator.best_estimator_, X)
     if isinstance(estimator, Pipeline):
-        before = estimator[:-1]
-        return member_scores(estimator[-1], before.transform(X) if len(before) else X)
+        return member_scores(estimator[-1], reach_last_step(estimator, X))
     if isinstance(estimator, VotingClassifier | StackingClassifier):
         # Their transform has a column per class, or none for dropped members.
         encoded = isinstance(estimator, VotingClassifier)

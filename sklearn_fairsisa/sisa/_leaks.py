@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
@@ -132,7 +133,7 @@ def _look_at_step_before(name, step, found):
         found.advice.append(
             f"{what} is frozen: exact only if it was fitted on none of these rows."
         )
-    elif not get_tags(step).requires_fit:
+    elif _learns_nothing(step):
         found.exact.append(f"{what}: stateless, learns nothing from the rows.")
         if hasattr(step, "forget"):
             found.advice.append(
@@ -145,6 +146,11 @@ def _look_at_step_before(name, step, found):
             "what it learnt from forgotten ones. Put it into the base learner: "
             f"SISAClassifier(make_pipeline({type(step).__name__}(...), learner))."
         )
+
+
+def _learns_nothing(step):
+    # Before scikit-learn 1.8 HashingVectorizer is tagged as one that needs a fit.
+    return isinstance(step, HashingVectorizer) or not get_tags(step).requires_fit
 
 
 def _look_at_sisa(sisa, found):

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 
+from .._pipelines import reach_last_step
 from ._digests import digest
 from ._isolation import forked_generators, one_thread
 from ._learners import as_input, can_continue, is_skorch, last_step, set_random_states
@@ -180,7 +181,7 @@ def _train_stage(recipe, shard, stage, rows, member):
             member = copy.deepcopy(recipe.prototype)
             X = _fit_early_steps(member, X, y, training_seed(recipe.seed, shard, stage))
         elif isinstance(member, Pipeline) and len(member) > 1:
-            X = member[:-1].transform(X)
+            X = reach_last_step(member, X)
         learner = last_step(member)
         X = as_input(learner, X)
         params = _of_last_step(member, params)

@@ -223,7 +223,8 @@ def test_constant_rules_are_hollow_and_named():
 def test_noise_floor_band_ends_at_the_floor():
     display = FairnessTradeoffDisplay(["m"], [0.1], [0.7], noise_floor=0.25).plot()
     (band,) = display.ax_.patches
-    assert (band.get_x(), band.get_width()) == (0, 0.25)
+    left, right = band.get_path().get_extents(band.get_patch_transform()).intervalx
+    assert (left, right) == (0, 0.25)
     assert display.ax_.get_xlim()[1] > 0.25
 
 

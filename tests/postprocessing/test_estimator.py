@@ -406,7 +406,7 @@ def test_an_ensemble_fits_the_rows_that_do_not_calibrate():
     class Recorder(BaggingClassifier):
         def fit(self, X, y, sample_weight=None):
             self.seen_ = X[:, 0].copy()
-            return super().fit(X, y, sample_weight)
+            return super().fit(X, y, sample_weight=sample_weight)
 
     fair = FairEnsemblePostprocessor(
         Recorder(LogisticRegression()), calibration=0.3, random_state=0

@@ -38,7 +38,7 @@ def test_copies_and_pickles_agree_while_another_training_differs(learner):
 def test_one_bit_of_one_weight_changes_the_digest():
     fitted = LogisticRegression().fit(X, y)
     before = digest(fitted)
-    fitted.coef_.view(np.uint64)[0, 3] ^= 1
+    fitted.coef_.view(np.uint64)[0, 3] ^= np.uint64(1)
     assert digest(fitted) != before
 
 
