@@ -17,6 +17,10 @@ class UnconstrainedGroupWarning(UserWarning):
     """A group has too few calibration rows left for the fairness constraint."""
 
 
+class UnsupportedToleranceWarning(UserWarning):
+    """The calibration rows are too few for a tolerance at the demanded confidence."""
+
+
 class DirectoryError(Exception):
     """A durable directory cannot be used as it is; nothing in it was changed."""
 

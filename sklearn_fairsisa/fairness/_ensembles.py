@@ -159,9 +159,9 @@ class MajorityRule:
         """Cells are "0" and "1", the majority's vote."""
         return self.cells.table(np.array(["0", "1"]))
 
-    def selection_probability(self, votes, group):
+    def selection_probability(self, votes, group, counted=None):
         """Probability of selection of rows of known groups."""
-        cell = majority(votes).astype(np.int64)
+        cell = majority(votes, counted).astype(np.int64)
         # A group that never showed a label is a single level, whatever its precision.
         return self.cells.selection_probability(group, cell, np.zeros(len(cell)))
 
@@ -291,7 +291,7 @@ class MemberRules:
             )
         )
 
-    def selection_probability(self, votes, group):
+    def selection_probability(self, votes, group, counted=None):
         """Probability of selection of rows of known groups."""
         # A member has two labels per group, so its probabilities fit in a small table.
         n_groups = self.counts.n_groups
@@ -313,7 +313,10 @@ class MemberRules:
             chosen = np.where(
                 votes[rows], table[:, 1, group[rows]].T, table[:, 0, group[rows]].T
             )
-            result[rows] = majority_probability(chosen)
+            if counted is None:
+                result[rows] = majority_probability(chosen)
+            else:
+                result[rows] = _majority_of_counted(chosen, counted[rows])
         return result
 
 
@@ -422,6 +425,17 @@ def majority_probability(probability):
         )
         ones[:, :1] *= 1 - p
     return ones[:, n_coins // 2 + 1 :].sum(axis=1).clip(0.0, 1.0)
+
+
+def _majority_of_counted(probability, counted):
+    """`majority_probability` of the coins of each row that count."""
+    result = np.empty(len(probability))
+    heard = counted.sum(axis=1)
+    for n_coins in np.unique(heard):
+        rows = heard == n_coins
+        coins = probability[rows][counted[rows]].reshape(-1, n_coins)
+        result[rows] = majority_probability(coins)
+    return result
 
 
 def _isotonic_precision(counts, n_members):

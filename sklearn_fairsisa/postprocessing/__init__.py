@@ -1,5 +1,6 @@
 """Fair decisions by post-processing what the members of an ensemble say."""
 
 from ._estimator import FairEnsemblePostprocessor
+from ._report import FairnessReport
 
-__all__ = ["FairEnsemblePostprocessor"]
+__all__ = ["FairEnsemblePostprocessor", "FairnessReport"]

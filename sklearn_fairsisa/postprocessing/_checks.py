@@ -29,6 +29,17 @@ def check_costs(objective):
         raise ValueError("Both costs are zero. Give an error a cost.")
 
 
+def check_confidence(confidence, tol):
+    """Raise if a gap of zero is to be guaranteed, which no data can."""
+    if confidence is not None and tol == 0:
+        raise ValueError(
+            f"confidence={confidence} is about the true difference between groups, "
+            "and no number of rows shows that to be exactly tol=0. Allow some, for "
+            "example tol=0.05, or set confidence=None to have equal rates in "
+            "calibration."
+        )
+
+
 def check_labels(y):
     """The two classes, and whether each label is the second."""
     y = column_or_1d(y, warn=True)

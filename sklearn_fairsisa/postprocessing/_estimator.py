@@ -33,21 +33,28 @@ from sklearn.utils.validation import (
 
 from .._html import FindingsMixin
 from .._validation import check_groups, row_columns, split_sensitive
-from ..exceptions import DegenerateRuleWarning, UnconstrainedGroupWarning
+from ..exceptions import (
+    DegenerateRuleWarning,
+    UnconstrainedGroupWarning,
+    UnsupportedToleranceWarning,
+)
 from ..fairness._coins import row_coins
 from ..fairness._draws import class_probabilities, draw_classes, is_random
 from ..fairness._solve import CONSTRAINTS, Demand
 from ..sisa._requests import check_indices
 from ._calibration import CalibrationRows, leave_own_shard_out, stratified_holdout
 from ._checks import (
+    check_confidence,
     check_costs,
     check_groups_suffice,
     check_labels,
     check_members_suffice,
     check_weight,
 )
+from ._held_out import tightened
 from ._members import ask_members, given_scores, holds_labels
 from ._methods import METHODS, FairRule
+from ._report import fairness_report
 
 _OBJECTIVES = ("accuracy_score", "balanced_accuracy_score")
 
@@ -100,6 +107,14 @@ class FairEnsemblePostprocessor(
     tol : float, default=0.0
         Greatest allowed difference between groups of each constrained rate, in [0, 1].
 
+    confidence : float, default=None
+        With None, `tol` holds on the calibration rows. With a number in (0, 1), such
+        as 0.95, the rule is solved at the greatest tolerance in [0, `tol`] at which the
+        *true* difference stays within `tol` at that confidence, as far as
+        `fairness_report_` can tell. Where the rows do not suffice for that, the
+        tolerance is 0 and an `UnsupportedToleranceWarning` says what is missing. Costs
+        ten more rules per tolerance tried, in ``fit`` and in ``forget``.
+
     sensitive_feature : str, int, list of these, or callable, default=None
         Where X tells the group: a column name, a position, several of them (each
         combination of values is a group) or a function of X. With None, the methods
@@ -144,6 +159,16 @@ class FairEnsemblePostprocessor(
     objective_ : float
         Value of the objective in calibration: the accuracy, the balanced accuracy, or
         the expected cost per person.
+
+    tol_ : float
+        Tolerance that the rule keeps in calibration: `tol`, or less with `confidence`.
+
+    fairness_report_ : FairnessReport
+        What can be said of the rule on new people: an interval and a confidence bound
+        of each constrained gap (at `confidence`, or 0.95), the groups that are too
+        small and the rows they need, how many people are decided on by a coin, and
+        whether the rule is degenerate. Print it, or take its ``to_frame()`` and
+        ``group_frame()``. It is computed when asked for, by cross-fitting.
 
     rule_ : DataFrame
         Columns group, cell, mass (share of the calibration weight) and probability of
@@ -236,6 +261,7 @@ class FairEnsemblePostprocessor(
         "constraints": [StrOptions(set(CONSTRAINTS))],
         "objective": [StrOptions(set(_OBJECTIVES)), dict],
         "tol": [Interval(Real, 0, 1, closed="both")],
+        "confidence": [Interval(Real, 0, 1, closed="neither"), None],
         "sensitive_feature": [str, Real, list, tuple, callable, None],
         "drop_sensitive": ["boolean"],
         "calibration": [
@@ -254,6 +280,7 @@ class FairEnsemblePostprocessor(
         constraints="equalized_odds",
         objective="accuracy_score",
         tol=0.0,
+        confidence=None,
         sensitive_feature=None,
         drop_sensitive=True,
         calibration=0.2,
@@ -265,6 +292,7 @@ class FairEnsemblePostprocessor(
         self.constraints = constraints
         self.objective = objective
         self.tol = tol
+        self.confidence = confidence
         self.sensitive_feature = sensitive_feature
         self.drop_sensitive = drop_sensitive
         self.calibration = calibration
@@ -303,6 +331,7 @@ class FairEnsemblePostprocessor(
             unusable.
         """
         check_costs(self.objective)
+        check_confidence(self.confidence, self.tol)
         X, y = indexable(X, y)
         X = validate_data(self, X, reset=True, skip_check_array=True)
         classes, label = check_labels(y)
@@ -340,6 +369,7 @@ class FairEnsemblePostprocessor(
             forgotten_=np.empty(0, dtype=np.intp),
             _method=self.method,
             _demand=Demand(self.constraints, self.objective, float(self.tol)),
+            _confidence=self.confidence,
             _accepts_unknown=self.unknown_group == "unconstrained",
             _given_labels=given_labels,
             _only_votes=only_votes,
@@ -518,6 +548,8 @@ class FairEnsemblePostprocessor(
         -----
         UnconstrainedGroupWarning
             If a group has lost the labels that the constraint needs.
+        UnsupportedToleranceWarning
+            If the rows left no longer support `tol` at `confidence`.
         """
         check_is_fitted(self)
         asked = check_indices(indices, self._n_rows_given)
@@ -564,8 +596,8 @@ class FairEnsemblePostprocessor(
         Parameters
         ----------
         tols : array-like of float in [0, 1], default=None
-            Tolerances. None is 11 of them, evenly spaced from 0 to where the
-            constraint stops to matter.
+            Tolerances in calibration, whatever `confidence`. None is 11 of them,
+            evenly spaced from 0 to where the constraint stops to matter.
 
         X, y, sensitive_features, sample_weight : default=None
             New rows to evaluate on, as for ``score``. None is the calibration rows,
@@ -651,6 +683,20 @@ class FairEnsemblePostprocessor(
         """Share of the calibration weight left to coins; see Attributes."""
         check_is_fitted(self)
         return self._rule.randomised_share(self._rows)
+
+    @property
+    def fairness_report_(self):
+        """What can be said of the rule on new people; see Attributes."""
+        check_is_fitted(self)
+        return fairness_report(
+            self._rule,
+            self._rows,
+            self.groups_,
+            self._method,
+            replace(self._demand, tol=self.tol_),
+            claim=self._demand.tol,
+            confidence=self._confidence or 0.95,
+        )
 
     @property
     def calibration_indices_(self):
@@ -741,9 +787,30 @@ class FairEnsemblePostprocessor(
 
     def _calibrate(self, rows, **state):
         """Solve on calibration rows; keep both, and the state that goes with them."""
-        rule = self._solve(rows)
+        wanted = self._demand.tol
+        if self._confidence is None:
+            rule, tol, bound = self._solve(rows), wanted, 0.0
+        else:
+            rule, tol, bound = tightened(
+                rows,
+                len(self.groups_),
+                self._method,
+                self._demand,
+                self._confidence,
+                wants_blind=self._accepts_unknown,
+            )
         # One update: a request that fails before can be repeated.
-        vars(self).update(state, _rows=rows, _rule=rule)
+        vars(self).update(state, _rows=rows, _rule=rule, tol_=tol)
+        if bound > wanted:
+            warnings.warn(
+                f"The calibration rows do not support a true gap of at most "
+                f"{wanted:g} at confidence {self._confidence:g}: even with tolerance 0 "
+                f"in calibration it may be {bound:.3f}. Give more rows of the groups "
+                "that fairness_report_ calls too small, raise tol, or use a method "
+                "that overfits less.",
+                UnsupportedToleranceWarning,
+                stacklevel=3,
+            )
         if rule.is_constant:
             warnings.warn(
                 "The fair rule decides the same for everyone, so it makes no use of "

@@ -32,9 +32,10 @@ class OnVotes:
 
         return fit
 
-    def selection_probability(self, scores, group):
+    def selection_probability(self, scores, group, counted=None):
         """Probability of selection of rows of known groups."""
-        return self.rule.selection_probability(scores > 0.5, group)
+        heard = {} if counted is None else {"counted": counted}
+        return self.rule.selection_probability(scores > 0.5, group, **heard)
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,11 @@ class OnScores:
         )
         return cls(weights, rule)
 
-    def selection_probability(self, scores, group):
+    def selection_probability(self, scores, group, counted=None):
         """Probability of selection of rows of known groups."""
-        return self.rule.selection_probability(self.weights.score(scores), group)
+        return self.rule.selection_probability(
+            self.weights.score(scores, counted), group
+        )
 
 
 METHODS = {
@@ -128,13 +131,15 @@ class FairRule:
         tpr[positives == 0] = np.nan
         return rule
 
-    def selection_probability(self, scores, group):
+    def selection_probability(self, scores, group, counted=None):
         """Probability of selection of rows; -1 is an unknown group.
 
         Parameters
         ----------
         scores : ndarray of shape (n_samples, n_members)
         group : ndarray of int of shape (n_samples,)
+        counted : ndarray of bool of shape (n_samples, n_members), default=None
+            Members that may speak of a row; all if None.
 
         Returns
         -------
@@ -142,12 +147,16 @@ class FairRule:
         """
         code = np.append(self.code, -1)[group]
         if self.blind is None:
-            return self.fair.selection_probability(scores, code)
-        probability = self.blind.selection_probability(scores, np.zeros_like(code))
+            return self.fair.selection_probability(scores, code, counted)
+        probability = self.blind.selection_probability(
+            scores, np.zeros_like(code), counted
+        )
         known = code >= 0
         if known.any():
             probability[known] = self.fair.selection_probability(
-                scores[known], code[known]
+                scores[known],
+                code[known],
+                None if counted is None else counted[known],
             )
         return probability
 

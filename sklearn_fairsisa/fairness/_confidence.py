@@ -1,0 +1,194 @@
+r"""How far apart the true rates of groups may be, given estimates and their errors.
+
+Notes
+-----
+Let the rates of the groups be :math:`r_a + Z_a` with independent
+:math:`Z_a \sim N(0, s_a^2)`. Their spread D, the greatest difference, is at most q with
+probability
+
+.. math::
+    P(D \le q) = \sum_a \int f_a(x) \prod_{b \ne a} [F_b(x + q) - F_b(x)] \, dx ,
+
+where group a has the least rate. Several rates of the same groups, such as those of
+negatives and of positives, concern different people, so their probabilities multiply.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.integrate import simpson
+from scipy.optimize import brentq
+from scipy.special import ndtr
+
+# Beyond six standard errors lies less than rounding in what follows.
+_Z = np.linspace(-6.0, 6.0, 97)
+# A group whose rate is certain still needs a density.
+_LEAST_ERROR = 1e-7
+
+
+@dataclass(frozen=True)
+class GroupRates:
+    """Estimates of one rate in every group.
+
+    Parameters
+    ----------
+    rate : ndarray of shape (n_groups,)
+    error : ndarray of shape (n_groups,)
+        Standard errors.
+    size : ndarray of shape (n_groups,)
+        Number of people that each rate rests on, an effective one if they are
+        weighted.
+    """
+
+    rate: np.ndarray
+    error: np.ndarray
+    size: np.ndarray
+
+    @property
+    def spread(self):
+        """Greatest difference between groups of the estimates."""
+        return float(np.ptp(self.rate))
+
+
+def estimate_rates(group, probability, weight, n_groups):
+    r"""Mean selection probability of each group, with its standard error.
+
+    Parameters
+    ----------
+    group : ndarray of int of shape (n_samples,)
+    probability : ndarray of shape (n_samples,)
+        Expected decisions, in [0, 1].
+    weight : ndarray of shape (n_samples,), or None
+    n_groups : int
+
+    Returns
+    -------
+    GroupRates
+
+    Notes
+    -----
+    A weighted mean of n people has the variance :math:`v \sum w^2 / (\sum w)^2`, that
+    of :math:`(\sum w)^2 / \sum w^2` people of equal weight. To the variance v of the
+    decisions two selected and two rejected people are added, as Agresti and Coull do:
+    among ten people who were all selected, the rate is not certain to be 1.
+
+    References
+    ----------
+    Agresti, A., Coull, B. (1998). Approximate is better than "exact" for interval
+    estimation of binomial proportions. The American Statistician 52(2).
+    """
+    if weight is None:
+        weight = np.ones(len(group))
+    total, squares, first, second = (
+        np.bincount(group, weights=part, minlength=n_groups)
+        for part in (weight, weight**2, weight * probability, weight * probability**2)
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        size = np.where(total > 0, total**2 / squares, 0.0)
+        rate = first / total
+        mean = (size * rate + 2) / (size + 4)
+        variance = (size * second / total + 2) / (size + 4) - mean**2
+        return GroupRates(rate, np.sqrt(variance / size), size)
+
+
+def spread_probability(q, rates):
+    """Probability that all of several rates differ by at most q between groups.
+
+    Parameters
+    ----------
+    q : float
+    rates : sequence of (rate, error), arrays of shape (n_groups,)
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    Two groups: a normal difference of variance 2.
+
+    >>> import numpy as np
+    >>> p = spread_probability(0.5, [(np.zeros(2), np.full(2, 0.18))])
+    >>> round(p, 3)
+    0.95
+    """
+    return float(np.prod([_one_spread(q, np.asarray(r), s) for r, s in rates]))
+
+
+def spread_quantile(level, rates):
+    """Difference that the rates keep within at a probability.
+
+    Parameters
+    ----------
+    level : float
+        Probability in (0, 1).
+    rates : sequence of (rate, error), arrays of shape (n_groups,)
+
+    Returns
+    -------
+    float
+        At least 0, at most 1, as differences of rates are.
+    """
+    if spread_probability(1.0, rates) <= level:
+        return 1.0
+    if spread_probability(0.0, rates) >= level:
+        return 0.0
+    return float(
+        brentq(lambda q: spread_probability(q, rates) - level, 0.0, 1.0, xtol=1e-5)
+    )
+
+
+def expected_spread(rates):
+    """Mean of the greatest difference over all rates, in [0, 1]."""
+    most = spread_quantile(1 - 1e-6, rates)
+    q = np.linspace(0.0, most, 41)
+    beyond = [1 - spread_probability(at, rates) for at in q]
+    return float(simpson(beyond, x=q))
+
+
+def largest_error(level, claim, errors):
+    """Standard error that no rate may exceed for a claim to be supported.
+
+    Parameters
+    ----------
+    level : float
+        Probability in (0, 1).
+    claim : float
+        Difference that equal rates are to keep within at that probability.
+    errors : sequence of ndarray of shape (n_groups,)
+        Standard errors of each rate.
+
+    Returns
+    -------
+    float
+        The greatest h for which the claim holds once every error above h has been
+        brought down to h; infinite if it holds as it is.
+    """
+
+    def excess(h):
+        rates = [(np.zeros_like(e), np.minimum(e, h)) for e in errors]
+        return spread_probability(claim, rates) - level
+
+    greatest = max(e.max() for e in errors)
+    if excess(greatest) >= 0:
+        return np.inf
+    return float(brentq(excess, _LEAST_ERROR, greatest, rtol=1e-6))
+
+
+def _one_spread(q, rate, error):
+    if q < 0:
+        return 0.0
+    if len(rate) == 1:
+        return 1.0
+    error = np.maximum(error, _LEAST_ERROR)[:, None]
+    rate = rate[:, None]
+    # All the distributions change only where some group's does, here or q further on.
+    edges = (rate + error * _Z).ravel()
+    edges = np.unique(np.concatenate([edges, edges - q]))
+    least = np.diff(ndtr((edges - rate) / error))
+    middle = (edges[1:] + edges[:-1]) / 2
+    within = ndtr((middle + q - rate) / error) - ndtr((middle - rate) / error)
+    # Products over all other groups, without dividing by what may be zero.
+    before = np.cumprod(np.vstack([np.ones_like(middle), within[:-1]]), axis=0)
+    after = np.cumprod(np.vstack([np.ones_like(middle), within[:0:-1]]), axis=0)[::-1]
+    return float(np.sum(least * before * after))
