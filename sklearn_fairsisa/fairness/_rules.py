@@ -88,7 +88,10 @@ def _on_boundary(region, fpr, tpr):
     # Along the boundary fpr + tpr grows strictly, so it locates the point even on
     # vertical and horizontal edges.
     progress = region.fpr + region.tpr
-    done = (fpr + tpr - progress[:-1]) / np.diff(progress)
+    nearest = progress[np.argmin(np.abs(progress - (fpr + tpr)))]
+    # In a light level even a rounding error of the rates looks like a coin.
+    reached = nearest if abs(nearest - (fpr + tpr)) <= 2 * _ROUNDING else fpr + tpr
+    done = (reached - progress[:-1]) / np.diff(progress)
     return _snapped(done.clip(0.0, 1.0))
 
 
