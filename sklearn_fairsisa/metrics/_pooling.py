@@ -90,7 +90,7 @@ def pool_predictions(folds, n_samples):
 class PooledPredictions:
     """Out-of-fold predictions of every row.
 
-    Attributes
+    Parameters
     ----------
     y_true : ndarray of shape (n_samples,)
         Labels.

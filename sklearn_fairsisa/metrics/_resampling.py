@@ -17,7 +17,7 @@ _BLOCK = 2**22
 class Interval(NamedTuple):
     """An estimate with a confidence interval.
 
-    Attributes
+    Parameters
     ----------
     estimate : float
         Value on the given rows.
@@ -34,7 +34,7 @@ class Interval(NamedTuple):
 class NoiseFloor:
     """The gap of a perfectly fair rule at given group sizes.
 
-    Attributes
+    Parameters
     ----------
     gap : float
         The observed gap.

@@ -468,13 +468,17 @@ class FairEnsemblePostprocessor(
         Parameters
         ----------
         X : array-like, sparse matrix, data frame or list of length n_samples
+            What the ensemble takes, or its members' outputs.
 
         y : array-like of shape (n_samples,)
+            Labels.
 
         sensitive_features : array-like of shape (n_samples,) or (n_samples, k), \
                 default=None
+            Groups, where X does not tell them.
 
         sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; None weighs them alike.
 
         Returns
         -------
@@ -491,13 +495,17 @@ class FairEnsemblePostprocessor(
         Parameters
         ----------
         X : array-like, sparse matrix, data frame or list of length n_samples
+            What the ensemble takes, or its members' outputs.
 
         y : array-like of shape (n_samples,)
+            Labels.
 
         sensitive_features : array-like of shape (n_samples,) or (n_samples, k), \
                 default=None
+            Groups, where X does not tell them.
 
         sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; None weighs them alike.
 
         Returns
         -------

@@ -56,13 +56,33 @@ class CheckpointPolicy:
 
     @classmethod
     def of(cls, checkpoint_dir):
-        """Return the policy that the parameter ``checkpoint_dir`` stands for."""
+        """Return the policy that the parameter ``checkpoint_dir`` stands for.
+
+        Parameters
+        ----------
+        checkpoint_dir : str, path, CheckpointPolicy or None
+            As given to the ensemble.
+
+        Returns
+        -------
+        CheckpointPolicy
+        """
         if isinstance(checkpoint_dir, cls):
             return checkpoint_dir
         return cls(None if checkpoint_dir is None else Path(checkpoint_dir))
 
     def every(self, shards):
-        """Return the checkpoints that `keep_every` keeps; see `thinned`."""
+        """Return the checkpoints that `keep_every` keeps; see `thinned`.
+
+        Parameters
+        ----------
+        shards : list of dict
+            For each shard, its checkpoints by stage.
+
+        Returns
+        -------
+        list of dict
+        """
         return _every(shards, self.keep_every)
 
     def thinned(self, shards, size):

@@ -231,6 +231,7 @@ class SISAClassifier(
         Parameters
         ----------
         X : array-like, sparse matrix, data frame or list of texts, of length n
+            Rows, in the order by which their indices are counted.
 
         y : array-like of shape (n,)
             Class labels.
@@ -268,6 +269,7 @@ class SISAClassifier(
             Of the kind given to ``fit``.
 
         y : array-like of shape (n,)
+            Class labels.
 
         classes : array-like, default=None
             All classes that may come; worth giving on the first call.
@@ -397,8 +399,11 @@ class SISAClassifier(
 
         Parameters
         ----------
-        indices, groups
-            As for :meth:`forget`.
+        indices : int, array-like of int or boolean mask, default=None
+            Rows, as for :meth:`forget`.
+
+        groups : array-like, default=None
+            Data subjects, as for :meth:`forget`.
 
         Returns
         -------
@@ -488,6 +493,7 @@ class SISAClassifier(
         Parameters
         ----------
         X : array-like of length n
+            Of the kind given to ``fit``.
 
         Returns
         -------
@@ -502,6 +508,7 @@ class SISAClassifier(
         Parameters
         ----------
         X : array-like of length n
+            Of the kind given to ``fit``.
 
         Returns
         -------
@@ -526,6 +533,7 @@ class SISAClassifier(
         Parameters
         ----------
         X : array-like of length n
+            Of the kind given to ``fit``.
 
         Returns
         -------

@@ -69,8 +69,7 @@ def recommend_plan(
         estimate. Needed with `storage`.
     row_bytes : int, default=0
         Bytes of one row.
-    max_shards : int, default=50
-    max_slices : int, default=20
+    max_shards, max_slices : int, default=50 and 20
         Greatest numbers to consider.
     worthwhile : float, default=0.05
         Share of a full training that a request must save to be worth more shards or

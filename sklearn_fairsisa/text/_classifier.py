@@ -252,6 +252,7 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : list of str, array, Series or DataFrame of n texts
+            Raw texts; of a DataFrame the column named by `text_column`.
         y : array-like of shape (n,)
             Labels, of one class at least.
 
@@ -271,6 +272,7 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : list of str, array, Series or DataFrame of n texts
+            Raw texts; of a DataFrame the column named by `text_column`.
         y : array-like of shape (n,)
             Labels.
         classes : array-like of shape (n_classes,), default=None
@@ -306,6 +308,7 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : list of str, array, Series or DataFrame of n texts
+            Raw texts; of a DataFrame the column named by `text_column`.
 
         Returns
         -------
@@ -320,6 +323,7 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : list of str, array, Series or DataFrame of n texts
+            Raw texts; of a DataFrame the column named by `text_column`.
 
         Returns
         -------
@@ -333,6 +337,7 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : list of str, array, Series or DataFrame of n texts
+            Raw texts; of a DataFrame the column named by `text_column`.
 
         Returns
         -------

@@ -167,7 +167,9 @@ class TransformerEmbedder(
         Parameters
         ----------
         X : list of str, array, Series or DataFrame of n texts
+            Raw texts; of a DataFrame the column named by `text_column`.
         y : ignored
+            Present for the sake of pipelines.
 
         Returns
         -------
@@ -183,6 +185,7 @@ class TransformerEmbedder(
         Parameters
         ----------
         X : list of str, array, Series or DataFrame of n texts
+            Raw texts; of a DataFrame the column named by `text_column`.
 
         Returns
         -------
@@ -208,6 +211,7 @@ class TransformerEmbedder(
         Parameters
         ----------
         X : list of str, array, Series or DataFrame of n texts
+            Raw texts; of a DataFrame the column named by `text_column`.
 
         Returns
         -------

@@ -1,0 +1,53 @@
+"""The reference names and describes all that is public."""
+
+import importlib
+import inspect
+from pathlib import Path
+
+import pytest
+
+API = Path(__file__).parents[1] / "docs" / "api.rst"
+MODULES = ["", ".datasets", ".metrics", ".plotting", ".sisa", ".text"]
+# Sections that a short method need not have, the wording of summaries, and a type that
+# numpydoc does not know ("boolean mask").
+NOT_ASKED_FOR = {"ES01", "EX01", "PR06", "RT02", "RT03", "SA01", "SS05"}
+
+
+def public_objects():
+    for suffix in MODULES:
+        module = importlib.import_module("sklearn_fairsisa" + suffix)
+        for name in module.__all__:
+            yield module.__name__, name
+
+
+def public_names():
+    for module, name in public_objects():
+        yield f"{module}.{name}"
+        described = getattr(importlib.import_module(module), name)
+        if inspect.isclass(described):
+            for member, value in vars(described).items():
+                if (
+                    not member.startswith("_")
+                    and not member.endswith("_request")
+                    and inspect.isfunction(inspect.unwrap(value))
+                ):
+                    yield f"{module}.{name}.{member}"
+
+
+def test_the_reference_lists_every_public_name():
+    listed = API.read_text().split()
+    assert {name for _, name in public_objects()} - set(listed) == set()
+
+
+def test_an_example_is_in_every_public_estimator_and_function():
+    for module, name in public_objects():
+        described = getattr(importlib.import_module(module), name)
+        if inspect.isfunction(described) or hasattr(described, "get_params"):
+            assert ">>>" in inspect.getdoc(described), name
+
+
+@pytest.mark.parametrize("name", list(public_names()))
+def test_public_docstrings_are_complete(name):
+    validate = pytest.importorskip("numpydoc.validate").validate
+    errors = validate(name)["errors"]
+    assert [error for error in errors if error[0] not in NOT_ASKED_FOR] == []
