@@ -111,8 +111,9 @@ def _selection_probability(estimator, call, pos_label):
     if hasattr(estimator, "selection_probability"):
         probability = call(estimator.selection_probability)
     elif hasattr(estimator, "_pmf_predict"):
-        # fairlearn's randomised classifiers tell their probabilities only here.
-        probability = call(estimator._pmf_predict)[:, 1]
+        # fairlearn's randomised classifiers tell their probabilities only here, as
+        # sums of weights, whose rounding errors may lead past 1.
+        probability = call(estimator._pmf_predict)[:, 1].clip(0.0, 1.0)
     else:
         decision = call(estimator.predict)
         return (decision == (classes[-1] if pos_label is None else pos_label)) * 1.0

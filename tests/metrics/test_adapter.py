@@ -6,7 +6,12 @@ import pytest
 import sklearn
 from fairlearn.postprocessing import ThresholdOptimizer
 from fairlearn.preprocessing import CorrelationRemover
-from fairlearn.reductions import DemographicParity, ExponentiatedGradient, GridSearch
+from fairlearn.reductions import (
+    DemographicParity,
+    EqualizedOdds,
+    ExponentiatedGradient,
+    GridSearch,
+)
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.feature_extraction.text import CountVectorizer
@@ -200,7 +205,6 @@ def test_texts_and_sparse_rows_are_decided_as_dense_ones(vectorise_inside):
         np.testing.assert_array_equal(adapter.predict(texts, **groups), expected)
 
 
-@pytest.mark.usefixtures("unrouted")
 def test_texts_reach_a_fitted_estimator_and_a_reduction():
     posts = make_biased_posts(300, random_state=0)
     groups = {"sensitive_features": posts.sensitive_features}
@@ -219,6 +223,17 @@ def test_texts_reach_a_fitted_estimator_and_a_reduction():
         adapter = FairlearnAdapter(mitigator, random_state=0)
         adapter.fit(posts.data, posts.target, **groups)
         assert adapter.score(posts.data, posts.target, **groups) > 0.7
+
+
+def test_rounding_errors_of_weights_are_no_probability_past_one(data):
+    table, y, _ = data
+    reduction = ExponentiatedGradient(LogisticRegression(), EqualizedOdds(), max_iter=3)
+    adapter = FairlearnAdapter(reduction, sensitive_feature="group").fit(table, y)
+    weights = adapter.mitigator_.weights_
+    # As a sum of weights may come out.
+    adapter.mitigator_.weights_ = weights * np.nextafter(1.0, 2.0)
+    chosen = adapter.selection_probability(table)
+    assert 0.5 < chosen.max() <= 1.0
 
 
 def test_groups_are_routed_by_default(data):

@@ -1,0 +1,252 @@
+"""Ensembles trained and asked, one unit of work at a time, kept on disk."""
+
+import hashlib
+import json
+import os
+import time
+from dataclasses import asdict, dataclass, field, replace
+from itertools import product
+
+import joblib
+import numpy as np
+from _peers import exponentiated_gradient
+from rich.progress import track
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.parallel import Parallel, delayed
+
+from sklearn_fairsisa import SISAClassifier
+from sklearn_fairsisa.sisa._plan import expected_replay_cost
+
+from .tasks import split_rows
+
+SHARES = (0.01, 0.05, 0.10, 0.20)
+SINGLE_REQUESTS = 5
+
+
+@dataclass(frozen=True)
+class Unit:
+    """An ensemble to train.
+
+    Parameters
+    ----------
+    task, learner : str
+    n_shards, n_slices, epochs : int
+    repeat, fold, n_folds, seed : int
+        Which rows train, calibrate and test.
+    deletion : str or None
+        "uniform", "attribute=group" or None: what rows to forget, in growing shares.
+    """
+
+    task: str
+    learner: str
+    n_shards: int
+    n_slices: int
+    epochs: int
+    repeat: int
+    fold: int
+    n_folds: int
+    seed: int
+    deletion: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an ensemble said.
+
+    Parameters
+    ----------
+    unit : Unit
+    share : float
+        Share of the training rows forgotten before it was asked.
+    calibration, test : ndarray of shape (n_rows, n_shards)
+        Members' scores of the positive class.
+    costs : list of dict
+        Of each request: rows, share of visits, its expectation, seconds.
+    fit_seconds : float
+    trained_fair : dict of str to (ndarray, ndarray)
+        For each attribute, expected decisions on calibration and test rows of a single
+        model that fairlearn's ExponentiatedGradient trained; where that was asked for.
+    """
+
+    unit: Unit
+    share: float
+    calibration: np.ndarray
+    test: np.ndarray
+    costs: list
+    fit_seconds: float
+    trained_fair: dict = field(default_factory=dict)
+
+
+def plan_units(tasks, learners, options):
+    """All units of a run."""
+    units = []
+    for task, learner in product(tasks.values(), learners):
+        if task.has_texts != learner.takes_texts:
+            continue
+        deletions = {s: [None] for s in options.shards}
+        for s in options.deletions_at:
+            deletions[s] += ["uniform", *_smallest_groups(task)]
+        for n_shards in options.shards:
+            units += [
+                Unit(
+                    task=task.name,
+                    learner=learner.name,
+                    n_shards=n_shards,
+                    n_slices=options.slices,
+                    epochs=learner.epochs,
+                    repeat=repeat,
+                    fold=fold,
+                    n_folds=options.folds,
+                    seed=options.seed,
+                    deletion=deletion,
+                )
+                for repeat in range(options.repeats)
+                for fold in range(options.folds)
+                for deletion in deletions[n_shards]
+            ]
+    return units
+
+
+def run_units(units, tasks, learners, options):
+    """Train what is not kept yet; return all answers, unit by unit."""
+    folder = options.output / "units"
+    folder.mkdir(exist_ok=True)
+    by_name = {learner.name: learner for learner in learners}
+    features = {}
+    missing = [unit for unit in units if not _path(folder, unit).exists()]
+    for unit in missing:
+        key = unit.task, unit.learner
+        if key not in features:
+            features[key] = by_name[unit.learner].features(tasks[unit.task])
+    with _backend(options):
+        parallel = Parallel(n_jobs=options.jobs, return_as="generator_unordered")
+        done = parallel(
+            delayed(_run_and_keep)(
+                folder,
+                unit,
+                tasks[unit.task],
+                features[unit.task, unit.learner],
+                by_name[unit.learner].estimator,
+                with_peers=not options.without_peers,
+            )
+            for unit in missing
+        )
+        for _ in track(done, "Training ensembles", total=len(missing)):
+            pass
+    return [answer for unit in units for answer in joblib.load(_path(folder, unit))]
+
+
+def _backend(options):
+    if options.dask is None:
+        return joblib.parallel_config(backend="loky")
+    from distributed import Client
+
+    Client(options.dask)
+    return joblib.parallel_config(backend="dask")
+
+
+def _path(folder, unit):
+    named = json.dumps(asdict(unit), sort_keys=True).encode()
+    return folder / f"{hashlib.sha256(named).hexdigest()[:24]}.joblib"
+
+
+def _run_and_keep(folder, unit, task, X, estimator, *, with_peers):
+    answers = list(run_unit(unit, task, X, estimator))
+    is_one_model = unit.n_shards == 1 and unit.deletion is None
+    if with_peers and is_one_model and X.dtype != object:
+        trained = dict(_train_fair(unit, task, X))
+        answers = [replace(answer, trained_fair=trained) for answer in answers]
+    path = _path(folder, unit)
+    aside = path.with_suffix(f".{os.getpid()}")
+    joblib.dump(answers, aside)
+    # A run killed while it writes leaves no answer that looks whole.
+    aside.replace(path)
+
+
+def run_unit(unit, task, X, estimator):
+    """Train an ensemble; yield what it says, before and after deletions."""
+    split = split_rows(task, unit.repeat, unit.n_folds, unit.seed)[unit.fold]
+    sisa = SISAClassifier(
+        clone(estimator),
+        n_shards=unit.n_shards,
+        n_slices=unit.n_slices,
+        epochs=unit.epochs,
+        random_state=1000 * unit.seed + 10 * unit.repeat + unit.fold,
+    )
+    begun = time.perf_counter()
+    sisa.fit(X[split.train], task.y[split.train])
+    fit_seconds = time.perf_counter() - begun
+
+    def ask(share):
+        return Answer(
+            unit=unit,
+            share=share,
+            calibration=sisa.transform(X[split.calibration]),
+            test=sisa.transform(X[split.test]),
+            costs=_costs(sisa),
+            fit_seconds=fit_seconds,
+        )
+
+    if unit.deletion is None:
+        yield ask(0.0)
+        return
+    order = _order_of_deletion(unit, task, split.train)
+    for row in order[:SINGLE_REQUESTS]:
+        sisa.forget([row])
+    for share in SHARES:
+        sisa.forget(order[: round(share * len(order))])
+        yield ask(share)
+
+
+def _train_fair(unit, task, X):
+    """For each attribute, what a model trained to be fair decides."""
+    split = split_rows(task, unit.repeat, unit.n_folds, unit.seed)[unit.fold]
+    for attribute, groups in task.groups.items():
+        rows = [i for i in split.train if groups[i] is not None]
+        asked = np.concatenate([split.calibration, split.test])
+        decided = exponentiated_gradient(
+            LogisticRegression(max_iter=300),
+            X[rows],
+            task.y[rows],
+            groups[rows].astype(str),
+            X[asked],
+        ).probability
+        n_calibration = len(split.calibration)
+        yield attribute, (decided[:n_calibration], decided[n_calibration:])
+
+
+def _order_of_deletion(unit, task, train):
+    """Training rows in the order in which they are forgotten."""
+    order = np.random.default_rng((unit.seed, unit.repeat, unit.fold)).permutation(
+        len(train)
+    )
+    if unit.deletion == "uniform":
+        return order
+    attribute, group = unit.deletion.split("=", 1)
+    inside = np.array([g == group for g in task.groups[attribute][train]])
+    # All of the group go first, in random order, then the rest.
+    return order[np.argsort(~inside[order], kind="stable")]
+
+
+def _smallest_groups(task):
+    """The smallest compared group of each attribute, as ``"attribute=group"``."""
+    for attribute, groups in task.groups.items():
+        known = [group for group in groups if group is not None]
+        names, sizes = np.unique(known, return_counts=True)
+        yield f"{attribute}={names[sizes.argmin()]}"
+
+
+def _costs(sisa):
+    return [
+        {
+            "rows": len(report.rows),
+            "visits": report.sample_visits / report.full_sample_visits,
+            "expected_visits": expected_replay_cost(
+                sisa.n_shards, sisa.n_slices, len(report.rows)
+            ),
+            "seconds": report.seconds,
+        }
+        for report in sisa.forget_log_
+        if len(report.rows)
+    ]

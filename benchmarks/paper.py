@@ -1,0 +1,111 @@
+"""FairSISA's study on HateXplain, reproduced and taken further.
+
+Does an ensemble that can forget treat groups less equally than one model does? Does
+post-processing repair it, on people it has not seen? What does forgetting cost, and
+what does it do to fairness?
+
+``python benchmarks/paper.py`` runs the CPU edition: heads over the frozen vectors of
+MiniLM, every number of shards, ten splits. ``--gpu`` fine-tunes transformers instead,
+and ``--quick`` runs either at toy size. Answers are kept per unit of work, so a run
+that was interrupted goes on where it stopped. Your own rows and model:
+
+    python benchmarks/paper.py --csv rows.csv --text comment --target toxic \
+        --attributes gender --models /folder/of/a/model
+"""
+
+import argparse
+from pathlib import Path
+
+from _common import RESULTS
+from _paper.judging import judge_all
+from _paper.learners import EDITIONS, find_learner
+from _paper.pictures import draw_pictures
+from _paper.summaries import summarise, write_tables
+from _paper.tasks import load_tasks
+from _paper.units import plan_units, run_units
+
+
+def make_parser():
+    """Return the parser of the command line."""
+    summary, _, rest = __doc__.partition("\n\n")
+    parser = argparse.ArgumentParser(
+        description=summary,
+        epilog=rest,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--tasks",
+        nargs="+",
+        default=["hatexplain", "tabular"],
+        help="hatexplain and tabular (default: both)",
+    )
+    data.add_argument("--data-home", help="folder of HateXplain's files")
+    data.add_argument("--csv", help="rows of your own, instead of the tasks")
+    data.add_argument("--text", help="column of the CSV with texts; default: numbers")
+    data.add_argument("--target", help="column of the CSV with two labels")
+    data.add_argument(
+        "--attributes", nargs="+", help="sensitive attributes (default: all)"
+    )
+    data.add_argument("--max-rows", type=int, help="rows to draw of each task")
+    data.add_argument(
+        "--min-group-rows",
+        type=int,
+        help="rows of each label that a group needs (default: 40)",
+    )
+    model = parser.add_argument_group("model")
+    model.add_argument("--gpu", action="store_true", help="fine-tune transformers")
+    model.add_argument(
+        "--models",
+        nargs="+",
+        help="names, folders, hub names (default: the edition's)",
+    )
+    model.add_argument("--cache", type=Path, help="folder for vectors of frozen models")
+    model.add_argument(
+        "--shards", nargs="+", type=int, help="numbers of shards (default: 1 2 5 10 20)"
+    )
+    model.add_argument(
+        "--slices", type=int, default=4, help="slices per shard (default: %(default)s)"
+    )
+    run = parser.add_argument_group("run")
+    run.add_argument(
+        "--repeats", type=int, help="splits of the rows into folds (default: 2)"
+    )
+    run.add_argument("--folds", type=int, default=5, help="(default: %(default)s)")
+    run.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    run.add_argument(
+        "--jobs", type=int, default=-1, help="units at once (default: all)"
+    )
+    run.add_argument("--dask", metavar="ADDRESS", help="scheduler of a Dask cluster")
+    run.add_argument("--quick", action="store_true", help="a minute's worth of it")
+    run.add_argument("--without-peers", action="store_true", help="our methods only")
+    run.add_argument(
+        "--output",
+        type=Path,
+        default=RESULTS / "paper",
+        help="folder of the results (default: %(default)s)",
+    )
+    return parser
+
+
+def main(argv=None):
+    """Run the study; return what was found."""
+    options = make_parser().parse_args(argv)
+    edition = EDITIONS["fine-tuned" if options.gpu else "frozen"]
+    if options.quick:
+        edition = edition.quick()
+    options = edition.fill_in(options)
+    options.output.mkdir(parents=True, exist_ok=True)
+    tasks = load_tasks(options)
+    learners = [find_learner(name, edition, options) for name in options.models]
+    units = plan_units(tasks, learners, options)
+    answers = run_units(units, tasks, learners, options)
+    judged = judge_all(answers, tasks, options)
+    found = summarise(judged, answers, tasks, learners, options)
+    write_tables(found, options)
+    draw_pictures(found, options.output)
+    return found
+
+
+if __name__ == "__main__":
+    main()

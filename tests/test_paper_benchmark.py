@@ -1,0 +1,65 @@
+"""The runner of the study, on rows of one's own."""
+
+import importlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def study():
+    """Return the function that runs the study."""
+    if not BENCHMARKS.is_dir():
+        pytest.skip("the benchmarks are part of the repository, not of the package")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(BENCHMARKS)
+        yield importlib.import_module("paper").main
+
+
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    rng = np.random.default_rng(0)
+    group = rng.choice(["a", "b", "tiny"], 600, p=[0.6, 0.39, 0.01])
+    hired = rng.random(600) < 0.5
+    skill = hired * np.where(group == "a", 2.0, 1.0) + rng.normal(size=600)
+    rows = pd.DataFrame({"skill": skill, "hired": hired.astype(int), "group": group})
+    rows.to_csv(folder / "rows.csv", index=False)
+    return [
+        *("--csv", str(folder / "rows.csv"), "--target", "hired"),
+        *("--attributes", "group", "--models", "linear", "--quick", "--folds", "2"),
+        *("--without-peers", "--jobs", "1", "--output", str(folder / "out")),
+    ]
+
+
+@pytest.fixture(scope="module")
+def found(study, arguments):
+    return study(arguments)
+
+
+def test_the_study_compares_every_method_on_rows_of_ones_own(found, arguments):
+    folder = Path(arguments[-1])
+    result = json.loads((folder / "paper.json").read_text())
+    methods = pd.DataFrame(result["methods"])
+    assert {"ensemble", "soft_ensemble"} < set(methods["method"])
+    groups = pd.DataFrame(result["groups"]).set_index("group")
+    assert groups["compared"].to_dict() == {"a": True, "b": True, "tiny": False}
+    fair = methods[methods["method"].isin(["ensemble", "soft_ensemble"])]
+    assert fair["calibration_gap"].max() < 1e-9
+    assert sorted(methods["share"].unique()) == [0, 0.01, 0.05, 0.1, 0.2]
+    assert len(list(folder.glob("tradeoff_*.png"))) == 1
+
+
+def test_an_interrupted_study_goes_on_where_it_stopped(study, found, arguments):
+    lost, *kept = sorted((Path(arguments[-1]) / "units").iterdir())
+    lost.unlink()
+    before = {path: path.stat().st_mtime_ns for path in kept}
+    again = study(arguments)
+    assert {path: path.stat().st_mtime_ns for path in kept} == before
+    assert lost.exists()
+    pd.testing.assert_frame_equal(found["methods"], again["methods"])
