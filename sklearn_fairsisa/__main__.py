@@ -114,10 +114,10 @@ def make_parser():
         "accurate fair rule may be to select everyone",
     )
     run = parser.add_argument_group("run")
-    run.add_argument("--seed", type=int, default=0, help="of everything random")
+    run.add_argument("--seed", type=_seed, default=0, help="of everything random")
     run.add_argument(
         "--jobs",
-        type=int,
+        type=_jobs,
         metavar="N",
         help="shards to train at a time; -1 is one per core",
     )
@@ -142,6 +142,20 @@ def _positive(text):
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be 1 or more, got {number}")
+    return number
+
+
+def _seed(text):
+    number = int(text)
+    if not 0 <= number < 2**32:
+        raise argparse.ArgumentTypeError(f"must be in 0 to 2**32 - 1, got {number}")
+    return number
+
+
+def _jobs(text):
+    number = int(text)
+    if number == 0:
+        raise argparse.ArgumentTypeError("must not be 0; -1 is one per core")
     return number
 
 
@@ -177,6 +191,7 @@ def _main_job(options):
 
 def _run_job(options):
     from .job._report import (
+        check_output,
         comparison_table,
         draw_pictures,
         forgetting_summary,
@@ -208,12 +223,13 @@ def _run_job(options):
     from rich.console import Console
 
     console = Console()
-    with output_folder(options.output) as folder:
-        with _progress(console) as progress:
-            outcome = run(settings, progress)
-            progress("Drawing pictures")
+    check_output(options.output)
+    with _progress(console) as progress:
+        outcome = run(settings, progress)
+        progress("Drawing pictures")
+        with output_folder(options.output) as folder:
             draw_pictures(folder, settings, outcome)
-        write_result(folder, settings, outcome.results)
+            write_result(folder, settings, outcome.results)
     console.print(comparison_table(outcome.results))
     console.print(forgetting_summary(outcome.results))
     console.print(f"Wrote results.json and pictures to {options.output}")

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from sklearn_fairsisa.__main__ import main
+from sklearn_fairsisa.__main__ import main, make_parser
 from sklearn_fairsisa.job._report import output_folder
 from sklearn_fairsisa.job._task import keep_large_groups, load_task, split_rows
 
@@ -131,10 +131,48 @@ def test_impossible_settings_end_in_one_clear_line(options, message, tmp_path, c
     assert list(tmp_path.iterdir()) == []
 
 
-def test_unknown_options_are_explained():
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--shards", "0"], "--shards: must be 1 or more, got 0"),
+        (["--forget", "1", "0"], "--forget: must be 1 or more, got 0"),
+        (["--seed", "-1"], "--seed: must be in 0 to 2**32 - 1, got -1"),
+        (["--jobs", "0"], "--jobs: must not be 0"),
+        (["--attribute", "age"], "'race', 'religion', 'gender'"),
+        (["--data", "tweets"], "'posts', 'hatexplain'"),
+        (["--epochs", "many"], "--epochs: invalid"),
+    ],
+)
+def test_unknown_options_are_explained(options, message, capsys):
     with pytest.raises(SystemExit) as exit_:
-        main(["--shards", "0"])
+        main(options)
     assert exit_.value.code == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("fairsisa: error: argument")
+    assert message in error
+
+
+def test_a_result_is_not_begun_where_it_could_not_be_left(tmp_path, capsys):
+    (tmp_path / "file").write_text("a file")
+    for output in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert main([*QUICK, "--output", str(output)]) == 1
+        error = capsys.readouterr().err
+        assert error.startswith("fairsisa: error:")
+        assert "Choose another --output" in error
+    assert (tmp_path / "file").read_text() == "a file"
+
+
+def test_truncated_data_end_in_one_clear_line(tmp_path, capsys):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "dataset.json").write_text('{"p1": {"post_tok')
+    (data / "post_id_divisions.json").write_text("{}")
+    options = ["--data", "hatexplain", "--data-home", str(data)]
+    assert main([*QUICK, *options, "--output", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("fairsisa: error:")
+    assert "dataset.json is not valid JSON" in error
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
 def test_help_explains_every_option():
@@ -144,8 +182,13 @@ def test_help_explains_every_option():
         text=True,
         check=True,
     )
-    for option in ("data", "attribute", "shards", "slices", "model", "seed", "output"):
-        assert f"--{option} " in run.stdout
+    options = make_parser()._option_string_actions
+    assert {"--data", "--attribute", "--shards", "--slices", "--model", "--seed"} < (
+        options.keys()
+    )
+    for option, action in options.items():
+        assert option in run.stdout
+        assert action.help
 
 
 def test_rows_without_a_group_only_train():

@@ -257,8 +257,8 @@ def _read_json(path):
     except ValueError as error:
         # The cause is cut off: a traceback must not carry the text of the file.
         raise ValueError(
-            f"{path} is not valid JSON ({error}). It may be truncated: copy it again, "
-            "or delete it to have it downloaded."
+            f"{path} is not valid JSON ({error}). It may be truncated: copy it again; "
+            "in the cache of downloads, delete it."
         ) from None
     if not isinstance(content, dict):
         raise ValueError(

@@ -1,6 +1,7 @@
 """What a run leaves behind: a table, a machine-readable result, pictures."""
 
 import json
+import os
 import platform
 import tempfile
 from contextlib import contextmanager
@@ -79,21 +80,36 @@ def forgetting_summary(results):
     return "\n".join(lines)
 
 
-@contextmanager
-def output_folder(path):
-    """Yield a folder that takes the place of `path` only if all goes well.
+def check_output(path):
+    """Raise if a run could not leave its result at `path`.
 
     Raises
     ------
     FileExistsError
-        If something else than an earlier result stands at `path`.
+        If something else than an earlier result stands there.
+    PermissionError
+        If nothing can be written there.
     """
     path = Path(path).resolve()
-    if path.exists() and not (path / RESULT).is_file() and any(path.iterdir()):
+    earlier = (path / RESULT).is_file()
+    if path.exists() and not earlier and (path.is_file() or any(path.iterdir())):
         raise FileExistsError(
             f"{path} holds something else than the result of an earlier run. Choose "
             "another --output."
         )
+    above = next(folder for folder in path.parents if folder.exists())
+    if not (above.is_dir() and os.access(above, os.W_OK)):
+        raise PermissionError(
+            f"{path} cannot be written, since {above} is not a folder to write to. "
+            "Choose another --output."
+        )
+
+
+@contextmanager
+def output_folder(path):
+    """Yield a folder that takes the place of `path` only if all goes well."""
+    path = Path(path).resolve()
+    check_output(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as aside:
         written = Path(aside) / "new"
