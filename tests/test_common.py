@@ -1,15 +1,24 @@
 """scikit-learn's own contract checks, over several base learners."""
 
+import numpy as np
 import pytest
+from scipy import sparse
+from sklearn.ensemble import (
+    BaggingClassifier,
+    RandomForestClassifier,
+    VotingClassifier,
+)
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_fairsisa import SISAClassifier
+from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
+from sklearn_fairsisa._validation import row_columns
+from sklearn_fairsisa.fairness._coins import row_coins
 
 SISAS = [
     SISAClassifier(n_shards=2, random_state=0),
@@ -31,5 +40,82 @@ SISAS = [
 
 @pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.EmptyShardWarning")
 @parametrize_with_checks(SISAS)
-def test_scikit_learns_contract_holds(estimator, check):
+def test_sisa_keeps_scikit_learns_contract(estimator, check):
+    check(estimator)
+
+
+class GroupOfRow:
+    """A group that depends on the row, but needs no particular column."""
+
+    def __call__(self, X):
+        return row_coins(row_columns(X), 0) < 0.5
+
+    def __repr__(self):  # an address would give every worker other test names
+        return "GroupOfRow()"
+
+
+class GroupInLastColumn(GroupOfRow):
+    """Appends that group to the row."""
+
+    def __call__(self, X):
+        group = super().__call__(X).astype(float)[:, None]
+        if sparse.issparse(X):
+            return sparse.hstack([X, group]).tocsr()
+        return np.hstack([X, group])
+
+    def __repr__(self):
+        return "GroupInLastColumn()"
+
+
+def make_fair(estimator, method, sensitive_feature):
+    return FairEnsemblePostprocessor(
+        estimator,
+        method=method,
+        # The checks' rows are too few for error rates of each group.
+        constraints="demographic_parity",
+        calibration=0.4,
+        sensitive_feature=sensitive_feature,
+        random_state=0,
+    )
+
+
+SISA, TREE = SISAClassifier(n_shards=2), DecisionTreeClassifier(max_depth=3)
+FAIRS = [
+    make_fair(SISA, "ensemble", GroupOfRow()),
+    make_fair(BaggingClassifier(TREE, 3), "soft_ensemble", GroupOfRow()),
+    make_fair(RandomForestClassifier(3), "aggregate_then_postprocess", GroupOfRow()),
+    make_fair(
+        VotingClassifier([("a", LogisticRegression()), ("b", GaussianNB())]),
+        "postprocess_then_aggregate",
+        GroupOfRow(),
+    ),
+    make_pipeline(
+        FunctionTransformer(GroupInLastColumn(), validate=True, accept_sparse=True),
+        make_fair(SISA, "ensemble", -1),
+    ),
+]
+
+
+def expected_failures(estimator):
+    """Return those that scikit-learn expects of its own estimators."""
+    if isinstance(estimator, Pipeline):
+        reason = "Pipeline fits the steps it was given, not clones of them."
+        names = ("estimators_overwrite_params", "dont_overwrite_parameters")
+    else:
+        reason = (
+            "As for TunedThresholdClassifierCV: rows are held out by position, so a "
+            "row of weight 2 is not held out as two rows are."
+        )
+        names = (
+            "sample_weight_equivalence_on_dense_data",
+            "sample_weight_equivalence_on_sparse_data",
+        )
+    return {f"check_{name}": reason for name in names}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.DegenerateRuleWarning")
+# FunctionTransformer's, of a container whose values it cannot look at.
+@pytest.mark.filterwarnings("ignore:Can't check dok")
+@parametrize_with_checks(FAIRS, expected_failed_checks=expected_failures)
+def test_the_postprocessor_keeps_scikit_learns_contract(estimator, check):
     check(estimator)

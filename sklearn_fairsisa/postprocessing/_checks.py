@@ -44,7 +44,7 @@ def check_labels(y):
     """The two classes, and whether each label is the second."""
     y = column_or_1d(y, warn=True)
     if pd.isna(y).any():
-        raise ValueError("y contains NaN or None. Drop the rows without a label.")
+        raise ValueError("Input y contains NaN or None. Drop the rows without a label.")
     assert_all_finite(y, input_name="y")
     check_classification_targets(y)
     classes = np.unique(y)

@@ -31,6 +31,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from .._html import FindingsMixin
 from .._validation import check_groups, row_columns, split_sensitive
 from ..exceptions import (
     DegenerateRuleWarning,
@@ -59,7 +60,7 @@ _OBJECTIVES = ("accuracy_score", "balanced_accuracy_score")
 
 
 class FairEnsemblePostprocessor(
-    ClassifierMixin, TransformerMixin, MetaEstimatorMixin, BaseEstimator
+    FindingsMixin, ClassifierMixin, TransformerMixin, MetaEstimatorMixin, BaseEstimator
 ):
     r"""Make the decisions of a binary ensemble fair between groups.
 
@@ -719,6 +720,20 @@ class FairEnsemblePostprocessor(
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_rule")
+
+    def _findings(self):
+        """Return the rule and the ensemble's shards, as notebooks show them."""
+        title = (
+            f"{self._method}, {self._demand.constraint} within {self._demand.tol:g}: "
+            f"{self.objective_:.3f} in calibration, "
+            f"{self.randomised_share_:.1%} decided by coins"
+        )
+        found = [(title, self.operating_points_)]
+        if len(self.unconstrained_groups_) < len(self.groups_):
+            found.append(("Rule", self.rule_))
+        if hasattr(self.estimator_, "_findings"):
+            found += self.estimator_._findings()
+        return found
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -7,6 +7,7 @@ from numbers import Integral, Number
 from os import PathLike
 
 import numpy as np
+import pandas as pd
 from joblib.parallel import get_active_backend
 from sklearn import get_config
 from sklearn.base import (
@@ -35,6 +36,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from .._html import FindingsMixin
 from ..exceptions import EmptyShardWarning, VanishedClassWarning
 from ._checkpoints import CheckpointPolicy, MemoryStore, replay_stage, replay_start
 from ._digests import digest
@@ -63,7 +65,7 @@ from ._votes import member_scores, member_votes
 
 
 class SISAClassifier(
-    ClassifierMixin, TransformerMixin, MetaEstimatorMixin, BaseEstimator
+    FindingsMixin, ClassifierMixin, TransformerMixin, MetaEstimatorMixin, BaseEstimator
 ):
     """Ensemble over disjoint shards of the rows, from which rows can be deleted.
 
@@ -621,6 +623,29 @@ class SISAClassifier(
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "plan_")
+
+    def _findings(self):
+        """Return the shards, as notebooks show them."""
+        n_shards = len(self.estimators_)
+        shards = self.plan_.shard_of(self.forgotten_)
+        members = [
+            "none, it abstains" if m is None else type(last_step(m)).__name__
+            for m in self.estimators_
+        ]
+        table = pd.DataFrame(
+            {
+                "shard": range(n_shards),
+                "slices": self.plan_.n_stages,
+                "rows": [len(rows) for rows in self._state.rows],
+                "forgotten": np.bincount(shards, minlength=n_shards),
+                "member": members,
+            }
+        )
+        title = (
+            f"{n_shards} shards with {self.n_rows_:,} rows, "
+            f"{len(self.forgotten_):,} forgotten"
+        )
+        return [(title, table)]
 
     def _base(self):
         if self.estimator is None:

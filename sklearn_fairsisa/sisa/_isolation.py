@@ -4,9 +4,10 @@ import random
 import sys
 import threading
 from contextlib import contextmanager, nullcontext
+from functools import lru_cache
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 # The global generators belong to the process, so threads must take turns.
 _TURN = threading.RLock()
@@ -43,7 +44,7 @@ def one_thread():
     what runs in parallel.
     """
     torch = sys.modules.get("torch")
-    with _TURN, threadpool_limits(limits=1):
+    with _TURN, _thread_pools(len(sys.modules)).limit(limits=1):
         before = None if torch is None else torch.get_num_threads()
         if torch is not None:
             torch.set_num_threads(1)
@@ -52,3 +53,10 @@ def one_thread():
         finally:
             if torch is not None:
                 torch.set_num_threads(before)
+
+
+@lru_cache(maxsize=1)
+def _thread_pools(n_modules):
+    """Return the process's pools of threads; a library comes with a module's import."""
+    # Looking through the process's memory map takes longer than a short replay.
+    return ThreadpoolController()

@@ -3,7 +3,7 @@
 import sys
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.naive_bayes import (
     BernoulliNB,
     CategoricalNB,
@@ -96,14 +96,28 @@ def _absorb_skorch_defaults(net, n_classes):
 
 def set_random_states(estimator, seed):
     """Give every ``random_state`` parameter an integer that follows from the seed."""
-    names = sorted(
-        name
-        for name in estimator.get_params(deep=True)
-        if name == "random_state" or name.endswith("__random_state")
-    )
-    if names:
-        states = np.random.default_rng(seed).integers(2**31 - 1, size=len(names))
-        estimator.set_params(**dict(zip(names, states.tolist())))
+    seed_owners(random_state_owners(estimator), seed)
+
+
+def random_state_owners(estimator):
+    """Return those nested estimators that have a ``random_state``, in a fixed order."""
+    params = {"": estimator, **estimator.get_params(deep=True)}
+    names = sorted(n for n in params if n.split("__")[-1] == "random_state")
+    prefixes = (name.removesuffix("random_state") for name in names)
+    return [params[prefix.removesuffix("__")] for prefix in prefixes]
+
+
+def seed_owners(owners, seed):
+    """Give each of some estimators a ``random_state`` that follows from the seed."""
+    if not owners:
+        return
+    states = np.random.default_rng(seed).integers(2**31 - 1, size=len(owners))
+    for owner, state in zip(owners, states.tolist()):
+        if type(owner).set_params is BaseEstimator.set_params:
+            # It would first list all parameters, which takes as long as a short pass.
+            owner.random_state = state
+        else:
+            owner.set_params(random_state=state)
 
 
 def as_input(estimator, X):

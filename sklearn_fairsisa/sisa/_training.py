@@ -5,13 +5,22 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn import config_context
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 
 from .._pipelines import reach_last_step
 from ._digests import digest
 from ._isolation import forked_generators, one_thread
-from ._learners import as_input, can_continue, is_skorch, last_step, set_random_states
+from ._learners import (
+    as_input,
+    can_continue,
+    is_skorch,
+    last_step,
+    random_state_owners,
+    seed_owners,
+    set_random_states,
+)
 from ._plan import passes_per_stage, training_seed
 
 
@@ -191,10 +200,12 @@ def _train_stage(recipe, shard, stage, rows, member):
             learner.set_params(max_epochs=passes)
             learner.partial_fit(X, y, classes=classes, **params)
         else:
+            owners = random_state_owners(learner)
             for step in range(passes):
-                seed = training_seed(recipe.seed, shard, stage, step)
-                set_random_states(learner, seed)
-                learner.partial_fit(X, y, classes=classes, **params)
+                seed_owners(owners, training_seed(recipe.seed, shard, stage, step))
+                # The first pass has looked for NaN and infinity in these rows.
+                with config_context(assume_finite=step > 0 or None):
+                    learner.partial_fit(X, y, classes=classes, **params)
     return member, passes * len(y)
 
 

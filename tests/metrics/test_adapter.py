@@ -205,6 +205,7 @@ def test_texts_and_sparse_rows_are_decided_as_dense_ones(vectorise_inside):
         np.testing.assert_array_equal(adapter.predict(texts, **groups), expected)
 
 
+@pytest.mark.usefixtures("unrouted")
 def test_texts_reach_a_fitted_estimator_and_a_reduction():
     posts = make_biased_posts(300, random_state=0)
     groups = {"sensitive_features": posts.sensitive_features}

@@ -166,6 +166,7 @@ def test_pipeline_by_routing_hands_groups_to_its_last_step(data):
     assert np.isfinite(scores).all()
 
 
+@pytest.mark.usefixtures("unrouted")
 def test_threshold_optimizer_in_grid_search_without_routing_has_no_nan(frame):
     X, y, group = frame
     table = X.assign(group=(group == "a").astype(int))

@@ -26,14 +26,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_fairsisa._validation import row_columns
 from sklearn_fairsisa.exceptions import (
     DegenerateRuleWarning,
     UnconstrainedGroupWarning,
 )
-from sklearn_fairsisa.fairness._coins import row_coins
 from sklearn_fairsisa.postprocessing import FairEnsemblePostprocessor
 from sklearn_fairsisa.sisa import SISAClassifier
 
@@ -944,46 +941,6 @@ def test_tiny_groups_and_a_single_group_are_handled():
     group[0] = 8
     with pytest.raises(ValueError, match="Group 8 has no"):
         fair.fit(X, y, sensitive_features=group)
-
-
-# scikit-learn's contract -------------------------------------------------------------
-
-
-class ByRow:
-    """Groups that depend on the row, but need no particular column."""
-
-    def __call__(self, X):
-        return row_coins(row_columns(X), 0) < 0.5
-
-    def __repr__(self):  # an address would give every worker other test names
-        return "ByRow()"
-
-
-def expected_failures(estimator):
-    reason = "which rows are held out is drawn by position"
-    return {
-        "check_sample_weight_equivalence_on_dense_data": reason,
-        "check_sample_weight_equivalence_on_sparse_data": reason,
-    }
-
-
-@pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.DegenerateRuleWarning")
-@parametrize_with_checks(
-    [
-        FairEnsemblePostprocessor(
-            BaggingClassifier(LogisticRegression(), n_estimators=3),
-            constraints="demographic_parity",
-            method=method,
-            calibration=0.4,
-            sensitive_feature=ByRow(),
-            random_state=0,
-        )
-        for method in ("ensemble", "soft_ensemble")
-    ],
-    expected_failed_checks=expected_failures,
-)
-def test_scikit_learns_contract_holds(estimator, check):
-    check(estimator)
 
 
 def test_fairlearns_metric_agrees_on_the_decisions_gap():

@@ -340,6 +340,7 @@ def test_containers_of_any_kind_give_the_same_members():
     assert list(make_sisa().fit(frame, y).feature_names_in_) == columns
 
 
+@pytest.mark.usefixtures("unrouted")
 def test_sample_weights_are_split_with_the_rows():
     weight = np.linspace(0.5, 2, 120)
     sisa = make_sisa(LogisticRegression()).fit(X, y, sample_weight=weight)
@@ -359,6 +360,7 @@ def test_sample_weights_are_split_with_the_rows():
     )
 
 
+@pytest.mark.usefixtures("unrouted")
 @pytest.mark.parametrize("n_slices", [1, 3])
 @pytest.mark.parametrize("estimator", [SGDClassifier(), GaussianNB()])
 def test_rows_without_weight_are_forgotten_around(estimator, n_slices):
@@ -376,6 +378,7 @@ def test_rows_without_weight_are_forgotten_around(estimator, n_slices):
         make_sisa(estimator).fit(X, y, sample_weight=np.zeros(120))
 
 
+@pytest.mark.usefixtures("unrouted")
 def test_fit_parameters_that_could_hold_rows_are_refused():
     with pytest.raises(ValueError, match="eval_set holds neither one value per row"):
         make_sisa().fit(X, y, eval_set=(X[:2], y[:2]))
