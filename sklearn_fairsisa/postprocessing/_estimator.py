@@ -52,7 +52,7 @@ from ._checks import (
     check_weight,
 )
 from ._held_out import tightened
-from ._members import ask_members, given_scores, holds_labels
+from ._members import ask_members, check_frozen, given_scores, holds_labels
 from ._methods import METHODS, FairRule
 from ._report import fairness_report
 
@@ -71,12 +71,13 @@ class FairEnsemblePostprocessor(
 
     Parameters
     ----------
-    estimator : classifier, default=None
+    estimator : classifier or list of frozen classifiers, default=None
         An ensemble with ``transform`` that gives each member's score of the positive
         class in [0, 1], or with ``estimators_``: :class:`SISAClassifier`, bagging,
         voting, forests. Frozen by :class:`~sklearn.frozen.FrozenEstimator`, it is used
-        as it is. With None, X holds the members' outputs, one column each: votes 0
-        and 1, scores in [0, 1], or class labels. A member votes for the positive class
+        as it is; so is each classifier of a list, which must be fitted and frozen.
+        With None, X holds the members' outputs, one column each: votes 0 and 1, scores
+        in [0, 1], or class labels. A member votes for the positive class
         ``classes_[1]`` where its score is above one half.
 
     method : {"ensemble", "soft_ensemble", "aggregate_then_postprocess", \
@@ -149,7 +150,7 @@ class FairEnsemblePostprocessor(
     groups_ : ndarray of shape (n_groups,)
         Groups seen in ``fit``, sorted.
 
-    estimator_ : classifier or None
+    estimator_ : classifier, list or None
         The fitted ensemble.
 
     operating_points_ : DataFrame
@@ -256,7 +257,7 @@ class FairEnsemblePostprocessor(
     __metadata_request__transform = {"sensitive_features": True}  # noqa: RUF012
 
     _parameter_constraints: dict = {  # noqa: RUF012
-        "estimator": [HasMethods(["fit"]), None],
+        "estimator": [HasMethods(["fit"]), list, tuple, None],
         "method": [StrOptions(set(METHODS))],
         "constraints": [StrOptions(set(CONSTRAINTS))],
         "objective": [StrOptions(set(_OBJECTIVES)), dict],
@@ -738,7 +739,7 @@ class FairEnsemblePostprocessor(
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
-        if self.estimator is not None:
+        if hasattr(self.estimator, "fit"):
             tags.input_tags = get_tags(self.estimator).input_tags
         return tags
 
@@ -746,7 +747,11 @@ class FairEnsemblePostprocessor(
         """Positions of the rows that train, None if none do, and that calibrate."""
         everyone = np.arange(len(strata))
         cross_shard = self.calibration == "cross_shard"
-        if self.estimator is None or isinstance(self.estimator, FrozenEstimator):
+        listed = isinstance(self.estimator, list | tuple)
+        if listed:
+            check_frozen(self.estimator)
+        frozen = listed or isinstance(self.estimator, FrozenEstimator)
+        if self.estimator is None or frozen:
             if cross_shard:
                 raise ValueError(
                     'calibration="cross_shard" trains the ensemble on the rows it '

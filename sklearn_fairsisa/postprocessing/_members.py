@@ -25,7 +25,7 @@ def member_scores(estimator, X):
 
     Parameters
     ----------
-    estimator : fitted estimator
+    estimator : fitted estimator, or list of frozen classifiers
         It has ``transform``, returning scores of the positive class in [0, 1], one
         column per member, or ``estimators_``. Frozen estimators, pipelines and
         searches around such an ensemble work too.
@@ -40,6 +40,9 @@ def member_scores(estimator, X):
     ValueError
         If the members cannot be asked, or answer outside [0, 1].
     """
+    if isinstance(estimator, list | tuple):
+        columns = [_ask(member, X, member.classes_[1]) for member in estimator]
+        return check_scores(np.column_stack(columns), "the list of classifiers")
     if isinstance(estimator, FrozenEstimator):
         return member_scores(estimator.estimator, X)
     if hasattr(estimator, "best_estimator_"):
@@ -133,7 +136,6 @@ def _ask_members(estimator, members, encoded, X):
             f"The estimators_ of {type(estimator).__name__} are not classifiers, so "
             "they cast no votes. Use an ensemble of classifiers."
         )
-    positive = 1 if encoded else estimator.classes_[1]
     features = getattr(estimator, "estimators_features_", None)
     columns = []
     if isinstance(estimator, _ENCODING) and not hasattr(X, "tocsr"):
@@ -141,6 +143,9 @@ def _ask_members(estimator, members, encoded, X):
         X = np.asarray(X)
     for i, member in enumerate(members):
         chosen = X if features is None else X[:, features[i]]
+        # A frozen member was not trained anew on the encoded labels.
+        own_labels = not encoded or isinstance(member, FrozenEstimator)
+        positive = estimator.classes_[1] if own_labels else 1
         columns.append(_ask(member, chosen, positive))
     return check_scores(np.column_stack(columns), type(estimator).__name__)
 
@@ -163,7 +168,25 @@ def ask_members(estimator, X, classes):
     return member_scores(estimator, X)
 
 
+def check_frozen(models):
+    """Raise unless a list given as an ensemble holds frozen classifiers."""
+    if not models:
+        raise ValueError("estimator is an empty list. Give frozen classifiers.")
+    for model in models:
+        if not (isinstance(model, FrozenEstimator) and hasattr(model, "classes_")):
+            raise ValueError(
+                "A list of classifiers is used as it is, so each must be fitted and "
+                f"frozen: FrozenEstimator({type(model).__name__}(...).fit(X, y)), from "
+                "sklearn.frozen. To have an ensemble trained, use SISAClassifier or "
+                "VotingClassifier."
+            )
+
+
 def _check_classes_agree(estimator, classes):
+    if isinstance(estimator, list | tuple):
+        for member in estimator:
+            _check_classes_agree(member, classes)
+        return
     known = getattr(estimator, "classes_", classes)
     if not np.array_equal(known, classes):
         raise ValueError(

@@ -385,6 +385,53 @@ def test_members_of_any_ensemble_speak_of_the_positive_class(name, labels):
     assert set(fair.predict(X, sensitive_features=group)) <= set(labels)
 
 
+@pytest.mark.parametrize("labels", [(0, 1), ("ok", "toxic"), (1, 2)])
+@pytest.mark.parametrize("method", METHODS)
+def test_frozen_models_are_post_processed_as_their_scores_are(method, labels):
+    X, y, group = make_rows(1500)
+    y = np.array(labels)[y]
+    frozen = [
+        FrozenEstimator(model.fit(X[:500], y[:500]))
+        for model in (LogisticRegression(), LinearSVC(), GaussianNB())
+    ]
+    X, y, group = X[500:], y[500:], group[500:]
+    scores = np.column_stack(
+        [
+            frozen[0].predict_proba(X)[:, 1],
+            1 / (1 + np.exp(-frozen[1].decision_function(X))),
+            frozen[2].predict_proba(X)[:, 1],
+        ]
+    )
+    plain = FairEnsemblePostprocessor(method=method, random_state=0)
+    expected = plain.fit(scores, y, sensitive_features=group).selection_probability(
+        scores, sensitive_features=group
+    )
+    voting = VotingClassifier([(f"m{i}", model) for i, model in enumerate(frozen)])
+    for ensemble in (frozen, tuple(frozen), FrozenEstimator(voting.fit(X, y))):
+        fair = FairEnsemblePostprocessor(ensemble, method=method, random_state=0)
+        fair = pickle.loads(
+            pickle.dumps(clone(fair).fit(X, y, sensitive_features=group))
+        )
+        np.testing.assert_allclose(
+            fair.selection_probability(X, sensitive_features=group), expected
+        )
+        assert len(fair.forget([1, 2]).calibration_indices_) == len(y) - 2
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        ([], "empty list"),
+        ([LogisticRegression()], r"frozen: FrozenEstimator\(LogisticRegression"),
+        ([FrozenEstimator(LogisticRegression())], "must be fitted"),
+    ],
+)
+def test_lists_of_models_must_be_fitted_and_frozen(models, message):
+    X, y, group = make_rows(100)
+    with pytest.raises(ValueError, match=message):
+        FairEnsemblePostprocessor(models).fit(X, y, sensitive_features=group)
+
+
 def test_a_frozen_ensemble_is_used_as_it_is_and_every_row_calibrates():
     X, y, group = make_rows(2000)
     ensemble = BaggingClassifier(LogisticRegression(), random_state=0)
