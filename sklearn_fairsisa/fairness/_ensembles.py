@@ -21,6 +21,7 @@ from ._cells import (
 )
 from ._regions import Region, likelihood_regions, threshold_regions
 from ._rules import selection_by_level, selection_by_precision
+from ._smoothing import smooth_counts
 from ._solve import operating_points
 
 _CHUNK = 4096
@@ -172,20 +173,24 @@ class PatternRule:
 
     A pattern that a group never showed in calibration is treated like the group's
     level of nearest precision, its own being estimated by the isotonic regression of
-    the group's labels on the number of votes.
+    the group's labels on the number of votes. Where some members may not speak of a
+    row, which ones is part of its pattern.
     """
 
     patterns: np.ndarray
     n_members: int
+    masked: bool
     cells: CellRule
     precision_by_votes: np.ndarray
 
     @classmethod
-    def fit(cls, votes, group, label, weight, demand):
-        """Solve on calibration rows."""
-        patterns, cell = vote_patterns(votes)
+    def fit(cls, votes, group, label, weight, demand, counted=None):
+        """Solve on calibration rows; `counted` says which members may speak."""
+        heard = _heard(votes, counted)
+        patterns, cell = vote_patterns(heard)
         counts = count_cells(group, cell, label, weight)
-        n_votes = unpack_patterns(patterns, votes.shape[1]).sum(axis=1)
+        seen = unpack_patterns(patterns, heard.shape[1])
+        n_votes = seen[:, : votes.shape[1]].sum(axis=1)
         by_votes = count_cells(
             np.repeat(counts.group, 2),
             np.repeat(n_votes[counts.cell], 2),
@@ -195,6 +200,7 @@ class PatternRule:
         return cls(
             patterns,
             votes.shape[1],
+            counted is not None,
             CellRule.fit(counts, demand),
             _isotonic_precision(by_votes, votes.shape[1]),
         )
@@ -215,18 +221,25 @@ class PatternRule:
         return self.cells.probability
 
     def table(self):
-        """Cells are the votes of all members, such as "01101"."""
-        votes = unpack_patterns(self.patterns, self.n_members)
-        digits = np.ascontiguousarray(votes.astype(np.uint8) + ord("0"))
+        """Cells are the members' votes, such as "01101"; a "-" does not speak."""
+        n_bits = self.n_members * (2 if self.masked else 1)
+        votes, speaks = np.split(
+            unpack_patterns(self.patterns, n_bits), [self.n_members], axis=1
+        )
+        digits = votes.astype(np.uint8) + ord("0")
+        if self.masked:
+            digits[~speaks] = ord("-")
+        digits = np.ascontiguousarray(digits)
         names = digits.view(f"S{self.n_members}").ravel().astype(str)
         return self.cells.table(names)
 
-    def selection_probability(self, votes, group):
+    def selection_probability(self, votes, group, counted=None):
         """Probability of selection of rows of known groups."""
-        n_votes = votes.sum(axis=1)
+        heard = _heard(votes, counted)
+        n_votes = heard[:, : self.n_members].sum(axis=1)
         return self.cells.selection_probability(
             group,
-            find_patterns(self.patterns, votes),
+            find_patterns(self.patterns, heard),
             self.precision_by_votes[group, n_votes],
         )
 
@@ -258,11 +271,15 @@ class MemberRules:
                 n_groups=n_groups,
             )
             members.append(CellRule.fit(counts, demand))
-        patterns, cell = vote_patterns(votes)
+        heard = _heard(votes, counted)
+        patterns, cell = vote_patterns(heard)
         counts = count_cells(group, cell, label, weight)
         rules = cls(tuple(members), counts, np.empty(0))
-        seen = unpack_patterns(patterns, votes.shape[1])[counts.cell]
-        probability = rules.selection_probability(seen, counts.group)
+        seen = unpack_patterns(patterns, heard.shape[1])[counts.cell]
+        seen, speaks = np.split(seen, [votes.shape[1]], axis=1)
+        probability = rules.selection_probability(
+            seen, counts.group, None if counted is None else speaks
+        )
         return cls(rules.members, counts, probability)
 
     @property
@@ -331,10 +348,13 @@ class ScoreRule:
     thresholds: tuple[np.ndarray, ...]
 
     @classmethod
-    def fit(cls, scores, group, label, weight, demand):
-        """Solve on calibration rows."""
+    def fit(cls, scores, group, label, weight, demand, *, smooth=False):
+        """Solve on calibration rows, for their own labels or for smoothed ones."""
         values, cell = np.unique(scores, return_inverse=True)
         counts = count_cells(group, cell, label, weight)
+        if smooth:
+            people = 1.0 if weight is None else weight.sum() / np.sum(weight**2)
+            counts = smooth_counts(counts, people)
         regions, level = threshold_regions(counts)
         thresholds = []
         for code in range(counts.n_groups):
@@ -391,6 +411,11 @@ class ScoreRule:
             rank = np.searchsorted(self.thresholds[code], scores[rows], side="right")
             probability[rows] = self.rule.by_level[code][::-1][rank]
         return probability
+
+
+def _heard(votes, counted):
+    """Votes that count; where not all do, followed by whether each counts."""
+    return votes if counted is None else np.hstack([votes & counted, counted])
 
 
 def majority_probability(probability):

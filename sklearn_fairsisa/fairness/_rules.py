@@ -92,7 +92,7 @@ def _on_boundary(region, fpr, tpr):
     # In a light level even a rounding error of the rates looks like a coin.
     reached = nearest if abs(nearest - (fpr + tpr)) <= 2 * _ROUNDING else fpr + tpr
     done = (reached - progress[:-1]) / np.diff(progress)
-    return _snapped(done.clip(0.0, 1.0))
+    return snapped(done.clip(0.0, 1.0))
 
 
 def _least_mass_chord(region, fpr, tpr):
@@ -135,10 +135,10 @@ def _on_chord(region, first, last, fpr, tpr):
     probability[:first] = 1.0
     probability[first : last - 1] = weight
     probability[last - 1] = weight * split
-    return _snapped(probability)
+    return snapped(probability)
 
 
-def _snapped(probability):
-    """Rounding errors must not turn certain decisions into coins."""
+def snapped(probability):
+    """Probabilities without the rounding errors that make coins of certainties."""
     probability = np.where(probability < 1e-9, 0.0, probability)
     return np.where(probability > 1 - 1e-9, 1.0, probability)

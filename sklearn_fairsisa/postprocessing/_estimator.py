@@ -80,8 +80,9 @@ class FairEnsemblePostprocessor(
         in [0, 1], or class labels. A member votes for the positive class
         ``classes_[1]`` where its score is above one half.
 
-    method : {"ensemble", "soft_ensemble", "aggregate_then_postprocess", \
-            "postprocess_then_aggregate"}, default="ensemble"
+    method : {"ensemble", "soft_ensemble", "smooth_ensemble", \
+            "aggregate_then_postprocess", "postprocess_then_aggregate"}, \
+            default="ensemble"
         What the rule distinguishes within a group:
 
         - ``"aggregate_then_postprocess"``: the majority's label;
@@ -92,7 +93,11 @@ class FairEnsemblePostprocessor(
         - ``"ensemble"``: the pattern of all votes, the best of all rules on votes in
           calibration, though many members on few rows overfit;
         - ``"soft_ensemble"``: a weighted sum of the members' logits, in levels whose
-          share of positives rises with it.
+          share of positives rises with it;
+        - ``"smooth_ensemble"``: the same sum, but the share of positives is a smooth
+          function of it that groups share as far as they agree. A group with few
+          negatives, or few positives, is then known by all its people. The rates are
+          equal as estimated, not as counted in calibration.
 
     constraints : str, default="equalized_odds"
         ``"equalized_odds"``, ``"demographic_parity"``,
@@ -128,11 +133,11 @@ class FairEnsemblePostprocessor(
         Share of the rows of each label and group held out from the members. With
         ``"cross_shard"`` the ensemble, a :class:`SISAClassifier`, learns from all
         rows, and each row calibrates by the outputs of the members of the other
-        shards, which have not seen it: by their majority, by their mean logit, or by
-        each alone, according to `method`, but not for ``"ensemble"``. Decisions rest
-        on all members, one more than calibrated. Unused if `estimator` is None or
-        frozen: then every row given to ``fit`` calibrates, and the members must not
-        have learnt from any.
+        shards, which have not seen it. Decisions on new people leave out each member
+        in turn, for its share of the probability, so that they are judged like the
+        calibration rows even by members that memorise; more of them depend on a coin.
+        Unused if `estimator` is None or frozen: then every row given to ``fit``
+        calibrates, and the members must not have learnt from any.
 
     unknown_group : {"error", "unconstrained"}, default="error"
         Whether to refuse people of groups not seen in ``fit``, or decide on them by
@@ -155,7 +160,8 @@ class FairEnsemblePostprocessor(
 
     operating_points_ : DataFrame
         Columns group, false_positive_rate and true_positive_rate: expected rates in
-        calibration. NaN where a group has no such people.
+        calibration, with ``"smooth_ensemble"`` the model's estimates of them. NaN
+        where a group has no such people.
 
     objective_ : float
         Value of the objective in calibration: the accuracy, the balanced accuracy, or
@@ -174,7 +180,8 @@ class FairEnsemblePostprocessor(
     rule_ : DataFrame
         Columns group, cell, mass (share of the calibration weight) and probability of
         the positive decision. Cells are the majority's vote, all members' votes
-        ("0110"), a member and its vote ("3:1"), or an interval of the score.
+        ("0110", "-" for the one left out across shards), a member and its vote
+        ("3:1"), or an interval of the score.
 
     boundaries_ : DataFrame
         Columns group, false_positive_rate and true_positive_rate: vertices of the
@@ -187,7 +194,8 @@ class FairEnsemblePostprocessor(
         true_positive_rate of the votes of calibration rows.
 
     randomised_share_ : float
-        Share of the calibration weight whose decision is left to a coin.
+        Share of the calibration weight whose decision is left to a coin, if these
+        were new people.
 
     calibration_indices_ : ndarray of int
         Positions in ``fit`` of the rows that calibrate.
@@ -767,13 +775,6 @@ class FairEnsemblePostprocessor(
                     "and group, so none is left to train on. Give more rows."
                 )
             return training, calibrating
-        if self.method == "ensemble":
-            raise ValueError(
-                'method="ensemble" needs the votes of all members on each calibration '
-                'row, but with calibration="cross_shard" a row lacks the vote of its '
-                'own shard. Use method="soft_ensemble", or hold rows out, for example '
-                "by calibration=0.2."
-            )
         return everyone, everyone
 
     def _train(self, X, y, sample_weight, training, rng):

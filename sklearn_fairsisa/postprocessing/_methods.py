@@ -1,6 +1,7 @@
 """The post-processing methods, from calibration rows to a rule on members' scores."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pandas as pd
 from ..fairness._cells import majority
 from ..fairness._draws import is_random
 from ..fairness._ensembles import MajorityRule, MemberRules, PatternRule, ScoreRule
+from ..fairness._rules import snapped
 from ..fairness._solve import CONSTRAINTS, Demand, linear_gain
 from ._soft import LogitWeights
 
@@ -34,8 +36,7 @@ class OnVotes:
 
     def selection_probability(self, scores, group, counted=None):
         """Probability of selection of rows of known groups."""
-        heard = {} if counted is None else {"counted": counted}
-        return self.rule.selection_probability(scores > 0.5, group, **heard)
+        return self.rule.selection_probability(scores > 0.5, group, counted)
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class OnScores:
     rule: ScoreRule
 
     @classmethod
-    def fit(cls, rows, demand):
-        """Fit on calibration rows."""
+    def fit(cls, rows, demand, *, smooth=False):
+        """Fit on calibration rows, for their own labels or for smoothed ones."""
         if rows.counted is None:
             weights = LogitWeights.fit(rows.scores, rows.group, rows.label, rows.weight)
         else:
@@ -59,14 +60,14 @@ class OnScores:
             rows.label,
             rows.weight,
             demand,
+            smooth=smooth,
         )
         return cls(weights, rule)
 
     def selection_probability(self, scores, group, counted=None):
         """Probability of selection of rows of known groups."""
-        return self.rule.selection_probability(
-            self.weights.score(scores, counted), group
-        )
+        score = self.weights.score(scores, counted)
+        return self.rule.selection_probability(score, group)
 
 
 METHODS = {
@@ -74,6 +75,7 @@ METHODS = {
     "postprocess_then_aggregate": OnVotes.fitter(MemberRules),
     "ensemble": OnVotes.fitter(PatternRule),
     "soft_ensemble": OnScores.fit,
+    "smooth_ensemble": partial(OnScores.fit, smooth=True),
 }
 """Functions of calibration rows and a demand."""
 
@@ -94,6 +96,17 @@ class FairRule:
         Operating points in calibration; NaN where a group has no such people.
     negatives, positives : ndarray of shape (n_groups,)
         Weight of each group's calibration rows.
+    silent_share : ndarray of shape (n_members,), or None
+        Share of the calibration rows that each member may not speak of, being the only
+        one. None where all members speak of all rows.
+
+    Notes
+    -----
+    If each calibration row was judged without the member of its own shard, so are new
+    people, each member being left out for its share of the decision. Calibration rows
+    and new people are then judged alike, whatever the members have memorised: given
+    the other members, a row of a shard is to them like anyone new, and which shard it
+    fell into says nothing of it.
     """
 
     fair: OnVotes | OnScores | None
@@ -103,6 +116,7 @@ class FairRule:
     tpr: np.ndarray
     negatives: np.ndarray
     positives: np.ndarray
+    silent_share: np.ndarray | None
 
     @classmethod
     def fit(cls, rows, n_groups, method, demand, *, wants_blind):
@@ -122,9 +136,12 @@ class FairRule:
                 replace(rows, group=np.zeros_like(rows.group)),
                 Demand(None, demand.objective),
             )
-        rule = cls(fair, blind, code, fpr, tpr, negatives, positives)
+        silent_share = None if rows.counted is None else (~rows.counted).mean(axis=0)
+        rule = cls(fair, blind, code, fpr, tpr, negatives, positives, silent_share)
         if not able.all():
-            probability = rule.selection_probability(rows.scores, rows.group)
+            probability = rule.selection_probability(
+                rows.scores, rows.group, rows.counted
+            )
             rates = expected_rates(rows, probability, n_groups)
             fpr[~able], tpr[~able] = rates[0][~able], rates[1][~able]
         fpr[negatives == 0] = np.nan
@@ -139,12 +156,23 @@ class FairRule:
         scores : ndarray of shape (n_samples, n_members)
         group : ndarray of int of shape (n_samples,)
         counted : ndarray of bool of shape (n_samples, n_members), default=None
-            Members that may speak of a row; all if None.
+            Members that may speak of a row. None is for new people, of whom no member
+            knows: all speak, or each is left out for its share.
 
         Returns
         -------
         ndarray of shape (n_samples,)
         """
+        if counted is not None or self.silent_share is None:
+            return self._decide(scores, group, counted)
+        probability = np.zeros(len(scores))
+        for silent, share in enumerate(self.silent_share):
+            counted = np.ones(scores.shape, dtype=bool)
+            counted[:, silent] = False
+            probability += share * self._decide(scores, group, counted)
+        return snapped(probability)
+
+    def _decide(self, scores, group, counted):
         code = np.append(self.code, -1)[group]
         if self.blind is None:
             return self.fair.selection_probability(scores, code, counted)
@@ -154,9 +182,7 @@ class FairRule:
         known = code >= 0
         if known.any():
             probability[known] = self.fair.selection_probability(
-                scores[known],
-                code[known],
-                None if counted is None else counted[known],
+                scores[known], code[known], None if counted is None else counted[known]
             )
         return probability
 

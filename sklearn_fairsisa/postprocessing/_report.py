@@ -279,9 +279,7 @@ def fairness_report(rule, rows, groups, method, demand, *, claim, confidence):
     """
     probability = cross_fitted(rows, len(groups), method, demand)
     constrained = rule.code >= 0
-    random = is_random(
-        rule.selection_probability(rows.scores, rows.group, rows.counted)
-    )
+    random = is_random(rule.selection_probability(rows.scores, rows.group))
     return FairnessReport(
         constraint=demand.constraint,
         claim=claim or _CLAIM,

@@ -1,0 +1,184 @@
+r"""Counts of labels along a score, smoothed by a model that groups share.
+
+Notes
+-----
+Of a group with few negatives the empirical distribution of the negatives' scores is
+little known, even if the group has many people. Bayes' rule knows more of it:
+
+.. math:: P(s \mid a, Y=0) \propto P(s \mid a)\, (1 - q_a(s)),
+    \qquad q_a(s) = P(Y=1 \mid s, a),
+
+so a smooth estimate of :math:`q_a` lets all people of the group count. With u the rank
+of a score among all people, in (0, 1), and :math:`x = \Phi^{-1}(u)`,
+
+.. math::
+    \operatorname{logit} q_a(s) = \alpha_a + (\beta + \beta_a)\, x
+    + \sum_{m=2}^{8} (c_m + c_{am}) \sqrt 2 \cos(\pi m u) .
+
+The cosines are the eigenfunctions of a penalty on curvature, whose eigenvalues grow as
+:math:`m^4`; so are the precisions of the normal priors of :math:`c_m` and
+:math:`c_{am}`. Three factors, of :math:`c_m`, of :math:`\beta_a` and of
+:math:`c_{am}`, are chosen by the evidence: many people who speak for a difference
+between groups get it, few people get what the groups have in common.
+
+References
+----------
+Qin, Zhang (1997), A goodness-of-fit test for logistic regression models based on
+case-control data, Biometrika 84: the semiparametric estimate of both distributions.
+MacKay (1992), Bayesian interpolation, Neural Computation 4, equation 4.9: the update
+of the factors.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.special import expit, ndtri
+
+# Finer differences of a group's scores than these quantiles are not modelled.
+_N_BINS = 256
+_FREQUENCIES = np.arange(2, 9)
+# Weak enough for members that hardly err.
+_SLOPE_PRECISION = 0.01
+# Of the factors' gamma prior: coefficients of about 0.3 are expected.
+_SHAPE, _RATE = 1.0, 0.1
+
+
+def smooth_counts(counts, people=1.0):
+    """Replace each cell's own share of positives by a smooth estimate.
+
+    Parameters
+    ----------
+    counts : CellCounts
+        Codes order the cells, as the ranks of a score do.
+    people : float, default=1.0
+        Number of people that a unit of weight stands for, as evidence for differences
+        between groups. Of weighted rows it is the sum of the weights over that of
+        their squares.
+
+    Returns
+    -------
+    CellCounts
+        The same cells with the same weights, and in each group as many positives as
+        before. A group of one label is returned as it is.
+
+    Examples
+    --------
+    The third person of four is estimated by the score, not by its own label:
+
+    >>> from sklearn_fairsisa.fairness._cells import count_cells
+    >>> counts = count_cells([0] * 4, [0, 1, 2, 3], [False, True, False, True])
+    >>> smooth_counts(counts).positives.round(2)
+    array([0.17, 0.42, 0.58, 0.83])
+    """
+    has_both = (counts.totals > 0).all(axis=0)
+    chosen = has_both[counts.group]
+    if not chosen.any():
+        return counts
+    group = (np.cumsum(has_both) - 1)[counts.group[chosen]]
+    weight = (counts.negatives + counts.positives)[chosen].astype(float)
+    rank = _middle_ranks(counts.cell[chosen], weight)
+    bins = group * _N_BINS + _quantile_bins(group, weight)
+
+    def by_bin(values):
+        size = _N_BINS * int(has_both.sum())
+        return np.bincount(bins, values, minlength=size).reshape(-1, _N_BINS)
+
+    total = by_bin(weight)
+    filled = np.where(total > 0, total, 1.0)
+    basis = _basis(
+        by_bin(weight * ndtri(rank)) / filled, by_bin(weight * rank) / filled
+    )
+    positives = by_bin(counts.positives[chosen])
+    precision = _fit_precision(basis, people * total, people * positives)
+    smooth = weight * precision.ravel()[bins]
+    columns = np.array([counts.negatives, counts.positives], dtype=float)
+    columns[:, chosen] = weight - smooth, smooth
+    return replace(counts, negatives=columns[0], positives=columns[1])
+
+
+def _middle_ranks(cell, weight):
+    """Share of all weight below the middle of each entry's cell, in (0, 1)."""
+    mass = np.bincount(cell, weights=weight)
+    return ((np.cumsum(mass) - mass / 2) / mass.sum())[cell]
+
+
+def _quantile_bins(group, weight):
+    """Bin of each entry, sorted by group then cell, among those of its group."""
+    total = np.cumsum(weight)
+    size = np.bincount(group, weights=weight)
+    before = np.cumsum(size) - size
+    share = (total - weight / 2 - before[group]) / size[group]
+    return (share * _N_BINS).astype(np.int64).clip(0, _N_BINS - 1)
+
+
+def _basis(x, u):
+    """Functions of the model, of shape (n_groups, n_bins, n_functions)."""
+    waves = np.sqrt(2) * np.cos(np.pi * u[..., None] * _FREQUENCIES)
+    return np.concatenate([np.ones_like(x)[..., None], x[..., None], waves], axis=-1)
+
+
+def _fit_precision(basis, total, positives):
+    """Probability of the positive label in each bin, of shape (n_groups, n_bins)."""
+    n_groups, _, n_functions = basis.shape
+    common = np.zeros(n_functions)
+    own = np.zeros((n_groups, n_functions))
+    share = positives.sum(axis=1) / total.sum(axis=1)
+    own[:, 0] = np.log(share / (1 - share))
+    stiffness = (_FREQUENCIES / 2.0) ** 4
+    factors = np.ones(3)
+    for _ in range(30):
+        prior = (
+            # Intercepts are the groups' own.
+            np.concatenate([[1e6, _SLOPE_PRECISION], factors[0] * stiffness]),
+            np.concatenate([[1e-6, factors[1]], factors[2] * stiffness]),
+        )
+        common, own, variances = _maximise(basis, total, positives, prior, common, own)
+        blocks = (
+            (common[2:], variances[0][2:], stiffness),
+            (own[:, 1], variances[1][:, 1], 1.0),
+            (own[:, 2:], variances[1][:, 2:], stiffness),
+        )
+        old, factors = factors, np.empty(3)
+        for j, (coefficients, variance, stiff) in enumerate(blocks):
+            determined = coefficients.size - old[j] * np.sum(stiff * variance)
+            energy = np.sum(stiff * coefficients**2)
+            factors[j] = (determined + 2 * _SHAPE) / (energy + 2 * _RATE)
+        if np.abs(np.log(factors / old)).max() < 0.02:
+            break
+    return expit(basis @ common + np.einsum("abk,ak->ab", basis, own))
+
+
+def _maximise(basis, total, positives, prior, common, own):
+    """Posterior mode by Newton's method, with variances.
+
+    Groups meet in the common coefficients alone, so that the work is that of a small
+    system per group.
+    """
+    for _ in range(100):
+        margin = basis @ common + np.einsum("abk,ak->ab", basis, own)
+        chance = expit(margin)
+        slope = np.einsum("abk,ab->ak", basis, positives - total * chance)
+        curvature = np.einsum(
+            "abk,ab,abl->akl", basis, total * chance * (1 - chance), basis
+        )
+        inverse = np.linalg.inv(curvature + np.diag(prior[1]))
+        explained = inverse @ curvature
+        schur = np.diag(prior[0]) + np.sum(curvature - curvature @ explained, axis=0)
+        gradient_own = slope - prior[1] * own
+        gradient = slope.sum(axis=0) - prior[0] * common
+        reduced = gradient - np.einsum("akl,ak->l", explained, gradient_own)
+        variance = np.linalg.inv(schur)
+        step = variance @ reduced
+        step_own = np.einsum("akl,al->ak", inverse, gradient_own) - explained @ step
+        change = np.abs(
+            (basis @ step + np.einsum("abk,ak->ab", basis, step_own))[total > 0]
+        ).max()
+        # Newton's steps overshoot where a start is far off.
+        damping = min(1.0, 5.0 / max(change, 1e-300))
+        common, own = common + damping * step, own + damping * step_own
+        if change < 1e-9:
+            break
+    own_variance = np.einsum("akk->ak", inverse) + np.einsum(
+        "akl,lm,akm->ak", explained, variance, explained
+    )
+    return common, own, (np.diag(variance), own_variance)

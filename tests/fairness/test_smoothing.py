@@ -1,0 +1,173 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+from scipy.special import expit
+from scipy.stats import norm
+
+from sklearn_fairsisa.fairness import _smoothing
+from sklearn_fairsisa.fairness._cells import CellCounts, count_cells
+from sklearn_fairsisa.fairness._smoothing import smooth_counts
+
+
+def binormal(n, seed, negatives=0.15, n_groups=3):
+    """Scores of groups in whom the positives score higher by 1.5."""
+    rng = np.random.default_rng(seed)
+    group = rng.integers(0, n_groups, n)
+    label = rng.random(n) > negatives
+    score = rng.normal(1.5 * label + 0.3 * group)
+    return score, group, label
+
+
+def count_scores(score, group, label, weight=None):
+    rank = np.unique(score, return_inverse=True)[1]
+    return count_cells(group, rank, label, weight)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n=st.integers(1, 700),
+    decimals=st.integers(0, 3),
+    weighted=st.booleans(),
+)
+@settings(max_examples=30, deadline=None)
+def test_each_group_keeps_its_people_its_negatives_and_its_positives(
+    seed, n, decimals, weighted
+):
+    score, group, label = binormal(n, seed)
+    weight = np.random.default_rng(seed).random(n) * 3 + 0.01 if weighted else None
+    counts = count_scores(score.round(decimals), group, label, weight)
+    smooth = smooth_counts(counts)
+    np.testing.assert_array_equal(smooth.group, counts.group)
+    np.testing.assert_array_equal(smooth.cell, counts.cell)
+    assert (smooth.negatives >= 0).all()
+    assert (smooth.positives >= 0).all()
+    np.testing.assert_allclose(
+        smooth.negatives + smooth.positives, counts.negatives + counts.positives
+    )
+    np.testing.assert_allclose(smooth.totals, counts.totals, atol=1e-3)
+
+
+def test_the_fit_is_the_mode_that_a_general_optimiser_finds():
+    rng = np.random.default_rng(0)
+    n_groups, n_bins, k = 3, 40, 4
+    basis = rng.normal(size=(n_groups, n_bins, k))
+    basis[..., 0] = 1
+    total = rng.integers(0, 5, (n_groups, n_bins)).astype(float)
+    positives = rng.binomial(total.astype(int), 0.4).astype(float)
+    prior = np.array([50.0, 0.5, 1.0, 2.0]), np.array([0.1, 1.0, 3.0, 4.0])
+
+    def loss(flat):
+        common, own = flat[:k], flat[k:].reshape(n_groups, k)
+        margin = basis @ common + (basis * own[:, None]).sum(axis=-1)
+        likelihood = positives * margin - total * np.logaddexp(0, margin)
+        penalty = prior[0] @ common**2 + np.sum(prior[1] * own**2)
+        return penalty / 2 - likelihood.sum()
+
+    def hessian(at):
+        size, step = len(at), 1e-4
+        table = np.empty((size, size))
+        for i in range(size):
+            for j in range(size):
+                moves = [
+                    loss(at + step * (a * np.eye(size)[i] + b * np.eye(size)[j]))
+                    for a, b in ((1, 1), (1, -1), (-1, 1), (-1, -1))
+                ]
+                table[i, j] = moves[0] - moves[1] - moves[2] + moves[3]
+        return table / (4 * step**2)
+
+    common, own, variances = _smoothing._maximise(
+        basis, total, positives, prior, np.zeros(k), np.zeros((n_groups, k))
+    )
+    expected = minimize(loss, np.zeros(k * (n_groups + 1)), tol=1e-10)
+    have = np.concatenate([common, own.ravel()])
+    np.testing.assert_allclose(have, expected.x, atol=1e-4)
+    variance = np.concatenate([variances[0], variances[1].ravel()])
+    exact = np.diag(np.linalg.inv(hessian(have)))
+    np.testing.assert_allclose(variance, exact, rtol=1e-3)
+
+
+def test_only_the_order_of_the_scores_matters():
+    score, group, label = binormal(500, 0)
+    order = np.random.default_rng(1).permutation(500)
+    smooth = smooth_counts(count_scores(score, group, label))
+    other = smooth_counts(
+        count_scores(np.exp(score[order]), group[order], label[order])
+    )
+    np.testing.assert_allclose(smooth.positives, other.positives, atol=1e-9)
+
+
+def test_a_group_of_one_label_keeps_its_own_counts():
+    score, group, label = binormal(400, 0)
+    label[group == 1] = True
+    counts = count_scores(score, group, label)
+    smooth = smooth_counts(counts)
+    np.testing.assert_array_equal(smooth.negatives[counts.group == 1], 0)
+    assert (smooth.negatives[counts.group != 1] > 0).all()
+    nobody = replace(counts, negatives=np.zeros_like(counts.negatives))
+    assert smooth_counts(nobody) is nobody
+
+
+def false_positive_rate(counts, group, ranks, at):
+    """Share of a group's negatives whose score is above each of some values."""
+    mine = counts.group == group
+    above = ranks[counts.cell[mine]][:, None] > at
+    return counts.negatives[mine] @ above / counts.negatives[mine].sum()
+
+
+def test_false_positive_rates_of_new_people_are_closer_than_by_counting():
+    at = np.array([-0.5, 0.0, 0.5, 1.0])
+    errors = []
+    for seed in range(20):
+        # Some 25 negatives in each group.
+        score, group, label = binormal(500, seed)
+        counts = count_scores(score, group, label)
+        ranks = np.unique(score)
+        truth = norm.sf(at, 0.3)
+        errors.append(
+            [
+                np.abs(false_positive_rate(c, 1, ranks, at) - truth).mean()
+                for c in (counts, smooth_counts(counts))
+            ]
+        )
+    counted, smoothed = np.mean(errors, axis=0)
+    assert smoothed < 0.85 * counted
+
+
+def test_many_people_are_heard_even_if_their_groups_have_nothing_in_common():
+    rng = np.random.default_rng(0)
+    group = rng.integers(0, 2, 40_000)
+    score = rng.normal(size=40_000)
+    chance = np.where(group == 0, expit(3 * score), 0.5 - 0.4 * np.sin(3 * score))
+    counts = count_scores(score, group, rng.random(40_000) < chance)
+    smooth = smooth_counts(counts)
+    chance = chance[np.lexsort((score, group))]
+    inner = np.abs(np.sort(score[group == 1])) < 1.6
+    error = np.abs(smooth.positives - chance)
+    assert error[counts.group == 0].mean() < 0.02
+    assert error[counts.group == 1][inner].mean() < 0.04
+
+
+def test_weights_that_vary_say_less_of_differences_between_groups():
+    score, group, label = binormal(300, 3)
+    counts = count_scores(score, group, label)
+    tenfold = CellCounts(
+        counts.group, counts.cell, 10 * counts.negatives, 10 * counts.positives, 3
+    )
+    np.testing.assert_allclose(
+        smooth_counts(tenfold, people=0.1).positives,
+        10 * smooth_counts(counts).positives,
+        rtol=1e-6,
+    )
+    certain = smooth_counts(tenfold, people=1.0).positives
+    assert np.abs(certain - 10 * smooth_counts(counts).positives).max() > 0.1
+
+
+@pytest.mark.parametrize("n_groups", [1, 40])
+def test_one_group_or_many_are_fitted(n_groups):
+    score, group, label = binormal(4000, 0, n_groups=n_groups)
+    smooth = smooth_counts(count_scores(score, group, label))
+    assert np.isfinite(smooth.positives).all()
