@@ -1,0 +1,237 @@
+"""Does the true gap of a fair rule lie where ``fairness_report_`` says it does?
+
+    python benchmarks/confidence.py
+
+Rules are fitted, again and again, on synthetic calibration rows of groups large and
+small, and their true gap is measured on 30,000 new people per group. The first table
+compares four 95% bounds of the gap: how often they hold, and their height relative to
+the gap's own 95% quantile, which is the best that a bound can do. The second shows how
+often the true gap stays within ``tol=0.1``, without and with ``confidence=0.95``.
+"""
+
+import argparse
+import time
+import warnings
+
+import numpy as np
+from _common import add_output_argument, print_table, write_result
+from scipy.special import expit
+
+from sklearn_fairsisa import FairEnsemblePostprocessor
+from sklearn_fairsisa.exceptions import (
+    DegenerateRuleWarning,
+    UnsupportedToleranceWarning,
+)
+from sklearn_fairsisa.fairness._confidence import estimate_rates, spread_quantile
+
+# Negatives and positives of each group.
+WORLDS = {
+    "2 large": [(1000, 800)] * 2,
+    "3 mixed": [(1000, 800), (300, 200), (60, 50)],
+    "4 small": [(50, 50)] * 4,
+    "large and tiny": [(400, 400), (20, 20)],
+}
+RULES = [
+    ("aggregate_then_postprocess", 5),
+    ("ensemble", 5),
+    ("ensemble", 10),
+    ("soft_ensemble", 1),
+    ("soft_ensemble", 10),
+]
+TOLERANCES = [
+    ("2 large", "aggregate_then_postprocess", 5),
+    ("2 large", "ensemble", 5),
+    ("2 large", "soft_ensemble", 10),
+    ("3 mixed", "aggregate_then_postprocess", 5),
+    ("3 large", "aggregate_then_postprocess", 5),
+    ("3 large", "soft_ensemble", 1),
+]
+WORLDS_OF_TOLERANCES = {**WORLDS, "3 large": [(2000, 1600), (800, 600), (400, 400)]}
+LEVEL = 0.95
+TOL = 0.1
+BOUNDS = ("fixed", "DKW", "out_of_bag", "cross_fitted")
+
+
+def draw(sizes, n_members, rng):
+    """Members' scores, labels and groups; members say less of later groups."""
+    group = np.concatenate([np.full(sum(size), a) for a, size in enumerate(sizes)])
+    y = np.concatenate([np.repeat([0, 1], size) for size in sizes])
+    strength = np.linspace(0.84, 0.36, len(sizes))[group]
+    shift = np.linspace(0.3, -0.3, len(sizes))[group]
+    latent = (2 * y - 1) * strength + shift + 0.7 * rng.normal(size=len(y))
+    return (
+        expit(1.5 * (latent[:, None] + rng.normal(size=(len(y), n_members)))),
+        y,
+        group,
+    )
+
+
+def fit(data, **params):
+    scores, y, group = data
+    fair = FairEnsemblePostprocessor(
+        objective="balanced_accuracy_score", random_state=0, **params
+    )
+    return fair.fit(scores, y, sensitive_features=group)
+
+
+def rates_of(fair, data):
+    """Selection probabilities, then the estimated FPR and TPR of every group."""
+    scores, y, group = data
+    p = fair.selection_probability(scores, sensitive_features=group)
+    return p, [
+        estimate_rates(group[y == label], p[y == label], None, group.max() + 1)
+        for label in (0, 1)
+    ]
+
+
+def gap_of(rates):
+    return max(rate.spread for rate in rates)
+
+
+def balanced_accuracy(p, data):
+    y = data[1]
+    # Every world has as many new people of each kind.
+    return (1 - p[y == 0].mean() + p[y == 1].mean()) / 2
+
+
+def out_of_bag_bound(data, params, rng, n_resamples=12):
+    """Quantile of the gaps of refitted rules on the rows that they were not given."""
+    scores, y, group = data
+    strata = 2 * group + y
+    gaps = []
+    for _ in range(n_resamples):
+        inside = np.concatenate(
+            [
+                rng.choice(np.flatnonzero(strata == s), (strata == s).sum())
+                for s in np.unique(strata)
+            ]
+        )
+        outside = np.setdiff1d(np.arange(len(y)), inside)
+        fair = fit((scores[inside], y[inside], group[inside]), **params)
+        _, rates = rates_of(fair, (scores[outside], y[outside], group[outside]))
+        gaps.append(gap_of(rates))
+    return np.quantile(gaps, LEVEL)
+
+
+def dkw_bound(rates):
+    """Bound for thresholds on a given score, whatever its distribution."""
+    n_curves = sum(len(rate.size) for rate in rates)
+    widths = [np.sqrt(np.log(2 * n_curves / (1 - LEVEL)) / 2 / r.size) for r in rates]
+    return min(1.0, gap_of(rates) + max(np.sort(w)[-2:].sum() for w in widths))
+
+
+def examine_bounds(sizes, method, n_members, repeats, seed):
+    """How four bounds fare on one kind of rule."""
+    rng = np.random.default_rng(seed)
+    people = draw([(15_000, 15_000)] * len(sizes), n_members, rng)
+    gaps, in_interval, expected = [], [], []
+    bounds = {name: [] for name in BOUNDS}
+    for _ in range(repeats):
+        data = draw(sizes, n_members, rng)
+        fair = fit(data, method=method)
+        gaps.append(gap_of(rates_of(fair, people)[1]))
+        _, calibrated = rates_of(fair, data)
+        report = fair.fairness_report_
+        around = [(rate.rate, rate.error) for rate in calibrated]
+        bounds["fixed"].append(spread_quantile(LEVEL, around))
+        bounds["DKW"].append(dkw_bound(calibrated))
+        bounds["out_of_bag"].append(out_of_bag_bound(data, {"method": method}, rng))
+        bounds["cross_fitted"].append(report.bound)
+        row = report.to_frame().iloc[0]
+        in_interval.append(row["low"] <= gaps[-1] <= row["high"])
+        expected.append(row["expected"])
+    best = np.quantile(gaps, LEVEL)
+    result = {
+        "true_gap": np.mean(gaps),
+        "expected": np.mean(expected),
+        "quantile": best,
+        "interval_holds": np.mean(in_interval),
+    }
+    for name, bound in bounds.items():
+        result[f"{name}_holds"] = np.mean(np.array(gaps) <= bound)
+        result[f"{name}_height"] = np.mean(bound) / best
+    return result
+
+
+def examine_tolerance(sizes, method, n_members, repeats, seed):
+    """How often the true gap stays within the tolerance, and at what cost."""
+    rng = np.random.default_rng(seed)
+    people = draw([(15_000, 15_000)] * len(sizes), n_members, rng)
+    plain, sure, supported, tols, seconds = [], [], [], [], []
+    for _ in range(repeats):
+        data = draw(sizes, n_members, rng)
+        for outcomes, confidence in ((plain, None), (sure, LEVEL)):
+            begun = time.perf_counter()
+            fair = fit(data, method=method, tol=TOL, confidence=confidence)
+            took = time.perf_counter() - begun
+            p, rates = rates_of(fair, people)
+            outcomes.append((gap_of(rates), balanced_accuracy(p, people)))
+        tols.append(fair.tol_)
+        supported.append(fair.fairness_report_.holds)
+        seconds.append(took)
+    plain, sure = np.array(plain), np.array(sure)
+    supported = np.array(supported)
+    within = sure[supported, 0] <= TOL
+    return {
+        "plain_within": np.mean(plain[:, 0] <= TOL),
+        "plain_accuracy": plain[:, 1].mean(),
+        "supported": supported.mean(),
+        "within_if_supported": within.mean() if len(within) else np.nan,
+        "quantile_if_supported": np.quantile(sure[supported, 0], LEVEL)
+        if len(within)
+        else np.nan,
+        "within": np.mean(sure[:, 0] <= TOL),
+        "accuracy": sure[:, 1].mean(),
+        "tol_": np.mean(tols),
+        "seconds": np.median(seconds),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--repeats", type=int, default=40, help="rules per line")
+    parser.add_argument("--seed", type=int, default=0)
+    add_output_argument(parser, "confidence")
+    arguments = parser.parse_args()
+    for expected in (DegenerateRuleWarning, UnsupportedToleranceWarning):
+        warnings.simplefilter("ignore", expected)
+
+    bounds = []
+    for world, sizes in WORLDS.items():
+        for method, n_members in RULES:
+            found = examine_bounds(
+                sizes, method, n_members, arguments.repeats, arguments.seed
+            )
+            bounds.append({"groups": world, "method": method, "S": n_members, **found})
+    columns = {
+        "groups": "", "method": "", "S": "", "true_gap": ".3f", "expected": ".3f",
+        "interval_holds": ".2f",
+    }  # fmt: skip
+    for name in BOUNDS:
+        columns |= {f"{name}_holds": ".2f", f"{name}_height": ".2f"}
+    print_table(bounds, columns)
+    print()
+
+    tolerances = []
+    for world, method, n_members in TOLERANCES:
+        found = examine_tolerance(
+            WORLDS_OF_TOLERANCES[world],
+            method,
+            n_members,
+            arguments.repeats,
+            arguments.seed,
+        )
+        tolerances.append({"groups": world, "method": method, "S": n_members, **found})
+    names = list(tolerances[0])
+    print_table(
+        tolerances, {n: "" if n in ("groups", "method", "S") else ".3f" for n in names}
+    )
+    write_result(
+        arguments.output, arguments, {"bounds": bounds, "tolerances": tolerances}
+    )
+
+
+if __name__ == "__main__":
+    main()
