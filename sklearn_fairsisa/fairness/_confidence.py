@@ -146,7 +146,7 @@ def expected_spread(rates):
     return float(simpson(beyond, x=q))
 
 
-def largest_error(level, claim, errors):
+def largest_error(level, claim, rates):
     """Standard error that no rate may exceed for a claim to be supported.
 
     Parameters
@@ -154,22 +154,25 @@ def largest_error(level, claim, errors):
     level : float
         Probability in (0, 1).
     claim : float
-        Difference that equal rates are to keep within at that probability.
-    errors : sequence of ndarray of shape (n_groups,)
-        Standard errors of each rate.
+        Difference to keep within at that probability.
+    rates : sequence of (bias, error), arrays of shape (n_groups,)
+        By how much each group's rate is off where all are meant to be equal, and its
+        standard error.
 
     Returns
     -------
     float
         The greatest h for which the claim holds once every error above h has been
-        brought down to h; infinite if it holds as it is.
+        brought down to h, and the bias of the same rate in proportion; infinite if it
+        holds as it is.
     """
 
     def excess(h):
-        rates = [(np.zeros_like(e), np.minimum(e, h)) for e in errors]
-        return spread_probability(claim, rates) - level
+        parts = [np.minimum(1.0, h / error) for _, error in rates]
+        shrunk = [(part * b, part * e) for part, (b, e) in zip(parts, rates)]
+        return spread_probability(claim, shrunk) - level
 
-    greatest = max(e.max() for e in errors)
+    greatest = max(error.max() for _, error in rates)
     if excess(greatest) >= 0:
         return np.inf
     return float(brentq(excess, _LEAST_ERROR, greatest, rtol=1e-6))

@@ -144,7 +144,8 @@ def tightened(rows, n_groups, method, demand, confidence, *, wants_blind):
     for _ in range(_N_STEPS):
         # The bound grows with the tolerance, in a line almost.
         part = (demand.tol - low[2]) / (high[2] - low[2])
-        found = solve(low[1] + np.clip(part, 0.1, 0.9) * (high[1] - low[1]))
+        part = min(max(part, 0.1), 0.9)
+        found = solve(low[1] + part * (high[1] - low[1]))
         if found[2] > demand.tol:
             high = found
         else:

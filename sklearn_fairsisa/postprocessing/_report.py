@@ -39,8 +39,8 @@ class FairnessReport:
     rates : dict of str to GroupRates
         Cross-fitted estimate of each constrained rate, its standard error, and the
         number of people that it rests on, in each group.
-    calibration_gap : dict of str to float
-        Greatest difference of each rate on the calibration rows.
+    calibrated : dict of str to ndarray of shape (n_groups,)
+        The same rates on the calibration rows.
     objective, expected_objective : float
         Value of the objective on the calibration rows, and cross-fitted. A great
         difference between them is overfitting.
@@ -84,7 +84,7 @@ class FairnessReport:
     confidence: float
     groups: np.ndarray
     rates: dict[str, GroupRates]
-    calibration_gap: dict[str, float]
+    calibrated: dict[str, np.ndarray]
     objective: float
     expected_objective: float
     randomised_people: int
@@ -156,8 +156,9 @@ class FairnessReport:
             rate rests on: negatives, positives, or all; weighted ones count as the
             number of rows of equal weight that would tell as much. ``rows_needed`` is
             ``rows`` where these are enough. If every group had the rows it needs, a
-            rule solved at tolerance zero that does not overfit would keep its true gap
-            within the claim at the confidence.
+            rule solved at tolerance zero would keep its true gap within the claim at
+            the confidence. Overfitting is taken to fall with the square root of the
+            rows, as the noise does; it falls faster as a rule.
         """
         return self._group_table.copy()
 
@@ -174,8 +175,11 @@ class FairnessReport:
 
     @cached_property
     def _group_table(self):
-        errors = [rates.error for rates in self.rates.values()]
-        enough = largest_error(self.confidence, self.claim, errors)
+        off = [
+            (rates.rate - self.calibrated[name], rates.error)
+            for name, rates in self.rates.items()
+        ]
+        enough = largest_error(self.confidence, self.claim, off)
         frames = []
         for name, rates in self.rates.items():
             rows = np.floor(rates.size + 1e-6)
@@ -196,7 +200,7 @@ class FairnessReport:
         return pd.concat(frames, ignore_index=True)
 
     def _describe(self, names):
-        in_calibration = max(self.calibration_gap[name] for name in names)
+        in_calibration = max(np.ptp(self.calibrated[name]) for name in names)
         if self.is_degenerate or len(self.groups) < 2:
             nothing = dict.fromkeys(("expected", "low", "high", "bound"), 0.0)
             return {"calibration": in_calibration, **nothing}
@@ -286,8 +290,8 @@ def fairness_report(rule, rows, groups, method, demand, *, claim, confidence):
         confidence=confidence,
         groups=groups[constrained],
         rates=held_out_rates(rule, rows, probability, demand.constraint),
-        calibration_gap={
-            name: float(np.ptp(rate[constrained]))
+        calibrated={
+            name: rate[constrained]
             for name, rate in calibrated_rates(rule, demand.constraint).items()
         },
         objective=rule.value(demand.objective),

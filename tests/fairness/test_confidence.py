@@ -80,8 +80,10 @@ def test_errors_brought_down_to_the_largest_allowed_just_support_the_claim(
     errors, claim, level
 ):
     errors = np.array(errors)
-    h = largest_error(level, claim, [errors, errors])
-    capped = [(np.zeros(len(errors)), np.minimum(errors, h))] * 2
+    bias = np.linspace(0, 0.5, len(errors)) * errors
+    h = largest_error(level, claim, [(bias, errors), (-bias, errors)])
+    part = np.minimum(1, h / errors)
+    capped = [(part * bias, part * errors), (-part * bias, part * errors)]
     if np.isinf(h):
         assert spread_probability(claim, capped) >= level
     else:
