@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("torch")
+
 API = Path(__file__).parents[1] / "docs" / "api.rst"
 MODULES = ["", ".datasets", ".metrics", ".plotting", ".sisa", ".text"]
 # Sections that a short method need not have, the wording of summaries, and a type that
