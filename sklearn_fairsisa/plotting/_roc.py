@@ -78,6 +78,12 @@ class GroupRocDisplay:
         -------
         display : GroupRocDisplay
         """
+        if len(estimator.classes_) > 2:
+            raise ValueError(
+                "A point of false and true positive rates needs two classes, but the "
+                f"post-processor knows {estimator.classes_.tolist()}. Look at its "
+                "operating_points_ instead."
+            )
         points = estimator.operating_points_
         names = points["group"].tolist()
         rows = estimator._rows

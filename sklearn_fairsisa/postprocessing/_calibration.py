@@ -17,13 +17,14 @@ class CalibrationRows:
     index : ndarray of int of shape (n_rows,)
         Position of each row in ``fit``.
     group : ndarray of int of shape (n_rows,)
-    label : ndarray of bool of shape (n_rows,)
-        True where the label is positive.
+    label : ndarray of bool or int of shape (n_rows,)
+        True where the label is positive; with more than two classes, their codes.
     weight : ndarray of shape (n_rows,), or None
     X : sequence of length n_rows, or None
         Rows as the members see them, kept where the members may change.
-    scores : ndarray of shape (n_rows, n_members), or None
-        Members' scores of the positive class, in [0, 1].
+    scores : ndarray of shape (n_rows, n_members[, n_classes]), or None
+        Members' scores of the positive class, in [0, 1]; of each class, if these are
+        more than two.
     counted : ndarray of bool of shape (n_rows, n_members), or None
         Members that may speak of a row because they did not learn from it.
     """
@@ -41,8 +42,10 @@ class CalibrationRows:
 
     @property
     def votes(self):
-        """Votes of the members, bool of shape (n_rows, n_members)."""
-        return self.scores > 0.5
+        """Votes of the members, bool or class codes of shape (n_rows, n_members)."""
+        return (
+            self.scores > 0.5 if self.scores.ndim == 2 else self.scores.argmax(axis=2)
+        )
 
     def without(self, indices):
         """Return copies of the other rows, so that nothing of these survives."""

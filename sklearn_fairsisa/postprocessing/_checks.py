@@ -5,18 +5,58 @@ from numbers import Real
 import numpy as np
 import pandas as pd
 from sklearn.utils import assert_all_finite
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d
 
+from ..fairness._confusion import CLASS_RATES, defined_rates
 from ._methods import label_weights, suffices
+from ._multiclass import METHODS as CLASS_METHODS
+from ._multiclass import class_weights
 
 _COSTS = {"false_positive", "false_negative"}
 
 
-def check_costs(objective):
-    """Raise unless an objective given as a dict holds two usable costs."""
-    if not isinstance(objective, dict):
-        return
+def check_objective(objective, classes):
+    """Raise unless an objective given by costs suits the classes.
+
+    Parameters
+    ----------
+    objective : str, dict, list or ndarray
+    classes : ndarray of shape (n_classes,)
+
+    Returns
+    -------
+    str or dict, or a tuple of tuples
+        The same, a matrix of costs as immutable numbers.
+    """
+    if isinstance(objective, str):
+        return objective
+    if isinstance(objective, dict) != (len(classes) == 2):
+        raise ValueError(
+            f"Costs for the {len(classes)} classes {classes.tolist()} are given as a "
+            "dict of 'false_positive' and 'false_negative' for two classes, as an "
+            "array of shape (n_classes, n_classes) for more: row j, column k holds the "
+            f"cost of deciding k where j is true. Got {objective!r}."
+        )
+    if isinstance(objective, dict):
+        _check_two_costs(objective)
+        return objective
+    try:
+        costs = np.asarray(objective, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError(f"Costs must be numbers, got {objective!r}.") from None
+    shape = (len(classes), len(classes))
+    if costs.shape != shape or not np.isfinite(costs).all():
+        raise ValueError(
+            f"Costs for the classes {classes.tolist()} need the shape {shape} and "
+            f"finite numbers, got {objective!r}."
+        )
+    if not np.ptp(costs, axis=1).any():
+        raise ValueError("All decisions cost the same. Give an error a cost.")
+    return tuple(map(tuple, costs.tolist()))
+
+
+def _check_two_costs(objective):
     if set(objective) != _COSTS:
         raise ValueError(
             "objective as a dict needs the keys 'false_positive' and "
@@ -29,8 +69,14 @@ def check_costs(objective):
         raise ValueError("Both costs are zero. Give an error a cost.")
 
 
-def check_confidence(confidence, tol):
+def check_confidence(confidence, tol, classes):
     """Raise if a gap of zero is to be guaranteed, which no data can."""
+    if confidence is not None and len(classes) > 2:
+        raise ValueError(
+            f"confidence={confidence} bounds rates of two classes, but y holds "
+            f"{len(classes)}: {classes.tolist()[:10]}. Set confidence=None, and see "
+            "tradeoff on held-out rows for what holds there."
+        )
     if confidence is not None and tol == 0:
         raise ValueError(
             f"confidence={confidence} is about the true difference between groups, "
@@ -40,25 +86,40 @@ def check_confidence(confidence, tol):
         )
 
 
+def check_method(method, calibration, classes):
+    """Raise unless a method is there for more than two classes, if there are."""
+    if len(classes) == 2:
+        return
+    if method not in CLASS_METHODS:
+        raise ValueError(
+            f"method={method!r} is for two classes, but y holds {len(classes)}: "
+            f"{classes.tolist()[:10]}. Use one of {sorted(CLASS_METHODS)}."
+        )
+    if method == "ensemble" and calibration == "cross_shard":
+        raise ValueError(
+            'With more than two classes method="ensemble" needs the votes of all '
+            'members on each calibration row, but with calibration="cross_shard" a row '
+            'lacks the vote of its own shard. Use method="soft_ensemble", or hold rows '
+            "out, for example by calibration=0.2."
+        )
+
+
 def check_labels(y):
-    """The two classes, and whether each label is the second."""
+    """The classes, and each row's: whether it is the second of two, else its code."""
     y = column_or_1d(y, warn=True)
     if pd.isna(y).any():
         raise ValueError("Input y contains NaN or None. Drop the rows without a label.")
     assert_all_finite(y, input_name="y")
     check_classification_targets(y)
     classes = np.unique(y)
-    if len(classes) > 2:
-        raise ValueError(
-            "Only binary classification is supported. The type of the target is "
-            f"{type_of_target(y)}, with {len(classes)} classes. Merge classes into two."
-        )
     if len(classes) < 2:
         raise ValueError(
             f"y holds 1 class of positive weight, {classes.tolist()}. Give rows of two "
-            "classes."
+            "classes or more."
         )
-    return classes, y == classes[1]
+    if len(classes) == 2:
+        return classes, y == classes[1]
+    return classes, np.searchsorted(classes, y)
 
 
 def check_weight(sample_weight, like):
@@ -69,27 +130,54 @@ def check_weight(sample_weight, like):
     return weight
 
 
-def check_groups_suffice(groups, rows, constraint, what="calibration rows"):
+def check_groups_suffice(groups, classes, rows, constraint, what="calibration rows"):
     """Raise unless each group has the labels that the constraint needs."""
-    negatives, positives = label_weights(rows, len(groups))
-    able = suffices(negatives, positives, constraint)
-    if able.all():
+    if len(classes) > 2:
+        missing = _missing_class(groups, classes, rows, constraint)
+    else:
+        missing = _missing_label(groups, rows, constraint)
+    if missing is None:
         return
-    a = int(np.argmin(able))
-    missing, rate = ("positive", "TPR") if positives[a] == 0 else ("negative", "FPR")
-    if negatives[a] + positives[a] == 0:
-        missing, rate = "positive or negative", "selection rate"
+    group, labels, rate = missing
     raise ValueError(
-        f"Group {groups[a].item()!r} has no {missing} labels among the {what}, so its "
-        f"{rate} is undefined. Add such rows, merge the group with another, or use "
+        f"Group {group!r} has no {labels} among the {what}, so its {rate} is "
+        "undefined. Add such rows, merge the group with another, or use "
         'constraints="demographic_parity".'
     )
 
 
-def check_members_suffice(groups, rows, method, constraint):
+def _missing_label(groups, rows, constraint):
+    negatives, positives = label_weights(rows, len(groups))
+    able = suffices(negatives, positives, constraint)
+    if able.all():
+        return None
+    a = int(np.argmin(able))
+    missing, rate = ("positive", "TPR") if positives[a] == 0 else ("negative", "FPR")
+    if negatives[a] + positives[a] == 0:
+        missing, rate = "positive or negative", "selection rate"
+    return groups[a].item(), f"{missing} labels", rate
+
+
+def _missing_class(groups, classes, rows, constraint):
+    totals = class_weights(rows, len(groups), len(classes))
+    able = defined_rates(CLASS_RATES[constraint], totals)
+    if able.all():
+        return None
+    a = int(np.argmin(able))
+    absent = classes[totals[a] == 0].tolist()
+    if len(absent) == len(classes):
+        return groups[a].item(), "rows", "share of each decision"
+    return (
+        groups[a].item(),
+        f"rows of class {absent[0]!r}",
+        "rate of each decision there",
+    )
+
+
+def check_members_suffice(groups, classes, rows, method, constraint):
     """Each member's own rule needs every group outside its shard."""
     if method != "postprocess_then_aggregate":
         return
     for member, counted in enumerate(rows.counted.T):
         what = f"rows outside shard {member}"
-        check_groups_suffice(groups, rows.take(counted), constraint, what)
+        check_groups_suffice(groups, classes, rows.take(counted), constraint, what)

@@ -45,15 +45,17 @@ from ..sisa._requests import check_indices
 from ._calibration import CalibrationRows, leave_own_shard_out, stratified_holdout
 from ._checks import (
     check_confidence,
-    check_costs,
     check_groups_suffice,
     check_labels,
     check_members_suffice,
+    check_method,
+    check_objective,
     check_weight,
 )
 from ._held_out import tightened
 from ._members import ask_members, check_frozen, given_scores, holds_labels
 from ._methods import METHODS, FairRule
+from ._multiclass import FairClassRule
 from ._report import fairness_report
 
 _OBJECTIVES = ("accuracy_score", "balanced_accuracy_score")
@@ -62,12 +64,13 @@ _OBJECTIVES = ("accuracy_score", "balanced_accuracy_score")
 class FairEnsemblePostprocessor(
     FindingsMixin, ClassifierMixin, TransformerMixin, MetaEstimatorMixin, BaseEstimator
 ):
-    r"""Make the decisions of a binary ensemble fair between groups.
+    r"""Make the decisions of an ensemble fair between groups.
 
     On calibration rows that the members have not learnt from, it finds the rule on
     (group, members' outputs) that optimises an objective while the groups' error or
     selection rates are equal. The rule is exact for these rows, and randomised where
-    equality demands it.
+    equality demands it. With more than two classes the rates are the confusion rates,
+    P(decision = k | Y = j, group) for all j and k.
 
     Parameters
     ----------
@@ -78,7 +81,9 @@ class FairEnsemblePostprocessor(
         as it is; so is each classifier of a list, which must be fitted and frozen.
         With None, X holds the members' outputs, one column each: votes 0 and 1, scores
         in [0, 1], or class labels. A member votes for the positive class
-        ``classes_[1]`` where its score is above one half.
+        ``classes_[1]`` where its score is above one half. With more than two classes
+        X holds class labels, one column per member, or scores of all classes, member
+        by member, and a member votes for the first class of greatest score.
 
     method : {"ensemble", "soft_ensemble", "smooth_ensemble", \
             "aggregate_then_postprocess", "postprocess_then_aggregate"}, \
@@ -93,22 +98,29 @@ class FairEnsemblePostprocessor(
         - ``"ensemble"``: the pattern of all votes, the best of all rules on votes in
           calibration, though many members on few rows overfit;
         - ``"soft_ensemble"``: a weighted sum of the members' logits, in levels whose
-          share of positives rises with it;
+          share of positives rises with it; with more classes, class probabilities
+          estimated from the logits and the group, to which a mixture of rules that
+          decide at least cost is applied;
         - ``"smooth_ensemble"``: the same sum, but the share of positives is a smooth
           function of it that groups share as far as they agree. A group with few
           negatives, or few positives, is then known by all its people. The rates are
-          equal as estimated, not as counted in calibration.
+          equal as estimated, not as counted in calibration. For two classes only.
 
     constraints : str, default="equalized_odds"
         ``"equalized_odds"``, ``"demographic_parity"``,
         ``"true_positive_rate_parity"``, ``"false_positive_rate_parity"``,
         ``"false_negative_rate_parity"`` or ``"true_negative_rate_parity"``, as in
-        fairlearn.
+        fairlearn. With more than two classes: all confusion rates; the share of each
+        decision; for ``"true_positive_rate_parity"`` each class's recall,
+        P(decision = k | Y = k); for ``"false_positive_rate_parity"`` each class
+        against the rest, P(decision = k | Y != k).
 
-    objective : {"accuracy_score", "balanced_accuracy_score"} or dict, \
+    objective : {"accuracy_score", "balanced_accuracy_score"}, dict or array-like, \
             default="accuracy_score"
         What is maximised, or costs to minimise, such as
-        ``{"false_positive": 1, "false_negative": 5}``.
+        ``{"false_positive": 1, "false_negative": 5}``. With more than two classes
+        costs are an array of shape (n_classes, n_classes), whose row j, column k holds
+        the cost of deciding ``classes_[k]`` where ``classes_[j]`` is true.
 
     tol : float, default=0.0
         Greatest allowed difference between groups of each constrained rate, in [0, 1].
@@ -136,6 +148,8 @@ class FairEnsemblePostprocessor(
         shards, which have not seen it. Decisions on new people leave out each member
         in turn, for its share of the probability, so that they are judged like the
         calibration rows even by members that memorise; more of them depend on a coin.
+        With more than two classes all members decide, and ``"ensemble"`` needs rows
+        held out.
         Unused if `estimator` is None or frozen: then every row given to ``fit``
         calibrates, and the members must not have learnt from any.
 
@@ -149,8 +163,8 @@ class FairEnsemblePostprocessor(
 
     Attributes
     ----------
-    classes_ : ndarray of shape (2,)
-        Labels; the second is the positive one.
+    classes_ : ndarray of shape (n_classes,)
+        Labels; of two, the second is the positive one.
 
     groups_ : ndarray of shape (n_groups,)
         Groups seen in ``fit``, sorted.
@@ -161,7 +175,8 @@ class FairEnsemblePostprocessor(
     operating_points_ : DataFrame
         Columns group, false_positive_rate and true_positive_rate: expected rates in
         calibration, with ``"smooth_ensemble"`` the model's estimates of them. NaN
-        where a group has no such people.
+        where a group has no such people. With more than two classes columns group,
+        true_class, decision and rate.
 
     objective_ : float
         Value of the objective in calibration: the accuracy, the balanced accuracy, or
@@ -181,17 +196,21 @@ class FairEnsemblePostprocessor(
         Columns group, cell, mass (share of the calibration weight) and probability of
         the positive decision. Cells are the majority's vote, all members' votes
         ("0110", "-" for the one left out across shards), a member and its vote
-        ("3:1"), or an interval of the score.
+        ("3:1"), or an interval of the score. With more than two classes
+        probability_<class> for each; the cells are class names, all members' votes
+        ("cat|cat|dog"), a member and its vote ("3:cat"), or the decisions of the rules
+        that ``"soft_ensemble"`` mixes ("cat|dog").
 
     boundaries_ : DataFrame
         Columns group, false_positive_rate and true_positive_rate: vertices of the
         upper boundary of what the method can reach in each constrained group, from
         (0, 0) to (1, 1). ``"postprocess_then_aggregate"`` has no such region, and not
-        this attribute.
+        this attribute; nor is there one for more than two classes.
 
     member_points_ : DataFrame
         Columns group, member (a number, or "majority"), false_positive_rate and
-        true_positive_rate of the votes of calibration rows.
+        true_positive_rate of the votes of calibration rows. With more than two classes
+        columns group, member, true_class, decision and rate.
 
     randomised_share_ : float
         Share of the calibration weight whose decision is left to a coin, if these
@@ -228,6 +247,13 @@ class FairEnsemblePostprocessor(
     is selected less often than someone less likely positive, and among the rules at
     an operating point the one that randomises fewest people is taken.
 
+    With K > 2 classes a rule has K probabilities per cell, and its confusion rates are
+    linear in them, so the best one is the solution of a linear program over the
+    observed cells ([3]_ for the majority's label). For ``"soft_ensemble"`` the program
+    mixes rules that decide for the k of greatest :math:`\sum_j \eta_j \Lambda_{jk}`,
+    where :math:`\eta` are the estimated class probabilities; its dual prices propose
+    the matrices :math:`\Lambda`. With two classes such rules are thresholds.
+
     The coin of a person is a keyed hash of the row of X, so the same person gets the
     same answer in any batch or order, in single or double precision. Where X holds
     nothing but votes (``estimator=None``), people cannot be told apart: their coins
@@ -239,6 +265,8 @@ class FairEnsemblePostprocessor(
        Supervised Learning. NeurIPS. Section 4.
     .. [2] Kadhe, S., Halimi, A., Rawat, A., Baracaldo, N. (2023). FairSISA: Ensemble
        Post-Processing to Improve Fairness of Unlearning in LLMs. Section 3.
+    .. [3] Putzel, P., Lee, S. (2022). Blackbox Post-Processing for Multiclass Fairness.
+       SafeAI at AAAI. Section 3.
 
     Examples
     --------
@@ -268,7 +296,7 @@ class FairEnsemblePostprocessor(
         "estimator": [HasMethods(["fit"]), list, tuple, None],
         "method": [StrOptions(set(METHODS))],
         "constraints": [StrOptions(set(CONSTRAINTS))],
-        "objective": [StrOptions(set(_OBJECTIVES)), dict],
+        "objective": [StrOptions(set(_OBJECTIVES)), dict, list, tuple, np.ndarray],
         "tol": [Interval(Real, 0, 1, closed="both")],
         "confidence": [Interval(Real, 0, 1, closed="neither"), None],
         "sensitive_feature": [str, Real, list, tuple, callable, None],
@@ -318,7 +346,7 @@ class FairEnsemblePostprocessor(
             What the ensemble takes, or the members' outputs.
 
         y : array-like of shape (n_samples,)
-            Labels of two classes.
+            Labels of two classes or more.
 
         sensitive_features : array-like of shape (n_samples,) or (n_samples, k), \
                 default=None
@@ -335,15 +363,16 @@ class FairEnsemblePostprocessor(
         Raises
         ------
         ValueError
-            If the groups are not given or incomplete, y has not two classes, a group
+            If the groups are not given or incomplete, y has one class, a group
             lacks the labels that the constraint needs, or the members' outputs are
             unusable.
         """
-        check_costs(self.objective)
-        check_confidence(self.confidence, self.tol)
         X, y = indexable(X, y)
         X = validate_data(self, X, reset=True, skip_check_array=True)
         classes, label = check_labels(y)
+        objective = check_objective(self.objective, classes)
+        check_confidence(self.confidence, self.tol, classes)
+        check_method(self.method, self.calibration, classes)
         seen, groups = self._split(X, sensitive_features)
         if sample_weight is not None:
             sample_weight = check_weight(sample_weight, label)
@@ -351,10 +380,10 @@ class FairEnsemblePostprocessor(
         groups_, group = np.unique(groups, return_inverse=True)
         rng = check_random_state(self.random_state)
 
-        training, calibrating = self._plan(2 * group + label, rng)
+        training, calibrating = self._plan(len(classes) * group + label, rng)
         rows = CalibrationRows(np.arange(len(label)), group, label, sample_weight)
         rows = rows.take(calibrating)
-        check_groups_suffice(groups_, rows, self.constraints)
+        check_groups_suffice(groups_, classes, rows, self.constraints)
         if training is None:
             estimator = None if self.estimator is None else clone(self.estimator)
         else:
@@ -369,7 +398,7 @@ class FairEnsemblePostprocessor(
             rows = replace(rows, X=seen)
         if training is not None and self.calibration == "cross_shard":
             rows = leave_own_shard_out(rows, estimator)
-            check_members_suffice(groups_, rows, self.method, self.constraints)
+            check_members_suffice(groups_, classes, rows, self.method, self.constraints)
         only_votes = estimator is None and bool(np.isin(rows.scores, (0, 1)).all())
         vars(self).update(
             classes_=classes,
@@ -377,7 +406,7 @@ class FairEnsemblePostprocessor(
             estimator_=estimator,
             forgotten_=np.empty(0, dtype=np.intp),
             _method=self.method,
-            _demand=Demand(self.constraints, self.objective, float(self.tol)),
+            _demand=Demand(self.constraints, objective, float(self.tol)),
             _confidence=self.confidence,
             _accepts_unknown=self.unknown_group == "unconstrained",
             _given_labels=given_labels,
@@ -444,15 +473,16 @@ class FairEnsemblePostprocessor(
 
         Returns
         -------
-        probability : ndarray of shape (n_samples,)
-            Probability of the decision ``classes_[1]``, in [0, 1].
+        probability : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            Probability of the decision ``classes_[1]``, in [0, 1]; with more than two
+            classes, of each decision.
         """
         check_is_fitted(self)
         seen, groups = self._split(self._check_new(X), sensitive_features)
         return self._rule.selection_probability(self._scores(seen), self._codes(groups))
 
     def transform(self, X, *, sensitive_features=None):
-        """Return the expected decision as a column.
+        """Return the expected decision as columns.
 
         Parameters
         ----------
@@ -465,11 +495,12 @@ class FairEnsemblePostprocessor(
 
         Returns
         -------
-        probability : ndarray of shape (n_samples, 1)
+        probability : ndarray of shape (n_samples, 1) or (n_samples, n_classes)
         """
-        return self.selection_probability(X, sensitive_features=sensitive_features)[
-            :, None
-        ]
+        probability = self.selection_probability(
+            X, sensitive_features=sensitive_features
+        )
+        return probability.reshape(len(probability), -1)
 
     def fit_transform(self, X, y, *, sensitive_features=None, sample_weight=None):
         """Fit, then return the expected decision on the same rows.
@@ -491,7 +522,7 @@ class FairEnsemblePostprocessor(
 
         Returns
         -------
-        probability : ndarray of shape (n_samples, 1)
+        probability : ndarray of shape (n_samples, 1) or (n_samples, n_classes)
         """
         self.fit(
             X, y, sensitive_features=sensitive_features, sample_weight=sample_weight
@@ -524,7 +555,7 @@ class FairEnsemblePostprocessor(
         return accuracy_score(y, decided, sample_weight=sample_weight)
 
     def get_feature_names_out(self, input_features=None):
-        """Return the name of the column that ``transform`` gives.
+        """Return the names of the columns that ``transform`` gives.
 
         Parameters
         ----------
@@ -533,10 +564,15 @@ class FairEnsemblePostprocessor(
 
         Returns
         -------
-        ndarray of str of shape (1,)
+        ndarray of str
+            ``fairensemblepostprocessor0``; with more than two classes one name per
+            class, ``fairensemblepostprocessor_<class>``.
         """
         check_is_fitted(self)
-        return np.array([f"{type(self).__name__.lower()}0"], dtype=object)
+        name = type(self).__name__.lower()
+        two = len(self.classes_) == 2
+        columns = [0] if two else [f"_{label}" for label in self.classes_]
+        return np.array([f"{name}{column}" for column in columns], dtype=object)
 
     def forget(self, indices):
         """Delete rows, so that the rule is the one fitted without them.
@@ -624,10 +660,10 @@ class FairEnsemblePostprocessor(
         -------
         DataFrame
             A row per tolerance, with expected values of accuracy, balanced_accuracy,
-            selection_rate, the differences between groups (largest minus least) called
-            equalized_odds_difference, demographic_parity_difference,
-            true_positive_rate_difference and false_positive_rate_difference, and
-            randomised_share.
+            selection_rate (of two classes), the differences between groups (largest
+            minus least) called equalized_odds_difference,
+            demographic_parity_difference, true_positive_rate_difference and
+            false_positive_rate_difference, and randomised_share.
         """
         check_is_fitted(self)
         if (X is None) != (y is None):
@@ -663,13 +699,13 @@ class FairEnsemblePostprocessor(
     def rule_(self):
         """The rule as a table; see Attributes."""
         check_is_fitted(self)
-        return self._rule.table(self.groups_)
+        return self._rule.table(self.groups_, self.classes_)
 
     @property
     def operating_points_(self):
         """Operating points in calibration; see Attributes."""
         check_is_fitted(self)
-        return self._rule.points(self.groups_)
+        return self._rule.points(self.groups_, self.classes_)
 
     @property
     def boundaries_(self):
@@ -687,7 +723,7 @@ class FairEnsemblePostprocessor(
     def member_points_(self):
         """Operating points of members and majority; see Attributes."""
         check_is_fitted(self)
-        return self._rule.member_points(self._rows, self.groups_)
+        return self._rule.member_points(self._rows, self.groups_, self.classes_)
 
     @property
     def objective_(self):
@@ -705,6 +741,11 @@ class FairEnsemblePostprocessor(
     def fairness_report_(self):
         """What can be said of the rule on new people; see Attributes."""
         check_is_fitted(self)
+        if len(self.classes_) > 2:
+            raise AttributeError(
+                "The report is about false and true positive rates of two classes. "
+                "Look at operating_points_, or at tradeoff on held-out rows."
+            )
         return fairness_report(
             self._rule,
             self._rows,
@@ -746,7 +787,6 @@ class FairEnsemblePostprocessor(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
         if hasattr(self.estimator, "fit"):
             tags.input_tags = get_tags(self.estimator).input_tags
         return tags
@@ -791,7 +831,8 @@ class FairEnsemblePostprocessor(
 
     def _solve(self, rows, tol=None):
         demand = self._demand if tol is None else replace(self._demand, tol=float(tol))
-        return FairRule.fit(
+        family = FairRule if len(self.classes_) == 2 else FairClassRule
+        return family.fit(
             rows,
             len(self.groups_),
             self._method,
@@ -845,7 +886,9 @@ class FairEnsemblePostprocessor(
                 f"Rates need labels out of {self.classes_.tolist()} and groups out of "
                 f"{self.groups_.tolist()}; others were given. Leave these rows out."
             )
-        label = y == self.classes_[1]
+        label = np.searchsorted(self.classes_, y)
+        if len(self.classes_) == 2:
+            label = label.astype(bool)
         if sample_weight is not None:
             sample_weight = check_weight(sample_weight, label)
         return CalibrationRows(

@@ -1,8 +1,8 @@
-"""Scores that the members of any ensemble give to the positive class."""
+"""Scores that the members of any ensemble give to the classes."""
 
 import numpy as np
 from scipy import sparse
-from scipy.special import expit
+from scipy.special import expit, softmax
 from sklearn.ensemble import (
     BaggingClassifier,
     ExtraTreesClassifier,
@@ -20,20 +20,23 @@ from .._pipelines import reach_last_step
 _ENCODING = (BaggingClassifier, ExtraTreesClassifier, RandomForestClassifier)
 
 
-def member_scores(estimator, X):
-    """Score of the positive class by each member of a fitted binary ensemble.
+def member_scores(estimator, X, n_classes=2):
+    """Scores by each member of a fitted ensemble.
 
     Parameters
     ----------
     estimator : fitted estimator, or list of frozen classifiers
         It has ``transform``, returning scores of the positive class in [0, 1], one
-        column per member, or ``estimators_``. Frozen estimators, pipelines and
-        searches around such an ensemble work too.
+        column per member, or with more than two classes those of each class, member by
+        member; or it has ``estimators_``. Frozen estimators, pipelines and searches
+        around such an ensemble work too.
     X : array-like of shape (n_samples, n_features)
+    n_classes : int, default=2
 
     Returns
     -------
-    scores : ndarray of shape (n_samples, n_members)
+    scores : ndarray of shape (n_samples, n_members[, n_classes])
+        Of the positive class; of each class, if these are more than two.
 
     Raises
     ------
@@ -41,21 +44,24 @@ def member_scores(estimator, X):
         If the members cannot be asked, or answer outside [0, 1].
     """
     if isinstance(estimator, list | tuple):
-        columns = [_ask(member, X, member.classes_[1]) for member in estimator]
-        return check_scores(np.column_stack(columns), "the list of classifiers")
+        columns = [_ask(member, X, member.classes_) for member in estimator]
+        scores = np.column_stack(columns)
+        return check_scores(scores, "the list of classifiers", n_classes)
     if isinstance(estimator, FrozenEstimator):
-        return member_scores(estimator.estimator, X)
+        return member_scores(estimator.estimator, X, n_classes)
     if hasattr(estimator, "best_estimator_"):
-        return member_scores(estimator.best_estimator_, X)
+        return member_scores(estimator.best_estimator_, X, n_classes)
     if isinstance(estimator, Pipeline):
-        return member_scores(estimator[-1], reach_last_step(estimator, X))
+        seen = reach_last_step(estimator, X)
+        return member_scores(estimator[-1], seen, n_classes)
     if isinstance(estimator, VotingClassifier | StackingClassifier):
         # Their transform has a column per class, or none for dropped members.
-        encoded = isinstance(estimator, VotingClassifier)
+        encoded = getattr(estimator, "cv", None) != "prefit"
         members = [m for m in estimator.estimators_ if not isinstance(m, str)]
         return _ask_members(estimator, members, encoded, X)
     if hasattr(estimator, "transform"):
-        scores = check_scores(estimator.transform(X), type(estimator).__name__)
+        name = type(estimator).__name__
+        scores = check_scores(estimator.transform(X), name, n_classes)
         return scores[:, speaking_members(estimator)]
     members = getattr(estimator, "estimators_", None)
     if members is None:
@@ -96,8 +102,11 @@ def speaking_members(estimator):
     return np.array(speaking)
 
 
-def check_scores(scores, name):
-    """Scores as an array of doubles of shape (n_samples, n_members) in [0, 1]."""
+def check_scores(scores, name, n_classes=2):
+    """Scores as an array of doubles, (n_samples, n_members[, n_classes]), in [0, 1].
+
+    With more than two classes they come as (n_samples, n_members * n_classes).
+    """
     scores = np.asarray(scores.toarray() if hasattr(scores, "toarray") else scores)
     if scores.ndim == 1:
         scores = scores[:, None]
@@ -125,7 +134,21 @@ def check_scores(scores, name):
             "Scores of the positive class must lie in [0, 1]: turn margins into such "
             "by scipy.special.expit."
         )
-    return scores
+    return scores if n_classes == 2 else _by_member(scores, name, n_classes)
+
+
+def _by_member(scores, name, n_classes):
+    if scores.shape[1] % n_classes == 0:
+        scores = scores.reshape(len(scores), -1, n_classes)
+        # Single precision sums to 1 within this.
+        if (np.abs(scores.sum(axis=2) - 1) < 1e-3).all():
+            return scores
+    raise ValueError(
+        f"The members' outputs from {name}, with {scores.shape[-1]} columns, are not "
+        f"the scores of {n_classes} classes. Give {n_classes} columns per member, "
+        "member by member, in which each member's scores sum to 1; or one column per "
+        "member with class labels."
+    )
 
 
 def _ask_members(estimator, members, encoded, X):
@@ -136,6 +159,7 @@ def _ask_members(estimator, members, encoded, X):
             f"The estimators_ of {type(estimator).__name__} are not classifiers, so "
             "they cast no votes. Use an ensemble of classifiers."
         )
+    encoding = np.arange(len(estimator.classes_))
     features = getattr(estimator, "estimators_features_", None)
     columns = []
     if isinstance(estimator, _ENCODING) and not hasattr(X, "tocsr"):
@@ -145,12 +169,18 @@ def _ask_members(estimator, members, encoded, X):
         chosen = X if features is None else X[:, features[i]]
         # A frozen member was not trained anew on the encoded labels.
         own_labels = not encoded or isinstance(member, FrozenEstimator)
-        positive = estimator.classes_[1] if own_labels else 1
-        columns.append(_ask(member, chosen, positive))
-    return check_scores(np.column_stack(columns), type(estimator).__name__)
+        classes = estimator.classes_ if own_labels else encoding
+        columns.append(_ask(member, chosen, classes))
+    return check_scores(
+        np.column_stack(columns), type(estimator).__name__, len(encoding)
+    )
 
 
-def _ask(member, X, positive):
+def _ask(member, X, classes):
+    """Score of the second of two classes, or of each: (n_samples[, n_classes])."""
+    if len(classes) > 2:
+        return _ask_of_each(member, X, classes)
+    positive = classes[1]
     if hasattr(member, "predict_proba"):
         column = np.flatnonzero(member.classes_ == positive)
         if len(column) == 0:
@@ -162,10 +192,40 @@ def _ask(member, X, positive):
     return (member.predict(X) == positive).astype(float)
 
 
+def _ask_of_each(member, X, classes):
+    """Score of each class, of shape (n_samples, n_classes)."""
+    scores = _scores_of_known(member, X)
+    if scores is None:
+        return _as_indicators(member.predict(X), classes)
+    spread = np.zeros((len(scores), len(classes)))
+    # A class that a member never saw scores 0.
+    spread[:, np.searchsorted(classes, member.classes_)] = scores
+    return spread
+
+
+def _scores_of_known(member, X):
+    """Scores of the classes that a member knows, None if it only votes."""
+    if hasattr(member, "predict_proba"):
+        return member.predict_proba(X)
+    if not hasattr(member, "decision_function"):
+        return None
+    margin = member.decision_function(X)
+    if margin.ndim == 1:
+        positive = expit(margin)
+        return np.column_stack([1 - positive, positive])
+    # One column per pair of classes is no score of a class.
+    known = margin.shape[1] == len(member.classes_)
+    return softmax(margin, axis=1) if known else None
+
+
+def _as_indicators(labels, classes):
+    return np.eye(len(classes))[np.searchsorted(classes, labels)]
+
+
 def ask_members(estimator, X, classes):
     """Scores by the members of an ensemble whose classes must be `classes`."""
     _check_classes_agree(estimator, classes)
-    return member_scores(estimator, X)
+    return member_scores(estimator, X, len(classes))
 
 
 def check_frozen(models):
@@ -191,7 +251,7 @@ def _check_classes_agree(estimator, classes):
     if not np.array_equal(known, classes):
         raise ValueError(
             f"The ensemble knows the classes {np.asarray(known).tolist()}, but y holds "
-            f"{classes.tolist()}. Both must be the same two."
+            f"{classes.tolist()}. Both must be the same."
         )
 
 
@@ -200,6 +260,8 @@ def holds_labels(X, classes):
     values = _as_array(X)
     if set(classes.tolist()) == {0, 1}:
         return False
+    if len(classes) > 2 and _are_indicators(values, len(classes)):
+        return False
     return bool(np.isin(values, classes).all())
 
 
@@ -207,13 +269,23 @@ def given_scores(X, classes, are_labels):
     """Scores out of what the caller says the members have put out."""
     values = _as_array(X)
     if not are_labels:
-        return check_scores(values, "X")
+        return check_scores(values, "X", len(classes))
     if not np.isin(values, classes).all():
         raise ValueError(
             f"fit saw votes out of {classes.tolist()}, but X holds something else. "
             "Give such votes."
         )
+    if len(classes) > 2:
+        return _as_indicators(values, classes)
     return (values == classes[1]).astype(float)
+
+
+def _are_indicators(values, n_classes):
+    """Whether votes are columns of zeros and ones, a one per member."""
+    if values.shape[1] % n_classes or not np.isin(values, (0, 1)).all():
+        return False
+    ones = values.astype(float).reshape(len(values), -1, n_classes).sum(axis=2)
+    return bool((ones == 1).all())
 
 
 def _as_array(X):

@@ -227,7 +227,7 @@ class FairRule:
         random = is_random(self.selection_probability(rows.scores, rows.group))
         return float(np.average(random, weights=rows.weight))
 
-    def table(self, groups):
+    def table(self, groups, classes):
         """Frame of the cells' probabilities; `groups` are the names."""
         table = self.fair.rule.table()
         return pd.DataFrame(
@@ -239,11 +239,11 @@ class FairRule:
             }
         )
 
-    def points(self, groups):
+    def points(self, groups, classes):
         """Frame of the operating points; `groups` are the names."""
         return _points_frame(groups, (self.fpr, self.tpr))
 
-    def member_points(self, rows, groups):
+    def member_points(self, rows, groups, classes):
         """Frame of the members' and the majority's operating points."""
         counted = rows.counted
         if counted is None:

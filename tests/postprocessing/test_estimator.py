@@ -987,7 +987,6 @@ def test_inputs_that_cannot_be_used_say_what_is_needed():
         (X, y, np.where(np.arange(100) == 3, np.nan, group), "1 of 100 rows, first in"),
         (X, y, [None] + ["a"] * 99, "missing"),
         (X, np.zeros(100), group, "1 class"),
-        (X, np.arange(100) % 3, group, "Only binary classification"),
         (X, np.where(np.arange(100), 1.0, np.nan), group, "NaN"),
         (X * 3, y, group, "range from 0 to 3"),
         (np.where(scores > 0.9, np.nan, scores), y, group, "NaN or infinity"),

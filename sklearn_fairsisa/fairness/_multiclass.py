@@ -1,0 +1,644 @@
+"""Fair rules on what the members of an ensemble say of more than two classes.
+
+Each class is one method: ``fit`` solves it on calibration rows, ``confusion`` holds the
+confusion matrix of each group, not normalised, and ``selection_probability`` gives
+arrays of shape (n_samples, n_classes). Votes are class codes, int of shape
+(n_samples, n_members); estimated class probabilities have shape
+(n_samples, n_classes).
+"""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from math import comb
+
+import numpy as np
+
+from ._confusion import (
+    LabelCounts,
+    confusion_gain,
+    count_labels,
+    demanded_rates,
+    solve_cells,
+    solve_mixtures,
+    sum_by,
+)
+
+_CHUNK = 4096
+_MAX_TALLIES = 20_000
+# Rules tried for a mixture, and how many in vain before the search ends.
+_MAX_ROUNDS = 100
+_PATIENCE = 10
+# Rounds through the classes in search of the best shifts.
+_MAX_SWEEPS = 5
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """A rule written out.
+
+    Parameters
+    ----------
+    group : ndarray of int of shape (n_entries,)
+    cell : list of str of length n_entries
+    mass : ndarray of shape (n_entries,)
+        Share of all calibration weight.
+    probability : ndarray of shape (n_entries, n_classes)
+    """
+
+    group: np.ndarray
+    cell: list
+    mass: np.ndarray
+    probability: np.ndarray
+
+
+@dataclass(frozen=True)
+class CellDecisions:
+    """Probability of each decision in each (group, cell) of a calibration set."""
+
+    counts: LabelCounts
+    probability: np.ndarray
+
+    @classmethod
+    def fit(cls, counts, demand):
+        """Solve for the cells of a calibration set."""
+        return cls(counts, solve_cells(counts, demand))
+
+    @property
+    def confusion(self):
+        """Confusion matrix of each group, (n_groups, n_classes, n_classes)."""
+        return confusion_of(self.counts, self.probability)
+
+    def table(self, names):
+        """Group, name, mass and probabilities of each cell; see `ClassTable`."""
+        mass = self.counts.weight.sum(axis=1)
+        return ClassTable(
+            self.counts.group,
+            [names[cell] for cell in self.counts.cell],
+            mass / mass.sum(),
+            self.probability,
+        )
+
+    def find(self, group, cell):
+        """Entry of each row's cell, -1 where its group never showed it."""
+        n_cells = int(max(self.counts.cell.max(), cell.max(initial=0))) + 2
+        # Cell -1 stands for one that no group ever showed.
+        known = self.counts.group * n_cells + self.counts.cell + 1
+        wanted = group * n_cells + cell + 1
+        entry = np.searchsorted(known, wanted).clip(max=len(known) - 1)
+        return np.where(known[entry] == wanted, entry, -1)
+
+    def by_label(self, group, label):
+        """Probabilities where cells are labels; what a group never showed stands."""
+        entry = self.find(group, label)
+        as_said = np.eye(self.probability.shape[1])[label]
+        return np.where(entry[:, None] >= 0, self.probability[entry], as_said)
+
+
+@dataclass(frozen=True)
+class PluralityRule:
+    """Aggregate, then post-process: cells are the class with most votes.
+
+    A class that a group never showed in calibration is decided as the members say.
+    """
+
+    cells: CellDecisions
+
+    @classmethod
+    def fit(cls, votes, group, label, weight, demand, n_classes, counted=None):
+        """Solve on calibration rows; `counted` says which members may speak."""
+        counts = count_labels(
+            group,
+            plurality(votes, n_classes, counted),
+            label,
+            weight,
+            n_groups=int(group.max()) + 1,
+            n_classes=n_classes,
+        )
+        return cls(CellDecisions.fit(counts, demand))
+
+    @property
+    def confusion(self):
+        """Confusion matrix of each group."""
+        return self.cells.confusion
+
+    @property
+    def probability(self):
+        """Probabilities of each calibrated cell."""
+        return self.cells.probability
+
+    def table(self, classes):
+        """Cells are class names, which the plurality voted for."""
+        return self.cells.table([str(label) for label in classes])
+
+    def selection_probability(self, votes, group):
+        """Probabilities of rows of known groups."""
+        n_classes = self.probability.shape[1]
+        return self.cells.by_label(group, plurality(votes, n_classes))
+
+
+@dataclass(frozen=True)
+class LabelPatternRule:
+    """Post-process the ensemble: cells are the patterns of all members' votes.
+
+    A pattern that a group never showed in calibration is treated like the group's
+    pattern that agrees with it in most votes, of several the heaviest.
+    """
+
+    patterns: np.ndarray
+    cells: CellDecisions
+
+    @classmethod
+    def fit(cls, votes, group, label, weight, demand, n_classes):
+        """Solve on calibration rows."""
+        patterns, cell = np.unique(votes, axis=0, return_inverse=True)
+        counts = count_labels(
+            group,
+            cell.ravel(),
+            label,
+            weight,
+            n_groups=int(group.max()) + 1,
+            n_classes=n_classes,
+        )
+        return cls(patterns, CellDecisions.fit(counts, demand))
+
+    @property
+    def confusion(self):
+        """Confusion matrix of each group."""
+        return self.cells.confusion
+
+    @property
+    def probability(self):
+        """Probabilities of each calibrated cell."""
+        return self.cells.probability
+
+    def table(self, classes):
+        """Cells are the votes of all members, such as "cat|cat|dog"."""
+        names = np.asarray([str(label) for label in classes], dtype=object)
+        return self.cells.table(["|".join(names[votes]) for votes in self.patterns])
+
+    def selection_probability(self, votes, group):
+        """Probabilities of rows of known groups."""
+        n_known = len(self.patterns)
+        # Equal rows get equal codes, in the order of the sorted patterns.
+        seen, code = np.unique(
+            np.concatenate([self.patterns, votes]), axis=0, return_inverse=True
+        )
+        position = np.full(len(seen), -1)
+        position[code.ravel()[:n_known]] = np.arange(n_known)
+        entry = self.cells.find(group, position[code.ravel()[n_known:]])
+        new = np.flatnonzero(entry < 0)
+        for a in np.unique(group[new]):
+            rows = new[group[new] == a]
+            entry[rows] = self._nearest(votes[rows], a)
+        return self.probability[entry]
+
+    def _nearest(self, votes, group):
+        counts = self.cells.counts
+        entries = np.flatnonzero(counts.group == group)
+        heavy_first = np.argsort(-counts.weight[entries].sum(axis=1), kind="stable")
+        entries = entries[heavy_first]
+        known = _indicators(self.patterns[counts.cell[entries]], self.n_classes)
+        nearest = np.empty(len(votes), dtype=np.int64)
+        for start in range(0, len(votes), _CHUNK):
+            rows = slice(start, start + _CHUNK)
+            # Sums of zeros and ones are exact, in any order.
+            agreement = _indicators(votes[rows], self.n_classes) @ known.T
+            nearest[rows] = entries[agreement.argmax(axis=1)]
+        return nearest
+
+    @property
+    def n_classes(self):
+        """Number of classes."""
+        return self.probability.shape[1]
+
+
+@dataclass(frozen=True)
+class MemberLabelRules:
+    """Post-process each member, then aggregate by plurality.
+
+    Each member's own label is post-processed; the members' coins are independent, and
+    the expected decision is the distribution of the class with most votes.
+    """
+
+    members: tuple[CellDecisions, ...]
+    counts: LabelCounts
+    probability: np.ndarray
+
+    @classmethod
+    def fit(cls, votes, group, label, weight, demand, n_classes, counted=None):
+        """Solve on calibration rows; `counted` says which members may speak."""
+        check_tallies(votes.shape[1], n_classes)
+        shape = {"n_groups": int(group.max()) + 1, "n_classes": n_classes}
+        members = []
+        for s in range(votes.shape[1]):
+            rows = slice(None) if counted is None else counted[:, s]
+            counts = count_labels(
+                group[rows],
+                votes[rows, s],
+                label[rows],
+                None if weight is None else weight[rows],
+                **shape,
+            )
+            members.append(CellDecisions.fit(counts, demand))
+        patterns, cell = np.unique(votes, axis=0, return_inverse=True)
+        counts = count_labels(group, cell.ravel(), label, weight, **shape)
+        rules = cls(tuple(members), counts, np.empty((0, n_classes)))
+        probability = rules.selection_probability(patterns[counts.cell], counts.group)
+        return cls(rules.members, counts, probability)
+
+    @property
+    def confusion(self):
+        """Confusion matrix of each group in calibration."""
+        return confusion_of(self.counts, self.probability)
+
+    def table(self, classes):
+        """Cells are a member and its vote, such as "3:cat"."""
+        tables = [
+            member.table([f"{s}:{label}" for label in classes])
+            for s, member in enumerate(self.members)
+        ]
+        return ClassTable(
+            np.concatenate([table.group for table in tables]),
+            [cell for table in tables for cell in table.cell],
+            np.concatenate([table.mass for table in tables]),
+            np.concatenate([table.probability for table in tables]),
+        )
+
+    def selection_probability(self, votes, group):
+        """Probabilities of rows of known groups."""
+        n_classes = self.probability.shape[1]
+        shape = (self.counts.n_groups, n_classes, n_classes)
+        table = np.empty((len(self.members), *shape))
+        codes = np.indices(shape[:2]).reshape(2, -1)
+        for s, member in enumerate(self.members):
+            table[s] = member.by_label(*codes).reshape(shape)
+        result = np.empty((len(votes), n_classes))
+        member = np.arange(len(self.members))
+        for start in range(0, len(votes), _CHUNK):
+            rows = slice(start, start + _CHUNK)
+            result[rows] = plurality_probability(
+                table[member, group[rows, None], votes[rows]]
+            )
+        return result
+
+
+@dataclass(frozen=True)
+class CostRuleMixture:
+    r"""A mixture, in each group, of rules that decide at least cost.
+
+    A price matrix :math:`\Lambda` makes a deterministic rule of class probabilities
+    :math:`\eta`: decide for the k of greatest :math:`\sum_j \eta_j \Lambda_{jk}`. With
+    two classes these rules are thresholds.
+
+    Parameters
+    ----------
+    prices : tuple of ndarray of shape (n_rules, n_classes, n_classes)
+        One array per group.
+    weights : tuple of ndarray of shape (n_rules,)
+        Positive; sum to 1.
+    confusion : ndarray of shape (n_groups, n_classes, n_classes)
+    cells : ClassTable
+        Who are decided alike: the decisions of all the group's rules. `cell` holds
+        arrays of codes.
+
+    Notes
+    -----
+    The best rule on (:math:`\eta`, group) is such a mixture. Candidates are generated
+    as columns of a linear program: its dual prices say by which :math:`\Lambda` to
+    weigh the estimated probabilities next. Rates and gains are those of the labels, so
+    the constraints hold exactly in calibration however wrong :math:`\eta` is; only the
+    choice of candidates rests on it.
+
+    The constant rules are candidates, so the constraints can always be met.
+    """
+
+    prices: tuple[np.ndarray, ...]
+    weights: tuple[np.ndarray, ...]
+    confusion: np.ndarray
+    cells: ClassTable
+
+    @classmethod
+    def fit(cls, eta, group, label, weight, demand):
+        """Solve on calibration rows.
+
+        Parameters
+        ----------
+        eta : ndarray of shape (n_samples, n_classes)
+            Estimated class probabilities.
+        group, label : ndarray of int of shape (n_samples,)
+        weight : ndarray of shape (n_samples,), or None
+        demand : Demand
+        """
+        n_groups, n_classes = int(group.max()) + 1, eta.shape[1]
+        weight = np.ones(len(label)) if weight is None else weight
+        by_class = weight[:, None] * np.eye(n_classes)[label]
+        totals = sum_by(group, by_class, n_groups)
+        gain = confusion_gain(totals, demand.objective).gain
+        rates = demanded_rates(totals, demand)
+        noise = 1e-9 * np.abs(gain).max()
+        pools = [
+            _RulePool(eta[group == a], by_class[group == a], noise)
+            for a in range(n_groups)
+        ]
+        for pool in pools:
+            for k in range(n_classes):
+                pool.add(np.eye(n_classes)[[k] * n_classes])
+            pool.add_best(gain)
+        best, waited = -np.inf, 0
+        for _ in range(_MAX_ROUNDS):
+            sizes = [len(pool.prices) for pool in pools]
+            code = np.repeat(np.arange(n_groups), sizes)
+            confusion = np.concatenate([pool.confusion for pool in pools])
+            mixed, price = solve_mixtures(
+                code, code, confusion, gain, rates, demand.tol
+            )
+            value = mixed @ (confusion * gain).sum(axis=(1, 2))
+            waited = 0 if value > best + 1e-9 else waited + 1
+            best = max(best, value)
+            added = [pool.add_best(price[a]) for a, pool in enumerate(pools)]
+            if waited == _PATIENCE or not any(added):
+                break
+        split = np.split(mixed, np.cumsum(sizes)[:-1])
+        parts = [pool.mixture(w) for pool, w in zip(pools, split)]
+        mass = np.concatenate([part.mass for part in parts])
+        cells = ClassTable(
+            np.repeat(np.arange(n_groups), [len(part.mass) for part in parts]),
+            [cell for part in parts for cell in part.cell],
+            mass / mass.sum(),
+            np.concatenate([part.probability for part in parts]),
+        )
+        return cls(
+            tuple(part.prices for part in parts),
+            tuple(part.weights for part in parts),
+            sum_by(code, mixed[:, None, None] * confusion, n_groups),
+            cells,
+        )
+
+    @property
+    def probability(self):
+        """Probabilities of each cell."""
+        return self.cells.probability
+
+    def table(self, classes):
+        """Cells are the decisions of the group's rules, such as "cat|dog"."""
+        names = np.asarray([str(label) for label in classes], dtype=object)
+        return ClassTable(
+            self.cells.group,
+            ["|".join(names[decided]) for decided in self.cells.cell],
+            self.cells.mass,
+            self.cells.probability,
+        )
+
+    def selection_probability(self, eta, group):
+        """Probabilities of rows of known groups."""
+        probability = np.zeros(eta.shape)
+        for a in np.unique(group):
+            rows = np.flatnonzero(group == a)
+            probability[rows] = _mixed(
+                [cheapest(eta[rows], price) for price in self.prices[a]],
+                self.weights[a],
+                eta.shape[1],
+            )
+        return probability
+
+
+@dataclass(frozen=True)
+class _GroupMixture:
+    prices: np.ndarray
+    weights: np.ndarray
+    cell: np.ndarray
+    mass: np.ndarray
+    probability: np.ndarray
+
+
+class _RulePool:
+    """Deterministic rules of one group, no two of which decide alike."""
+
+    def __init__(self, eta, by_class, noise):
+        self.eta, self.by_class, self.noise = eta, by_class, noise
+        self.prices, self.decided, self.matrices = [], [], []
+        self.known = set()
+
+    def add(self, price):
+        """Add a rule; return whether it is new."""
+        decided = cheapest(self.eta, price).astype(np.min_scalar_type(len(price)))
+        key = blake2b(decided).digest()
+        if key in self.known:
+            return False
+        self.known.add(key)
+        self.prices.append(price)
+        self.decided.append(decided)
+        matrix = sum_by(decided, self.by_class, self.by_class.shape[1])
+        self.matrices.append(matrix.T)
+        return True
+
+    def add_best(self, price):
+        """Add a rule that is worth much at some prices; return whether it is new.
+
+        The estimated probabilities give a first rule, which is the best if they are
+        right. Then the labels tell, class by class, how far its worth should be moved.
+        """
+        # What deciding for the first class is worth can be set to nothing. Rounding
+        # errors must not decide where the rest is worth no more.
+        price = price - price[:, [0]]
+        price[np.abs(price) < self.noise] = 0.0
+        gains = self.by_class @ price
+        for _ in range(_MAX_SWEEPS):
+            before = price.copy()
+            for k in range(len(price)):
+                price[:, k] += best_shift(expected_worth(self.eta, price), gains, k)
+            if (price == before).all():
+                break
+        return self.add(price)
+
+    @property
+    def confusion(self):
+        """Confusion matrices of the rules, (n_rules, n_classes, n_classes)."""
+        return np.stack(self.matrices)
+
+    def mixture(self, weights):
+        """The rules of positive weight, and how they divide the group."""
+        used = np.flatnonzero(weights)
+        n_classes = self.eta.shape[1]
+        decided = np.column_stack([self.decided[t] for t in used])
+        cell, code = np.unique(decided, axis=0, return_inverse=True)
+        return _GroupMixture(
+            np.stack([self.prices[t] for t in used]),
+            weights[used],
+            cell,
+            sum_by(code.ravel(), self.by_class, len(cell)).sum(axis=1),
+            _mixed(cell.T, weights[used], n_classes),
+        )
+
+
+def confusion_of(counts, probability):
+    """Confusion matrix of each group under probabilities by cell.
+
+    Parameters
+    ----------
+    counts : LabelCounts
+    probability : ndarray of shape (n_entries, n_classes)
+
+    Returns
+    -------
+    ndarray of shape (n_groups, n_classes, n_classes)
+    """
+    return sum_by(
+        counts.group,
+        counts.weight[:, :, None] * probability[:, None, :],
+        counts.n_groups,
+    )
+
+
+def plurality(votes, n_classes, counted=None):
+    """Class with most votes, the first of several.
+
+    Parameters
+    ----------
+    votes : ndarray of int of shape (n_samples, n_members)
+    n_classes : int
+    counted : ndarray of bool of shape (n_samples, n_members), default=None
+        Which votes count; all if None.
+
+    Returns
+    -------
+    ndarray of int of shape (n_samples,)
+    """
+    cast = votes[:, :, None] == np.arange(n_classes)
+    if counted is not None:
+        cast &= counted[:, :, None]
+    return cast.sum(axis=1).argmax(axis=1)
+
+
+def plurality_probability(probability):
+    """Distribution of the class with most of independent votes.
+
+    Parameters
+    ----------
+    probability : ndarray of shape (n_samples, n_votes, n_classes)
+        Distribution of each vote.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_classes)
+
+    Notes
+    -----
+    The joint distribution of the numbers of votes is built up vote by vote over all
+    (n_votes + n_classes - 1 choose n_classes - 1) tallies; only positive terms are
+    added, so nothing cancels. Of several classes with most votes the first wins.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> plurality_probability(np.array([[[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]]))
+    array([[0.5, 0.5, 0. ]])
+    """
+    n_samples, n_votes, n_classes = probability.shape
+    place = (n_votes + 1) ** np.arange(n_classes)
+    tallies, chance = np.zeros(1, dtype=np.int64), np.ones((n_samples, 1))
+    for vote in range(n_votes):
+        reached, index = np.unique(tallies[:, None] + place, return_inverse=True)
+        index = index.reshape(len(tallies), n_classes)
+        after = np.zeros((n_samples, len(reached)))
+        for k in range(n_classes):
+            after[:, index[:, k]] += chance * probability[:, vote, [k]]
+        tallies, chance = reached, after
+    winner = (tallies[:, None] // place % (n_votes + 1)).argmax(axis=1)
+    result = np.column_stack(
+        [chance[:, winner == k].sum(axis=1) for k in range(n_classes)]
+    )
+    return result / result.sum(axis=1, keepdims=True)
+
+
+def check_tallies(n_votes, n_classes):
+    """Raise where the tallies of the members' votes are too many to go through."""
+    tallies = comb(n_votes + n_classes - 1, n_classes - 1)
+    # Tallies are coded as integers in base n_votes + 1.
+    if tallies > _MAX_TALLIES or (n_votes + 1) ** n_classes >= 2**63:
+        raise ValueError(
+            f'method="postprocess_then_aggregate" goes through all tallies of votes, '
+            f"but {n_votes} members and {n_classes} classes have {tallies:.6g}, more "
+            f'than {_MAX_TALLIES}. Use another method, such as "soft_ensemble", or '
+            "fewer members."
+        )
+
+
+def cheapest(eta, price):
+    """Class of greatest expected price, the first of several.
+
+    Parameters
+    ----------
+    eta : ndarray of shape (n_samples, n_classes)
+    price : ndarray of shape (n_classes, n_classes)
+        What deciding k (column) on a person of class j (row) is worth.
+
+    Returns
+    -------
+    ndarray of int of shape (n_samples,)
+    """
+    return expected_worth(eta, price).argmax(axis=1)
+
+
+def expected_worth(eta, price):
+    """What each decision is worth on average, (n_samples, n_classes)."""
+    # Class by class, so that a number never depends on the batch it came in.
+    return sum(eta[:, [j]] * price[j] for j in range(len(price)))
+
+
+def best_shift(worth, gains, k):
+    """How far the worth of one class should be moved for the greatest total gain.
+
+    Parameters
+    ----------
+    worth : ndarray of shape (n_samples, n_classes)
+        The class of greatest worth is decided for.
+    gains : ndarray of shape (n_samples, n_classes)
+        What each decision gains.
+    k : int
+
+    Returns
+    -------
+    float
+        0 where nothing gains more than that.
+
+    Notes
+    -----
+    As class k is moved up, one row after the other changes to it, in the order of the
+    distances to the best other class. All cuts of this order are compared.
+    """
+    others = np.delete(np.arange(worth.shape[1]), k)
+    rival = others[worth[:, others].argmax(axis=1)]
+    rows = np.arange(len(worth))
+    distance = worth[rows, rival] - worth[:, k]
+    order = np.argsort(distance, kind="stable")
+    distance = distance[order]
+    change = (gains[:, k] - gains[rows, rival])[order]
+    total = np.concatenate([[0.0], np.cumsum(change)])
+    # Rows of equal distance change together.
+    cuts = np.flatnonzero(np.diff(distance, prepend=-np.inf, append=np.inf))
+    best = cuts[np.argmax(total[cuts])]
+    # A row at distance 0 goes to the first of the two classes.
+    now = np.searchsorted(distance, 0.0, side="left")
+    if total[best] <= total[now] + 1e-12 * np.abs(change).sum():
+        return 0.0
+    if best in (0, len(distance)):
+        beyond = 1.0 + np.abs(distance).max()
+        return -beyond if best == 0 else beyond
+    return (distance[best - 1] + distance[best]) / 2
+
+
+def _mixed(decided, weights, n_classes):
+    """Probabilities under a mixture of decisions, (n_samples, n_classes)."""
+    rows = np.arange(len(decided[0]))
+    probability = np.zeros((len(rows), n_classes))
+    for decision, weight in zip(decided, weights):
+        probability[rows, decision] += weight
+    # Weights that sum to 1 up to rounding must not turn certain decisions into coins.
+    return np.where(probability > 1 - 1e-12, 1.0, probability)
+
+
+def _indicators(votes, n_classes):
+    """Votes as zeros and ones, (n_samples, n_members * n_classes)."""
+    one_hot = votes[:, :, None] == np.arange(n_classes)
+    return one_hot.reshape(len(votes), -1).astype(np.float32)

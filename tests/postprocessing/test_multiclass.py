@@ -1,0 +1,598 @@
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.ensemble import (
+    BaggingClassifier,
+    RandomForestClassifier,
+    StackingClassifier,
+    VotingClassifier,
+)
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.model_selection import cross_validate
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, LinearSVC
+from sklearn.tree import DecisionTreeClassifier
+
+from sklearn_fairsisa.exceptions import UnconstrainedGroupWarning
+from sklearn_fairsisa.plotting import GroupRocDisplay
+from sklearn_fairsisa.postprocessing import FairEnsemblePostprocessor
+from sklearn_fairsisa.postprocessing._methods import METHODS as OF_TWO
+from sklearn_fairsisa.postprocessing._multiclass import METHODS as OF_MORE
+from sklearn_fairsisa.sisa import SISAClassifier
+
+METHODS = list(OF_MORE)
+FAIR_IN_CALIBRATION = [m for m in METHODS if m != "postprocess_then_aggregate"]
+CLASSES = np.array(["hateful", "normal", "offensive"])
+
+
+def make_rows(n=900, n_groups=2, seed=0):
+    """Features, labels of three classes, and groups."""
+    rng = np.random.default_rng(seed)
+    group, label = rng.integers(0, [[n_groups], [3]], (2, n))
+    centre = np.array([[2.0, 0, 0, 0], [0, 2.0, 0, 0], [0, 0, 2.0, 0]])[label]
+    X = rng.normal(size=(n, 4)) + centre * (1 - 0.4 * group / n_groups)[:, None]
+    return X, CLASSES[label], np.array(["a", "b", "c"])[group]
+
+
+def make_scores(n=900, n_members=4, n_groups=2, seed=0):
+    """Scores of the classes, member by member, labels as codes, groups as codes."""
+    rng = np.random.default_rng(seed)
+    group, label = rng.integers(0, [[n_groups], [3]], (2, n))
+    logit = rng.normal(size=(n, n_members, 3)) + rng.normal(size=(n, 1, 3))
+    logit += (2 - group / n_groups)[:, None, None] * np.eye(3)[label][:, None]
+    scores = np.exp(logit)
+    scores /= scores.sum(axis=2, keepdims=True)
+    return scores.reshape(n, -1), label, group
+
+
+def votes_of(scores):
+    return scores.reshape(len(scores), -1, 3).argmax(axis=2)
+
+
+def sisa(**params):
+    return SISAClassifier(
+        SGDClassifier(loss="log_loss"), **{"n_shards": 4, "random_state": 3} | params
+    )
+
+
+def confusion_rates(probability, label, group, weight=None):
+    """Rates [group, true class, decision] by averaging rows."""
+    weight = np.ones(len(label)) if weight is None else weight
+    return np.array(
+        [
+            [
+                np.average(probability[rows], axis=0, weights=weight[rows])
+                for rows in ((group == a) & (label == j) for j in np.unique(label))
+            ]
+            for a in np.unique(group)
+        ]
+    )
+
+
+def odds_gap(probability, label, group, weight=None):
+    return np.ptp(confusion_rates(probability, label, group, weight), axis=0).max()
+
+
+def test_methods_of_two_classes_exist_for_more_or_say_so():
+    X, y, group = make_scores(100)
+    assert set(METHODS) <= set(OF_TWO)
+    for method in set(OF_TWO) - set(METHODS):
+        with pytest.raises(ValueError, match="is for two classes, but y holds 3"):
+            FairEnsemblePostprocessor(method=method).fit(X, y, sensitive_features=group)
+    with pytest.raises(ValueError, match="lacks the vote of its own shard"):
+        FairEnsemblePostprocessor(sisa(), calibration="cross_shard").fit(
+            X, y, sensitive_features=group
+        )
+
+
+# The rule ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", FAIR_IN_CALIBRATION)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_confusion_rates_are_equal_in_calibration(method, weighted):
+    X, y, group = make_scores(n_groups=3)
+    weight = np.random.default_rng(1).random(len(y)) + 0.1 if weighted else None
+    fair = FairEnsemblePostprocessor(method=method, random_state=0)
+    fair.fit(X, y, sensitive_features=group, sample_weight=weight)
+    p = fair.selection_probability(X, sensitive_features=group)
+    assert p.shape == (900, 3)
+    np.testing.assert_allclose(p.sum(axis=1), 1)
+    assert odds_gap(p, y, group, weight) < 1e-9
+    accuracy = np.average(p[np.arange(900), y], weights=weight)
+    assert fair.objective_ == pytest.approx(accuracy)
+    points = fair.operating_points_
+    assert list(points) == ["group", "true_class", "decision", "rate"]
+    np.testing.assert_allclose(
+        points.rate.to_numpy().reshape(3, 3, 3),
+        confusion_rates(p, y, group, weight),
+        atol=1e-9,
+    )
+
+
+@pytest.mark.parametrize(
+    ("constraint", "difference"),
+    [
+        ("equalized_odds", "equalized_odds"),
+        ("demographic_parity", "demographic_parity"),
+        ("true_positive_rate_parity", "true_positive_rate"),
+        ("false_negative_rate_parity", "true_positive_rate"),
+        ("false_positive_rate_parity", "false_positive_rate"),
+        ("true_negative_rate_parity", "false_positive_rate"),
+    ],
+)
+@pytest.mark.parametrize("method", ["ensemble", "soft_ensemble"])
+def test_the_tolerance_holds_and_pays_for_every_constraint(
+    method, constraint, difference
+):
+    X, y, group = make_scores(600)
+    fair = FairEnsemblePostprocessor(
+        method=method, constraints=constraint, random_state=0
+    ).fit(X, y, sensitive_features=group)
+    table = fair.tradeoff([0.0, 0.05, 1.0])
+    assert (table[f"{difference}_difference"] <= table.tol + 1e-9).all()
+    # Among soft rules the best is searched for, not found for certain.
+    slack = 0.005 if method == "soft_ensemble" else 1e-9
+    assert (np.diff(table.accuracy) >= -slack).all()
+    assert table.accuracy[2] > table.accuracy[0]
+    p = fair.selection_probability(X, sensitive_features=group)
+    expected = {
+        "equalized_odds": odds_gap(p, y, group),
+        "demographic_parity": np.ptp(
+            [p[group == a].mean(axis=0) for a in (0, 1)], axis=0
+        ).max(),
+        "true_positive_rate": max(
+            abs(np.diff(confusion_rates(p, y, group)[:, k, k])[0]) for k in range(3)
+        ),
+        "false_positive_rate": max(
+            abs(np.subtract(*(p[(group == a) & (y != k), k].mean() for a in (0, 1))))
+            for k in range(3)
+        ),
+    }
+    for name, value in expected.items():
+        assert table[f"{name}_difference"][0] == pytest.approx(value, abs=1e-9)
+
+
+def test_tradeoff_reaches_to_where_the_constraint_stops_to_matter_and_new_rows():
+    X, y, group = make_scores(600)
+    fair = FairEnsemblePostprocessor(random_state=0).fit(X, y, sensitive_features=group)
+    table = fair.tradeoff()
+    assert len(table) == 11
+    free = fair.tradeoff([1.0]).accuracy[0]
+    assert table.accuracy.iloc[-1] == pytest.approx(free)
+    assert table.accuracy.iloc[-2] < free
+    new = make_scores(300, seed=5)
+    there = fair.tradeoff([0.0], new[0], new[1], sensitive_features=new[2])
+    p = fair.selection_probability(new[0], sensitive_features=new[2])
+    assert there.accuracy[0] == pytest.approx(p[np.arange(300), new[1]].mean())
+    assert there.equalized_odds_difference[0] == pytest.approx(
+        odds_gap(p, new[1], new[2])
+    )
+
+
+@pytest.mark.parametrize("method", ["ensemble", "soft_ensemble"])
+def test_objectives_are_what_they_say(method):
+    X, y, group = make_scores()
+    cost = np.array([[0, 1, 8], [2, 0, 1], [2, 1, 0]])
+    values = {}
+    for name, objective in {
+        "accuracy": "accuracy_score",
+        "balanced": "balanced_accuracy_score",
+        "cost": cost,
+    }.items():
+        fair = FairEnsemblePostprocessor(
+            method=method, objective=objective, random_state=0
+        ).fit(X, y, sensitive_features=group)
+        p = fair.selection_probability(X, sensitive_features=group)
+        mean_cost = (cost[y] * p).sum(axis=1).mean()
+        recalls = [p[y == k, k].mean() for k in range(3)]
+        of = {
+            "accuracy": p[np.arange(900), y].mean(),
+            "balanced": np.mean(recalls),
+            "cost": mean_cost,
+        }
+        assert fair.objective_ == pytest.approx(of[name])
+        values[name] = of
+    assert values["cost"]["cost"] < values["accuracy"]["cost"] - 0.05
+    assert values["accuracy"]["accuracy"] > values["cost"]["accuracy"]
+
+
+def test_patterns_are_never_worse_than_the_plurality_in_calibration():
+    X, y, group = make_scores()
+    plurality, patterns = (
+        FairEnsemblePostprocessor(method=method, random_state=0)
+        .fit(X, y, sensitive_features=group)
+        .objective_
+        for method in ("aggregate_then_postprocess", "ensemble")
+    )
+    assert patterns > plurality + 0.01
+
+
+def test_soft_scores_are_fairer_than_no_rule_and_better_than_patterns_on_new_people():
+    X, y, group = make_scores(2000, n_members=8)
+    new, new_y, new_group = make_scores(20_000, n_members=8, seed=1)
+    results = {}
+    for method in ("ensemble", "soft_ensemble"):
+        fair = FairEnsemblePostprocessor(method=method, random_state=0)
+        fair.fit(X, y, sensitive_features=group)
+        p = fair.selection_probability(new, sensitive_features=new_group)
+        accuracy = p[np.arange(20_000), new_y].mean()
+        results[method] = accuracy, odds_gap(p, new_y, new_group)
+    plain = np.eye(3)[new.reshape(-1, 8, 3).mean(axis=1).argmax(axis=1)]
+    gap = odds_gap(plain, new_y, new_group)
+    assert results["soft_ensemble"][0] > results["ensemble"][0] + 0.01
+    assert results["soft_ensemble"][1] < results["ensemble"][1] < gap
+    assert results["soft_ensemble"][1] < gap / 2
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_tables_name_groups_cells_and_classes(method):
+    X, y, group = make_scores()
+    group = np.array(["men", "women"])[group]
+    fair = FairEnsemblePostprocessor(method=method, random_state=0)
+    fair.fit(X, CLASSES[y], sensitive_features=group)
+    rule = fair.rule_
+    chances = [f"probability_{label}" for label in CLASSES]
+    assert list(rule) == ["group", "cell", "mass", *chances]
+    np.testing.assert_allclose(rule[chances].sum(axis=1), 1)
+    n_rules = 4 if method == "postprocess_then_aggregate" else 1
+    assert rule.mass.sum() == pytest.approx(n_rules)
+    assert not rule.duplicated(["group", "cell"]).any()
+    if method == "ensemble":
+        p = fair.selection_probability(X, sensitive_features=group)
+        cells = ["|".join(row) for row in CLASSES[votes_of(X)]]
+        looked_up = rule.set_index(["group", "cell"]).loc[list(zip(group, cells))]
+        np.testing.assert_array_equal(p, looked_up[chances])
+    if method != "postprocess_then_aggregate":
+        random = rule[chances].gt(0).to_numpy() & rule[chances].lt(1).to_numpy()
+        share = rule.mass[random.any(axis=1)].sum()
+        assert fair.randomised_share_ == pytest.approx(share)
+    points = fair.member_points_.set_index(["member", "group", "true_class"])
+    said = CLASSES[votes_of(X)[:, 1]][(group == "women") & (y == 2)]
+    share = (said == "normal").mean()
+    row = points.loc[(1, "women", "offensive")]
+    assert row.rate[row.decision == "normal"].item() == pytest.approx(share)
+    assert not hasattr(fair, "boundaries_")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_predictions_have_the_expected_rates_and_are_the_same_anywhere(method):
+    X, y, group = make_scores(6000)
+    fair = FairEnsemblePostprocessor(method=method, random_state=0)
+    fair.fit(X, CLASSES[y], sensitive_features=group)
+    decided = fair.predict(X, sensitive_features=group)
+    p = fair.selection_probability(X, sensitive_features=group)
+    as_drawn = (decided[:, None] == CLASSES).astype(float)
+    np.testing.assert_allclose(
+        confusion_rates(as_drawn, y, group), confusion_rates(p, y, group), atol=0.05
+    )
+    assert (p[as_drawn == 1] > 0).all()
+    np.testing.assert_array_equal(fair.transform(X, sensitive_features=group), p)
+    names = [f"fairensemblepostprocessor_{label}" for label in CLASSES]
+    assert fair.get_feature_names_out().tolist() == names
+    assert fair.score(X, CLASSES[y], sensitive_features=group) == pytest.approx(
+        (decided == CLASSES[y]).mean()
+    )
+    some = np.random.default_rng(0).permutation(6000)[:50]
+    np.testing.assert_array_equal(
+        fair.predict(X[some], sensitive_features=group[some]), decided[some]
+    )
+    alone = [fair.predict(X[[i]], sensitive_features=group[[i]])[0] for i in some[:9]]
+    np.testing.assert_array_equal(alone, decided[some[:9]])
+
+
+def test_labels_and_indicators_of_votes_are_the_same_votes():
+    scores, y, group = make_scores()
+    votes = votes_of(scores)
+    indicators = np.eye(3)[votes].reshape(900, -1)
+    rules = []
+    for X, labels in [
+        (votes, y),
+        (indicators, y),
+        (CLASSES[votes], CLASSES[y]),
+        (pd.DataFrame(CLASSES[votes], columns=list("pqrs")), CLASSES[y]),
+    ]:
+        fair = FairEnsemblePostprocessor(random_state=0)
+        fair.fit(X, labels, sensitive_features=group)
+        rules.append(fair.selection_probability(X, sensitive_features=group))
+    for rule in rules[1:]:
+        np.testing.assert_array_equal(rule, rules[0])
+
+
+# Ensembles -----------------------------------------------------------------------
+
+
+def ensembles():
+    tree, line = DecisionTreeClassifier(max_depth=4), LogisticRegression()
+    return {
+        "sisa": sisa(),
+        "bagging": BaggingClassifier(tree, n_estimators=4),
+        "bagging without probabilities": BaggingClassifier(LinearSVC(), n_estimators=4),
+        "bagging of pairs of classes": BaggingClassifier(
+            SVC(decision_function_shape="ovo"), n_estimators=3
+        ),
+        "forest": RandomForestClassifier(n_estimators=5, max_depth=4),
+        "voting": VotingClassifier([("t", tree), ("l", line), ("n", GaussianNB())]),
+        "soft voting": VotingClassifier([("t", tree), ("l", line)], voting="soft"),
+        "stacking": StackingClassifier([("t", tree), ("l", line)]),
+        "pipeline": make_pipeline(StandardScaler(), BaggingClassifier(line)),
+    }
+
+
+@pytest.mark.parametrize("name", list(ensembles()))
+@pytest.mark.parametrize("codes", [False, True])
+def test_members_of_any_ensemble_speak_of_each_class(name, codes):
+    X, y, group = make_rows()
+    if codes:
+        y = np.searchsorted(CLASSES, y) * 10 - 5
+    fair = FairEnsemblePostprocessor(
+        ensembles()[name], method="soft_ensemble", random_state=0
+    ).fit(X, y, sensitive_features=group)
+    assert fair._rows.scores.shape[1:] == (len(fair._rows.scores[0]), 3)
+    # A confusion of labels would make accuracy fall to a third.
+    assert fair.objective_ > 0.5
+    assert fair.score(X, y, sensitive_features=group) > 0.5
+
+
+@pytest.mark.parametrize("labels", [("bad", "good"), (1, 2)])
+def test_stacked_members_of_two_classes_speak_of_the_second(labels):
+    X, y, group = make_rows()
+    y = np.array(labels)[(y == "normal").astype(int)]
+    stack = StackingClassifier([("l", LogisticRegression()), ("n", GaussianNB())])
+    fair = FairEnsemblePostprocessor(stack, random_state=0)
+    fair.fit(X, y, sensitive_features=group)
+    assert fair._rows.votes.any()
+    assert fair.objective_ > 0.7
+
+
+def test_a_member_that_never_saw_a_class_never_votes_for_it():
+    X, y, group = make_rows(600)
+    normal = y == "normal"
+
+    class Blind(GaussianNB):
+        def fit(self, X, y):
+            # Labels come encoded; code 1 is "normal".
+            return super().fit(X[y != 1], y[y != 1])
+
+    ensemble = VotingClassifier([("blind", Blind()), ("seeing", GaussianNB())])
+    fair = FairEnsemblePostprocessor(
+        FrozenEstimator(ensemble.fit(X, y)), random_state=0
+    ).fit(X, y, sensitive_features=group)
+    assert (fair._rows.scores[:, 0, 1] == 0).all()
+    assert (fair._rows.votes[normal, 1] == 1).mean() > 0.5
+
+
+def test_a_list_of_frozen_classifiers_and_frozen_members_keep_their_labels():
+    X, y, group = make_rows()
+    models = [LogisticRegression().fit(X, y), GaussianNB().fit(X, y)]
+    frozen = [FrozenEstimator(model) for model in models]
+    voting = VotingClassifier([("l", frozen[0]), ("n", frozen[1])])
+    for estimator in (frozen, voting):
+        fair = FairEnsemblePostprocessor(estimator, random_state=0)
+        fair.fit(X, y, sensitive_features=group)
+        held = fair.calibration_indices_
+        expected = np.stack([model.predict_proba(X[held]) for model in models], axis=1)
+        np.testing.assert_array_equal(fair._rows.scores, expected)
+
+
+def test_searches_and_cross_validation_work():
+    X, y, group = make_rows()
+    frame = pd.DataFrame(X, columns=list("pqrs")).assign(g=group)
+    fair = FairEnsemblePostprocessor(
+        BaggingClassifier(LogisticRegression(), n_estimators=3),
+        method="soft_ensemble",
+        sensitive_feature="g",
+        random_state=0,
+    )
+    scores = cross_validate(fair, frame, y, cv=3, error_score="raise")["test_score"]
+    assert scores.mean() > 0.5
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_unknown_groups_are_decided_on_as_without_groups(method):
+    X, y, group = make_scores()
+    open_ = FairEnsemblePostprocessor(
+        method=method, unknown_group="unconstrained", random_state=0
+    ).fit(X, y, sensitive_features=group)
+    everyone = np.zeros(len(X))
+    blind = FairEnsemblePostprocessor(method=method, random_state=0)
+    blind.fit(X, y, sensitive_features=everyone)
+    np.testing.assert_array_equal(
+        open_.selection_probability(X, sensitive_features=np.full(len(X), 7)),
+        blind.selection_probability(X, sensitive_features=everyone),
+    )
+    assert blind.randomised_share_ == 0
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "ensemble"])
+def test_cross_shard_rows_are_scored_by_members_that_have_not_seen_them(method):
+    X, y, group = make_rows(600)
+    fair = FairEnsemblePostprocessor(
+        sisa(), method=method, calibration="cross_shard", random_state=0
+    ).fit(X, y, sensitive_features=group)
+    shard = fair.estimator_.plan_.shard_of(np.arange(600))
+    assert not fair._rows.counted[np.arange(600), shard].any()
+    assert fair._rows.scores.shape == (600, 4, 3)
+    if method != "postprocess_then_aggregate":
+        differences = fair.tradeoff([0.0]).equalized_odds_difference
+        assert differences[0] < 1e-9
+    assert fair.score(X, y, sensitive_features=group) > 0.5
+
+
+# Forgetting ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_forgetting_calibration_rows_equals_never_having_given_them(method, weighted):
+    X, y, group = make_scores(500)
+    weight = np.random.default_rng(0).random(500) + 0.1 if weighted else None
+    fair = FairEnsemblePostprocessor(method=method, random_state=0)
+    fair.fit(X, y, sensitive_features=group, sample_weight=weight)
+    gone = np.random.default_rng(1).permutation(500)[:80]
+    fair.forget(gone[:50]).forget(gone[40:])
+    kept = np.setdiff1d(np.arange(500), gone)
+    fresh = FairEnsemblePostprocessor(method=method, random_state=0).fit(
+        X[kept],
+        y[kept],
+        sensitive_features=group[kept],
+        sample_weight=None if weight is None else weight[kept],
+    )
+    have, expected = (pickle.dumps((f._rule, f._rows.scores)) for f in (fair, fresh))
+    assert have == expected
+
+
+@pytest.mark.parametrize("calibration", [0.3, "cross_shard"])
+def test_forgetting_training_rows_rebuilds_all_that_rested_on_them(calibration):
+    X, y, group = make_rows(500)
+    fair = FairEnsemblePostprocessor(
+        sisa(), method="soft_ensemble", calibration=calibration, random_state=0
+    ).fit(X, y, sensitive_features=group)
+    fair.forget(np.arange(40))
+    assert fair.estimator_.verify_forgotten()
+    scores = fair.estimator_.transform(X[fair.calibration_indices_])
+    np.testing.assert_array_equal(fair._rows.scores.reshape(scores.shape), scores)
+    if calibration != "cross_shard":
+        held = fair.calibration_indices_
+        fresh = FairEnsemblePostprocessor(
+            FrozenEstimator(fair.estimator_), method="soft_ensemble", random_state=0
+        ).fit(X[held], y[held], sensitive_features=group[held])
+        assert pickle.dumps(fair._rule) == pickle.dumps(fresh._rule)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.EmptyShardWarning")
+def test_a_member_without_rows_abstains():
+    X, y, group = make_rows(500)
+    fair = FairEnsemblePostprocessor(
+        sisa(), method="aggregate_then_postprocess", random_state=0
+    ).fit(X, y, sensitive_features=group)
+    fair.forget(fair._training[fair.estimator_.plan_.rows(1)])
+    assert fair._rows.scores.shape[1:] == (3, 3)
+    assert fair.predict(X, sensitive_features=group).shape == (500,)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.DegenerateRuleWarning")
+@pytest.mark.parametrize("method", METHODS)
+def test_groups_that_lose_a_class_are_decided_on_blindly(method):
+    X, y, group = make_scores(600, n_groups=3)
+    fair = FairEnsemblePostprocessor(method=method, random_state=0)
+    fair.fit(X, y, sensitive_features=group)
+    with pytest.warns(UnconstrainedGroupWarning, match=r"Groups \[2\] have lost"):
+        fair.forget(np.flatnonzero((group == 2) & (y == 1)))
+    assert fair.unconstrained_groups_.tolist() == [2]
+    rates = fair.operating_points_.query("group == 2 and true_class == 1").rate
+    assert rates.isna().all()
+    kept = fair.calibration_indices_
+    two = kept[group[kept] < 2]
+    if method != "postprocess_then_aggregate":
+        p = fair.selection_probability(X[two], sensitive_features=group[two])
+        assert odds_gap(p, y[two], group[two]) < 1e-9
+    assert np.isfinite(fair.objective_)
+    assert len(fair.tradeoff([0.0, 0.1])) == 2
+    # A class that nobody is left of, then all but one.
+    for last in (1, 0):
+        with pytest.warns(UnconstrainedGroupWarning):
+            fair.forget(np.flatnonzero(y == last))
+        assert np.isfinite(fair.objective_)
+        decided = fair.predict(X, sensitive_features=group)
+        assert not np.isin(decided, [1, last][: 2 - last]).any()
+    assert (decided == 2).all()
+
+
+def test_nothing_of_a_forgotten_row_survives():
+    scores, y, group = make_scores(300)
+    mark = scores[17, 0].tobytes()
+    for method in METHODS:
+        fair = FairEnsemblePostprocessor(method=method, random_state=0)
+        fair.fit(scores, y, sensitive_features=group)
+        assert mark in pickle.dumps(fair)
+        assert mark not in pickle.dumps(fair.forget([17]))
+
+
+# Bad input -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("constraint", "ok"),
+    [
+        ("equalized_odds", False),
+        ("true_positive_rate_parity", False),
+        ("false_positive_rate_parity", True),
+        ("demographic_parity", True),
+    ],
+)
+def test_a_group_needs_the_classes_whose_rates_are_constrained(constraint, ok):
+    X, y, group = make_scores()
+    kept = ~((group == 1) & (y == 2))
+    X, y, group = X[kept], y[kept], group[kept]
+    fair = FairEnsemblePostprocessor(constraints=constraint, random_state=0)
+    if ok:
+        fair.fit(X, y, sensitive_features=group)
+        assert fair.operating_points_.rate.isna().sum() == 3
+        assert np.isfinite(fair.objective_)
+    else:
+        with pytest.raises(ValueError, match="Group 1 has no rows of class 2 "):
+            fair.fit(X, y, sensitive_features=group)
+
+
+def test_inputs_that_cannot_be_used_say_what_is_needed():
+    X, y, group = make_scores(100)
+    bad = [
+        (X[:, :5], "5 columns, are not the scores of 3 classes"),
+        (X / 2, "each member's scores sum to 1"),
+        (X * 3, r"range from 0 to"),
+        (np.where(X > 0.9, np.nan, X), "NaN"),
+        (np.full((100, 2), "?"), "not numbers"),
+    ]
+    for X_, message in bad:
+        with pytest.raises(ValueError, match=message):
+            FairEnsemblePostprocessor().fit(X_, y, sensitive_features=group)
+    fair = FairEnsemblePostprocessor().fit(X, y, sensitive_features=group)
+    with pytest.raises(ValueError, match="two classes, but"):
+        GroupRocDisplay.from_estimator(fair)
+    assert not hasattr(fair, "fairness_report_")
+    with pytest.raises(ValueError, match="bounds rates of two classes"):
+        FairEnsemblePostprocessor(tol=0.1, confidence=0.9).fit(
+            X, y, sensitive_features=group
+        )
+    with pytest.raises(ValueError, match="expecting 12 features"):
+        fair.predict(X[:, :9], sensitive_features=group)
+
+
+@pytest.mark.parametrize(
+    ("objective", "message"),
+    [
+        ({"false_positive": 1, "false_negative": 2}, "an array of shape"),
+        ([[0, 1], [1, 0]], r"need the shape \(3, 3\)"),
+        (np.full((3, 3), np.nan), "finite"),
+        ([["x"] * 3] * 3, "must be numbers"),
+        (np.ones((3, 3)), "cost the same"),
+    ],
+)
+def test_unusable_costs_are_refused(objective, message):
+    X, y, group = make_scores(100)
+    with pytest.raises(ValueError, match=message):
+        FairEnsemblePostprocessor(objective=objective).fit(
+            X, y, sensitive_features=group
+        )
+
+
+def test_two_classes_take_a_dict_of_costs_only():
+    X, y, group = make_scores(100)
+    with pytest.raises(ValueError, match="dict of 'false_positive'"):
+        FairEnsemblePostprocessor(objective=[[0, 1], [1, 0]]).fit(
+            X[:, :2], y == 1, sensitive_features=group
+        )
+
+
+def test_tallies_beyond_reach_are_refused():
+    rng = np.random.default_rng(0)
+    votes, y = rng.integers(0, 10, (2000, 20)), rng.integers(0, 10, 2000)
+    fair = FairEnsemblePostprocessor(method="postprocess_then_aggregate")
+    with pytest.raises(ValueError, match="Use another method"):
+        fair.fit(votes, y, sensitive_features=np.arange(2000) % 2)
