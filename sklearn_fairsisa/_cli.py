@@ -186,7 +186,8 @@ def _as_fitted(groups, sisa):
 def _status(args):
     from .sisa._directory import DirectoryStore
 
-    facts = DirectoryStore.open(args.directory).status()
+    with DirectoryStore.opened(args.directory) as store:
+        facts = store.status()
     lines = [f"{name.replace('_', ' ')}: {value}" for name, value in facts.items()]
     _say(args, facts, "\n".join(lines))
     if facts["pending"]:
@@ -211,8 +212,8 @@ def _report(args):
     from .sisa._directory import DirectoryStore
     from .sisa._journal import ForgettingReport
 
-    store = DirectoryStore.open(args.directory)
-    report = ForgettingReport(store.audit_log(), store.status()["rows"])
+    with DirectoryStore.opened(args.directory) as store:
+        report = ForgettingReport(store.audit_log(), store.status()["rows"])
     frame = report.to_frame()
     if args.html is not None:
         args.html.write_text(report.to_html())

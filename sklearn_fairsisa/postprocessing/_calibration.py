@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sklearn.utils import _safe_indexing
 
+from ..sisa._rows import take
 from ._members import speaking_members
 
 
@@ -57,7 +57,7 @@ class CalibrationRows:
         return replace(
             self,
             index=self.index[kept],
-            X=None if self.X is None else _safe_indexing(self.X, kept),
+            X=None if self.X is None else take(self.X, np.arange(len(self))[kept]),
             group=self.group[kept],
             label=self.label[kept],
             weight=None if self.weight is None else self.weight[kept],

@@ -41,7 +41,9 @@ from ..exceptions import (
 from ..fairness._coins import row_coins
 from ..fairness._draws import class_probabilities, draw_classes, is_random
 from ..fairness._solve import CONSTRAINTS, Demand
+from ..sisa._learners import forget_in_caches
 from ..sisa._requests import check_indices
+from ..sisa._rows import take
 from ._calibration import CalibrationRows, leave_own_shard_out, stratified_holdout
 from ._checks import (
     check_confidence,
@@ -389,7 +391,8 @@ class FairEnsemblePostprocessor(
         else:
             estimator = self._train(seen, y, sample_weight, training, rng)
         given_labels = estimator is None and holds_labels(seen, classes)
-        seen = _safe_indexing(seen, calibrating)
+        # In memory of its own, as a forgotten row may not survive in a view.
+        seen = take(seen, calibrating)
         if estimator is None:
             rows = replace(rows, scores=given_scores(seen, classes, given_labels))
         else:
@@ -622,6 +625,9 @@ class FairEnsemblePostprocessor(
                 "No calibration row would be left to base a rule on. Fit again with "
                 "other rows."
             )
+        if rows.X is not None:
+            calibrated = np.flatnonzero(np.isin(self._rows.index, gone))
+            forget_in_caches(self.estimator_, take(self._rows.X, calibrated))
         if len(trained):
             self.estimator_.forget(trained)
             scores = ask_members(self.estimator_, rows.X, self.classes_)

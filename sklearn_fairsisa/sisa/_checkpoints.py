@@ -1,7 +1,7 @@
 """The member after each stage, as many of them as a policy keeps."""
 
 import pickle
-from contextlib import nullcontext
+import threading
 from dataclasses import dataclass
 from numbers import Integral
 from os import PathLike
@@ -124,6 +124,16 @@ def _every(shards, step):
     ]
 
 
+class _Turn:
+    """A lock of which copies and pickles are new ones."""
+
+    def __init__(self):
+        self.lock = threading.RLock()
+
+    def __reduce__(self):
+        return _Turn, ()
+
+
 class MemoryStore:
     """Checkpoints in the memory of this process.
 
@@ -136,19 +146,22 @@ class MemoryStore:
         For each shard, its checkpoints by stage.
     digests : tuple of str, default=()
         Digest of each shard's member.
+    turn : lock, default=None
+        That of the store which this one follows.
     """
 
     directory = None
     pending = None
 
-    def __init__(self, policy, shards=(), digests=()):
+    def __init__(self, policy, shards=(), digests=(), turn=None):
         self.policy = policy
         self.shards = shards
         self.digests = digests
+        self._turn = _Turn() if turn is None else turn
 
     def exclusive(self):
-        """Hold the store alone; nobody else can reach this one."""
-        return nullcontext()
+        """Hold this store, and those that follow it, for one thread alone."""
+        return self._turn.lock
 
     def checkpoint(self, shard, stage):
         """Return a member as it was after a stage."""
@@ -158,7 +171,7 @@ class MemoryStore:
         """Return the log that a new fit goes on with: an empty one."""
         return AuditLog()
 
-    def begin(self, change, settings, before, *, resumed=False):
+    def begin(self, change, params, before, *, resumed=False):
         """Return the work of a change, none of which counts before it is committed."""
         return _Work(self, change)
 
@@ -200,9 +213,8 @@ class _Work:
             store.shards,
             [(t.shard, t.first_stage, t.by_stage()) for t in self._trained],
         )
-        return MemoryStore(
-            store.policy, store.policy.thinned(shards, _size), self.digests()[1]
-        )
+        kept = store.policy.thinned(shards, _size)
+        return MemoryStore(store.policy, kept, self.digests()[1], store._turn)
 
     def abandon(self):
         """Forget the work; what counted before still does."""

@@ -1,8 +1,10 @@
 """A sharded, sliced ensemble that forgets rows exactly."""
 
+import copy
 import secrets
 import time
 import warnings
+from dataclasses import replace
 from numbers import Integral, Number
 from os import PathLike
 
@@ -41,6 +43,7 @@ from ..exceptions import EmptyShardWarning, VanishedClassWarning
 from ._checkpoints import CheckpointPolicy, MemoryStore, replay_stage, replay_start
 from ._digests import digest
 from ._directory import DirectoryStore
+from ._isolation import this_process
 from ._journal import ForgettingReport
 from ._learners import (
     accumulates,
@@ -59,9 +62,16 @@ from ._requests import (
     forget_reports,
     requested_rows,
 )
+from ._rows import check_container
 from ._state import Change, State, split_rows
 from ._training import Recipe, replay_visits, train_shard
 from ._votes import member_scores, member_votes
+
+# Where joblib keeps its backends of one machine.
+_OWN_BACKENDS = "joblib._parallel_backends"
+
+# What an estimator says of the X it was fitted on.
+_INPUTS = ("n_features_in_", "feature_names_in_")
 
 
 class SISAClassifier(
@@ -291,18 +301,21 @@ class SISAClassifier(
         """
         if not hasattr(self, "plan_"):
             return self._start(X, y, classes, groups, {})
-        X, y, groups = self._check_rows(X, y, groups, reset=False)
+        X, y, groups, _ = self._check_rows(X, y, groups, reset=False)
         with self._store.exclusive():
             self._finish_pending()
             self._check_alike(groups)
             before = self._state
             classes = _union(self.classes_, y if classes is None else classes, y)
+            recipe = before.recipe
+            if len(classes) > recipe.n_classes:
+                prototype = make_prototype(recipe.prototype, len(classes))
+                recipe = replace(recipe, n_classes=len(classes), prototype=prototype)
+            else:
+                classes = self.classes_
             plan = before.plan.extended(len(y), groups)
             codes = np.searchsorted(classes, y)
             batch = split_rows(X, codes, plan, groups, {}, before.plan.n_rows)
-            recipe = before.recipe
-            if len(classes) > len(self.classes_):
-                recipe = self._make_recipe(plan.seed, len(classes), {})
             self._carry_out(before.with_batch(batch, plan, classes, recipe))
         return self
 
@@ -464,22 +477,21 @@ class SISAClassifier(
         LockedDirectoryError
             If another process is at work in the directory.
         """
-        store = DirectoryStore.open(directory, resign=resign)
-        state = store.state()
-        if state is None and not (finish and store.pending):
-            raise FileNotFoundError(
-                f"{directory} holds no ensemble: its fit has not ended."
-                + (" Open it with finish=True." if store.pending else "")
-            )
-        settings = store.settings()
-        self = cls(**settings["params"]).set_params(checkpoint_dir=store.policy)
-        if store.policy == CheckpointPolicy(store.directory):
-            self.checkpoint_dir = str(directory)
-        vars(self).update(settings["inputs"], _store=store)
-        if state is not None:
-            log = store.audit_log()
-            self._put_in_place(state, store, store.members(), log)
-            self.forget_log_ = forget_reports(log, state)
+        with DirectoryStore.opened(directory, resign=resign) as store:
+            state = store.state()
+            if state is None and not (finish and store.pending):
+                raise FileNotFoundError(
+                    f"{directory} holds no ensemble: its fit has not ended."
+                    + (" Open it with finish=True." if store.pending else "")
+                )
+            self = cls(**store.params()).set_params(checkpoint_dir=store.policy)
+            if store.policy == CheckpointPolicy(store.directory):
+                self.checkpoint_dir = str(directory)
+            self._store = store
+            if state is not None:
+                log = store.audit_log()
+                reports = forget_reports(log, state)
+                self._put_in_place(state, store, store.members(), log, reports)
         if finish and store.pending:
             with store.exclusive():
                 self._finish_pending()
@@ -656,7 +668,7 @@ class SISAClassifier(
         """Plan and train from nothing."""
         if self.n_slices > 1 or self.epochs is not None:
             self._require_continuing("n_slices > 1" if self.n_slices > 1 else "epochs")
-        X, y, groups = self._check_rows(X, y, groups, reset=True)
+        X, y, groups, inputs = self._check_rows(X, y, groups, reset=True)
         params, settings = self._check_params(len(y), groups, fit_params)
         self._check_enough_rows(len(y), groups)
         all_classes = _union(y if classes is None else classes, y)
@@ -680,6 +692,7 @@ class SISAClassifier(
             plan=plan,
             classes=all_classes,
             rows=split_rows(X, codes, plan, groups, params, 0),
+            inputs=inputs,
             salt=secrets.token_hex(16),
         )
         store = self._new_store()
@@ -706,48 +719,53 @@ class SISAClassifier(
         started = time.perf_counter()
         store = self._store if store is None else store
         before = None if change.kind == "fit" else self._state
-        work = store.begin(change, self._settings(), before, resumed=resumed)
+        params = {**self.get_params(deep=False), "checkpoint_dir": None}
+        work = store.begin(change, params, before, resumed=resumed)
         todo = {s: f for s, f in change.firsts.items() if s not in work.done}
         try:
             for trained in self._train(change.state, todo, store, anew=change.anew):
                 work.keep(trained)
             if change.kind == "forget":
-                forget_in_caches(before, change.forgotten_rows)
-        except Exception:
-            work.abandon()
+                for X in before.held(change.forgotten_rows):
+                    forget_in_caches(before.recipe.prototype, X)
+            log = store.audit_log() if change.kind == "fit" else self._audit
+            seconds = time.perf_counter() - started
+            log = log.appended(audit_facts(change, work, seconds))
+            next_store = work.commit(log.entries[-1])
+        except BaseException as error:
+            if isinstance(error, Exception):
+                work.abandon()
+            if store.pending is not None:
+                error.add_note(
+                    f"The {change.kind} is written down in {store.directory}. The next "
+                    "call, or SISAClassifier.load, finishes it: do not ask again."
+                )
             raise
-        log = store.audit_log() if change.kind == "fit" else self._audit
-        log = log.appended(audit_facts(change, work, time.perf_counter() - started))
         members = [None] * change.state.plan.n_shards
         if not change.anew:
             members = list(self.estimators_)
         for trained in work.results():
             members[trained.shard] = trained.checkpoints[-1]
-        entry = log.entries[-1]
-        self._put_in_place(change.state, work.commit(entry), members, log)
-        if change.kind == "fit":
-            self.forget_log_ = []
+        reports = [] if change.kind == "fit" else list(self.forget_log_)
         if change.kind == "forget":
-            self.forget_log_.append(forget_report(entry, change.forgotten_rows))
+            report = forget_report(log.entries[-1], change.forgotten_rows)
+            reports.append(report)
+        self._put_in_place(change.state, next_store, members, log, reports)
 
-    def _put_in_place(self, state, store, members, log):
-        # One update, so that an interrupt leaves the state before or the state after.
-        vars(self).update(
-            _state=state,
-            _store=store,
-            _audit=log,
-            plan_=state.plan,
-            classes_=state.classes,
-            forgotten_=state.forgotten,
-            estimators_=members,
-        )
-
-    def _settings(self):
-        """Return what a directory keeps besides the state."""
-        inputs = ("n_features_in_", "feature_names_in_")
-        return {
-            "params": {**self.get_params(deep=False), "checkpoint_dir": None},
-            "inputs": {k: v for k, v in vars(self).items() if k in inputs},
+    def _put_in_place(self, state, store, members, log, reports):
+        others = {k: v for k, v in vars(self).items() if k not in _INPUTS}
+        # One assignment, so that an interrupt leaves the state before or that after.
+        self.__dict__ = {
+            **others,
+            **state.inputs,
+            "_state": state,
+            "_store": store,
+            "_audit": log,
+            "plan_": state.plan,
+            "classes_": state.classes,
+            "forgotten_": state.forgotten,
+            "estimators_": members,
+            "forget_log_": reports,
         }
 
     def _make_recipe(self, seed, n_classes, settings):
@@ -771,12 +789,15 @@ class SISAClassifier(
 
     def _train(self, state, firsts, store=None, *, anew):
         """Yield shards as they are trained, each from its first stage to replay."""
+        backend, _ = get_active_backend()
+        # A process costs more than it saves on a single shard. A cluster was asked for,
+        # perhaps since this machine has no GPU or rounds otherwise.
+        here = len(firsts) <= 1 and type(backend).__module__ == _OWN_BACKENDS
         # Each shard is kept as soon as it is trained, where the backend can say so;
         # Ray's cannot.
-        unordered = get_active_backend()[0].supports_return_generator
+        unordered = backend.supports_return_generator
         parallel = Parallel(
-            # A worker process costs more than it saves on a single shard.
-            n_jobs=1 if len(firsts) <= 1 else self.n_jobs,
+            n_jobs=1 if here else self.n_jobs,
             # No memory maps: they would leave rows in temporary files.
             max_nbytes=None,
             return_as="generator_unordered" if unordered else "list",
@@ -789,6 +810,7 @@ class SISAClassifier(
                 state.plan.n_stages[shard],
                 **({} if anew else replay_start(store, shard, first)),
                 verbose=self.verbose > 0,
+                caller=this_process(),
             )
             for shard, first in firsts.items()
         )
@@ -867,7 +889,13 @@ class SISAClassifier(
         check_consistent_length(X, y)
         y = _check_y(y)
         check_classification_targets(y)
-        X = validate_data(self, X, reset=reset, skip_check_array=True)
+        check_container(X)
+        # On a copy, so that what is refused further on has changed nothing.
+        seen = copy.copy(self)
+        for name in _INPUTS if reset else ():
+            vars(seen).pop(name, None)
+        X = validate_data(seen, X, reset=reset, skip_check_array=True)
+        inputs = {k: v for k, v in vars(seen).items() if k in _INPUTS}
         if groups is not None:
             check_consistent_length(X, groups)
             groups = np.asarray(groups, dtype=object).tolist()
@@ -876,7 +904,7 @@ class SISAClassifier(
                     "groups has missing values. Give every row a data-subject id; a "
                     "row that belongs to nobody may have one of its own."
                 )
-        return indexable(X)[0], y, groups
+        return indexable(X)[0], y, groups, inputs
 
     def _check_samples(self, X):
         check_is_fitted(self)
@@ -914,4 +942,11 @@ class SISAClassifier(
 
 def _union(*labels):
     """Return the sorted distinct labels of several lists of labels."""
-    return np.unique(np.concatenate([np.asarray(part) for part in labels]))
+    parts = [np.asarray(part) for part in labels]
+    kinds = {isinstance(part[0], str): part[0] for part in parts if len(part)}
+    if len(kinds) > 1:
+        raise ValueError(
+            f"Labels are texts, such as {kinds[True]!r}, and numbers, such as "
+            f"{kinds[False]!r}. Give labels of one kind in all calls."
+        )
+    return np.unique(np.concatenate(parts))

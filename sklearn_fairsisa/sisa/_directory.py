@@ -28,6 +28,10 @@ from ._training import TrainedShard
 
 _FORMAT = 1
 _MANIFEST, _LOCK, _AUDIT = "manifest.json", "lock", "audit.jsonl"
+# What a state consists of besides its plan and rows, which have files of their own.
+_IN_STATE_FILE = (
+    "recipe", "classes", "inputs", "salt", "forgotten", "forgotten_subjects",
+)  # fmt: skip
 _OURS = re.compile(
     r"(rows-s\d+-r\d+|member-s\d+-r\d+|plan|state)-[0-9a-f]{16}\.(pkl|safetensors)"
     r"|manifest\.json\.new"
@@ -46,15 +50,12 @@ class DirectoryStore:
     ----------
     policy : CheckpointPolicy
     manifest : dict
-    key : bytes
-        Key that signs the manifest.
     """
 
-    def __init__(self, policy, manifest, key):
+    def __init__(self, policy, manifest):
         self.policy = policy
         self.directory = Path(policy.directory)
         self.manifest = manifest
-        self._key = key
 
     # Opening
 
@@ -76,7 +77,6 @@ class DirectoryStore:
         """
         directory = Path(policy.directory)
         directory.mkdir(parents=True, exist_ok=True)
-        key = signing_key()
         if not (directory / _MANIFEST).exists():
             if (directory / _AUDIT).exists():
                 raise DamagedDirectoryError(
@@ -88,22 +88,29 @@ class DirectoryStore:
                 "files": {}, "current": None, "pending": None,
                 "audit": {"entries": 0, "head": AuditLog().head, "bytes": 0},
             }  # fmt: skip
-            return cls(policy, manifest, key)
-        manifest = _read_manifest(directory, key)
+            return cls(policy, manifest)
+        manifest = _read_manifest(directory)
         own = isinstance(previous, cls) and previous.manifest["id"] == manifest["id"]
         if manifest["current"] is not None and not own:
             raise DirectoryError(
                 f"{directory} holds a fitted ensemble already. Open it with "
                 "SISAClassifier.load, or fit into another directory."
             )
-        store = cls(policy, manifest, key)
+        store = cls(policy, manifest)
         if own and previous.manifest["commits"] != manifest["commits"]:
             raise store._changed()
         return store
 
     @classmethod
-    def open(cls, directory, *, resign=False):
-        """Return the store that a directory holds.
+    @contextmanager
+    def opened(cls, directory, *, resign=False):
+        """Yield the store that a directory holds, which nobody changes meanwhile.
+
+        Parameters
+        ----------
+        directory : str or path
+        resign : bool, default=False
+            Accept the signature of another key, and replace it by one's own.
 
         Raises
         ------
@@ -111,6 +118,8 @@ class DirectoryStore:
             If there is none.
         DamagedDirectoryError
             If a file is missing or altered, or the signature is not of one's own key.
+        LockedDirectoryError
+            If someone is changing it.
         """
         directory = Path(directory)
         if not (directory / _MANIFEST).exists():
@@ -118,19 +127,17 @@ class DirectoryStore:
                 f"{directory} holds no ensemble: it has no {_MANIFEST}. Fit with "
                 "checkpoint_dir= first."
             )
-        key = signing_key()
-        with _files.locked(directory / _LOCK, shared=True):
-            manifest = _read_manifest(directory, key, check_signature=not resign)
+        with _files.locked(directory / _LOCK, shared=not resign):
+            manifest = _read_manifest(directory, check_signature=not resign)
             policy = CheckpointPolicy(directory, *manifest["policy"])
-            store = cls(policy, manifest, key)
+            store = cls(policy, manifest)
             for name in manifest["files"]:
                 store._read(name)
             if manifest["current"] is not None:
                 store.audit_log()
-        if resign:
-            with _files.locked(directory / _LOCK):
+            if resign:
                 store._swap({})
-        return store
+            yield store
 
     @contextmanager
     def exclusive(self):
@@ -147,7 +154,7 @@ class DirectoryStore:
         """
         with _files.locked(self.directory / _LOCK):
             if (self.directory / _MANIFEST).exists():
-                manifest = _read_manifest(self.directory, self._key)
+                manifest = _read_manifest(self.directory)
                 same = ("id", "commits")
                 if any(manifest[name] != self.manifest[name] for name in same):
                     raise self._changed()
@@ -157,17 +164,26 @@ class DirectoryStore:
                 raise DamagedDirectoryError(
                     f"{self.directory / _MANIFEST} is gone. Restore it from a backup."
                 )
-            self._write_down_tail()
-            self._purge()
+            self._tidy()
             try:
                 yield
             except BaseException:
-                # What failed first matters more, and the next call purges.
-                with suppress(OSError):
-                    self._purge()
+                # What failed first matters more, and the next call tidies up.
+                with suppress(OSError, DirectoryError):
+                    self._on_disk()._tidy()
                 raise
-            self._write_down_tail()
-            self._purge()
+            self._on_disk()._tidy()
+
+    def _on_disk(self):
+        """Return the store as the directory has it, which may be the next one."""
+        if not (self.directory / _MANIFEST).exists():
+            return self
+        return DirectoryStore(self.policy, _read_manifest(self.directory))
+
+    def _tidy(self):
+        """Complete the log, then delete what does not count."""
+        self._write_down_tail()
+        self._purge()
 
     def _changed(self):
         return ChangedDirectoryError(
@@ -224,10 +240,10 @@ class DirectoryStore:
             "stale_files": len(self.stale_files()),
         }
 
-    def settings(self):
-        """Return what was saved along with the state, or with that of a first fit."""
+    def params(self):
+        """Return the parameters of the estimator, or of one whose first fit goes on."""
         described = self.manifest["current"] or self.manifest["pending"]["target"]
-        return self._unpack(described["state"])["settings"]
+        return self._unpack(described["state"])["params"]
 
     def state(self):
         """Return the state that counts, None before the first fit has ended."""
@@ -281,7 +297,9 @@ class DirectoryStore:
             raise damaged from None
         log = AuditLog(entries)
         log.check()
-        if len(entries) != audit["entries"] or log.head != audit["head"]:
+        as_written = b"".join(map(line, entries[:-1])) == earlier
+        ends = len(entries), log.head
+        if not as_written or ends != (audit["entries"], audit["head"]):
             raise damaged
         return log
 
@@ -291,11 +309,10 @@ class DirectoryStore:
             ShardRows.joined_slices(map(self._unpack, names))
             for names in described["rows"]
         )
-        names = ("recipe", "classes", "salt", "forgotten", "forgotten_subjects")
         return State(
             plan=self._unpack(described["plan"]),
             rows=rows,
-            **{name: held[name] for name in names},
+            **{name: held[name] for name in _IN_STATE_FILE},
         )
 
     def _unpack(self, names):
@@ -312,14 +329,14 @@ class DirectoryStore:
 
     # Writing
 
-    def begin(self, change, settings, before, *, resumed=False):
+    def begin(self, change, params, before, *, resumed=False):
         """Write down a change with all it needs; from here on it is not lost.
 
         Parameters
         ----------
         change : Change
-        settings : dict
-            Kept for ``load``.
+        params : dict
+            Parameters of the estimator, for ``load``.
         before : State or None
             The state that counts.
         resumed : bool, default=False
@@ -330,17 +347,14 @@ class DirectoryStore:
         work
         """
         if not resumed:
-            self._journal(change, settings, before)
+            self._journal(change, params, before)
         return _Work(self, change)
 
-    def _journal(self, change, settings, before):
+    def _journal(self, change, params, before):
         files = dict(self.manifest["files"])
         state, plan = change.state, change.state.plan
         current = self.manifest["current"]
-        held = {
-            name: getattr(state, name)
-            for name in ("recipe", "classes", "salt", "forgotten", "forgotten_subjects")
-        }
+        held = {name: getattr(state, name) for name in _IN_STATE_FILE}
         same_plan = before is not None and before.plan is plan
         pending = {
             "kind": change.kind,
@@ -349,7 +363,7 @@ class DirectoryStore:
             "anew": change.anew,
             "done": {},
             "target": {
-                "state": self._add(files, "state", {"settings": settings, **held}),
+                "state": self._add(files, "state", {"params": params, **held}),
                 "plan": current["plan"]
                 if same_plan
                 else self._add(files, "plan", plan),
@@ -396,19 +410,24 @@ class DirectoryStore:
 
     def _swap(self, changes):
         """Replace the manifest; what it lists must be on disk."""
+        self.manifest = self._replace_manifest(changes)
+
+    def _replace_manifest(self, changes):
+        # Read when needed, or pickles of an estimator would hold it.
+        key = signing_key()
         manifest = {
             **self.manifest,
             **changes,
             "policy": [self.policy.keep_every, self.policy.max_bytes],
-            "key": key_id(self._key),
+            "key": key_id(key),
         }
         manifest.pop("signature", None)
-        manifest["signature"] = sign(self._key, _signed_part(manifest))
+        manifest["signature"] = sign(key, _signed_part(manifest))
         data = json.dumps(manifest, indent=1, sort_keys=True).encode()
         # Names of new files reach the disk before what lists them.
         _files.sync_folder(self.directory)
         _files.swap(self.directory / _MANIFEST, data)
-        self.manifest = manifest
+        return manifest
 
     def _write_down_tail(self):
         """Append the newest entry to the log file, where it is not there yet."""
@@ -503,14 +522,20 @@ class _Work:
         return len(set(store.manifest["files"]) - _listed(current))
 
     def commit(self, entry):
-        """Make this work count, with its entry in the log; return the store."""
+        """Make this work count, with its entry in the log; return the next store.
+
+        The store of before stays as it is, so that an estimator which is interrupted
+        ahead of taking the next one is known to have fallen behind.
+        """
         store = self._store
         current, files = self._outcome()
+        # The entry before may be one of the same call, which finished a request first.
+        store._write_down_tail()
         audit = store.manifest["audit"]
         n_bytes = audit["bytes"]
         if audit["entries"]:
             n_bytes += len(line(audit["tail"]))
-        store._swap(
+        manifest = store._replace_manifest(
             {
                 "current": current,
                 "pending": None,
@@ -524,7 +549,7 @@ class _Work:
                 },
             }
         )
-        return store
+        return DirectoryStore(store.policy, manifest)
 
     def _outcome(self):
         """Return what will count, and the files that it consists of."""
@@ -550,7 +575,9 @@ class _Work:
         current = store.manifest["current"]
         listed = set() if current is None else _listed(current)
         files = {name: store.manifest["files"][name] for name in listed}
-        store._swap({"pending": None, "files": files})
+        # Where not even this can be written, the change stays written down.
+        with suppress(OSError):
+            store._swap({"pending": None, "files": files})
 
 
 def _by_stage(shards):
@@ -582,11 +609,12 @@ def _signed_part(manifest):
     return json.dumps(json.loads(json.dumps(unsigned)), sort_keys=True).encode()
 
 
-def _read_manifest(directory, key, *, check_signature=True):
+def _read_manifest(directory, *, check_signature=True):
     path = directory / _MANIFEST
     try:
         manifest = json.loads(path.read_bytes())
-        form, signature = manifest["format"], manifest["signature"]
+        form, signer = manifest["format"], str(manifest["key"])
+        signature = str(manifest["signature"]).encode()
     except (ValueError, KeyError, TypeError):
         raise DamagedDirectoryError(
             f"{path} is truncated or altered: it is no manifest. Restore it from a "
@@ -597,14 +625,17 @@ def _read_manifest(directory, key, *, check_signature=True):
             f"{path} has the format {form}, this version reads {_FORMAT}. Open it with "
             "the version of sklearn-fairsisa that wrote it."
         )
-    if check_signature and manifest["key"] != key_id(key):
+    if not check_signature:
+        return manifest
+    key = signing_key()
+    if signer != key_id(key):
         raise SignatureError(
-            f"{directory} is signed with the key {manifest['key']}, not with yours, "
+            f"{directory} is signed with the key {signer}, not with yours, "
             f"{key_id(key)}. Opening it may run code that its files hold. Set "
             f"{KEY_VARIABLE} to its key, or, if you know where it comes from, open it "
             "once with SISAClassifier.load(..., resign=True)."
         )
-    if check_signature and not is_signed(key, _signed_part(manifest), signature):
+    if not is_signed(key, _signed_part(manifest), signature):
         raise SignatureError(
             f"{path} was altered since it was signed. Restore it from a backup."
         )

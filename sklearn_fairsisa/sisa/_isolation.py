@@ -1,5 +1,7 @@
 """Training that neither reads nor leaves a trace in the process around it."""
 
+import os
+import platform
 import random
 import sys
 import threading
@@ -60,3 +62,22 @@ def _thread_pools(n_modules):
     """Return the process's pools of threads; a library comes with a module's import."""
     # Looking through the process's memory map takes longer than a short replay.
     return ThreadpoolController()
+
+
+def this_process():
+    """Return what tells this process from others, on other machines too."""
+    return platform.node(), os.getpid()
+
+
+@contextmanager
+def without_traces(caller):
+    """At the end, empty the caches of embedders if this is a worker of the caller.
+
+    A worker outlives its task, and nobody could tell it to forget.
+    """
+    try:
+        yield
+    finally:
+        cache = sys.modules.get(f"{__package__.rpartition('.')[0]}.text._cache")
+        if cache is not None and caller not in (None, this_process()):
+            cache.empty_memory()

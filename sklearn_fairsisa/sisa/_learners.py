@@ -3,7 +3,8 @@
 import sys
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.compose import ColumnTransformer
 from sklearn.naive_bayes import (
     BernoulliNB,
     CategoricalNB,
@@ -12,8 +13,7 @@ from sklearn.naive_bayes import (
     MultinomialNB,
 )
 from sklearn.pipeline import Pipeline
-
-from ._rows import take
+from sklearn.utils import _safe_indexing
 
 _ACCUMULATING = (BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB)
 
@@ -60,10 +60,21 @@ def make_prototype(estimator, n_classes):
     """
     if is_skorch(estimator):
         _refuse_module_instance(last_step(estimator))
+    if caches_steps(estimator):
+        raise ValueError(
+            "A Pipeline with memory= keeps what its steps make of rows where forget() "
+            "cannot reach. Pass memory=None."
+        )
     prototype = clone(estimator)
     if is_skorch(prototype):
         _absorb_skorch_defaults(last_step(prototype), n_classes)
     return prototype
+
+
+def caches_steps(estimator):
+    """Tell whether a Pipeline within an estimator keeps what its steps make of rows."""
+    held = (estimator, *estimator.get_params(deep=True).values())
+    return any(isinstance(h, Pipeline) and h.memory is not None for h in held)
 
 
 def _refuse_module_instance(net):
@@ -90,7 +101,8 @@ def _absorb_skorch_defaults(net, n_classes):
         )
     # A shard that lacks a class would infer fewer classes than the module has
     # outputs.
-    if net.get_params(deep=False).get("classes") is None:
+    known = net.get_params(deep=False).get("classes")
+    if known is None or len(known) < n_classes:
         net.set_params(classes=list(range(n_classes)))
 
 
@@ -128,20 +140,30 @@ def as_input(estimator, X):
     return X
 
 
-def forget_in_caches(state, rows):
-    """Have the learner's own caches, such as an embedder's, forget some rows.
+def forget_in_caches(estimator, X):
+    """Have caches that an estimator keeps of raw rows, as an embedder does, lose some.
 
     Parameters
     ----------
-    state : State
-        One that still holds the rows.
-    rows : sequence of int
+    estimator : estimator
+        It is searched for transformers with ``forget`` to which `X` comes as it is.
+    X : rows
     """
-    prototype = state.recipe.prototype
-    # Only a first step sees the rows as they were given.
-    first = prototype[0] if isinstance(prototype, Pipeline) else prototype
-    if len(rows) and hasattr(first, "forget"):
-        for held in state.rows:
-            where = np.flatnonzero(np.isin(held.index, rows))
-            if len(where):
-                first.forget(take(held.X, where))
+    if isinstance(estimator, Pipeline):
+        # Only a first step sees the rows as they were given.
+        forget_in_caches(estimator.steps[0][1], X)
+    elif isinstance(estimator, ColumnTransformer):
+        for _, part, columns in estimator.transformers:
+            columns = columns(X) if callable(columns) else columns
+            forget_in_caches(part, _safe_indexing(X, columns, axis=1))
+    elif hasattr(estimator, "forget") and not is_classifier(estimator):
+        estimator.forget(X)
+    elif hasattr(estimator, "get_params") and not isinstance(estimator, type):
+        for value in estimator.get_params(deep=False).values():
+            parts = value if isinstance(value, list | tuple) else [value]
+            for part in parts:
+                forget_in_caches(part[1] if _is_named(part) else part, X)
+
+
+def _is_named(part):
+    return isinstance(part, tuple) and len(part) == 2

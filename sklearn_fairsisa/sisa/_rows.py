@@ -1,5 +1,6 @@
 """The rows of one shard in the order they are trained on."""
 
+import re
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from itertools import chain
@@ -12,26 +13,40 @@ from sklearn.utils import _safe_indexing
 
 def take(X, where):
     """Return a copy of the rows of `X` at integer positions, whatever holds them."""
-    if _is_polars_series(X):
-        return X[where.tolist()]
+    if _is_polars(X):
+        return _take_polars(X, where)
     return _rows_alone(_safe_indexing(X, where))
 
 
 def head(X, n_rows):
-    """Return the first rows of `X`, as a view where the container has views."""
-    if _is_polars_series(X):
-        return X[:n_rows]
-    first = _safe_indexing(X, slice(0, n_rows))
-    # A stage may know of no category that only later slices have.
-    return _rows_alone(first) if has_categories(X) else first
+    """Return the first rows of `X`, as a view where that can be copied by itself."""
+    if _is_polars(X) or any(map(pd.api.types.is_extension_array_dtype, _dtypes(X))):
+        # A view of Arrow's memory stays one when copied, and categories list values
+        # that only later slices have.
+        return take(X, np.arange(n_rows))
+    return _safe_indexing(X, slice(0, n_rows))
+
+
+def check_container(X):
+    """Raise ValueError if rows cannot be taken out of a container without a trace."""
+    if _is_polars(X):
+        columns = X.get_columns() if hasattr(X, "get_columns") else [X]
+        for column in columns:
+            if re.search("Categorical|Enum", str(column.dtype)):
+                raise ValueError(
+                    f"Column {column.name!r} has the polars type {column.dtype}, "
+                    "which lists the values of all rows for as long as one of them "
+                    "is held, so none can be forgotten. Cast it to polars.String."
+                )
 
 
 def has_categories(X):
     """Tell whether the type of a pandas container lists values that rows have."""
-    return any(isinstance(t, pd.CategoricalDtype) for t in _pandas_dtypes(X))
+    return any(isinstance(t, pd.CategoricalDtype) for t in _dtypes(X))
 
 
-def _pandas_dtypes(X):
+def _dtypes(X):
+    """Return the types of the columns of a pandas container."""
     if isinstance(X, pd.DataFrame):
         return list(X.dtypes)
     return [X.dtype] if isinstance(X, pd.Series) else []
@@ -115,15 +130,29 @@ def concatenate(parts):
         return np.concatenate(parts)
     if isinstance(first, pd.DataFrame | pd.Series):
         return _concatenate_pandas(parts)
-    if type(first).__module__.startswith("polars"):
+    if _is_polars(first):
         import polars
 
         return polars.concat(parts)
     return list(chain.from_iterable(parts))
 
 
-def _is_polars_series(X):
-    return type(X).__module__.startswith("polars") and type(X).__name__ == "Series"
+def _is_polars(X):
+    return type(X).__module__.startswith("polars")
+
+
+def _take_polars(X, where):
+    taken = X[where.tolist()]
+    if not hasattr(taken, "get_columns"):
+        return _in_own_memory(taken)
+    return taken.with_columns(map(_in_own_memory, taken.get_columns()))
+
+
+def _in_own_memory(column):
+    # Texts picked out of a polars column still point into the memory of all its texts.
+    if column.dtype.is_numeric() or column.dtype.is_temporal():
+        return column
+    return type(column)(column.name, column.to_list(), dtype=column.dtype)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ import os
 import secrets
 from pathlib import Path
 
+from . import _files
+
 KEY_VARIABLE = "SKLEARN_FAIRSISA_KEY"
 
 
@@ -24,7 +26,7 @@ def signing_key():
     Raises
     ------
     OSError
-        If there is no key and none can be made.
+        If there is no key and none can be made, or it is empty.
     """
     given = os.environ.get(KEY_VARIABLE)
     if given:
@@ -35,8 +37,7 @@ def signing_key():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         aside = path.with_name(f"key.{secrets.token_hex(8)}")
         if not path.exists():
-            aside.touch(mode=0o600)
-            aside.write_text(secrets.token_hex(32))
+            _files.write_new(aside, secrets.token_hex(32).encode())
             try:
                 # Unlike a rename, a link never replaces a key made meanwhile.
                 os.link(aside, path)
@@ -44,13 +45,20 @@ def signing_key():
                 pass
             finally:
                 aside.unlink()
-        return path.read_bytes()
+            _files.sync_folder(path.parent)
+        key = path.read_bytes()
     except OSError as error:
         error.add_note(
             f"No key to sign with can be read or made at {path}. Set the environment "
             f"variable {KEY_VARIABLE} to a secret of your own."
         )
         raise
+    if not key:
+        raise OSError(
+            f"The key at {path} is empty, so anybody could sign with it. Restore it, "
+            f"or set the environment variable {KEY_VARIABLE}."
+        )
+    return key
 
 
 def key_id(key):
@@ -64,5 +72,5 @@ def sign(key, data):
 
 
 def is_signed(key, data, signature):
-    """Tell whether a signature is that of some bytes, in constant time."""
-    return hmac.compare_digest(sign(key, data), signature)
+    """Tell whether a signature, as bytes, is that of some data, in constant time."""
+    return hmac.compare_digest(sign(key, data).encode(), signature)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ._journal import now
 from ._plan import Plan
-from ._rows import ShardRows
+from ._rows import ShardRows, take
 from ._training import Recipe, replay_visits
 
 
@@ -21,6 +21,8 @@ class State:
     classes : ndarray of shape (n_classes,)
     rows : tuple of ShardRows
         Retained rows of each shard.
+    inputs : dict
+        What the estimator says of X: `n_features_in_`, `feature_names_in_`.
     salt : str
         Keeps what rows and data subjects were forgotten from being read off hashes.
     forgotten : ndarray of int
@@ -33,6 +35,7 @@ class State:
     plan: Plan
     classes: np.ndarray
     rows: tuple
+    inputs: dict
     salt: str
     forgotten: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.intp))
     forgotten_subjects: frozenset = frozenset()
@@ -49,6 +52,13 @@ class State:
             replay_visits(self.recipe, rows, n_stages)
             for rows, n_stages in zip(self.rows, self.plan.n_stages)
         )
+
+    def held(self, indices):
+        """Yield X of some rows, for each shard that has such."""
+        for rows in self.rows:
+            where = np.flatnonzero(np.isin(rows.index, indices))
+            if len(where):
+                yield take(rows.X, where)
 
     def without(self, rows, subjects):
         """Return the change that forgets rows, which were not forgotten before."""

@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 
 from .._pipelines import reach_last_step
 from ._digests import digest
-from ._isolation import forked_generators, one_thread
+from ._isolation import forked_generators, one_thread, without_traces
 from ._learners import (
     as_input,
     can_continue,
@@ -102,7 +102,15 @@ class TrainedShard:
 
 
 def train_shard(
-    recipe, shard, rows, n_stages, *, start=None, first_stage=0, verbose=False
+    recipe,
+    shard,
+    rows,
+    n_stages,
+    *,
+    start=None,
+    first_stage=0,
+    verbose=False,
+    caller=None,
 ):
     """Train a shard from a checkpoint to its last stage.
 
@@ -118,18 +126,23 @@ def train_shard(
     first_stage : int, default=0
     verbose : bool, default=False
         Whether to print a line after each stage.
+    caller : tuple, default=None
+        What ``this_process`` gives where the ensemble is; None is here.
 
     Returns
     -------
     TrainedShard
     """
     checkpoints, member, visits = [], start, 0
-    with one_thread():
+    with one_thread(), without_traces(caller):
         for stage in range(first_stage, n_stages):
             started = time.perf_counter()
             # A later stage must not change the checkpoint of an earlier one.
             member = copy.deepcopy(member)
             member, visited = _train_stage(recipe, shard, stage, rows, member)
+            # Nor may a checkpoint hold a view of the rows: it would keep all of them
+            # in memory, later slices and what is forgotten of these included.
+            member = copy.deepcopy(member)
             checkpoints.append(member)
             visits += visited
             if verbose:

@@ -135,6 +135,12 @@ def memory_cache(fingerprint):
         return _in_memory.setdefault(fingerprint, MemoryCache())
 
 
+def empty_memory():
+    """Drop all vectors in the memory of this process."""
+    with _in_memory_lock:
+        _in_memory.clear()
+
+
 def disk_cache(folder, fingerprint):
     """Return a folder's cache for vectors made in one way."""
     return DiskCache(Path(folder) / f"{fingerprint}.sqlite")

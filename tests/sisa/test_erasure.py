@@ -4,8 +4,11 @@ import pickle
 
 import numpy as np
 import pandas as pd
+import polars
 import pytest
+from reachable import holds
 from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.compose import make_column_transformer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import SGDClassifier
@@ -14,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils import _safe_indexing
 
-from sklearn_fairsisa import SISAClassifier
+from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
 from sklearn_fairsisa.sisa._digests import digest
 
 N, ROW = 60, 17
@@ -57,6 +60,11 @@ def texts():
     return [f"{WORD} text" if i == ROW else f"day {i % 5}" for i in range(N)]
 
 
+def long_texts():
+    # Longer than what polars keeps within a column's own words.
+    return [f"{text}, which goes on for a while" for text in texts()]
+
+
 def objects():
     X = np.array([[f"name {i}", i % 5] for i in range(N)], dtype=object)
     X[ROW, 0] = WORD
@@ -92,6 +100,18 @@ CASES = {
         lambda: make_pipeline(TfidfVectorizer(), SGDClassifier()),
         ["word"],
     ),
+    "polars series of texts": (
+        lambda: polars.Series("text", long_texts()),
+        lambda: make_pipeline(TfidfVectorizer(), SGDClassifier()),
+        ["word"],
+    ),
+    "polars": (
+        lambda: polars.DataFrame({"text": long_texts(), "number": numbers()[:, 1]}),
+        lambda: make_pipeline(
+            make_column_transformer((TfidfVectorizer(), "text")), SGDClassifier()
+        ),
+        ["word", "number"],
+    ),
     "objects": (
         objects,
         lambda: make_pipeline(OneHotEncoder(handle_unknown="ignore"), SGDClassifier()),
@@ -110,11 +130,21 @@ def places(sisa, directory):
 
 
 def holders(needles, sisa, directory):
-    return [
+    needles = [NEEDLES[needle] for needle in needles]
+    found = [
         name
         for name, data in places(sisa, directory).items()
-        if any(NEEDLES[needle] in data for needle in needles)
+        if any(needle in data for needle in needles)
     ]
+    return [*found, "memory"] if holds(sisa, *needles) else found
+
+
+def rows_of(X, where):
+    if sparse.issparse(X):
+        return X.tocsr()[where]
+    return (
+        X[where.tolist()] if isinstance(X, polars.Series) else _safe_indexing(X, where)
+    )
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -136,10 +166,11 @@ def test_a_forgotten_rows_bytes_are_found_nowhere(
     sisa.fit(X, y, groups=groups)
     if appended:
         others = np.delete(np.arange(N), ROW)
-        rows = X.tocsr()[others] if sparse.issparse(X) else _safe_indexing(X, others)
-        sisa.partial_fit(rows, y[others], groups=[f"later {i}" for i in others])
+        sisa.partial_fit(
+            rows_of(X, others), y[others], groups=[f"later {i}" for i in others]
+        )
     before = holders([*needles, "word"], sisa, tmp_path)
-    assert "the pickle of the estimator" in before
+    assert {"the pickle of the estimator", "memory"} <= set(before)
     assert any(place.startswith("rows-") for place in before)
     sisa.forget(groups=[WORD])
     assert list(sisa.forgotten_) == [ROW]
@@ -159,7 +190,10 @@ def test_workers_leave_no_memory_maps(tmp_path, monkeypatch):
     labels = np.tile(y, 2000)
     sisa = SISAClassifier(GaussianNB(), n_shards=2, random_state=0, n_jobs=2)
     sisa.fit(X, labels)
-    assert holders(["number"], sisa, tmp_path) == ["the pickle of the estimator"]
+    assert holders(["number"], sisa, tmp_path) == [
+        "the pickle of the estimator",
+        "memory",
+    ]
     sisa.forget([ROW, *sisa.plan_.rows(0)[:1], *sisa.plan_.rows(1)[:1]])
     assert holders(["number"], sisa, tmp_path) == []
 
@@ -200,3 +234,110 @@ def test_stages_know_no_category_that_came_later():
     assert all(known == present for known, present in seen)
     sisa.forget(ROW)
     assert sisa.verify_forgotten()
+
+
+class KeepsItsInput(ClassifierMixin, BaseEstimator):
+    """Holds on to the very rows it was given, as neighbours or kernels do."""
+
+    def fit(self, X, y):
+        return self.partial_fit(X, y)
+
+    def partial_fit(self, X, y, classes=None):
+        self.rows_, self.classes_ = X, np.unique(y)
+        return self
+
+    def predict(self, X):
+        return np.zeros(len(X), dtype=int)
+
+
+@pytest.mark.parametrize("appended", [False, True])
+def test_checkpoints_of_earlier_stages_keep_no_later_row_alive(appended):
+    # A view would keep the whole of the shard's rows in memory.
+    X = numbers()
+    sisa = SISAClassifier(KeepsItsInput(), n_shards=2, n_slices=3, random_state=0)
+    if appended:
+        sisa.fit(rng.normal(size=(N, 3)), y).partial_fit(X, y)
+        row = N + ROW
+    else:
+        X[:, 1] = 0
+        row = sisa.fit(X, y).plan_.rows(1, 2)[0]
+        X[row, 1] = NUMBER
+        sisa.fit(X, y)
+    assert holds(sisa, NEEDLES["number"])
+    assert not holds(sisa.forget(row), NEEDLES["number"])
+
+
+class Breaks(GaussianNB):
+    error = None
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        if Breaks.error is not None:
+            raise Breaks.error
+        return super().partial_fit(X, y, classes)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("broken"), KeyboardInterrupt()])
+def test_a_deletion_that_failed_erases_as_well_once_finished(tmp_path, error):
+    sisa = SISAClassifier(
+        Breaks(), n_shards=2, n_slices=3, random_state=0, checkpoint_dir=tmp_path
+    ).fit(numbers(), y)
+    Breaks.error = error
+    with pytest.raises(type(error)):
+        sisa.forget([ROW, ROW + 1])
+    Breaks.error = None
+    assert "memory" in places_of_number(sisa, tmp_path)
+    sisa.forget(0)  # finishes the other request first
+    assert list(sisa.forgotten_) == [0, ROW, ROW + 1]
+    assert places_of_number(sisa, tmp_path) == []
+
+
+def places_of_number(sisa, directory):
+    return [*holders_in_files(directory), *["memory"] * holds(sisa, NEEDLES["number"])]
+
+
+def holders_in_files(directory):
+    return [p.name for p in directory.iterdir() if NEEDLES["number"] in p.read_bytes()]
+
+
+@pytest.mark.parametrize("name", ["numpy", "sparse", "pandas", "texts", "polars"])
+@pytest.mark.parametrize("calibrates", [False, True])
+@pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.DegenerateRuleWarning")
+def test_a_row_forgotten_through_a_fair_rule_is_found_nowhere(
+    tmp_path, name, calibrates
+):
+    make, learner, needles = CASES[name]
+    copies = 6
+    X = [make() for _ in range(copies)]
+    X = rows_of(_joined(X), np.arange(copies * N))
+    groups = np.arange(copies * N) // 2 % 2
+    sisa = SISAClassifier(
+        learner(), n_shards=2, n_slices=2, random_state=0, checkpoint_dir=tmp_path
+    )
+    fair = FairEnsemblePostprocessor(sisa, random_state=0)
+    fair.fit(X, np.tile(y, copies), sensitive_features=groups)
+    gone = ROW + N * np.arange(copies)  # all rows that hold the needles
+    assert np.isin(gone, fair.calibration_indices_).any()
+    assert holders([*needles, "word"], fair, tmp_path)
+    if calibrates:
+        fair.forget(np.setdiff1d(gone, fair.calibration_indices_))
+        assert holders([*needles, "word"], fair, tmp_path)
+    fair.forget(gone)
+    assert holders([*needles, "word"], fair, tmp_path) == []
+
+
+def _joined(parts):
+    if isinstance(parts[0], list):
+        return [text for part in parts for text in part]
+    if isinstance(parts[0], pd.DataFrame):
+        return pd.concat(parts)
+    if isinstance(parts[0], polars.DataFrame):
+        return polars.concat(parts)
+    if sparse.issparse(parts[0]):
+        return sparse.vstack(parts)
+    return np.concatenate(parts)
+
+
+def test_polars_types_that_list_the_values_of_all_rows_are_refused():
+    frame = polars.DataFrame({"kind": polars.Series(texts(), dtype=polars.Categorical)})
+    with pytest.raises(ValueError, match=r"'kind' has the polars type Categorical"):
+        SISAClassifier().fit(frame, y)
