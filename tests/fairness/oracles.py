@@ -52,10 +52,11 @@ def gain_weights(table, objective):
     return miss / total, alarm / total, -miss * positives / total
 
 
-def best_by_linear_program(table, constraint, objective, tol):
+def best_by_linear_program(table, constraint, objective, tol, *, monotone=False):
     """Best value over the rules p[group, cell] in [0, 1], by HiGHS.
 
-    Costs are negative, so that more is better for every objective.
+    Costs are negative, so that more is better for every objective. Monotone rules do
+    not select a cell less often than the one before it.
     """
     n_groups, n_cells, _ = table.shape
     hit, alarm, offset = gain_weights(table, objective)
@@ -73,10 +74,17 @@ def best_by_linear_program(table, constraint, objective, tol):
                     row = np.zeros((n_groups, n_cells))
                     row[a], row[b] = per_group[rate][a], -per_group[rate][b]
                     rows.append(row.ravel())
+    bounds = [tol] * len(rows)
+    for a in range(n_groups if monotone else 0):
+        for cell in range(n_cells - 1):
+            row = np.zeros((n_groups, n_cells))
+            row[a, cell : cell + 2] = 1, -1
+            rows.append(row.ravel())
+            bounds.append(0.0)
     result = linprog(
         -gain.ravel(),
         A_ub=np.array(rows),
-        b_ub=np.full(len(rows), tol),
+        b_ub=bounds,
         bounds=(0, 1),
         method="highs",
         options={

@@ -52,19 +52,65 @@ def test_expected_odds_are_equal_in_calibration(rule, n_members):
     np.testing.assert_allclose(np.array(fitted.operating_points).T, have, atol=1e-9)
 
 
-@pytest.mark.parametrize("n_members", [1, 2, 3, 5, 8])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_pattern_rule_attains_the_program_over_all_patterns(n_members, weighted):
-    rng = np.random.default_rng(n_members)
-    votes, group, label = votes_of(rng, 300, n_members)
-    weight = rng.random(300) + 0.1 if weighted else None
+@st.composite
+def calibration_rows(draw):
+    """Signal, group, label and weight of a few rows: tied, degenerate or weighted."""
+    n_groups, n = draw(st.integers(2, 5)), draw(st.integers(0, 60))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    # Each group has one row of each label, and with luck nothing else.
+    group = np.append(np.repeat(np.arange(n_groups), 2), rng.integers(n_groups, size=n))
+    label = np.append(np.tile([False, True], n_groups), rng.random(n) < 0.4)
+    signal = rng.normal(label * (0.5 + group / n_groups))
+    weight = draw(st.sampled_from(["none", "random", "some are zero"]))
+    if weight == "none":
+        return signal, group, label, None
+    weights = rng.random(len(label)) + 0.1
+    if weight == "some are zero":
+        weights[2 * n_groups :][rng.random(n) < 0.3] = 0
+    return signal, group, label, weights
+
+
+def tabulate_rows(cell, group, label, weight, n_cells):
+    table = np.zeros((group.max() + 1, n_cells, 2))
+    np.add.at(table, (group, cell, label * 1), 1 if weight is None else weight)
+    return table
+
+
+@given(
+    rows=calibration_rows(),
+    n_members=st.integers(1, 8),
+    noise=st.sampled_from([0.0, 0.5, 3.0]),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=100, deadline=None)
+def test_pattern_rule_attains_the_program_over_all_patterns(
+    rows, n_members, noise, seed
+):
+    signal, group, label, weight = rows
+    rng = np.random.default_rng(seed)
+    votes = signal[:, None] + noise * rng.normal(size=(len(label), n_members)) > 0.5
     fitted = PatternRule.fit(votes, group, label, weight, DEMAND)
-    table = np.zeros((2, 2**n_members, 2))
     code = votes @ (1 << np.arange(n_members))
-    np.add.at(table, (group, code, label * 1), 1 if weight is None else weight)
+    table = tabulate_rows(code, group, label, weight, 2**n_members)
     probability = fitted.selection_probability(votes, group)
     correct = np.where(label, probability, 1 - probability)
     expected = best_by_linear_program(table, "equalized_odds", "accuracy_score", 0.0)
+    assert np.average(correct, weights=weight) == pytest.approx(expected, abs=1e-9)
+
+
+@given(rows=calibration_rows(), decimals=st.integers(0, 3))
+@settings(max_examples=100, deadline=None)
+def test_score_rule_attains_the_program_over_all_monotone_rules(rows, decimals):
+    signal, group, label, weight = rows
+    scores = signal.round(decimals)
+    fitted = ScoreRule.fit(scores, group, label, weight, DEMAND)
+    values, cell = np.unique(scores, return_inverse=True)
+    table = tabulate_rows(cell, group, label, weight, len(values))
+    probability = fitted.selection_probability(scores, group)
+    correct = np.where(label, probability, 1 - probability)
+    expected = best_by_linear_program(
+        table, "equalized_odds", "accuracy_score", 0.0, monotone=True
+    )
     assert np.average(correct, weights=weight) == pytest.approx(expected, abs=1e-9)
 
 
