@@ -14,6 +14,7 @@ from scipy.optimize import isotonic_regression
 from ._cells import (
     CellCounts,
     count_cells,
+    count_scores,
     find_patterns,
     majority,
     unpack_patterns,
@@ -341,33 +342,26 @@ class MemberRules:
 class ScoreRule:
     """A rule that never selects a smaller score of a group rather than a greater."""
 
-    counts: CellCounts
-    level: np.ndarray
     rule: LevelRule
-    scores: np.ndarray
     thresholds: tuple[np.ndarray, ...]
 
     @classmethod
     def fit(cls, scores, group, label, weight, demand, *, smooth=False):
         """Solve on calibration rows, for their own labels or for smoothed ones."""
-        values, cell = np.unique(scores, return_inverse=True)
-        counts = count_cells(group, cell, label, weight)
+        counts, shown = count_scores(scores, group, label, weight)
         if smooth:
             people = 1.0 if weight is None else weight.sum() / np.sum(weight**2)
             counts = smooth_counts(counts, people)
         regions, level = threshold_regions(counts)
+        starts = np.searchsorted(counts.group, np.arange(counts.n_groups + 1))
         thresholds = []
-        for code in range(counts.n_groups):
-            entries = counts.group == code
-            shown, levels = values[counts.cell[entries]], level[entries]
-            last = np.flatnonzero(np.diff(levels))
+        for start, stop in pairwise(starts):
+            last = start + np.flatnonzero(np.diff(level[start:stop]))
             below, above = shown[last], shown[last + 1]
             halfway = below / 2 + above / 2
             # Between neighbouring doubles there is nothing halfway.
             thresholds.append(np.where(halfway > below, halfway, above))
-        return cls(
-            counts, level, LevelRule.solve(regions, demand), values, tuple(thresholds)
-        )
+        return cls(LevelRule.solve(regions, demand), tuple(thresholds))
 
     @property
     def operating_points(self):

@@ -100,8 +100,9 @@ def threshold_regions(counts):
     """
     weight = (counts.negatives + counts.positives).astype(float)
     precision = counts.positives / weight
-    order = np.lexsort((-counts.cell, counts.group))
     starts = np.searchsorted(counts.group, np.arange(counts.n_groups + 1))
+    # Entries are sorted by group, then cell: turn each group's around.
+    order = (starts[:-1] + starts[1:] - 1)[counts.group] - np.arange(len(weight))
     new_level = np.zeros(len(order), dtype=bool)
     for start, stop in pairwise(starts):
         if start < stop:

@@ -287,11 +287,9 @@ class FairRule:
 
 def label_weights(rows, n_groups):
     """Weight of the negatives and of the positives of each group."""
-    weight = np.ones(len(rows)) if rows.weight is None else rows.weight
-    return tuple(
-        np.bincount(rows.group[chosen], weights=weight[chosen], minlength=n_groups)
-        for chosen in (~rows.label, rows.label)
-    )
+    place = 2 * rows.group + rows.label
+    total = np.bincount(place, weights=rows.weight, minlength=2 * n_groups)
+    return tuple(total.astype(float).reshape(n_groups, 2).T)
 
 
 def suffices(negatives, positives, constraint):

@@ -54,10 +54,10 @@ class LogitWeights:
         :math:`\alpha_{group} + \beta \bar z + \delta^T (z - \bar z)`; the penalty falls
         on :math:`\delta` and hardly on the rest.
         """
-        z = _logits(scores)
-        n_members = z.shape[1]
+        n_members = scores.shape[1]
         if n_members == 1:
             return cls.equal(1)
+        z = _logits(scores)
         mean = z.mean(axis=1)
         deviation = z - mean[:, None]
         spread_mean, spread = mean.std(), deviation.std()

@@ -6,6 +6,7 @@ from hypothesis.extra.numpy import arrays
 
 from sklearn_fairsisa.fairness._cells import (
     count_cells,
+    count_scores,
     find_patterns,
     majority,
     unpack_patterns,
@@ -52,6 +53,36 @@ def test_counts_are_those_of_a_loop(rows):
         assert counts.negatives[i] == len(inside) - sum(inside)
     assert counts.positives.sum() + counts.negatives.sum() == len(rows)
     assert counts.positives.dtype == np.int64
+
+
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.integers(0, 3),
+            st.sampled_from([-1.5, -0.0, 0.0, 0.25, 3.0]),
+            st.booleans(),
+            st.sampled_from([0, 1, 2]),
+        ),
+        min_size=1,
+        max_size=40,
+    ),
+    weighted=st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_counts_of_scores_are_those_of_cells_that_rank_them(rows, weighted):
+    group, scores, label, weight = map(np.array, zip(*rows))
+    weight = weight / 2 if weighted else None
+    if weighted and not weight.any():
+        return
+    counts, shown = count_scores(scores, group, label, weight)
+    values, cell = np.unique(scores, return_inverse=True)
+    expected = count_cells(group, cell, label, weight)
+    for column in ("group", "negatives", "positives", "n_groups"):
+        have, want = getattr(counts, column), getattr(expected, column)
+        np.testing.assert_array_equal(have, want)
+    np.testing.assert_array_equal(shown, values[expected.cell])
+    ranks = np.unique(expected.cell, return_inverse=True)[1]
+    np.testing.assert_array_equal(counts.cell, ranks)
 
 
 @given(
