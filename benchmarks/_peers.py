@@ -86,6 +86,16 @@ class Decisions:
     peak_bytes: int
 
 
+@dataclass(frozen=True)
+class ProgramSolution:
+    """Accuracy and gap of the best rule on vote patterns, and what it took to find."""
+
+    accuracy: float
+    gap: float
+    seconds: float
+    peak_bytes: int
+
+
 def threshold_optimizer(calibration, score, group, objective="accuracy_score"):
     """Decide on new rows by fairlearn's ThresholdOptimizer for equalized odds."""
     mitigator = ThresholdOptimizer(
@@ -167,24 +177,21 @@ def linear_program(votes, y, group, *, all_patterns):
     Parameters
     ----------
     votes : ndarray of bool of shape (n_samples, n_members)
+        At most 62 members.
     y, group : ndarray of int of shape (n_samples,)
     all_patterns : bool
         Over all 2**n_members patterns, as in the paper, or over the observed ones.
 
     Returns
     -------
-    accuracy : float
-    seconds : float
-    peak_bytes : int
+    ProgramSolution
     """
     with measured() as work:
         n_groups = int(group.max()) + 1
-        if all_patterns:
-            code = votes @ (1 << np.arange(votes.shape[1]))
-            n_cells = 2 ** votes.shape[1]
-        else:
-            patterns, code = np.unique(votes, axis=0, return_inverse=True)
-            code, n_cells = code.ravel(), len(patterns)
+        code, n_cells = votes @ (1 << np.arange(votes.shape[1])), 2 ** votes.shape[1]
+        if not all_patterns:
+            patterns, code = np.unique(code, return_inverse=True)
+            n_cells = len(patterns)
         place = (2 * group + y) * n_cells + code
         counts = np.bincount(place, minlength=2 * n_groups * n_cells)
         negatives, positives = np.moveaxis(counts.reshape(n_groups, 2, n_cells), 1, 0)
@@ -208,8 +215,10 @@ def linear_program(votes, y, group, *, all_patterns):
         )
         if result.status != 0:
             raise PeerUnavailable(f"HiGHS stopped: {result.message}")
+    rule = result.x.reshape(n_groups, n_cells)
+    gap = max(np.ptp((rule * rate).sum(axis=1)) for rate in rates)
     accuracy = negatives.sum() / len(y) - result.fun
-    return accuracy, work.seconds, work.peak_bytes
+    return ProgramSolution(accuracy, gap, work.seconds, work.peak_bytes)
 
 
 class measured(PeakMemory):
