@@ -1,10 +1,12 @@
 """How Sphinx builds the documentation."""
 
 import os
+from contextlib import redirect_stdout, suppress
 from importlib.metadata import version as installed_version
+from io import StringIO
 from pathlib import Path
 
-from sklearn_fairsisa.__main__ import make_parser
+from sklearn_fairsisa.__main__ import main
 
 project = "sklearn-fairsisa"
 author = "sklearn-fairsisa developers"
@@ -87,11 +89,20 @@ html_sidebars = {
     "changelog": [],
 }
 
+
+def help_of(*command):
+    """Return what ``--help`` prints."""
+    with redirect_stdout(StringIO()) as printed, suppress(SystemExit):
+        main([*command, "--help"])
+    return printed.getvalue()
+
+
 # The options of the command line come from its own parser.
 os.environ["COLUMNS"] = "80"
 generated = Path(__file__).parent / "generated"
 generated.mkdir(exist_ok=True)
-(generated / "command_line.txt").write_text(make_parser().format_help())
+(generated / "command_line.txt").write_text(help_of())
+(generated / "command_line_forget.txt").write_text(help_of("forget"))
 
 
 def join_continued_lines(app, what, name, obj, options, lines):
