@@ -25,6 +25,7 @@ from _common import (
     write_result,
 )
 from _peers import (
+    REQUIREMENTS,
     SCORE_PEERS,
     Calibration,
     Decisions,
@@ -166,7 +167,8 @@ def main():
                    "peak_mb": ".0f", "accuracy": ".5f", "gap": ".1e"}  # fmt: skip
         print_table(measured_here, columns)
         found += measured_here
-    write_result(args.output, args, {"fits": found})
+    # Peers with an environment of their own are not among this one's versions.
+    write_result(args.output, args, {"fits": found, "peers": REQUIREMENTS})
 
 
 if __name__ == "__main__":

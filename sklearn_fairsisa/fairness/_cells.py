@@ -150,8 +150,18 @@ def vote_patterns(votes):
     code : ndarray of int of shape (n_samples,)
         Position of each row's pattern.
     """
-    patterns, code = np.unique(_packed(votes), return_inverse=True)
-    return patterns, code.ravel()
+    packed = _packed(votes)
+    width = packed.dtype.itemsize
+    # Words of 16 votes are sorted in linear time, byte strings are not.
+    words = np.zeros((len(packed), width + width % 2), dtype=np.uint8)
+    words[:, :width] = packed.view(np.uint8).reshape(-1, width)
+    words = words.view(">u2").astype(np.uint16)
+    order = np.lexsort(words.T[::-1])
+    differs = (words[order[1:]] != words[order[:-1]]).any(axis=1)
+    is_first = np.append(True, differs)[: len(order)]
+    code = np.empty(len(order), dtype=np.intp)
+    code[order] = np.cumsum(is_first) - 1
+    return packed[order[is_first]], code
 
 
 def find_patterns(patterns, votes):
