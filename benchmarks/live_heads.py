@@ -37,7 +37,10 @@ LOGISTIC = SGDClassifier(loss="log_loss", alpha=1e-5)
 HEADS = {
     "logistic, 10 passes": (LOGISTIC, 10),
     "logistic, 20 passes": (LOGISTIC, 20),
-    "32 hidden units, 5 passes": (MLPClassifier((32,), batch_size=64, learning_rate_init=0.01), 5),
+    "32 hidden units, 5 passes": (
+        MLPClassifier((32,), batch_size=64, learning_rate_init=0.01),
+        5,
+    ),
 }
 
 

