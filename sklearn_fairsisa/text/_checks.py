@@ -33,6 +33,7 @@ def advice_on_memory(advice):
 
 
 def _is_out_of_memory(error):
-    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or (
-        "can't allocate memory" in str(error)
+    signs = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or any(
+        sign in str(error) for sign in signs
     )

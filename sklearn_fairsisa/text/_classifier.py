@@ -19,7 +19,7 @@ from ._models import (
     check_model,
     check_vocabulary,
     load_config,
-    load_tokenizer,
+    load_tokenizer_once,
     longest_input,
     pad_token,
     pick_device,
@@ -490,7 +490,9 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):
     def _begin(self, classes, device, precision):
         model_kwargs = dict(self.model_kwargs or {})
         config = load_config(self.model, model_kwargs)
-        tokenizer = load_tokenizer(self.model, model_kwargs, self.tokenizer, config)
+        tokenizer = load_tokenizer_once(
+            self.model, model_kwargs, self.tokenizer, config
+        )
         check_vocabulary(tokenizer, config)
         if isinstance(self.random_state, numbers.Integral):
             seed = int(self.random_state)
@@ -521,7 +523,9 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):
             return training.tokenizer
         birth = training.birth
         config = load_config(birth.model, birth.model_kwargs)
-        return load_tokenizer(birth.model, birth.model_kwargs, self.tokenizer, config)
+        return load_tokenizer_once(
+            birth.model, birth.model_kwargs, self.tokenizer, config
+        )
 
     def _is_new_seed(self, training):
         return (

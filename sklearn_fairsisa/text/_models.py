@@ -133,11 +133,12 @@ def load_tokenizer_once(model, model_kwargs, tokenizer, config):
 
 
 def pad_token(tokenizer, config):
-    """Return the id to pad with: the config's, the tokenizer's or the end of text."""
+    """Return the id to pad with: the tokenizer's, the config's or the end of text."""
     eos = config.eos_token_id
     candidates = (
-        config.pad_token_id,
+        # A config may have one by default that is a word of the tokenizer.
         tokenizer.pad_token_id,
+        config.pad_token_id,
         getattr(tokenizer, "eos_token_id", None),
         eos[0] if isinstance(eos, list) else eos,
     )

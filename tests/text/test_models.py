@@ -1,0 +1,196 @@
+"""Models load with the right pad token, head, device and precision."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from joblib import Parallel, delayed
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from tiny import sentences, tiny_bert, tiny_gpt2
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    LlamaConfig,
+    PreTrainedTokenizerFast,
+)
+from workers import device_of_worker, loads_of_base
+
+from sklearn_fairsisa.text import TransformerClassifier, TransformerEmbedder, _models
+
+TEXTS, Y = sentences(40)
+WORDS = sorted({word for text in TEXTS for word in text.split()})
+
+
+def classifier(model, **params):
+    defaults = {"batch_size": 8, "lr": 5e-3, "max_epochs": 1, "random_state": 0}
+    return TransformerClassifier(model, device="cpu", **{**defaults, **params})
+
+
+def weights(clf):
+    return {k: v.numpy().copy() for k, v in clf.net_.module_.state_dict().items()}
+
+
+def save_pretrained(folder, language_model, **special):
+    """Save a language model with a tokenizer that has the special tokens given."""
+    vocabulary = {token: i for i, token in enumerate([*special.values(), *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=special["unk_token"]))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
+    language_model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+END = "<|endoftext|>"
+PRETRAINED = {
+    "BERT": (
+        lambda: AutoModelForMaskedLM.from_config(tiny_bert(vocab_size=40)),
+        {"unk_token": "[UNK]", "cls_token": "[CLS]", "pad_token": "[PAD]"},
+        "[PAD]",
+    ),
+    "DistilGPT2": (
+        lambda: AutoModelForCausalLM.from_config(
+            tiny_gpt2(vocab_size=40, n_layer=1, bos_token_id=0, eos_token_id=0)
+        ),
+        {"eos_token": END, "unk_token": "<unk>"},
+        END,
+    ),
+    "GPT-2": (
+        lambda: AutoModelForCausalLM.from_config(
+            tiny_gpt2(vocab_size=40, n_layer=2, bos_token_id=0, eos_token_id=0)
+        ),
+        {"eos_token": END, "unk_token": "<unk>"},
+        END,
+    ),
+    "Llama": (
+        lambda: AutoModelForCausalLM.from_config(
+            LlamaConfig(
+                vocab_size=40, hidden_size=16, intermediate_size=32,
+                num_hidden_layers=1, num_attention_heads=2, eos_token_id=[2, 0],
+                bos_token_id=1,
+            )
+        ),
+        {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"},
+        "</s>",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_a_folder_gives_body_pad_token_and_a_new_head(name, tmp_path):
+    make, special, pad = PRETRAINED[name]
+    language_model = make()
+    tokenizer = save_pretrained(tmp_path, language_model, **special)
+    start = classifier(str(tmp_path), max_epochs=0, tokenizer=tokenizer)
+    start.fit(TEXTS, np.array(["no", "so", "yes"])[np.arange(40) % 3])
+    module = start.net_.module_
+    pad_id = tokenizer.convert_tokens_to_ids(pad)
+    assert module.config.pad_token_id == start._training.birth.pad_id == pad_id
+    own, theirs = module.base_model.state_dict(), language_model.base_model.state_dict()
+    for weight in theirs:
+        assert_array_equal(own[weight], theirs[weight], err_msg=weight)
+    assert start._logits(TEXTS).shape == (40, 3)
+
+    # Padding has no part in what a text alone gives.
+    trained = start.set_params(max_epochs=2).fit(TEXTS, Y)
+    module = trained.net_.module_.eval()
+    with torch.inference_mode():
+        alone = [
+            module(torch.tensor([tokenizer(t)["input_ids"]])).logits for t in TEXTS
+        ]
+    assert_allclose(trained._logits(TEXTS), torch.cat(alone), atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_mixed_precision_learns_in_full_precision_weights_and_resumes(precision):
+    params = {"mixed_precision": precision, "scheduler_epochs": 2, "lr": 1e-2}
+    clf = classifier(tiny_bert(), **params).fit(TEXTS, Y)
+    full = clone(clf).set_params(mixed_precision=None).fit(TEXTS, Y)
+    own, other = weights(clf), weights(full)
+    assert {value.dtype.name for value in own.values()} == {"float32"}
+    for name, value in other.items():
+        assert_allclose(own[name], value, atol=0.1, err_msg=name)
+    assert any((own[name] != other[name]).any() for name in own)
+    whole = clone(clf).set_params(max_epochs=2).fit(TEXTS, Y)
+    stored = pickle.loads(pickle.dumps(clf)).partial_fit(TEXTS, Y)
+    for name, value in weights(whole).items():
+        assert_array_equal(weights(stored)[name], value, err_msg=name)
+
+
+def test_weighted_accumulated_batches_are_one_large_batch():
+    exact = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    large = classifier(
+        tiny_bert(**exact), batch_size=12, optimizer="sgd", class_weight={1: 3}
+    )
+    small = clone(large).set_params(batch_size=4, gradient_accumulation=3)
+    own, other = weights(large.fit(TEXTS, Y)), weights(small.fit(TEXTS, Y))
+    for name, value in own.items():
+        assert_allclose(other[name], value, atol=1e-5, err_msg=name)
+
+
+def test_deterministic_algorithms_suffice():
+    before = weights(classifier(tiny_bert()).fit(TEXTS, Y))
+    torch.use_deterministic_algorithms(True)
+    try:
+        for model in (tiny_bert(), tiny_gpt2()):
+            clf = classifier(model).fit(TEXTS, Y)
+            clf.predict(TEXTS)
+        own = weights(classifier(tiny_bert()).fit(TEXTS, Y))
+    finally:
+        torch.use_deterministic_algorithms(False)
+    for name, value in before.items():
+        assert_array_equal(own[name], value, err_msg=name)
+
+
+def test_workers_take_the_gpus_in_turn_and_load_a_shared_base_once(minilm):
+    pytest.importorskip("peft")
+    parallel = Parallel(n_jobs=2)
+    devices = dict(parallel(delayed(device_of_worker)(i) for i in range(4)))
+    if len(devices) == 2:
+        assert set(devices.values()) == {"cuda:0", "cuda:1"}
+    assert set(devices.values()) <= {"cuda:0", "cuda:1"}
+    counts = parallel(delayed(loads_of_base)(minilm) for _ in range(2))
+    assert set(counts) <= {0, 1}
+    assert 1 in counts
+
+
+def test_a_device_is_taken_as_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert _models.pick_device("auto") == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert _models.pick_device("auto").startswith("cuda:")
+    assert _models.pick_device("cuda:2") == "cuda:2"
+    assert _models.pick_device("cpu") == "cpu"
+    with pytest.raises(RuntimeError, match="device"):
+        _models.pick_device("graphics")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ..."),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling ..."),
+        MemoryError(),
+    ],
+    ids=["CUDA", "CPU", "cuBLAS", "Python"],
+)
+def test_memory_that_runs_out_gives_advice_wherever_it_did(error, monkeypatch):
+    clf = classifier(tiny_bert()).fit(TEXTS, Y)
+
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(type(clf.net_.module_), "forward", fail)
+    monkeypatch.setattr("transformers.BertModel.forward", fail)
+    with pytest.raises(MemoryError, match=r"batch_size=8 and max_length=128\. Halve"):
+        clf.predict(TEXTS)
+    with pytest.raises(MemoryError, match="gradient_accumulation"):
+        clf.fit(TEXTS, Y)
+    embedder = TransformerEmbedder(tiny_bert(hidden_size=28), device="cpu")
+    with pytest.raises(MemoryError, match="Lower tokens_per_batch or max_length"):
+        embedder.transform(TEXTS)
