@@ -131,6 +131,7 @@ def parse_arguments():
     parser.add_argument("--layers", type=int, help="keep only the first layers")
     parser.add_argument("--lora", action="store_true", help="train adapters alone")
     parser.add_argument("--rows", type=int, default=400, help="rows to train on")
+    parser.add_argument("--held-out", type=int, help="rows to calibrate on")
     parser.add_argument("--shards", type=int, default=5)
     parser.add_argument("--slices", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=3)
@@ -163,6 +164,7 @@ def load_rows(args):
     )
     names, counts = np.unique(groups.astype(str), return_counts=True)
     kept = np.isin(groups.astype(str), names[np.argsort(-counts)[:2]])
+    kept = np.flatnonzero(kept)[: args.held_out]
     return (
         (posts.data[rows], posts.target[rows]),
         HeldOut(texts[kept], y[kept], groups[kept].astype(str)),
