@@ -191,7 +191,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--repeats", type=int, default=40, help="rules per line")
+    parser.add_argument("--repeats", type=int, default=30, help="rules per line")
     parser.add_argument("--seed", type=int, default=0)
     add_output_argument(parser, "confidence")
     arguments = parser.parse_args()

@@ -16,7 +16,7 @@ negatives and of positives, concern different people, so their probabilities mul
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.integrate import simpson
+from scipy.integrate import fixed_quad
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
@@ -140,10 +140,12 @@ def spread_quantile(level, rates):
 
 def expected_spread(rates):
     """Mean of the greatest difference over all rates, in [0, 1]."""
-    most = spread_quantile(1 - 1e-6, rates)
-    q = np.linspace(0.0, most, 41)
-    beyond = [1 - spread_probability(at, rates) for at in q]
-    return float(simpson(beyond, x=q))
+    # Where the probability rises from nothing to one.
+    least, most = (spread_quantile(level, rates) for level in (1e-6, 1 - 1e-6))
+    beyond, _ = fixed_quad(
+        lambda q: [1 - spread_probability(at, rates) for at in q], least, most, n=16
+    )
+    return float(least + beyond)
 
 
 def largest_error(level, claim, rates):
