@@ -1011,6 +1011,7 @@ def test_inputs_that_cannot_be_used_say_what_is_needed():
     [
         {"tol": -0.1},
         {"tol": 1.5},
+        {"tol": np.nan},
         {"method": "magic"},
         {"constraints": "fairness"},
         {"objective": "f1"},
@@ -1083,3 +1084,90 @@ def test_fairlearns_metric_agrees_on_the_decisions_gap():
     gap = equalized_odds_difference(y[held], decided, sensitive_features=group[held])
     assert gap == pytest.approx(odds_gap(decided, y[held], group[held]))
     assert gap < 0.1
+
+
+def test_weights_that_leave_a_group_without_labels_or_are_no_weights_are_refused():
+    X, y, group = make_votes(100)
+    bad = [
+        (np.where(np.arange(100) == 3, np.nan, 1.0), "NaN"),
+        (np.where(np.arange(100) == 3, np.inf, 1.0), "infinity"),
+        (np.where(np.arange(100) == 3, -1.0, 1.0), "Negative"),
+        (np.ones(3), "expected"),
+        ((group == 0) * 1.0, "Group 1 has no positive or negative labels"),
+        (1.0 - ((group == 1) & (y == 1)), "Group 1 has no positive labels"),
+    ]
+    for weight, message in bad:
+        with pytest.raises(ValueError, match=message):
+            FairEnsemblePostprocessor().fit(
+                X, y, sensitive_features=group, sample_weight=weight
+            )
+
+
+def test_outputs_and_labels_that_fit_has_not_seen_are_refused_later():
+    X, y, group = make_votes(100)
+    fair = FairEnsemblePostprocessor(random_state=0)
+    fair.fit(X, y, sensitive_features=group)
+    for value in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="NaN or infinity"):
+            fair.predict(np.where(X, value, 0.0), sensitive_features=group)
+    words = np.array(["no", "yes"], dtype=object)
+    fair.fit(words[X], words[y], sensitive_features=group)
+    with pytest.raises(ValueError, match=r"votes out of \['no', 'yes'\]"):
+        fair.predict(np.where(X, "maybe", "no"), sensitive_features=group)
+    with pytest.raises(ValueError, match="Rates need labels out of"):
+        fair.tradeoff(
+            [0.0], words[X], np.where(y, "maybe", "no"), sensitive_features=group
+        )
+
+
+def test_a_group_of_one_row_has_a_selection_rate_though_one_nobody_knows():
+    X, y, group = make_votes(200)
+    group[0] = 7
+    fair = FairEnsemblePostprocessor(constraints="demographic_parity", random_state=0)
+    fair.fit(X, y, sensitive_features=group)
+    p = fair.selection_probability(X, sensitive_features=group)
+    shares = [p[group == a].mean() for a in (0, 1, 7)]
+    assert np.ptp(shares) < 1e-9
+    report = fair.fairness_report_
+    assert report.bound > 0.5
+    assert 7 in report.small_groups
+
+
+@pytest.mark.parametrize("tols", [[1.2], [-0.1], [np.nan]])
+def test_tolerances_of_a_tradeoff_lie_in_the_unit_interval(tols):
+    X, y, group = make_votes(100)
+    fair = FairEnsemblePostprocessor().fit(X, y, sensitive_features=group)
+    with pytest.raises(ValueError, match=r"tols must lie in \[0, 1\], got"):
+        fair.tradeoff(tols)
+
+
+# How much "smooth_ensemble" smooths depends on how many people the weights amount to.
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "smooth_ensemble"])
+@pytest.mark.parametrize(
+    "constraint",
+    ["equalized_odds", "demographic_parity", "true_positive_rate_parity"],
+)
+@pytest.mark.parametrize(
+    "objective",
+    ["balanced_accuracy_score", {"false_positive": 1.0, "false_negative": 2.0}],
+)
+def test_weights_are_repetitions_under_every_demand(method, constraint, objective):
+    X, y, group = make_votes(300, 1 if method == "soft_ensemble" else 3, scores=True)
+    repeats = np.random.default_rng(0).integers(0, 4, 300)
+    fair = FairEnsemblePostprocessor(
+        method=method,
+        constraints=constraint,
+        objective=objective,
+        tol=0.05,
+        random_state=0,
+    )
+    weighted = clone(fair).fit(X, y, sensitive_features=group, sample_weight=repeats)
+    again = (np.repeat(part, repeats, axis=0) for part in (X, y, group))
+    X2, y2, group2 = again
+    repeated = fair.fit(X2, y2, sensitive_features=group2)
+    assert weighted.objective_ == pytest.approx(repeated.objective_, abs=1e-8)
+    np.testing.assert_allclose(
+        weighted.tradeoff([0.0, 0.1]).drop(columns="randomised_share"),
+        repeated.tradeoff([0.0, 0.1]).drop(columns="randomised_share"),
+        atol=1e-7,
+    )
