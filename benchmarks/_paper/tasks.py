@@ -1,6 +1,7 @@
 """Rows, labels and groups of the tasks that the study compares on."""
 
 import sys
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -86,7 +87,11 @@ def split_rows(task, repeat, n_folds, seed):
     seed = int(np.random.SeedSequence((seed, repeat)).generate_state(1)[0] >> 1)
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
     splits = []
-    for rest, test in folds.split(compared, strata):
+    with warnings.catch_warnings():
+        # A rare stratum need not be in every fold.
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        parts = list(folds.split(compared, strata))
+    for rest, test in parts:
         train, calibration = train_test_split(
             rest, test_size=0.25, random_state=seed, stratify=strata[rest]
         )

@@ -206,7 +206,7 @@ def _train_fair(unit, task, X):
         rows = [i for i in split.train if groups[i] is not None]
         asked = np.concatenate([split.calibration, split.test])
         decided = exponentiated_gradient(
-            LogisticRegression(max_iter=300),
+            LogisticRegression(solver="newton-cholesky"),
             X[rows],
             task.y[rows],
             groups[rows].astype(str),
