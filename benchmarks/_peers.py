@@ -276,7 +276,10 @@ def _ask_worker(peer, calibration, score, group, objective):
             raise PeerUnavailable(said or f"{peer} ended with {worker.wait()}")
         with np.load(solution) as found:
             return Decisions(
-                found["probability"], float(found["seconds"]), int(found["peak_bytes"])
+                # Solvers' rounding errors may lead out of [0, 1].
+                found["probability"].clip(0.0, 1.0),
+                float(found["seconds"]),
+                int(found["peak_bytes"]),
             )
 
 
