@@ -60,7 +60,7 @@ class GroupInLastColumn(GroupOfRow):
     def __call__(self, X):
         group = super().__call__(X).astype(float)[:, None]
         if sparse.issparse(X):
-            return sparse.hstack([X, group]).tocsr()
+            return sparse.hstack([sparse.csr_matrix(X), group]).tocsr()
         return np.hstack([X, group])
 
     def __repr__(self):
@@ -85,7 +85,7 @@ FAIRS = [
     make_fair(BaggingClassifier(TREE, 3), "soft_ensemble", GroupOfRow()),
     make_fair(RandomForestClassifier(3), "aggregate_then_postprocess", GroupOfRow()),
     make_fair(
-        VotingClassifier([("a", LogisticRegression()), ("b", GaussianNB())]),
+        VotingClassifier([("a", LogisticRegression()), ("b", TREE)]),
         "postprocess_then_aggregate",
         GroupOfRow(),
     ),

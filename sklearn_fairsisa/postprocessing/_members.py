@@ -3,21 +3,24 @@
 import numpy as np
 from scipy import sparse
 from scipy.special import expit, softmax
-from sklearn.ensemble import (
-    BaggingClassifier,
-    ExtraTreesClassifier,
-    RandomForestClassifier,
-    StackingClassifier,
-    VotingClassifier,
-)
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _num_samples
 
 from .._pipelines import reach_last_step
 
+# Named, not imported: sklearn.ensemble would make a tenth of the package's import.
+_MIXING = {"VotingClassifier", "StackingClassifier"}
 # Their members are trained on labels encoded as 0..n_classes-1.
-_ENCODING = (BaggingClassifier, ExtraTreesClassifier, RandomForestClassifier)
+_ENCODING = {"BaggingClassifier", "ExtraTreesClassifier", "RandomForestClassifier"}
+
+
+def _is_any(estimator, names):
+    """Tell whether an estimator is of one of the named classes of sklearn.ensemble."""
+    return any(
+        kind.__name__ in names and kind.__module__.startswith("sklearn.ensemble.")
+        for kind in type(estimator).__mro__
+    )
 
 
 def member_scores(estimator, X, n_classes=2):
@@ -54,7 +57,7 @@ def member_scores(estimator, X, n_classes=2):
     if isinstance(estimator, Pipeline):
         seen = reach_last_step(estimator, X)
         return member_scores(estimator[-1], seen, n_classes)
-    if isinstance(estimator, VotingClassifier | StackingClassifier):
+    if _is_any(estimator, _MIXING):
         # Their transform has a column per class, or none for dropped members.
         encoded = getattr(estimator, "cv", None) != "prefit"
         members = [m for m in estimator.estimators_ if not isinstance(m, str)]
@@ -70,7 +73,7 @@ def member_scores(estimator, X, n_classes=2):
             "members cannot be asked. Use an ensemble, such as SISAClassifier or "
             "BaggingClassifier, or wrap the classifier in VotingClassifier."
         )
-    return _ask_members(estimator, members, isinstance(estimator, _ENCODING), X)
+    return _ask_members(estimator, members, _is_any(estimator, _ENCODING), X)
 
 
 def speaking_members(estimator):
@@ -162,7 +165,7 @@ def _ask_members(estimator, members, encoded, X):
     encoding = np.arange(len(estimator.classes_))
     features = getattr(estimator, "estimators_features_", None)
     columns = []
-    if isinstance(estimator, _ENCODING) and not hasattr(X, "tocsr"):
+    if _is_any(estimator, _ENCODING) and not hasattr(X, "tocsr"):
         # Bagging converts X once, and its members never saw its column names.
         X = np.asarray(X)
     for i, member in enumerate(members):
