@@ -41,6 +41,8 @@ if os.environ.get("DOCS_INTERSPHINX"):
 
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "**/GALLERY_HEADER.rst"]
+# Markdown pages live elsewhere in the repository, and link to files beside them.
+suppress_warnings = ["myst.xref_missing"]
 default_role = "code"
 add_function_parentheses = False
 toc_object_entries_show_parents = "hide"
@@ -73,7 +75,7 @@ html_css_files = ["fairsisa.css"]
 html_show_sourcelink = False
 html_theme_options = {
     "logo": {"text": "sklearn-fairsisa"},
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 6,
     "navigation_with_keys": False,
     "show_prev_next": True,
     "show_toc_level": 2,
@@ -85,6 +87,7 @@ html_theme_options = {
 html_sidebars = {
     "quickstart": [],
     "comparison": [],
+    "benchmarks": [],
     "faq": [],
     "changelog": [],
 }
