@@ -3,19 +3,22 @@
 import argparse
 import csv
 import json
+import re
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 from .exceptions import DirectoryError, LockedDirectoryError
 
-OK, REFUSED, LOCKED, DAMAGED, NOT_EXACT = 0, 1, 3, 4, 5
+OK, REFUSED, LOCKED, DAMAGED, NOT_EXACT, PENDING = 0, 1, 3, 4, 5, 6
 
 EXIT_CODES = (
     "Exit status: 0 done; 1 the request was refused, and nothing changed; 2 wrong "
     "options; 3 the directory is in use by another process; 4 it is damaged, or signed "
-    "with another key; 5 the verification failed; 130 interrupted, and finished when "
-    "the directory is next opened."
+    "with another key; 5 the verification failed; 6 the work failed after the request "
+    "was written down, as on a full disk, and the next command finishes it; 130 "
+    "interrupted, and finished by the next command likewise."
 )
 
 
@@ -90,11 +93,16 @@ def _guarded(command, args):
         return _fail(error, LOCKED)
     except DirectoryError as error:
         return _fail(error, DAMAGED)
-    except (OSError, ValueError) as error:
-        return _fail(error, REFUSED)
     except KeyboardInterrupt:
-        _tell("interrupted; what was begun is finished when the directory is opened")
+        _tell("interrupted; what was begun is finished by the next command")
         return 130
+    except Exception as error:
+        notes = getattr(error, "__notes__", ())
+        if any("is written down in" in note for note in notes):
+            return _fail(f"{error!r}. {' '.join(notes)}", PENDING)
+        if isinstance(error, OSError | ValueError):
+            return _fail(error, REFUSED)
+        raise
 
 
 def _fail(error, status):
@@ -113,18 +121,18 @@ def _say(args, facts, text):
 def _load(args, **kwargs):
     from .sisa import SISAClassifier
 
-    sisa = SISAClassifier.load(args.directory, **kwargs)
-    sisa.set_params(n_jobs=args.jobs)
     # Progress would come between a script and the JSON it reads.
-    sisa.set_params(verbose=int(not args.quiet and not args.json))
-    return sisa
+    params = {"verbose": int(not args.quiet and not args.json)}
+    if args.jobs is not None:
+        params["n_jobs"] = args.jobs
+    return SISAClassifier.load(args.directory, params=params, **kwargs)
 
 
 def _forget(args):
-    sisa = _load(args, finish=not args.dry_run)
     indices, groups = args.indices, args.groups
     if args.from_file is not None:
         indices, groups = _read_requests(args.from_file)
+    sisa = _load(args, finish=not args.dry_run)
     if groups is not None:
         groups = _as_fitted(groups, sisa)
     cost = sisa.expected_cost(indices, groups=groups)
@@ -149,36 +157,55 @@ def _forget(args):
 
 def _read_requests(path):
     """Return the indices, or else the groups, that a file names."""
-    with path.open(newline="") as file:
-        reader = csv.DictReader(file)
-        columns = [c for c in reader.fieldnames or () if c in ("index", "group")]
-        if len(columns) != 1:
-            raise ValueError(
-                f"{path} has the columns {reader.fieldnames}; it needs one called "
-                "index or one called group, not both."
-            )
-        values = [row[columns[0]] for row in reader]
-    if columns == ["group"]:
-        return None, values
-    try:
-        return [int(value) for value in values], None
-    except ValueError:
-        wrong = next(v for v in values if not v.strip().lstrip("-").isdigit())
+    # A spreadsheet may put a mark before the first column's name.
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        try:
+            rows = list(csv.reader(file, strict=True))
+        except csv.Error as error:
+            raise ValueError(f"{path} is no CSV file: {error}.") from None
+    header = rows[0] if rows else []
+    columns = [name for name in header if name in ("index", "group")]
+    if len(columns) != 1:
         raise ValueError(
-            f"{path} has the index {wrong!r}; indices are integers, counted from 0."
-        ) from None
+            f"{path} has the columns {header}; it needs one called index or one called "
+            "group, not both."
+        )
+    (kind,) = columns
+    values = []
+    for number, row in enumerate(rows[1:], start=2):
+        if not row:
+            continue
+        value = row[header.index(kind)].strip() if len(row) == len(header) else ""
+        if not value:
+            raise ValueError(
+                f"Row {number} of {path} is {row}; it needs {len(header)} values, of "
+                f"which the {kind} is not empty. Nothing was forgotten."
+            )
+        values.append(value)
+    if kind == "group":
+        return None, values
+    wrong = [value for value in values if not re.fullmatch(r"[+-]?[0-9]{1,18}", value)]
+    if wrong:
+        raise ValueError(
+            f"{path} has the index {wrong[0]!r}; indices are integers, counted from 0."
+        )
+    return [int(value) for value in values], None
 
 
 def _as_fitted(groups, sisa):
     """Return data-subject ids, which the command line gives as text, as in fit."""
-    held = [group for rows in sisa._state.rows for group in rows.groups or ()]
-    by_text = {str(group): group for group in held}
-    whole = all(isinstance(group, int) for group in held)
+    from .sisa._plan import group_key
+
+    state = sisa._state
+    held = {group for rows in state.rows for group in rows.groups or ()}
+    known = {group_key(group, state.salt) for group in held} | state.forgotten_subjects
 
     def as_fitted(text):
-        # An id that was forgotten already is not among those held.
-        digits = text.strip().lstrip("-").isdigit()
-        return by_text.get(text, int(text) if whole and digits else text)
+        for kind in (str, int, float):
+            with suppress(ValueError):
+                if group_key(kind(text), state.salt) in known:
+                    return kind(text)
+        return text
 
     return [as_fitted(text) for text in groups]
 

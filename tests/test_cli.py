@@ -70,11 +70,64 @@ def test_requests_come_from_files_too(directory, capsys, tmp_path):
     assert run(capsys, "forget", directory, "--from-file", requests)[0] == 0
     assert run(capsys, "forget", directory, "--groups", 12)[0] == 0
     assert list(SISAClassifier.load(directory).forgotten_) == [7, 9, 11, 12]
-    for text, message in [("row\n1\n", "needs one called"), ("index\n1a\n", "'1a'")]:
-        requests.write_text(text)
-        status, told = run(capsys, "forget", directory, "--from-file", requests)
-        assert status == 1
-        assert message in told
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"row\n1\n", "needs one called"),
+        (b"", "has the columns []"),
+        (b"index;why\n1;x\n", "has the columns ['index;why']"),
+        (b"index,group\n1,2\n", "not both"),
+        (b"index,index\n1,2\n", "has the columns"),
+        (b"index\n1a\n", "'1a'"),
+        (b"index\n1_0\n", "'1_0'"),
+        (b"index\n3.0\n", "'3.0'"),
+        (b"index\n--5\n", "'--5'"),
+        (b"index\n-1\n", "Row -1 is unknown"),
+        (b"index\n99999999999999999999\n", "'99999999999999999999'"),
+        (b"why,index\nasked\n", "Row 2 of"),
+        (b"index,why\n1,asked,too\n", "needs 2 values"),
+        (b"group\n7\n \n", "the group is not empty"),
+        (b"group\nnobody\n", "unknown"),
+        (b'index\n"1\n', "is no CSV file"),
+        (b"index\n\xff\n", "decode"),
+    ],
+)
+def test_malformed_files_are_refused_before_anything_changes(
+    directory, capsys, tmp_path, content, message
+):
+    before = (directory / "manifest.json").read_bytes()
+    requests = tmp_path / "requests.csv"
+    requests.write_bytes(content)
+    status, told = run(capsys, "forget", directory, "--from-file", requests)
+    assert status == 1
+    assert message in told
+    assert (directory / "manifest.json").read_bytes() == before
+
+
+def test_files_out_of_a_spreadsheet_are_read(directory, capsys, tmp_path):
+    requests = tmp_path / "requests.csv"
+    requests.write_bytes(b"\xef\xbb\xbfindex,why\r\n 5 ,asked\r\n\r\n6,asked\r\n")
+    assert run(capsys, "forget", directory, "--from-file", requests)[0] == 0
+    assert list(SISAClassifier.load(directory).forgotten_) == [5, 6]
+
+
+def test_work_that_fails_midway_has_its_own_exit_status(directory, capsys, monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GaussianNB, "partial_fit", fail)
+        status, told = run(capsys, "forget", directory, "--indices", 1)
+    assert status == 6
+    assert "out of memory" in told
+    assert "is written down in" in told
+    # What is finished first must not print between the JSON.
+    SISAClassifier.load(directory, finish=False)
+    status, told = run(capsys, "verify", directory)
+    assert (status, told["holds"]) == (0, True)
+    assert list(SISAClassifier.load(directory).forgotten_) == [1]
 
 
 def test_reports_are_written(directory, capsys, tmp_path):

@@ -444,7 +444,7 @@ class SISAClassifier(
         }
 
     @classmethod
-    def load(cls, directory, *, finish=True, resign=False):
+    def load(cls, directory, *, finish=True, resign=False, params=None):
         """Reopen a durable directory.
 
         A change that a crash interrupted is finished first, from the last shard that
@@ -462,6 +462,9 @@ class SISAClassifier(
         resign : bool, default=False
             Open a directory that was signed with another key, whose files may run any
             code when read, and sign it with one's own.
+
+        params : dict, default=None
+            Parameters to set before anything is finished: `n_jobs`, `verbose`.
 
         Returns
         -------
@@ -487,6 +490,7 @@ class SISAClassifier(
             self = cls(**store.params()).set_params(checkpoint_dir=store.policy)
             if store.policy == CheckpointPolicy(store.directory):
                 self.checkpoint_dir = str(directory)
+            self.set_params(**params or {})
             self._store = store
             if state is not None:
                 log = store.audit_log()

@@ -7,10 +7,11 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
-from ._learners import can_continue, is_skorch, last_step
+from ._learners import caches_steps, is_skorch, last_step
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def check_forgettable(estimator):
     >>> print(check_forgettable(make_pipeline(StandardScaler(), SISAClassifier())))
     Exact:
       - Members of SGDClassifier: retrained without the row, bit for bit.
+      - Plan: the place of a row follows from the seed and its position or...
     Leaks:
       - Step 'standardscaler' (StandardScaler) learns from all rows before they...
     """
@@ -97,22 +99,43 @@ def _look_at(estimator, found):
     elif isinstance(estimator, Pipeline) and _holds_sisa(estimator):
         for name, step in estimator.steps[:-1]:
             _look_at_step_before(name, step, found)
-        _look_at(last_step(estimator), found)
-    elif hasattr(estimator, "best_estimator_") or hasattr(estimator, "param_grid"):
-        found.leaks.append(
-            f"{type(estimator).__name__} chooses parameters by rows that may be "
-            "forgotten. Choose them on rows of their own, then fit SISAClassifier."
-        )
-        _look_at(estimator.estimator, found)
-    elif isinstance(getattr(estimator, "estimator", None), BaseEstimator):
-        if not hasattr(estimator, "forget"):
+        if estimator.memory is not None:
             found.leaks.append(
-                f"{type(estimator).__name__} around the ensemble has no forget, so "
-                "what it learns from rows stays. Fit it again after every deletion."
+                "The Pipeline's memory= keeps what its steps make of rows. Pass None."
             )
+        _look_at(last_step(estimator), found)
+    elif isinstance(estimator, FrozenEstimator) and _holds_sisa(estimator):
         _look_at(estimator.estimator, found)
+    elif _holds_sisa(estimator):
+        _look_around(estimator, found)
+        for value in estimator.get_params(deep=False).values():
+            parts = value if isinstance(value, list | tuple) else [value]
+            for part in parts:
+                part = part[1] if isinstance(part, tuple) and len(part) == 2 else part
+                if isinstance(part, BaseEstimator) and _holds_sisa(part):
+                    _look_at(part, found)
     else:
         _look_at_learner(estimator, found)
+
+
+def _look_around(estimator, found):
+    """Look at a meta-estimator that holds an ensemble."""
+    name = type(estimator).__name__
+    if isinstance(estimator, BaseSearchCV):
+        found.leaks.append(
+            f"{name} chooses parameters by rows that may be forgotten. Choose them on "
+            "rows of their own, then fit SISAClassifier."
+        )
+    elif hasattr(estimator, "forget"):
+        found.exact.append(
+            f"What {name} calibrates on rows: counted and solved again by its forget, "
+            "which forgets in the ensemble too. Call it, not the ensemble's own."
+        )
+    else:
+        found.leaks.append(
+            f"{name} around the ensemble has no forget, so what it learns from rows "
+            "stays. Fit it again after every deletion."
+        )
 
 
 def _holds_sisa(estimator):
@@ -156,6 +179,10 @@ def _learns_nothing(step):
 def _look_at_sisa(sisa, found):
     base = sisa._base()
     _look_at_learner(base, found)
+    found.exact.append(
+        "Plan: the place of a row follows from the seed and its position or "
+        "data-subject id, not from its values, as stratified shards would."
+    )
     if sisa.random_state is None:
         found.advice.append(
             "random_state=None draws a seed anew in every fit; an integer makes "
@@ -195,10 +222,10 @@ def _look_at_learner(estimator, found):
             f"{name} is not trained by the ensemble: what it holds of the rows stays. "
             "Pass the unfitted learner."
         )
-    if params.get("warm_start") is True and not can_continue(learner):
+    if caches_steps(estimator):
         found.leaks.append(
-            f"{name} has warm_start=True, which goes on from weights that other rows "
-            "made. Pass warm_start=False."
+            "A Pipeline with memory= keeps what its steps make of rows where forget "
+            "cannot reach; fit refuses it. Pass memory=None."
         )
     if params.get("early_stopping") is True:
         found.advice.append(
@@ -236,10 +263,20 @@ def _look_at_net(net, found):
             "train_split holds a validation set of rows that forget cannot reach. Pass "
             "train_split=None."
         )
+    elif type(net.train_split).__name__ == "ValidSplit" and net.train_split.cv == 5:
+        found.exact.append(
+            "train_split: skorch's default, which would hold a fifth of each shard "
+            "out, is switched off."
+        )
     elif net.train_split is not None:
         found.advice.append(
             "train_split holds rows of each shard out from training; they are dropped "
             "when forgotten. train_split=None trains on all of them."
+        )
+    if str(net.device).startswith("cuda"):
+        found.advice.append(
+            "On a GPU equal bits need torch.use_deterministic_algorithms(True), one "
+            "kind of card and one version of torch; verify_forgotten() tells."
         )
     for callback in net.callbacks or ():
         callback = callback[-1] if isinstance(callback, tuple) else callback

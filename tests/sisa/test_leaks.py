@@ -1,15 +1,22 @@
 import numpy as np
 import pytest
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import make_classification
+from sklearn.ensemble import (
+    RandomForestClassifier,
+    StackingClassifier,
+    VotingClassifier,
+)
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import Normalizer, StandardScaler
 
-from sklearn_fairsisa import SISAClassifier
+from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
 from sklearn_fairsisa.sisa import check_forgettable
 
 X, y = make_classification(random_state=0)
@@ -86,9 +93,46 @@ def test_searches_and_thresholds_around_an_ensemble_are_leaks():
     assert "has no forget" in leaks(TunedThresholdClassifierCV(SISAClassifier()))
 
 
-def test_warm_starts_are_leaks():
-    learner = LogisticRegression(warm_start=True)
-    assert "warm_start=False" in leaks(SISAClassifier(learner))
+def test_warm_starts_start_anew_in_every_shard():
+    learner = RandomForestClassifier(3, warm_start=True)
+    assert check_forgettable(SISAClassifier(learner))
+    sisa = SISAClassifier(learner, n_shards=2, random_state=0).fit(X, y).forget([1])
+    cold = SISAClassifier(clone(learner).set_params(warm_start=False), n_shards=2)
+    cold.set_params(random_state=0).fit(X, y).forget([1])
+    np.testing.assert_array_equal(sisa.transform(X), cold.transform(X))
+    assert sisa.verify_forgotten()
+
+
+def test_what_tunes_or_calibrates_within_a_shard_is_exact():
+    search = GridSearchCV(SGDClassifier(), {"alpha": [1e-4, 1e-2]}, cv=2)
+    for learner in (search, CalibratedClassifierCV(LogisticRegression(), cv=2)):
+        assert check_forgettable(learner)
+        sisa = SISAClassifier(learner, n_shards=2, random_state=0)
+        assert check_forgettable(sisa)
+        assert sisa.fit(X, y).forget([1, 2]).verify_forgotten()
+
+
+def test_ensembles_around_an_ensemble_are_leaks_and_fair_rules_are_not():
+    for around in (
+        StackingClassifier([("sisa", SISAClassifier())]),
+        VotingClassifier([("sisa", SISAClassifier())]),
+    ):
+        assert "has no forget" in leaks(around)
+    for ensemble in (SISAClassifier(), FrozenEstimator(SISAClassifier())):
+        found = check_forgettable(FairEnsemblePostprocessor(ensemble))
+        assert found
+        assert "solved again by its forget" in " ".join(found.exact)
+
+
+def test_cached_pipelines_are_leaks_and_refused(tmp_path):
+    cached = make_pipeline(StandardScaler(), SGDClassifier(), memory=str(tmp_path))
+    assert "memory=" in leaks(SISAClassifier(cached))
+    assert "memory=" in leaks(
+        make_pipeline(Normalizer(), SISAClassifier(), memory=str(tmp_path))
+    )
+    with pytest.raises(ValueError, match="Pass memory=None"):
+        SISAClassifier(cached).fit(X, y)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_class_of_which_all_rows_are_gone_is_a_leak():
