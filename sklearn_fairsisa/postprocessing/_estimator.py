@@ -627,7 +627,8 @@ class FairEnsemblePostprocessor(
             )
         if rows.X is not None:
             calibrated = np.flatnonzero(np.isin(self._rows.index, gone))
-            forget_in_caches(self.estimator_, take(self._rows.X, calibrated))
+            if len(calibrated):
+                forget_in_caches(self.estimator_, take(self._rows.X, calibrated))
         if len(trained):
             self.estimator_.forget(trained)
             scores = ask_members(self.estimator_, rows.X, self.classes_)

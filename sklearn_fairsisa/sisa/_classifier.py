@@ -736,14 +736,8 @@ class SISAClassifier(
             seconds = time.perf_counter() - started
             log = log.appended(audit_facts(change, work, seconds))
             next_store = work.commit(log.entries[-1])
-        except BaseException as error:
-            if isinstance(error, Exception):
-                work.abandon()
-            if store.pending is not None:
-                error.add_note(
-                    f"The {change.kind} is written down in {store.directory}. The next "
-                    "call, or SISAClassifier.load, finishes it: do not ask again."
-                )
+        except Exception:
+            work.abandon()
             raise
         members = [None] * change.state.plan.n_shards
         if not change.anew:
@@ -947,7 +941,8 @@ class SISAClassifier(
 def _union(*labels):
     """Return the sorted distinct labels of several lists of labels."""
     parts = [np.asarray(part) for part in labels]
-    kinds = {isinstance(part[0], str): part[0] for part in parts if len(part)}
+    firsts = [label for part in parts for label in part[:1].tolist()]
+    kinds = {isinstance(label, str): label for label in firsts}
     if len(kinds) > 1:
         raise ValueError(
             f"Labels are texts, such as {kinds[True]!r}, and numbers, such as "

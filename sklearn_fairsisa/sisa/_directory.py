@@ -167,10 +167,17 @@ class DirectoryStore:
             self._tidy()
             try:
                 yield
-            except BaseException:
+            except BaseException as error:
                 # What failed first matters more, and the next call tidies up.
                 with suppress(OSError, DirectoryError):
-                    self._on_disk()._tidy()
+                    left = self._on_disk()
+                    if left.pending is not None:
+                        error.add_note(
+                            f"The {left.pending['kind']} is written down in "
+                            f"{self.directory}. The next call, or SISAClassifier.load, "
+                            "finishes it: do not ask again."
+                        )
+                    left._tidy()
                 raise
             self._on_disk()._tidy()
 
@@ -296,7 +303,12 @@ class DirectoryStore:
         except ValueError:
             raise damaged from None
         log = AuditLog(entries)
-        log.check()
+        try:
+            log.check()
+        except DamagedDirectoryError as error:
+            raise DamagedDirectoryError(
+                f"{path}: {error} Restore it from a backup."
+            ) from None
         as_written = b"".join(map(line, entries[:-1])) == earlier
         ends = len(entries), log.head
         if not as_written or ends != (audit["entries"], audit["head"]):

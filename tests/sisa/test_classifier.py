@@ -1,4 +1,6 @@
+import copy
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -212,6 +214,24 @@ class _Fragile(GaussianNB):
         return super().fit(X, y, sample_weight)
 
 
+def test_a_refused_fit_leaves_the_ensemble_as_it_was():
+    sisa = make_sisa().fit(X, y)
+    before = sisa.predict_proba(X)
+    with pytest.raises(ValueError, match="cannot fill"):
+        sisa.fit(X[:2, :3], y[:2])
+    np.testing.assert_array_equal(sisa.predict_proba(X), before)
+
+
+def test_threads_that_forget_at_once_lose_no_request():
+    sisa = make_sisa(GaussianNB(), n_slices=2).fit(X, y)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(sisa.forget, range(40)))
+    assert list(sisa.forgotten_) == list(range(40))
+    assert len(sisa.forget_log_) == 40
+    sisa._audit.check()
+    assert sisa.verify_forgotten()
+
+
 def test_verification_fails_where_a_member_was_tampered_with():
     sisa = make_sisa(LogisticRegression()).fit(X, y).forget([0])
     assert sisa.verify_forgotten()
@@ -308,6 +328,23 @@ def test_a_class_first_seen_later_joins():
     assert list(sisa.classes_) == [0, 1, 2]
     assert sisa.score(X3, y3) > 0.5
     assert sisa.forget([0, len(early)]).verify_forgotten()
+
+
+def test_a_class_that_comes_later_starts_from_what_fit_was_given():
+    # Parameters that were changed since belong to the next fit.
+    early = y3 != 1
+    sisa = make_sisa(SGDClassifier(alpha=0.01), n_slices=2).fit(X3[early], y3[early])
+    changed = copy.deepcopy(sisa).set_params(n_slices=4, estimator=SGDClassifier())
+    for one in (sisa, changed):
+        one.partial_fit(X3[~early], y3[~early]).forget([0])
+    np.testing.assert_array_equal(sisa.transform(X3), changed.transform(X3))
+
+
+def test_labels_of_another_kind_are_refused():
+    sisa = make_sisa(SGDClassifier()).fit(X, y)
+    with pytest.raises(ValueError, match="texts, such as 'a', and numbers"):
+        sisa.partial_fit(X[:2], ["a", "b"])
+    assert sisa.partial_fit(X[:2], [0.0, 1.0]).classes_.dtype == y.dtype
 
 
 def test_appending_needs_a_learner_that_continues():

@@ -75,6 +75,7 @@ def test_cycles_end():
 
 def test_measured_durations_do_not_count():
     assert digest({"loss": 1.0, "dur": 3.2}) == digest({"loss": 1.0, "dur": 9.9})
+    assert digest({"survival_time": 1.0}) != digest({"survival_time": 2.0})
 
 
 def test_types_shapes_and_signs_count():

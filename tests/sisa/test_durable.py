@@ -1,5 +1,7 @@
+import copy
 import errno
 import json
+import os
 import pickle
 import shutil
 import subprocess
@@ -23,6 +25,7 @@ from sklearn_fairsisa.exceptions import (
 )
 from sklearn_fairsisa.sisa import CheckpointPolicy, _files
 from sklearn_fairsisa.sisa._digests import digest
+from sklearn_fairsisa.sisa._directory import DirectoryStore
 
 X, y = make_classification(n_samples=90, n_features=6, random_state=0)
 
@@ -348,30 +351,84 @@ def test_an_altered_log_is_detected(tmp_path, damage):
     del sisa
 
 
-@pytest.mark.parametrize("fails_at", range(7))
-def test_a_full_disk_loses_nothing(tmp_path, monkeypatch, fails_at):
-    sisa = make_sisa(tmp_path).fit(X, y)
-    before = digests(sisa)
-    calls = []
+class FullDisk:
+    """The module os on a disk that is full from some call on, but can be emptied.
 
-    def write_all(fd, data):
-        calls.append(fd)
-        if len(calls) > fails_at:
+    Parameters
+    ----------
+    room : int
+        Number of calls that need room before the disk is full.
+    """
+
+    def __init__(self, room):
+        self.room, self.calls = room, 0
+
+    def __getattr__(self, name):
+        return getattr(os, name)
+
+    def _need_room(self):
+        self.calls += 1
+        if self.calls > self.room:
             raise OSError(errno.ENOSPC, "no room")
-        return written(fd, data)
 
-    written = _files._write_all
-    row = sisa.plan_.rows(0, 0)[0]
-    monkeypatch.setattr(_files, "_write_all", write_all)
-    with pytest.raises(OSError, match="no room"):
-        sisa.forget(row)
-    monkeypatch.undo()
-    monkeypatch.setenv("SKLEARN_FAIRSISA_KEY", "a key for tests")
-    assert digests(sisa) in (before, digests(make_sisa().fit(X, y).forget(row)))
-    reopened = SISAClassifier.load(tmp_path).forget(row)
-    assert reopened._store.stale_files() == []
-    assert reopened.verify_forgotten()
-    assert digests(reopened) == digests(make_sisa().fit(X, y).forget(row))
+    def open(self, path, flags, mode=0o777):
+        if flags & os.O_WRONLY:
+            self._need_room()
+        return os.open(path, flags, mode)
+
+    def write(self, fd, data):
+        self._need_room()
+        return os.write(fd, data)
+
+    def fsync(self, fd):
+        self._need_room()
+
+    def replace(self, source, target):
+        self._need_room()
+        return os.replace(source, target)
+
+
+@pytest.mark.parametrize("kind", ["fit", "partial_fit", "forget"])
+def test_a_full_disk_loses_nothing(tmp_path, monkeypatch, kind):
+    operation = {
+        "fit": lambda sisa: sisa.fit(X[:60], y[:60]),
+        "partial_fit": lambda sisa: sisa.partial_fit(X[60:], y[60:]),
+        "forget": lambda sisa: sisa.forget([3, 7]),
+    }[kind]
+    directory, template = tmp_path / "d", tmp_path / "before"
+    monkeypatch.setattr(_files.os, "fsync", lambda fd: None)  # for speed
+    params = {"n_shards": 2, "estimator": GaussianNB()}
+    fitted = make_sisa(directory, **params).fit(X[:70], y[:70])
+    shutil.copytree(directory, template)
+    before = digests(fitted)
+    after = digests(operation(make_sisa(None, **params).fit(X[:70], y[:70])))
+    failures = 0
+    while True:
+        shutil.rmtree(directory)
+        shutil.copytree(template, directory)
+        sisa = copy.deepcopy(fitted)
+        with monkeypatch.context() as patch:
+            patch.setattr(_files, "os", FullDisk(room=failures))
+            try:
+                operation(sisa)
+                break
+            except OSError as error:
+                noted = bool(getattr(error, "__notes__", ()))
+        failures += 1
+        found = digests(SISAClassifier.load(directory, finish=False))
+        assert found in (before, after)
+        assert digests(sisa) in (before, after)
+        reopened = SISAClassifier.load(directory)
+        # What failed either stays undone, or is said to be finished later.
+        if noted or found == after:
+            assert digests(reopened) == after
+        else:
+            assert digests(reopened) == before
+        reopened.forget(1)
+        assert reopened._store.stale_files() == []
+        assert digests(SISAClassifier.load(directory)) == digests(reopened)
+    assert failures > 20
+    assert digests(sisa) == after
 
 
 def test_a_read_only_directory_can_be_read_and_refuses_changes(tmp_path, monkeypatch):
@@ -454,6 +511,58 @@ def test_the_next_call_finishes_what_failed_before(tmp_path):
     assert list(sisa.forget([5]).forgotten_) == [1, 2, 5]
     assert [report.rows for report in sisa.forget_log_] == [(1, 2), (5,)]
     assert sisa.verify_forgotten()
+    reopened = SISAClassifier.load(tmp_path)
+    assert digests(reopened) == digests(sisa)
+    kinds = [entry["kind"] for entry in reopened._audit.entries]
+    assert kinds == ["fit", "forget", "forget"]
+
+
+def test_pickles_hold_no_key(tmp_path):
+    sisa = make_sisa(tmp_path).fit(X, y)
+    assert b"a key for tests" not in pickle.dumps(sisa)
+    assert pickle.loads(pickle.dumps(sisa)).forget(1).verify_forgotten()
+
+
+def test_an_empty_key_signs_nothing(tmp_path, monkeypatch):
+    monkeypatch.delenv("SKLEARN_FAIRSISA_KEY")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "sklearn-fairsisa").mkdir()
+    (tmp_path / "sklearn-fairsisa" / "key").touch()
+    with pytest.raises(OSError, match="is empty"):
+        make_sisa(tmp_path / "d").fit(X, y)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "audit.jsonl"])
+def test_a_flipped_bit_anywhere_is_detected(tmp_path, name):
+    make_sisa(tmp_path, GaussianNB(), n_shards=1).fit(X, y).forget(1).forget(2)
+    path = tmp_path / name
+    data = path.read_bytes()
+    places = np.random.default_rng(0).choice(8 * len(data), 60, replace=False)
+    for place in places.tolist():
+        damaged = bytearray(data)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        with pytest.raises(DirectoryError, match=str(tmp_path)):
+            SISAClassifier.load(tmp_path)
+
+
+def test_loading_holds_the_directory_while_it_reads(tmp_path, monkeypatch):
+    make_sisa(tmp_path).fit(X, y)
+    seen = []
+
+    def members(store):
+        with (
+            pytest.raises(LockedDirectoryError),
+            _files.locked(tmp_path / "lock"),
+        ):
+            raise AssertionError("someone else could change what is being read")
+        seen.append(True)
+        return real(store)
+
+    real = DirectoryStore.members
+    monkeypatch.setattr(DirectoryStore, "members", members)
+    SISAClassifier.load(tmp_path)
+    assert seen
 
 
 def test_a_fit_cleans_up_after_one_that_was_killed_early(tmp_path):

@@ -3,7 +3,10 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
+from joblib import Parallel, delayed
+from sklearn.compose import make_column_transformer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import SGDClassifier
 from sklearn.pipeline import make_pipeline
@@ -109,6 +112,36 @@ def test_the_embedders_cache_loses_what_was_forgotten(tmp_path, on_disk):
     assert bool(files) == on_disk
     assert not any(vector in path.read_bytes() for path in files)
     assert vector not in pickle.dumps(sisa)
+
+
+def vectors_in_memory(_):
+    from sklearn_fairsisa.text import _cache
+
+    return sum(len(cache._vectors) for cache in _cache._in_memory.values())
+
+
+def test_workers_keep_no_vectors():
+    embedder = TransformerEmbedder(tiny_bert(), device="cpu")
+    pipeline = make_pipeline(embedder, SGDClassifier(loss="log_loss"))
+    SISAClassifier(pipeline, n_shards=2, n_jobs=2, random_state=0).fit(TEXTS, Y)
+    counts = Parallel(n_jobs=2)(delayed(vectors_in_memory)(i) for i in range(4))
+    assert counts == [0, 0, 0, 0]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.DegenerateRuleWarning")
+def test_a_calibration_text_leaves_the_embedders_cache_as_well():
+    texts = pd.DataFrame({"text": [f"{t} row {i}" for i, t in enumerate(TEXTS)]})
+    embedder = TransformerEmbedder(tiny_bert(), device="cpu")
+    columns = make_column_transformer((embedder, ["text"]))
+    pipeline = make_pipeline(columns, SGDClassifier(loss="log_loss"))
+    sisa = SISAClassifier(pipeline, n_shards=2, random_state=0)
+    fair = FairEnsemblePostprocessor(sisa, random_state=0)
+    fair.fit(texts, Y, sensitive_features=np.arange(len(Y)) // 2 % 2)
+    for row in (fair.calibration_indices_[0], fair.estimator_.plan_.rows(0)[0]):
+        row = int(row)
+        fair.forget(row)
+    gone = texts.iloc[fair.forgotten_]
+    assert embedder.forget(gone) == 0
 
 
 def test_the_ensembles_decisions_can_be_made_fair():
