@@ -196,7 +196,8 @@ def draw(results, args):
                 curve[args.objective.removesuffix("_score")],
                 marker=markers[name],
                 color=colours[name],
-                markersize=5,
+                markersize=9 if name == "none" else 5,
+                fillstyle="none" if name == "none" else "full",
                 linewidth=1,
                 label=name,
             )
