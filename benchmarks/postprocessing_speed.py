@@ -1,6 +1,6 @@
 """How fast is the fair rule found, against a sort of the data and against peers?
 
-Run ``python benchmarks/postprocessing_speed.py``; it takes about five minutes. Each fit
+Run ``python benchmarks/postprocessing_speed.py``; about seven minutes. Each fit
 has a process of its own and is timed inside it: the whole
 ``FairEnsemblePostprocessor().fit``, the peer's own ``fit``, or the linear program with
 its counting. All solve equalized odds at tolerance 0 for accuracy, on the same rows of
