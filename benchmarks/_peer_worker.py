@@ -6,9 +6,10 @@ answers each: "done", or the error. Only numpy and the
 peer are imported, so that the environment needs nothing else.
 
 A problem holds ``score``, ``y`` and ``group`` of the calibration rows, ``new_score``
-and ``new_group`` of the rows to decide on, and the costs ``false_positive`` and
-``false_negative``. An answer holds ``probability`` of a positive decision on the new
-rows, ``seconds`` of the fit, and ``peak_bytes`` that it needed on top (-1: unknown).
+and ``new_group`` of the rows to decide on, the costs ``false_positive`` and
+``false_negative``, and the ``tolerance`` of the constraint. An answer holds
+``probability`` of a positive decision on the new rows, ``seconds`` of the fit, and
+``peak_bytes`` that it needed on top (-1: unknown).
 """
 
 import logging
@@ -27,6 +28,7 @@ def fit_error_parity(problem):
         constraint="equalized_odds",
         false_pos_cost=float(problem["false_positive"]),
         false_neg_cost=float(problem["false_negative"]),
+        tolerance=float(problem["tolerance"]),
     )
     score, y, group = problem["score"], problem["y"], problem["group"]
     return optimizer, lambda: optimizer.fit(score, y, group=group)

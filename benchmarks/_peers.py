@@ -132,9 +132,9 @@ def exponentiated_gradient(estimator, X, y, group, X_new):
     return Decisions(probability, work.seconds, work.peak_bytes)
 
 
-def error_parity(calibration, score, group, objective="accuracy_score"):
+def error_parity(calibration, score, group, objective="accuracy_score", tol=0.0):
     """Decide on new rows by error-parity's RelaxedThresholdOptimizer."""
-    return _ask_worker("error-parity", calibration, score, group, objective)
+    return _ask_worker("error-parity", calibration, score, group, objective, tol)
 
 
 def aif360(calibration, score, group, objective=None):
@@ -254,7 +254,7 @@ class _GivenScore(ClassifierMixin, BaseEstimator):
         return True
 
 
-def _ask_worker(peer, calibration, score, group, objective):
+def _ask_worker(peer, calibration, score, group, objective, tol=0.0):
     false_positive, false_negative = calibration.costs(objective)
     with tempfile.TemporaryDirectory() as folder:
         problem, solution = Path(folder) / "problem.npz", Path(folder) / "answer.npz"
@@ -267,6 +267,7 @@ def _ask_worker(peer, calibration, score, group, objective):
             new_group=group,
             false_positive=false_positive,
             false_negative=false_negative,
+            tolerance=tol,
         )
         worker = start_worker(peer)
         worker.stdin.write(f"{problem}\t{solution}\n")
