@@ -41,6 +41,7 @@ from ..exceptions import (
 from ..fairness._coins import row_coins
 from ..fairness._draws import class_probabilities, draw_classes, is_random
 from ..fairness._solve import CONSTRAINTS, Demand
+from ..sisa._classifier import SISAClassifier
 from ..sisa._learners import forget_in_caches
 from ..sisa._requests import check_indices
 from ..sisa._rows import take
@@ -61,6 +62,9 @@ from ._multiclass import FairClassRule
 from ._report import fairness_report
 
 _OBJECTIVES = ("accuracy_score", "balanced_accuracy_score")
+
+# Of ensembles whose rows are not known to be unseen by any member.
+_HELD_OUT = 0.2
 
 
 class FairEnsemblePostprocessor(
@@ -143,7 +147,7 @@ class FairEnsemblePostprocessor(
     drop_sensitive : bool, default=True
         Whether the named columns are kept from the members.
 
-    calibration : float or "cross_shard", default=0.2
+    calibration : float, "cross_shard" or "auto", default="auto"
         Share of the rows of each label and group held out from the members. With
         ``"cross_shard"`` the ensemble, a :class:`SISAClassifier`, learns from all
         rows, and each row calibrates by the outputs of the members of the other
@@ -151,9 +155,10 @@ class FairEnsemblePostprocessor(
         in turn, for its share of the probability, so that they are judged like the
         calibration rows even by members that memorise; more of them depend on a coin.
         With more than two classes all members decide, and ``"ensemble"`` needs rows
-        held out.
-        Unused if `estimator` is None or frozen: then every row given to ``fit``
-        calibrates, and the members must not have learnt from any.
+        held out. ``"auto"`` is ``"cross_shard"`` for a :class:`SISAClassifier` of
+        several shards and 0.2 for other ensembles. Unused if `estimator` is None or
+        frozen: then every row given to ``fit`` calibrates, and the members must not
+        have learnt from any.
 
     unknown_group : {"error", "unconstrained"}, default="error"
         Whether to refuse people of groups not seen in ``fit``, or decide on them by
@@ -305,7 +310,7 @@ class FairEnsemblePostprocessor(
         "drop_sensitive": ["boolean"],
         "calibration": [
             Interval(RealNotInt, 0, 1, closed="neither"),
-            StrOptions({"cross_shard"}),
+            StrOptions({"auto", "cross_shard"}),
         ],
         "unknown_group": [StrOptions({"error", "unconstrained"})],
         "random_state": ["random_state"],
@@ -322,7 +327,7 @@ class FairEnsemblePostprocessor(
         confidence=None,
         sensitive_feature=None,
         drop_sensitive=True,
-        calibration=0.2,
+        calibration="auto",
         unknown_group="error",
         random_state=None,
     ):
@@ -399,7 +404,7 @@ class FairEnsemblePostprocessor(
             rows = replace(rows, scores=ask_members(estimator, seen, classes))
         if training is not None and hasattr(estimator, "forget"):
             rows = replace(rows, X=seen)
-        if training is not None and self.calibration == "cross_shard":
+        if training is not None and self._calibrates_across_shards():
             rows = leave_own_shard_out(rows, estimator)
             check_members_suffice(groups_, classes, rows, self.method, self.constraints)
         only_votes = estimator is None and bool(np.isin(rows.scores, (0, 1)).all())
@@ -801,13 +806,13 @@ class FairEnsemblePostprocessor(
     def _plan(self, strata, rng):
         """Positions of the rows that train, None if none do, and that calibrate."""
         everyone = np.arange(len(strata))
-        cross_shard = self.calibration == "cross_shard"
+        cross_shard = self._calibrates_across_shards()
         listed = isinstance(self.estimator, list | tuple)
         if listed:
             check_frozen(self.estimator)
         frozen = listed or isinstance(self.estimator, FrozenEstimator)
         if self.estimator is None or frozen:
-            if cross_shard:
+            if self.calibration == "cross_shard":
                 raise ValueError(
                     'calibration="cross_shard" trains the ensemble on the rows it '
                     "calibrates on, so estimator must be an ensemble that is not "
@@ -815,7 +820,8 @@ class FairEnsemblePostprocessor(
                 )
             return None, everyone
         if not cross_shard:
-            training, calibrating = stratified_holdout(strata, self.calibration, rng)
+            share = _HELD_OUT if self.calibration == "auto" else self.calibration
+            training, calibrating = stratified_holdout(strata, share, rng)
             if len(training) == 0:
                 raise ValueError(
                     f"Each of the {len(strata)} rows is the only one with its label "
@@ -823,6 +829,14 @@ class FairEnsemblePostprocessor(
                 )
             return training, calibrating
         return everyone, everyone
+
+    def _calibrates_across_shards(self):
+        """Whether calibration rows train too, all but their own shard judging them."""
+        if self.calibration == "auto":
+            return isinstance(self.estimator, SISAClassifier) and (
+                self.estimator.n_shards > 1
+            )
+        return self.calibration == "cross_shard"
 
     def _train(self, X, y, sample_weight, training, rng):
         """Fit a clone of the ensemble on some rows."""

@@ -750,6 +750,27 @@ def test_cross_shard_rates_hold_for_new_people_even_if_members_memorise(method):
     assert np.abs(points - have).max() < 0.06
 
 
+@pytest.mark.parametrize(
+    ("estimator", "alike"),
+    [
+        (sisa(), "cross_shard"),
+        (sisa(n_shards=1), 0.2),
+        (BaggingClassifier(LogisticRegression(), n_estimators=4), 0.2),
+    ],
+)
+def test_by_default_every_row_of_a_sharded_ensemble_calibrates(estimator, alike):
+    X, y, group = make_rows(400)
+    states = [
+        fitted_state(
+            FairEnsemblePostprocessor(estimator, random_state=0, **params).fit(
+                X, y, sensitive_features=group
+            )
+        )
+        for params in ({}, {"calibration": alike})
+    ]
+    assert states[0] == states[1]
+
+
 def test_cross_shard_needs_shards():
     X, y, group = make_rows(300)
     cases = [
