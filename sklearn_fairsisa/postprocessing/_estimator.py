@@ -91,9 +91,9 @@ class FairEnsemblePostprocessor(
         X holds class labels, one column per member, or scores of all classes, member
         by member, and a member votes for the first class of greatest score.
 
-    method : {"ensemble", "soft_ensemble", "smooth_ensemble", \
+    method : {"smooth_ensemble", "soft_ensemble", "ensemble", \
             "aggregate_then_postprocess", "postprocess_then_aggregate"}, \
-            default="ensemble"
+            default="smooth_ensemble"
         What the rule distinguishes within a group:
 
         - ``"aggregate_then_postprocess"``: the majority's label;
@@ -110,7 +110,8 @@ class FairEnsemblePostprocessor(
         - ``"smooth_ensemble"``: the same sum, but the share of positives is a smooth
           function of it that groups share as far as they agree. A group with few
           negatives, or few positives, is then known by all its people. The rates are
-          equal as estimated, not as counted in calibration. For two classes only.
+          equal as estimated, not as counted in calibration. With more classes it is
+          ``"soft_ensemble"``, whose estimates are smooth there.
 
     constraints : str, default="equalized_odds"
         ``"equalized_odds"``, ``"demographic_parity"``,
@@ -155,8 +156,8 @@ class FairEnsemblePostprocessor(
         in turn, for its share of the probability, so that they are judged like the
         calibration rows even by members that memorise; more of them depend on a coin.
         With more than two classes all members decide, and ``"ensemble"`` needs rows
-        held out. ``"auto"`` is ``"cross_shard"`` for a :class:`SISAClassifier` of
-        several shards and 0.2 for other ensembles. Unused if `estimator` is None or
+        held out. ``"auto"`` is ``"cross_shard"`` for two classes and a
+        :class:`SISAClassifier` of several shards, otherwise 0.2. Unused if `estimator` is None or
         frozen: then every row given to ``fit`` calibrates, and the members must not
         have learnt from any.
 
@@ -320,7 +321,7 @@ class FairEnsemblePostprocessor(
         self,
         estimator=None,
         *,
-        method="ensemble",
+        method="smooth_ensemble",
         constraints="equalized_odds",
         objective="accuracy_score",
         tol=0.0,
@@ -387,7 +388,7 @@ class FairEnsemblePostprocessor(
         groups_, group = np.unique(groups, return_inverse=True)
         rng = check_random_state(self.random_state)
 
-        training, calibrating = self._plan(len(classes) * group + label, rng)
+        training, calibrating = self._plan(len(classes) * group + label, classes, rng)
         rows = CalibrationRows(np.arange(len(label)), group, label, sample_weight)
         rows = rows.take(calibrating)
         check_groups_suffice(groups_, classes, rows, self.constraints)
@@ -404,7 +405,7 @@ class FairEnsemblePostprocessor(
             rows = replace(rows, scores=ask_members(estimator, seen, classes))
         if training is not None and hasattr(estimator, "forget"):
             rows = replace(rows, X=seen)
-        if training is not None and self._calibrates_across_shards():
+        if training is not None and self._calibrates_across_shards(classes):
             rows = leave_own_shard_out(rows, estimator)
             check_members_suffice(groups_, classes, rows, self.method, self.constraints)
         only_votes = estimator is None and bool(np.isin(rows.scores, (0, 1)).all())
@@ -803,10 +804,10 @@ class FairEnsemblePostprocessor(
             tags.input_tags = get_tags(self.estimator).input_tags
         return tags
 
-    def _plan(self, strata, rng):
+    def _plan(self, strata, classes, rng):
         """Positions of the rows that train, None if none do, and that calibrate."""
         everyone = np.arange(len(strata))
-        cross_shard = self._calibrates_across_shards()
+        cross_shard = self._calibrates_across_shards(classes)
         listed = isinstance(self.estimator, list | tuple)
         if listed:
             check_frozen(self.estimator)
@@ -830,11 +831,13 @@ class FairEnsemblePostprocessor(
             return training, calibrating
         return everyone, everyone
 
-    def _calibrates_across_shards(self):
+    def _calibrates_across_shards(self, classes):
         """Whether calibration rows train too, all but their own shard judging them."""
         if self.calibration == "auto":
-            return isinstance(self.estimator, SISAClassifier) and (
-                self.estimator.n_shards > 1
+            return (
+                isinstance(self.estimator, SISAClassifier)
+                and self.estimator.n_shards > 1
+                and len(classes) == 2
             )
         return self.calibration == "cross_shard"
 

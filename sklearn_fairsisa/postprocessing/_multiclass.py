@@ -172,6 +172,8 @@ METHODS = {
     "postprocess_then_aggregate": OnLabels.fitter(MemberLabelRules),
     "ensemble": OnLabels.fitter(LabelPatternRule),
     "soft_ensemble": OnProbabilities.fit,
+    # Its probabilities come from a model that groups share already.
+    "smooth_ensemble": OnProbabilities.fit,
 }
 """Functions of calibration rows and a demand."""
 
