@@ -88,7 +88,11 @@ def main():
     warnings.simplefilter("ignore", DegenerateRuleWarning)
     table = {}
     for task in args.tasks:
-        data = load(task, None)
+        X, y, group = load(task, None)
+        # Of smaller groups a tenth of the rows would not show each label.
+        names, sizes = np.unique(group, return_counts=True)
+        large = np.isin(group, names[sizes > 0.05 * len(group)])
+        data = X[large], y[large], group[large]
         for split, (name, learner), n_shards, method in product(
             range(args.splits), LEARNERS.items(), args.shards, METHODS
         ):

@@ -157,9 +157,9 @@ class FairEnsemblePostprocessor(
         calibration rows even by members that memorise; more of them depend on a coin.
         With more than two classes all members decide, and ``"ensemble"`` needs rows
         held out. ``"auto"`` is ``"cross_shard"`` for two classes and a
-        :class:`SISAClassifier` of several shards, otherwise 0.2. Unused if `estimator` is None or
-        frozen: then every row given to ``fit`` calibrates, and the members must not
-        have learnt from any.
+        :class:`SISAClassifier` of several shards, otherwise 0.2. Unused if `estimator`
+        is None or frozen: then every row given to ``fit`` calibrates, and the members
+        must not have learnt from any.
 
     unknown_group : {"error", "unconstrained"}, default="error"
         Whether to refuse people of groups not seen in ``fit``, or decide on them by
@@ -278,7 +278,7 @@ class FairEnsemblePostprocessor(
 
     Examples
     --------
-    The members' votes are given; equalized odds hold exactly in calibration:
+    The members' votes are given; equalized odds hold as estimated:
 
     >>> import numpy as np
     >>> from sklearn_fairsisa import FairEnsemblePostprocessor
@@ -290,8 +290,8 @@ class FairEnsemblePostprocessor(
     >>> fair = fair.fit(votes, y, sensitive_features=group)
     >>> fair.operating_points_.round(3)
        group  false_positive_rate  true_positive_rate
-    0      0                0.368               0.699
-    1      1                0.368               0.699
+    0      0                0.492               0.784
+    1      1                0.492               0.784
     """
 
     # Requested by default: a fair decision without the group does not exist.

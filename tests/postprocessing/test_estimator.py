@@ -181,7 +181,9 @@ def test_costs_move_the_errors_to_the_cheaper_kind():
     points = []
     for miss in (0.2, 5.0):
         fair = FairEnsemblePostprocessor(
-            objective={"false_positive": 1.0, "false_negative": miss}, random_state=0
+            method="ensemble",
+            objective={"false_positive": 1.0, "false_negative": miss},
+            random_state=0,
         ).fit(X, y, sensitive_features=group)
         points.append(fair.operating_points_.iloc[0, 1:].to_numpy(float))
         p = fair.selection_probability(X, sensitive_features=group)
@@ -261,7 +263,7 @@ def test_rule_table_gives_masses_and_probabilities_of_cells():
         assert rule.mass.sum() == pytest.approx(n_rules)
         assert rule.probability.between(0, 1).all()
         assert not rule.duplicated(["group", "cell"]).any()
-    by_pattern = FairEnsemblePostprocessor(random_state=0)
+    by_pattern = FairEnsemblePostprocessor(method="ensemble", random_state=0)
     rule = by_pattern.fit(X, y, sensitive_features=group).rule_
     selected = by_pattern.selection_probability(X, sensitive_features=group)
     patterns = ["".join(map(str, votes)) for votes in X]
@@ -442,7 +444,9 @@ def test_a_frozen_ensemble_is_used_as_it_is_and_every_row_calibrates():
     X, y, group = make_rows(2000)
     ensemble = BaggingClassifier(LogisticRegression(), random_state=0)
     ensemble.fit(X[:1000], y[:1000])
-    fair = FairEnsemblePostprocessor(FrozenEstimator(ensemble), random_state=0)
+    fair = FairEnsemblePostprocessor(
+        FrozenEstimator(ensemble), method="ensemble", random_state=0
+    )
     fair.fit(X[1000:], y[1000:], sensitive_features=group[1000:])
     assert fair.estimator_.estimator is ensemble
     np.testing.assert_array_equal(fair.calibration_indices_, np.arange(1000))
@@ -610,7 +614,9 @@ def test_it_stands_as_the_last_step_of_a_pipeline():
         make_column_transformer(
             (sisa_fitted, [0, 1, 2, 3]), remainder=FunctionTransformer()
         ),
-        FairEnsemblePostprocessor(sensitive_feature=-1, random_state=0),
+        FairEnsemblePostprocessor(
+            method="ensemble", sensitive_feature=-1, random_state=0
+        ),
     )
     wide = np.c_[X, code]
     pipeline.fit(wide[600:], y[600:])
@@ -943,7 +949,7 @@ def test_an_ensemble_that_cannot_forget_says_so():
 @pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.DegenerateRuleWarning")
 def test_a_group_that_loses_its_positives_is_decided_on_blindly():
     X, y, group = make_votes(400, n_groups=3)
-    fair = FairEnsemblePostprocessor(random_state=0)
+    fair = FairEnsemblePostprocessor(method="ensemble", random_state=0)
     fair.fit(X, y, sensitive_features=group)
     gone = np.flatnonzero((group == 2) & (y == 1))
     with pytest.warns(UnconstrainedGroupWarning, match=r"Groups \[2\] have lost"):
@@ -1085,7 +1091,7 @@ def test_tiny_groups_and_a_single_group_are_handled():
     alone.fit(X, y, sensitive_features=np.zeros(100))
     assert alone.randomised_share_ == 0
     group[:2], y[:2] = 9, [0, 1]
-    fair = FairEnsemblePostprocessor(random_state=0)
+    fair = FairEnsemblePostprocessor(method="ensemble", random_state=0)
     fair.fit(X, y, sensitive_features=group)
     p = fair.selection_probability(X, sensitive_features=group)
     assert odds_gap(p, y, group) < 1e-9

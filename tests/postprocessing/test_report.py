@@ -83,7 +83,7 @@ def test_overfitting_is_seen_that_the_calibration_rows_hide():
     covered, naive = [], []
     for _ in range(40):
         X, y, group = draw_votes({"a": 1000, "b": 150}, 6, rng)
-        fair = fit((X, y, group))
+        fair = fit((X, y, group), method="ensemble")
         report, gap = fair.fairness_report_, true_gap(fair, 6)
         covered.append(gap <= report.bound)
         assert report.expected_objective < report.objective
@@ -131,7 +131,7 @@ def test_a_tolerance_that_never_binds_is_left_as_it_is():
 def test_too_few_rows_for_a_tolerance_warn_and_name_the_group():
     data = draw_votes({"a": 3000, "b": 40}, 3, np.random.default_rng(0))
     with pytest.warns(UnsupportedToleranceWarning, match=r"at most 0\.05 at confiden"):
-        fair = fit(data, tol=0.05, confidence=0.95)
+        fair = fit(data, method="ensemble", tol=0.05, confidence=0.95)
     assert fair.tol_ == 0
     report = fair.fairness_report_
     assert report.claim == 0.05
