@@ -58,16 +58,20 @@ def main():
         n_jobs=args.n_jobs,
         random_state=args.seed,
     )
+    print("Fitting", flush=True)
     begun = time.perf_counter()
     sisa.fit(*train)
     seconds["fit"] = time.perf_counter() - begun
 
+    print(f"Forgetting, after {seconds['fit']:.0f} s", flush=True)
     rng = np.random.default_rng(args.seed)
     for row in rng.choice(len(train[1]), size=args.requests, replace=False):
         sisa.forget(row)
     reports = sisa.forget_log_
     seconds["forget, mean"] = float(np.mean([r.seconds for r in reports]))
 
+    mean = seconds["forget, mean"]
+    print(f"Verifying, after {args.requests} requests of {mean:.1f} s", flush=True)
     begun = time.perf_counter()
     verification = sisa.verify_forgotten()
     seconds["verify"] = time.perf_counter() - begun
@@ -75,6 +79,7 @@ def main():
     if not verification:
         print(f"Shards {verification.differing_shards} differ from the retrained ones.")
 
+    print(f"Scoring posts held out, after {seconds['verify']:.0f} s", flush=True)
     begun = time.perf_counter()
     outputs = sisa.transform(held_out.texts)
     seconds["members' scores of the held-out posts"] = time.perf_counter() - begun
