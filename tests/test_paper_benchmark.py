@@ -63,3 +63,25 @@ def test_an_interrupted_study_goes_on_where_it_stopped(study, found, arguments):
     assert {path: path.stat().st_mtime_ns for path in kept} == before
     assert lost.exists()
     pd.testing.assert_frame_equal(found["methods"], again["methods"])
+
+
+def test_a_peer_that_fails_on_one_fold_is_left_out_of_the_case(
+    study, found, arguments, monkeypatch, capsys
+):
+    peers = importlib.import_module("_peers")
+    calls = []
+
+    def fails_at_first(calibration, score, group, objective):
+        calls.append(objective)
+        if len(calls) == 1:
+            raise peers.PeerUnavailable("it met its match")
+        return peers.Decisions((score > 0.5).astype(float), 0.0, 0)
+
+    judging = importlib.import_module("_paper.judging")
+    monkeypatch.setattr(judging, "available_peers", lambda: {"peer": fails_at_first})
+    methods = study([a for a in arguments if a != "--without-peers"])["methods"]
+    assert "peer is left out of" in capsys.readouterr().out
+    cases = methods[methods["deletion"].isna()].groupby("n_shards")["method"].agg(set)
+    assert ["peer" in names for names in cases] == [False, True]
+    ours = methods[methods["method"] != "peer"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(ours, found["methods"])

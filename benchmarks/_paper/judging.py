@@ -4,7 +4,7 @@ import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
-from _peers import Calibration, available_peers
+from _peers import Calibration, PeerUnavailable, available_peers
 from joblib import Parallel, delayed
 from rich.progress import track
 from sklearn.metrics import roc_auc_score
@@ -93,7 +93,8 @@ def judge_all(answers, tasks, options):
     )
     judged = {}
     progress = track(zip(work, results), "Post-processing", total=len(work))
-    for (answer, attribute), (test, auc, decisions, gaps) in progress:
+    failures = {}
+    for (answer, attribute), (test, auc, decisions, gaps, failed) in progress:
         unit = answer.unit
         case = Case(
             unit.task,
@@ -109,6 +110,12 @@ def judge_all(answers, tasks, options):
         for name, decision in decisions.items():
             found.decisions.setdefault(name, []).append(decision)
             found.calibration_gaps.setdefault(name, []).append(gaps[name])
+        failures |= {(case, name): reason for name, reason in failed.items()}
+    for (case, name), reason in failures.items():
+        # Rows of some folds alone are another test set than the other methods'.
+        judged[case].decisions.pop(name, None)
+        judged[case].calibration_gaps.pop(name, None)
+        print(f"{name} is left out of {case}: {reason}")
     return judged
 
 
@@ -135,14 +142,18 @@ def _judge(answer, attribute, task, peers):
         known, decided = answer.trained_fair[attribute]
         trained = known[inside], decided[new]
         methods["fairlearn ExponentiatedGradient"] = lambda problem: trained
-    decisions, gaps = {}, {}
+    decisions, gaps, failed = {}, {}, {}
     for name, decide in methods.items():
-        known, decisions[name] = decide(problem)
+        try:
+            known, decisions[name] = decide(problem)
+        except PeerUnavailable as error:
+            failed[name] = str(error)
+            continue
         gaps[name] = expected_equalized_odds_difference(
             problem.y, known, sensitive_features=problem.groups
         )
     auc = roc_auc_score(task.y[test], problem.mean_scores[1])
-    return test, auc, decisions, gaps
+    return test, auc, decisions, gaps, failed
 
 
 def _majority(problem):
