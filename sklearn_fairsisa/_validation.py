@@ -6,7 +6,9 @@ from scipy import sparse
 from sklearn.utils.validation import _num_samples
 
 
-def check_groups(groups, n_samples=None, name="sensitive_features"):
+def check_groups(
+    groups, n_samples=None, name="sensitive_features", *, allow_missing=False
+):
     """One group label per row.
 
     Parameters
@@ -18,10 +20,13 @@ def check_groups(groups, n_samples=None, name="sensitive_features"):
         Number of rows required.
     name : str, default="sensitive_features"
         What the error messages call the input.
+    allow_missing : bool, default=False
+        Whether rows may have no group: NaN or None in some column.
 
     Returns
     -------
-    groups : ndarray of shape (n_samples,)
+    groups : ndarray of shape (n_samples,), or masked array if `allow_missing`
+        Rows without a group are masked.
 
     Raises
     ------
@@ -34,14 +39,23 @@ def check_groups(groups, n_samples=None, name="sensitive_features"):
         raise ValueError(
             f"{name} has {length} rows but X has {n_samples}. Give one value per row."
         )
-    for column in columns:
-        missing = pd.isna(column)
-        if missing.any():
-            raise ValueError(
-                f"{name} is missing (NaN or None) in {int(missing.sum())} of {length} "
-                f"rows, first in row {int(np.argmax(missing))}. Drop these rows, or "
-                "name their group, for example 'unknown'."
-            )
+    missing = np.any([pd.isna(column) for column in columns], axis=0)
+    if missing.any() and not allow_missing:
+        raise ValueError(
+            f"{name} is missing (NaN or None) in {int(missing.sum())} of {length} "
+            f"rows, first in row {int(np.argmax(missing))}. Drop these rows, or "
+            "name their group, for example 'unknown'."
+        )
+    if not allow_missing:
+        return _join_columns(columns, name)
+    known = _join_columns([column[~missing] for column in columns], name)
+    groups = np.ma.masked_all(length, dtype=known.dtype)
+    groups[~missing] = known
+    return groups
+
+
+def _join_columns(columns, name):
+    """Intersect columns without missing values; give them a type with an order."""
     if len(columns) > 1:
         escaped = [
             [str(v).replace("\\", "\\\\").replace(",", "\\,") for v in column.tolist()]
@@ -62,7 +76,25 @@ def check_groups(groups, n_samples=None, name="sensitive_features"):
     return np.array(column.tolist())
 
 
-def split_sensitive(X, sensitive_feature, drop_sensitive=True):
+def encode_groups(groups):
+    """Names of the groups, sorted, and the position of each row's, -1 if it has none.
+
+    Parameters
+    ----------
+    groups : ndarray or masked array of shape (n_samples,)
+
+    Returns
+    -------
+    names : ndarray of shape (n_groups,)
+    code : ndarray of int of shape (n_samples,)
+    """
+    known = ~np.ma.getmaskarray(groups)
+    code = np.full(len(groups), -1)
+    names, code[known] = np.unique(np.ma.getdata(groups)[known], return_inverse=True)
+    return names, code
+
+
+def split_sensitive(X, sensitive_feature, drop_sensitive=True, *, allow_missing=False):
     """Take the sensitive feature out of X.
 
     Parameters
@@ -76,12 +108,14 @@ def split_sensitive(X, sensitive_feature, drop_sensitive=True):
     drop_sensitive : bool, default=True
         Whether the returned X lacks the named columns. A callable names no column,
         so it drops none.
+    allow_missing : bool, default=False
+        Whether rows may have no group.
 
     Returns
     -------
     X : same type as X
         What the members see.
-    groups : ndarray of shape (n_samples,)
+    groups : ndarray of shape (n_samples,), or masked array if `allow_missing`
 
     Raises
     ------
@@ -92,7 +126,8 @@ def split_sensitive(X, sensitive_feature, drop_sensitive=True):
     if callable(sensitive_feature):
         name = getattr(sensitive_feature, "__name__", "callable")
         label = f"sensitive_feature={name}"
-        return X, check_groups(sensitive_feature(X), n_samples, label)
+        groups = sensitive_feature(X)
+        return X, check_groups(groups, n_samples, label, allow_missing=allow_missing)
     named = list(np.atleast_1d(np.asarray(sensitive_feature, dtype=object)))
     if not named:
         raise ValueError("sensitive_feature is an empty list. Name a column.")
@@ -104,6 +139,7 @@ def split_sensitive(X, sensitive_feature, drop_sensitive=True):
         ),
         n_samples,
         label,
+        allow_missing=allow_missing,
     )
     return (_drop_columns(X, positions) if drop_sensitive else X), groups
 

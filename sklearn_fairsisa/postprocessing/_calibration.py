@@ -67,7 +67,7 @@ class CalibrationRows:
 
 
 def stratified_holdout(strata, fraction, random_state):
-    """Split rows so that each stratum gives the same share to calibration.
+    """Choose rows for calibration so that each stratum gives the same share.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def stratified_holdout(strata, fraction, random_state):
 
     Returns
     -------
-    training, calibration : ndarray of int
+    ndarray of int
         Sorted positions.
     """
     held_out = np.zeros(len(strata), dtype=bool)
@@ -88,7 +88,7 @@ def stratified_holdout(strata, fraction, random_state):
         size = round(fraction * len(rows))
         size = max(1, min(size, len(rows) - 1))
         held_out[random_state.permutation(rows)[:size]] = True
-    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+    return np.flatnonzero(held_out)
 
 
 def leave_own_shard_out(rows, estimator):

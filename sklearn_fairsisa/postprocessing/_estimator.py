@@ -32,7 +32,7 @@ from sklearn.utils.validation import (
 )
 
 from .._html import FindingsMixin
-from .._validation import check_groups, row_columns, split_sensitive
+from .._validation import check_groups, encode_groups, row_columns, split_sensitive
 from ..exceptions import (
     DegenerateRuleWarning,
     UnconstrainedGroupWarning,
@@ -162,8 +162,10 @@ class FairEnsemblePostprocessor(
         must not have learnt from any.
 
     unknown_group : {"error", "unconstrained"}, default="error"
-        Whether to refuse people of groups not seen in ``fit``, or decide on them by
-        the rule that optimises the objective without regard to groups.
+        Whether to refuse people of groups not seen in ``fit``, or of none (NaN or
+        None), or decide on them by the rule that optimises the objective without
+        regard to groups. Rows of no group given to ``fit`` then train the ensemble,
+        but do not calibrate.
 
     random_state : int, RandomState instance or None, default=None
         Source of the held-out rows, of the coins' key, and of the seeds of `estimator`
@@ -385,10 +387,16 @@ class FairEnsemblePostprocessor(
         if sample_weight is not None:
             sample_weight = check_weight(sample_weight, label)
             check_labels(_safe_indexing(y, np.flatnonzero(sample_weight)))
-        groups_, group = np.unique(groups, return_inverse=True)
+        groups_, group = encode_groups(groups)
+        if len(groups_) == 0:
+            raise ValueError(
+                "No row has a group: the sensitive feature is missing (NaN or None) in "
+                "all rows. Give rows of at least two groups."
+            )
         rng = check_random_state(self.random_state)
 
-        training, calibrating = self._plan(len(classes) * group + label, classes, rng)
+        strata = np.where(group < 0, -1, len(classes) * group + label)
+        training, calibrating = self._plan(strata, classes, rng)
         rows = CalibrationRows(np.arange(len(label)), group, label, sample_weight)
         rows = rows.take(calibrating)
         check_groups_suffice(groups_, classes, rows, self.constraints)
@@ -805,8 +813,11 @@ class FairEnsemblePostprocessor(
         return tags
 
     def _plan(self, strata, classes, rng):
-        """Positions of the rows that train, None if none do, and that calibrate."""
-        everyone = np.arange(len(strata))
+        """Positions of the rows that train, None if none do, and that calibrate.
+
+        Rows of stratum -1, which are of no group, do not calibrate.
+        """
+        everyone, grouped = np.arange(len(strata)), np.flatnonzero(strata >= 0)
         cross_shard = self._calibrates_across_shards(classes)
         listed = isinstance(self.estimator, list | tuple)
         if listed:
@@ -819,17 +830,18 @@ class FairEnsemblePostprocessor(
                     "calibrates on, so estimator must be an ensemble that is not "
                     "frozen, such as SISAClassifier. Set calibration to a number."
                 )
-            return None, everyone
-        if not cross_shard:
-            share = _HELD_OUT if self.calibration == "auto" else self.calibration
-            training, calibrating = stratified_holdout(strata, share, rng)
-            if len(training) == 0:
-                raise ValueError(
-                    f"Each of the {len(strata)} rows is the only one with its label "
-                    "and group, so none is left to train on. Give more rows."
-                )
-            return training, calibrating
-        return everyone, everyone
+            return None, grouped
+        if cross_shard:
+            return everyone, grouped
+        share = _HELD_OUT if self.calibration == "auto" else self.calibration
+        calibrating = grouped[stratified_holdout(strata[grouped], share, rng)]
+        training = np.setdiff1d(everyone, calibrating)
+        if len(training) == 0:
+            raise ValueError(
+                f"Each of the {len(strata)} rows is the only one with its label "
+                "and group, so none is left to train on. Give more rows."
+            )
+        return training, calibrating
 
     def _calibrates_across_shards(self, classes):
         """Whether calibration rows train too, all but their own shard judging them."""
@@ -934,29 +946,38 @@ class FairEnsemblePostprocessor(
         return validate_data(self, X, reset=False, skip_check_array=True)
 
     def _split(self, X, sensitive_features):
-        """What the members see of X, and each row's group."""
+        """What the members see of X, and each row's group, masked where missing."""
+        allow_missing = self.unknown_group == "unconstrained"
         if self.sensitive_feature is None and sensitive_features is None:
             raise ValueError(
                 "No sensitive feature is given. Name a column of X in "
                 "sensitive_feature, or pass sensitive_features to this method."
             )
         if self.sensitive_feature is None:
-            return X, check_groups(sensitive_features, _num_samples(X))
+            return X, check_groups(
+                sensitive_features, _num_samples(X), allow_missing=allow_missing
+            )
         if sensitive_features is not None:
             raise ValueError(
                 f"sensitive_feature={self.sensitive_feature!r} already tells the group "
                 "of each row, and sensitive_features is passed too. Use one of them."
             )
-        return split_sensitive(X, self.sensitive_feature, self.drop_sensitive)
+        return split_sensitive(
+            X,
+            self.sensitive_feature,
+            self.drop_sensitive,
+            allow_missing=allow_missing,
+        )
 
     def _codes(self, groups):
         """Position of each group in `groups_`, -1 for unknown ones."""
         known = self.groups_
+        missing, groups = np.ma.getmaskarray(groups), np.ma.getdata(groups)
+        code = np.full(len(groups), -1)
         if (groups.dtype.kind == "U") == (known.dtype.kind == "U"):
             position = np.searchsorted(known, groups).clip(max=len(known) - 1)
-            code = np.where(known[position] == groups, position, -1)
-        else:
-            code = np.full(len(groups), -1)
+            alike = ~missing & (known[position] == groups)
+            code[alike] = position[alike]
         if not self._accepts_unknown and (code < 0).any():
             unknown = np.unique(groups[code < 0]).tolist()
             raise ValueError(
