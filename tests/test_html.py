@@ -66,8 +66,9 @@ def test_rules_over_anything_are_shown(sisa, estimator):
     fair.fit(given, y, sensitive_features=GROUPS)
     shown = html_of(fair)
     assert ("3 shards with" in shown) == (estimator == "frozen")
-    # A forest of forty has hundreds of patterns.
-    assert shown.count("<tr") < 80
+    # A forest of forty has hundreds of patterns, a smooth score hundreds of levels.
+    rule = shown.split("<summary>Rule</summary>")[1].split("</details>")[0]
+    assert rule.count("<tr") < 60
 
 
 def test_what_is_not_fitted_shows_the_diagram_alone():
