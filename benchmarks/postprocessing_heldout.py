@@ -374,6 +374,8 @@ def main():
     draw(
         means, args.output.with_suffix(".png"), args.shards[len(args.shards) // 2], 1000
     )
+    # Where vectors are kept says nothing of the result.
+    del args.cache
     write_result(
         args.output, args, {"means": means, "duels": duels, "overall": overall},
         packages=("error-parity", "aif360"),
