@@ -75,7 +75,7 @@ class FairnessReport:
     In simulations the interval and the bound hold at their confidence, except where
     vote patterns outnumber the rows of a group (``method="ensemble"`` with ten
     members on some hundred rows): such rules are unstable, and their gap exceeds the
-    bound in up to a quarter of the cases. `objective` then lies far off
+    bound in up to a third of the cases. `objective` then lies far off
     `expected_objective`.
     """
 

@@ -142,31 +142,39 @@ class ForgettingReport:
 
     def to_html(self):
         """Return the report as a page of HTML that needs nothing else."""
-        frame = self.to_frame()
-        requests = frame[frame["kind"] == "forget"]
-        frame = frame.drop(columns=["digest_before"]).assign(
-            digest_after=frame["digest_after"].str[:16], hash=frame["hash"].str[:16]
-        )
-        shown = frame.to_html(na_rep="", border=0, float_format="{:.3g}".format)
-        made_with = self.log.entries[-1]["versions"] if self.log.entries else {}
-        with_text = ", ".join(f"{name} {number}" for name, number in made_with.items())
         return (
             "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
             "<title>Forgetting report</title><style>"
             "body{font:15px/1.5 system-ui,sans-serif;margin:2em}"
-            "table{border-collapse:collapse;font-size:13px}"
-            "td,th{padding:.3em .7em;border-bottom:1px solid #ddd;text-align:right}"
-            "</style></head><body><h1>Forgetting report</h1>"
-            f"<p>{len(requests)} requests, {_total(requests, 'n_forgotten')} rows "
-            f"forgotten, {self.n_rows} rows retained. Sample visits of all replays: "
-            f"{_total(requests, 'sample_visits')}; of retraining from scratch after "
-            f"every request: {_total(requests, 'full_sample_visits')}.</p>{shown}"
-            f"<p>Head of the hash chain: <code>{html.escape(self.log.head)}</code>. "
-            f"Last entry made with {html.escape(with_text)}.</p></body></html>\n"
+            "table{border-collapse:collapse;font-size:12px}"
+            "td,th{padding:.3em .6em;border-bottom:1px solid #ddd;text-align:right;"
+            "vertical-align:bottom}"
+            f"</style></head><body><h1>Forgetting report</h1>{self._repr_html_()}"
+            "</body></html>\n"
         )
 
     def _repr_html_(self):
-        return self.to_html()
+        frame = self.to_frame()
+        requests = frame[frame["kind"] == "forget"]
+        shown = frame.drop(columns=["time", "digest_before"]).assign(
+            requested_at=frame["requested_at"].str[:19].str.replace("T", " "),
+            digest_after=frame["digest_after"].str[:12],
+            hash=frame["hash"].str[:12],
+        )
+        shown.columns = [column.replace("_", " ") for column in shown]
+        table = shown.to_html(na_rep="", border=0, float_format="{:.3g}".format)
+        made_with = self.log.entries[-1]["versions"] if self.log.entries else {}
+        with_text = ", ".join(f"{name} {number}" for name, number in made_with.items())
+        return (
+            f"<p>{len(requests)} requests, {_total(requests, 'n_forgotten')} rows "
+            f"forgotten, {self.n_rows} rows retained. Sample visits of all replays: "
+            f"{_total(requests, 'sample_visits')}; of retraining from scratch after "
+            f"every request: {_total(requests, 'full_sample_visits')}.</p>"
+            f"<div style='overflow-x:auto'>{table}</div>"
+            f"<p>Times are UTC, digests cut to 12 characters. Head of the hash chain: "
+            f"<code style='word-break:break-all'>{html.escape(self.log.head)}</code>. "
+            f"Last entry made with {html.escape(with_text)}.</p>"
+        )
 
     def __repr__(self):
         return (
