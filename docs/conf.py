@@ -85,6 +85,7 @@ html_theme_options = {
 }
 # Pages without subpages need no list of sections on the left.
 html_sidebars = {
+    "paper": [],
     "quickstart": [],
     "comparison": [],
     "benchmarks": [],

