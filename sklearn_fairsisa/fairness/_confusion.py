@@ -23,7 +23,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from scipy.optimize import linprog
+
+from ._programs import solve_program
 
 CLASS_RATES = {
     "equalized_odds": "confusion",
@@ -275,21 +276,9 @@ def solve_mixtures(block, group, confusion, gain, rates, tol):
         else:
             a_ub = sparse.vstack([above, -above], format="csr")
             b_ub = np.repeat([tol, 0.0], n_rates * n_groups)
-    result = linprog(
-        cost,
-        A_ub=a_ub,
-        b_ub=b_ub,
-        A_eq=sparse.csr_array(a_eq),
-        b_eq=b_eq,
-        bounds=(0, 1),
-        method="highs",
-        options={
-            "primal_feasibility_tolerance": 1e-10,
-            "dual_feasibility_tolerance": 1e-10,
-        },
+    result = solve_program(
+        cost, A_ub=a_ub, b_ub=b_ub, A_eq=sparse.csr_array(a_eq), b_eq=b_eq
     )
-    if not result.success:  # pragma: no cover - a constant rule is always feasible
-        raise RuntimeError(f"HiGHS found no fair rule: {result.message}")
     price = np.repeat(gain[None], n_groups, axis=0)
     if n_rates:
         if tol == 0:
