@@ -25,7 +25,7 @@ def installed_versions():
     return versions
 
 
-def show_versions():
+def show_versions() -> None:
     """Print the versions of Python, the system and the packages, for a bug report.
 
     Examples

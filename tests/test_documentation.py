@@ -1,4 +1,4 @@
-"""The reference names and describes all that is public."""
+"""All that is public is named, described and typed."""
 
 import importlib
 import inspect
@@ -9,7 +9,15 @@ import pytest
 pytest.importorskip("torch")
 
 API = Path(__file__).parents[1] / "docs" / "api.rst"
-MODULES = ["", ".datasets", ".metrics", ".plotting", ".sisa", ".text"]
+MODULES = [
+    "",
+    ".datasets",
+    ".metrics",
+    ".plotting",
+    ".postprocessing",
+    ".sisa",
+    ".text",
+]
 # Sections that a short method need not have, the wording of summaries, and a type that
 # numpydoc does not know ("boolean mask").
 NOT_ASKED_FOR = {"ES01", "EX01", "PR06", "RT02", "RT03", "SA01", "SS05"}
@@ -53,3 +61,30 @@ def test_public_docstrings_are_complete(name):
     validate = pytest.importorskip("numpydoc.validate").validate
     errors = validate(name)["errors"]
     assert [error for error in errors if error[0] not in NOT_ASKED_FOR] == []
+
+
+def public_signatures():
+    for module, name in public_objects():
+        described = getattr(importlib.import_module(module), name)
+        if inspect.isfunction(described):
+            yield f"{module}.{name}", described
+        elif inspect.isclass(described):
+            for member in vars(described):
+                if member in {"__init__", "__call__"} or (
+                    not member.startswith("_") and not member.endswith("_request")
+                ):
+                    value = getattr(described, member)
+                    function = value.fget if isinstance(value, property) else value
+                    if inspect.isroutine(function):
+                        yield f"{module}.{name}.{member}", function
+
+
+@pytest.mark.parametrize(
+    "function", [pytest.param(f, id=name) for name, f in public_signatures()]
+)
+def test_public_signatures_are_typed(function):
+    signature = inspect.signature(function)
+    # The object itself needs no type.
+    parameters = [p for p in signature.parameters.values() if p.name != "self"]
+    assert [p.name for p in parameters if p.annotation is p.empty] == []
+    assert signature.return_annotation is not signature.empty

@@ -4,10 +4,13 @@ import json
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
+
+from .._typing import BunchOrTuple, FilePath
 
 _COMMIT = "01d742279dac941981f53806154481c0e15ee686"
 _URL = f"https://raw.githubusercontent.com/hate-alert/HateXplain/{_COMMIT}/Data/"
@@ -32,14 +35,14 @@ _QUORUM = 2
 
 def fetch_hatexplain(
     *,
-    data_home=None,
-    subset="all",
-    sensitive=None,
-    target="binary",
-    download_if_missing=True,
-    as_frame=False,
-    return_X_y=False,
-):
+    data_home: FilePath | None = None,
+    subset: Literal["all", "train", "val", "test"] = "all",
+    sensitive: Literal["race", "religion", "gender"] | None = None,
+    target: Literal["binary", "three_class"] = "binary",
+    download_if_missing: bool = True,
+    as_frame: bool = False,
+    return_X_y: bool = False,
+) -> BunchOrTuple:
     """Load the HateXplain corpus of annotated social media posts.
 
     Three annotators labelled each post as normal, offensive or hateful, and named the

@@ -4,7 +4,10 @@ from numbers import Integral
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.utils import Bunch, check_random_state
+
+from .._typing import BunchOrTuple, RandomState
 
 
 def _words(text):
@@ -45,18 +48,18 @@ _SINCERITY = 0.84
 
 
 def make_biased_posts(
-    n_samples=2000,
+    n_samples: int = 2000,
     *,
-    n_groups=3,
-    group_proportions=None,
-    base_rates=None,
-    label_noise=None,
-    dialect=0.4,
-    group_marker=1.0,
-    random_state=None,
-    as_frame=False,
-    return_X_y_groups=False,
-):
+    n_groups: int = 3,
+    group_proportions: ArrayLike | None = None,
+    base_rates: ArrayLike | None = None,
+    label_noise: ArrayLike | None = None,
+    dialect: ArrayLike = 0.4,
+    group_marker: float = 1.0,
+    random_state: RandomState = None,
+    as_frame: bool = False,
+    return_X_y_groups: bool = False,
+) -> BunchOrTuple:
     """Generate short posts that a classifier learns better for some clubs than others.
 
     Members of clubs praise or complain about products, places and the weather. All

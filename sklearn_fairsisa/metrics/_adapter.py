@@ -1,8 +1,10 @@
 """fairlearn's mitigators behind the interface of this package."""
 
 import inspect
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.exceptions import NotFittedError
@@ -19,6 +21,7 @@ from sklearn.utils.validation import (
 )
 
 from .._pipelines import reach_last_step
+from .._typing import Estimator, RandomState, Rows, SensitiveFeature
 from .._validation import check_groups, split_sensitive
 from ._response import names, respond
 
@@ -95,18 +98,20 @@ class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     def __init__(
         self,
-        mitigator,
+        mitigator: Estimator,
         *,
-        sensitive_feature=None,
-        drop_sensitive=True,
-        random_state=None,
-    ):
+        sensitive_feature: SensitiveFeature = None,
+        drop_sensitive: bool = True,
+        random_state: RandomState = None,
+    ) -> None:
         self.mitigator = mitigator
         self.sensitive_feature = sensitive_feature
         self.drop_sensitive = drop_sensitive
         self.random_state = random_state
 
-    def fit(self, X, y, *, sensitive_features=None):
+    def fit(
+        self, X: Rows, y: ArrayLike, *, sensitive_features: ArrayLike | None = None
+    ) -> Self:
         """Fit the mitigator.
 
         Parameters
@@ -159,7 +164,9 @@ class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.mitigator_ = mitigator
         return self
 
-    def predict(self, X, *, sensitive_features=None):
+    def predict(
+        self, X: Rows, *, sensitive_features: ArrayLike | None = None
+    ) -> NDArray[Any]:
         """Predict labels, with coins where the mitigator is randomised.
 
         Parameters
@@ -179,7 +186,9 @@ class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         codes = self._respond("predict", X, sensitive_features)
         return self.classes_[codes.reshape(-1).astype(int)]
 
-    def selection_probability(self, X, *, sensitive_features=None):
+    def selection_probability(
+        self, X: Rows, *, sensitive_features: ArrayLike | None = None
+    ) -> NDArray[np.float64]:
         """Probability that the positive class is predicted.
 
         Parameters
@@ -198,7 +207,14 @@ class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         """
         return self._respond("selection_probability", X, sensitive_features)
 
-    def score(self, X, y, *, sensitive_features=None, sample_weight=None):
+    def score(
+        self,
+        X: Rows,
+        y: ArrayLike,
+        *,
+        sensitive_features: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
         """Accuracy of the predictions.
 
         Parameters

@@ -1,12 +1,16 @@
 """The choice of a candidate of a search under a limit on unfairness."""
 
 import warnings
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def within_fairness_budget(budget, *, score="score", gap="gap"):
+def within_fairness_budget(
+    budget: float, *, score: str = "score", gap: str = "gap"
+) -> Callable[[Mapping[str, ArrayLike]], int]:
     """Make a `refit` callable that picks the best candidate within a fairness budget.
 
     Parameters

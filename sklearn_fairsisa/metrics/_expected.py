@@ -2,19 +2,20 @@
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import _check_sample_weight
 
 from . import _rates
 
 
 def expected_equalized_odds_difference(
-    y_true,
-    selection_probability,
+    y_true: ArrayLike,
+    selection_probability: ArrayLike,
     *,
-    sensitive_features,
-    sample_weight=None,
-    pos_label=None,
-):
+    sensitive_features: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    pos_label: object = None,
+) -> float:
     """Equalized-odds difference of the expected decisions.
 
     The greater one of the differences, between groups, of the true and of the false
@@ -66,13 +67,13 @@ def expected_equalized_odds_difference(
 
 
 def expected_demographic_parity_difference(
-    y_true,
-    selection_probability,
+    y_true: ArrayLike,
+    selection_probability: ArrayLike,
     *,
-    sensitive_features,
-    sample_weight=None,
-    pos_label=None,
-):
+    sensitive_features: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    pos_label: object = None,
+) -> float:
     """Demographic parity difference of the expected decisions.
 
     The difference between groups of the mean selection probability. For hard decisions
@@ -114,8 +115,12 @@ def expected_demographic_parity_difference(
 
 
 def expected_accuracy_score(
-    y_true, selection_probability, *, sample_weight=None, pos_label=None
-):
+    y_true: ArrayLike,
+    selection_probability: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    pos_label: object = None,
+) -> float:
     """Accuracy of the expected decisions.
 
     Parameters
@@ -150,8 +155,12 @@ def expected_accuracy_score(
 
 
 def expected_balanced_accuracy_score(
-    y_true, selection_probability, *, sample_weight=None, pos_label=None
-):
+    y_true: ArrayLike,
+    selection_probability: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    pos_label: object = None,
+) -> float:
     """Balanced accuracy of the expected decisions.
 
     Parameters
@@ -190,13 +199,13 @@ def expected_balanced_accuracy_score(
 
 
 def group_rates(
-    y_true,
-    selection_probability,
+    y_true: ArrayLike,
+    selection_probability: ArrayLike,
     *,
-    sensitive_features,
-    sample_weight=None,
-    pos_label=None,
-):
+    sensitive_features: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    pos_label: object = None,
+) -> pd.DataFrame:
     """Sizes and rates of each group.
 
     Parameters

@@ -1,12 +1,15 @@
 """Predictions of all folds of a cross-validation, pooled before rates are taken."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
+from numpy.typing import ArrayLike, NDArray
 from sklearn import get_config
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold, check_cv
@@ -14,6 +17,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import _num_samples
 
+from .._typing import Estimator, RandomState, Rows, Splits, Splitter
 from .._validation import check_groups
 from . import _rates
 from ._resampling import bootstrap_interval, noise_floor
@@ -27,7 +31,7 @@ _SUMMARY = (
 )
 
 
-def pool_predictions(folds, n_samples):
+def pool_predictions(folds: Splits, n_samples: int) -> NDArray[Any]:
     """Put the test predictions of folds back in the order of the rows.
 
     Parameters
@@ -107,7 +111,7 @@ class PooledPredictions:
     sensitive_features: np.ndarray
     pos_label: object = None
 
-    def group_sizes(self):
+    def group_sizes(self) -> pd.DataFrame:
         """Number of negatives and positives of each group.
 
         Returns
@@ -123,12 +127,12 @@ class PooledPredictions:
 
     def summary(
         self,
-        metrics=_SUMMARY,
+        metrics: Sequence[str] = _SUMMARY,
         *,
-        confidence=0.95,
-        n_resamples=1000,
-        random_state=None,
-    ):
+        confidence: float = 0.95,
+        n_resamples: int = 1000,
+        random_state: RandomState = None,
+    ) -> pd.DataFrame:
         """Metrics with intervals, and with noise floors beside the gaps.
 
         Parameters
@@ -193,18 +197,20 @@ class PooledPredictions:
 
 
 def pooled_cross_validate(
-    estimator,
-    X,
-    y,
+    estimator: Estimator,
+    X: Rows,
+    y: ArrayLike,
     *,
-    sensitive_features=None,
-    cv=5,
-    n_repeats=1,
-    response_method="selection_probability",
-    pos_label=None,
-    n_jobs=None,
-    random_state=None,
-):
+    sensitive_features: ArrayLike | None = None,
+    cv: int | Splitter | Splits = 5,
+    n_repeats: int = 1,
+    response_method: Literal[
+        "predict", "predict_proba", "decision_function", "selection_probability"
+    ] = "selection_probability",
+    pos_label: object = None,
+    n_jobs: int | None = None,
+    random_state: RandomState = None,
+) -> PooledPredictions:
     """Cross-validate, pooling the test predictions of all folds.
 
     The test folds of a small group hold few people, so the gap of each fold is mostly

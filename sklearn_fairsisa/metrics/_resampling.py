@@ -1,14 +1,19 @@
 """How much a rate or a gap would vary if other people had been drawn."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
+from .._typing import RandomState
 from . import _rates
 from ._response import accepts
+
+Metric: TypeAlias = str | Callable[..., float]
 
 # Resamples are drawn in blocks of about this many numbers, to bound the memory.
 _BLOCK = 2**22
@@ -53,19 +58,52 @@ class NoiseFloor:
     p_value: float
 
 
-def bootstrap_interval(
-    metric,
-    y_true,
-    y_pred,
+# A str is a sequence of str as well, so the first signature that fits counts.
+@overload
+def bootstrap_interval(  # type: ignore[overload-overlap]
+    metric: Metric,
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
     *,
-    sensitive_features=None,
-    n_resamples=1000,
-    confidence=0.95,
-    method="deviation",
-    stratify="group",
-    pos_label=None,
-    random_state=None,
-):
+    sensitive_features: ArrayLike | None = ...,
+    n_resamples: int = ...,
+    confidence: float = ...,
+    method: Literal["deviation", "percentile"] = ...,
+    stratify: Literal["group", "group_and_label"] | None = ...,
+    pos_label: object = ...,
+    random_state: RandomState = ...,
+) -> Interval: ...
+
+
+@overload
+def bootstrap_interval(
+    metric: Sequence[Metric] | Mapping[str, Metric],
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    sensitive_features: ArrayLike | None = ...,
+    n_resamples: int = ...,
+    confidence: float = ...,
+    method: Literal["deviation", "percentile"] = ...,
+    stratify: Literal["group", "group_and_label"] | None = ...,
+    pos_label: object = ...,
+    random_state: RandomState = ...,
+) -> dict[str, Interval]: ...
+
+
+def bootstrap_interval(
+    metric: Metric | Sequence[Metric] | Mapping[str, Metric],
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    sensitive_features: ArrayLike | None = None,
+    n_resamples: int = 1000,
+    confidence: float = 0.95,
+    method: Literal["deviation", "percentile"] = "deviation",
+    stratify: Literal["group", "group_and_label"] | None = "group",
+    pos_label: object = None,
+    random_state: RandomState = None,
+) -> Interval | dict[str, Interval]:
     """Confidence interval of one or several metrics by resampling people.
 
     Parameters
@@ -197,17 +235,45 @@ def bootstrap_interval(
     return interval
 
 
-def noise_floor(
-    y_true,
-    y_pred,
+@overload
+def noise_floor(  # type: ignore[overload-overlap]
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
     *,
-    sensitive_features,
-    metric="equalized_odds_difference",
-    n_simulations=2000,
-    quantiles=(0.5, 0.9, 0.95),
-    pos_label=None,
-    random_state=None,
-):
+    sensitive_features: ArrayLike,
+    metric: str = ...,
+    n_simulations: int = ...,
+    quantiles: Sequence[float] = ...,
+    pos_label: object = ...,
+    random_state: RandomState = ...,
+) -> NoiseFloor: ...
+
+
+@overload
+def noise_floor(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    sensitive_features: ArrayLike,
+    metric: Sequence[str],
+    n_simulations: int = ...,
+    quantiles: Sequence[float] = ...,
+    pos_label: object = ...,
+    random_state: RandomState = ...,
+) -> dict[str, NoiseFloor]: ...
+
+
+def noise_floor(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    sensitive_features: ArrayLike,
+    metric: str | Sequence[str] = "equalized_odds_difference",
+    n_simulations: int = 2000,
+    quantiles: Sequence[float] = (0.5, 0.9, 0.95),
+    pos_label: object = None,
+    random_state: RandomState = None,
+) -> NoiseFloor | dict[str, NoiseFloor]:
     """Gap that a perfectly fair rule of the same overall rates would show by chance.
 
     Rates of small groups vary, and a gap is the greatest difference between them, so

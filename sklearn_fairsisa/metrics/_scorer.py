@@ -1,10 +1,14 @@
 """A scorer that knows the group of each row."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils.metadata_routing import MetadataRequest
 
+from .._typing import RandomState, Rows, SensitiveFeature
 from .._validation import check_groups, split_sensitive
 from ._response import accepts, decider, own_groups, respond
 
@@ -77,14 +81,16 @@ class FairScorer:
 
     def __init__(
         self,
-        metric,
+        metric: Callable[..., float],
         *,
-        response_method="predict",
-        greater_is_better=False,
-        sensitive_feature=None,
-        pos_label=None,
-        random_state=None,
-    ):
+        response_method: Literal[
+            "predict", "predict_proba", "decision_function", "selection_probability"
+        ] = "predict",
+        greater_is_better: bool = False,
+        sensitive_feature: SensitiveFeature = None,
+        pos_label: object = None,
+        random_state: RandomState = None,
+    ) -> None:
         if not callable(metric):
             raise TypeError(
                 f"metric must be callable, got {metric!r}. Give a function such as "
@@ -103,7 +109,14 @@ class FairScorer:
         self.random_state = random_state
         self._requests = {"sensitive_features": True, "sample_weight": None}
 
-    def __call__(self, estimator, X, y, sensitive_features=None, sample_weight=None):
+    def __call__(
+        self,
+        estimator: Any,
+        X: Rows,
+        y: ArrayLike,
+        sensitive_features: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
         """Score a fitted estimator.
 
         Parameters
@@ -170,7 +183,7 @@ class FairScorer:
         score = self.metric(y, response, **keywords)
         return float(score) if self.greater_is_better else -float(score)
 
-    def set_score_request(self, **requests):
+    def set_score_request(self, **requests: bool | str | None) -> Self:
         """Tell metadata routing what to hand over.
 
         Parameters
@@ -192,7 +205,7 @@ class FairScorer:
         self._requests = {**self._requests, **requests}
         return self
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> MetadataRequest:
         """Return what metadata routing hands over.
 
         Returns

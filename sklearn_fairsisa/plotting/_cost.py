@@ -1,8 +1,20 @@
 """A picture of what forgetting costs."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ._style import FAINT, INK, color_of, line_of, make_axes, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ..sisa._classifier import SISAClassifier
+    from ..sisa._requests import ForgetReport
 
 
 class ForgettingCostDisplay:
@@ -45,13 +57,13 @@ class ForgettingCostDisplay:
 
     def __init__(
         self,
-        n_deletions,
-        expected,
+        n_deletions: ArrayLike,
+        expected: Mapping[int, ArrayLike],
         *,
-        n_shards,
-        measured_deletions=None,
-        measured_cost=None,
-    ):
+        n_shards: int,
+        measured_deletions: ArrayLike | None = None,
+        measured_cost: ArrayLike | None = None,
+    ) -> None:
         self.n_deletions = n_deletions
         self.expected = expected
         self.n_shards = n_shards
@@ -60,8 +72,14 @@ class ForgettingCostDisplay:
 
     @classmethod
     def from_plan(
-        cls, n_shards, n_slices, *, max_deletions=100, replay="prefix", ax=None
-    ):
+        cls,
+        n_shards: int,
+        n_slices: int | Sequence[int],
+        *,
+        max_deletions: int = 100,
+        replay: Literal["prefix", "slice"] = "prefix",
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw the expected cost of a plan.
 
         Parameters
@@ -92,14 +110,14 @@ class ForgettingCostDisplay:
     @classmethod
     def from_reports(
         cls,
-        reports,
+        reports: Sequence[ForgetReport],
         *,
-        n_shards,
-        n_slices,
-        max_deletions=None,
-        replay="prefix",
-        ax=None,
-    ):
+        n_shards: int,
+        n_slices: int | Sequence[int],
+        max_deletions: int | None = None,
+        replay: Literal["prefix", "slice"] = "prefix",
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw what requests took beside what was expected.
 
         Parameters
@@ -141,7 +159,14 @@ class ForgettingCostDisplay:
         ).plot(ax)
 
     @classmethod
-    def from_estimator(cls, estimator, *, n_slices=None, max_deletions=None, ax=None):
+    def from_estimator(
+        cls,
+        estimator: SISAClassifier,
+        *,
+        n_slices: Sequence[int] | None = None,
+        max_deletions: int | None = None,
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw what a fitted ensemble has forgotten.
 
         Parameters
@@ -172,7 +197,7 @@ class ForgettingCostDisplay:
             ax=ax,
         )
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Self:
         """Draw.
 
         Parameters

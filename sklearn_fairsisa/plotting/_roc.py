@@ -1,9 +1,20 @@
 """A picture of the operating points that each group can reach."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .._validation import check_groups
 from ._style import FAINT, INK, color_of, line_of, make_axes, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ..postprocessing import FairEnsemblePostprocessor
 
 # More groups than these in one picture cannot be followed.
 _MOST_IN_ONE = 4
@@ -49,19 +60,21 @@ class GroupRocDisplay:
 
     def __init__(
         self,
-        boundaries,
+        boundaries: Mapping[Any, tuple[ArrayLike, ArrayLike]],
         *,
-        operating_points=None,
-        member_points=None,
-        aggregate_points=None,
-    ):
+        operating_points: Mapping[Any, tuple[float, float]] | None = None,
+        member_points: Mapping[Any, ArrayLike] | None = None,
+        aggregate_points: Mapping[Any, tuple[float, float]] | None = None,
+    ) -> None:
         self.boundaries = boundaries
         self.operating_points = operating_points
         self.member_points = member_points
         self.aggregate_points = aggregate_points
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None):
+    def from_estimator(
+        cls, estimator: FairEnsemblePostprocessor, *, ax: Axes | None = None
+    ) -> Self:
         """Draw what a fitted post-processor chose in calibration.
 
         Parameters
@@ -114,14 +127,14 @@ class GroupRocDisplay:
     @classmethod
     def from_predictions(
         cls,
-        y_true,
-        y_score,
+        y_true: ArrayLike,
+        y_score: ArrayLike,
         *,
-        sensitive_features,
-        y_pred=None,
-        pos_label=None,
-        ax=None,
-    ):
+        sensitive_features: ArrayLike,
+        y_pred: ArrayLike | None = None,
+        pos_label: object = None,
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw the regions that thresholds on a score reach.
 
         Parameters
@@ -171,7 +184,7 @@ class GroupRocDisplay:
             operating_points=points,
         ).plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Self:
         """Draw.
 
         Parameters

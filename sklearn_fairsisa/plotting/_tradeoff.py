@@ -1,10 +1,21 @@
 """A picture of what each method pays for its fairness."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ._style import FAINT, INK, MARKERS, color_of, make_axes, place_labels, tidy
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from ..metrics import Interval
 
 _TITLES = {
     "equalized_odds_difference": "equalized-odds difference",
@@ -66,17 +77,17 @@ class FairnessTradeoffDisplay:
 
     def __init__(
         self,
-        methods,
-        gap,
-        score,
+        methods: Sequence[str],
+        gap: ArrayLike,
+        score: ArrayLike,
         *,
-        gap_interval=None,
-        score_interval=None,
-        noise_floor=None,
-        gap_name="gap between groups",
-        score_name="accuracy",
-        constant=None,
-    ):
+        gap_interval: ArrayLike | None = None,
+        score_interval: ArrayLike | None = None,
+        noise_floor: float | tuple[float, float] | None = None,
+        gap_name: str = "gap between groups",
+        score_name: str = "accuracy",
+        constant: ArrayLike | None = None,
+    ) -> None:
         self.methods = methods
         self.gap = gap
         self.score = score
@@ -90,14 +101,14 @@ class FairnessTradeoffDisplay:
     @classmethod
     def from_results(
         cls,
-        results,
+        results: pd.DataFrame,
         *,
-        method="method",
-        score="balanced_accuracy",
-        gap="equalized_odds_difference",
-        noise_floor=None,
-        ax=None,
-    ):
+        method: str = "method",
+        score: str = "balanced_accuracy",
+        gap: str = "equalized_odds_difference",
+        noise_floor: float | tuple[float, float] | None = None,
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw a table of results.
 
         Parameters
@@ -155,13 +166,13 @@ class FairnessTradeoffDisplay:
     @classmethod
     def from_intervals(
         cls,
-        intervals,
+        intervals: Mapping[str, Mapping[str, Interval]],
         *,
-        score="balanced_accuracy_score",
-        gap="equalized_odds_difference",
-        noise_floor=None,
-        ax=None,
-    ):
+        score: str = "balanced_accuracy_score",
+        gap: str = "equalized_odds_difference",
+        noise_floor: float | tuple[float, float] | None = None,
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw what :func:`~sklearn_fairsisa.metrics.bootstrap_interval` found.
 
         Parameters
@@ -199,7 +210,7 @@ class FairnessTradeoffDisplay:
             score_name=_TITLES.get(score, score),
         ).plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Self:
         """Draw.
 
         Parameters

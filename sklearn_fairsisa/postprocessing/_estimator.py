@@ -1,11 +1,14 @@
 """Fair decisions from what the members of an ensemble say."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from numbers import Real
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import (
     BaseEstimator,
     ClassifierMixin,
@@ -32,6 +35,7 @@ from sklearn.utils.validation import (
 )
 
 from .._html import FindingsMixin
+from .._typing import Estimator, RandomState, Rows, SensitiveFeature
 from .._validation import check_groups, encode_groups, row_columns, split_sensitive
 from ..exceptions import (
     DegenerateRuleWarning,
@@ -59,7 +63,7 @@ from ._held_out import tightened
 from ._members import ask_members, check_frozen, given_scores, holds_labels
 from ._methods import METHODS, FairRule
 from ._multiclass import FairClassRule
-from ._report import fairness_report
+from ._report import FairnessReport, fairness_report
 
 _OBJECTIVES = ("accuracy_score", "balanced_accuracy_score")
 
@@ -321,19 +325,35 @@ class FairEnsemblePostprocessor(
 
     def __init__(
         self,
-        estimator=None,
+        estimator: Estimator | Sequence[Any] | None = None,
         *,
-        method="smooth_ensemble",
-        constraints="equalized_odds",
-        objective="accuracy_score",
-        tol=0.0,
-        confidence=None,
-        sensitive_feature=None,
-        drop_sensitive=True,
-        calibration="auto",
-        unknown_group="error",
-        random_state=None,
-    ):
+        method: Literal[
+            "smooth_ensemble",
+            "soft_ensemble",
+            "ensemble",
+            "aggregate_then_postprocess",
+            "postprocess_then_aggregate",
+        ] = "smooth_ensemble",
+        constraints: Literal[
+            "equalized_odds",
+            "demographic_parity",
+            "true_positive_rate_parity",
+            "false_positive_rate_parity",
+            "false_negative_rate_parity",
+            "true_negative_rate_parity",
+        ] = "equalized_odds",
+        objective: Literal["accuracy_score", "balanced_accuracy_score"]
+        | dict[str, float]
+        | Sequence[Sequence[float]]
+        | NDArray[Any] = "accuracy_score",
+        tol: float = 0.0,
+        confidence: float | None = None,
+        sensitive_feature: SensitiveFeature = None,
+        drop_sensitive: bool = True,
+        calibration: float | Literal["cross_shard", "auto"] = "auto",
+        unknown_group: Literal["error", "unconstrained"] = "error",
+        random_state: RandomState = None,
+    ) -> None:
         self.estimator = estimator
         self.method = method
         self.constraints = constraints
@@ -347,7 +367,14 @@ class FairEnsemblePostprocessor(
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, *, sensitive_features=None, sample_weight=None):
+    def fit(
+        self,
+        X: Rows,
+        y: ArrayLike,
+        *,
+        sensitive_features: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Train the ensemble, then calibrate the fair rule.
 
         Parameters
@@ -435,7 +462,9 @@ class FairEnsemblePostprocessor(
         self._calibrate(rows)
         return self
 
-    def predict(self, X, *, sensitive_features=None):
+    def predict(
+        self, X: Rows, *, sensitive_features: ArrayLike | None = None
+    ) -> NDArray[Any]:
         """Decide on samples, by their coins where the rule is randomised.
 
         Parameters
@@ -476,7 +505,9 @@ class FairEnsemblePostprocessor(
             decided[uncertain] = draw_classes(probability[uncertain], coins)
         return self.classes_[decided]
 
-    def selection_probability(self, X, *, sensitive_features=None):
+    def selection_probability(
+        self, X: Rows, *, sensitive_features: ArrayLike | None = None
+    ) -> NDArray[np.float64]:
         """Return the expected decision.
 
         Parameters
@@ -498,7 +529,9 @@ class FairEnsemblePostprocessor(
         seen, groups = self._split(self._check_new(X), sensitive_features)
         return self._rule.selection_probability(self._scores(seen), self._codes(groups))
 
-    def transform(self, X, *, sensitive_features=None):
+    def transform(
+        self, X: Rows, *, sensitive_features: ArrayLike | None = None
+    ) -> NDArray[np.float64]:
         """Return the expected decision as columns.
 
         Parameters
@@ -519,7 +552,14 @@ class FairEnsemblePostprocessor(
         )
         return probability.reshape(len(probability), -1)
 
-    def fit_transform(self, X, y, *, sensitive_features=None, sample_weight=None):
+    def fit_transform(
+        self,
+        X: Rows,
+        y: ArrayLike,
+        *,
+        sensitive_features: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> NDArray[np.float64]:
         """Fit, then return the expected decision on the same rows.
 
         Parameters
@@ -546,7 +586,14 @@ class FairEnsemblePostprocessor(
         )
         return self.transform(X, sensitive_features=sensitive_features)
 
-    def score(self, X, y, *, sensitive_features=None, sample_weight=None):
+    def score(
+        self,
+        X: Rows,
+        y: ArrayLike,
+        *,
+        sensitive_features: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
         """Return the accuracy of the decisions.
 
         Parameters
@@ -571,7 +618,9 @@ class FairEnsemblePostprocessor(
         decided = self.predict(X, sensitive_features=sensitive_features)
         return accuracy_score(y, decided, sample_weight=sample_weight)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> NDArray[np.object_]:
         """Return the names of the columns that ``transform`` gives.
 
         Parameters
@@ -591,7 +640,7 @@ class FairEnsemblePostprocessor(
         columns = [0] if two else [f"_{label}" for label in self.classes_]
         return np.array([f"{name}{column}" for column in columns], dtype=object)
 
-    def forget(self, indices):
+    def forget(self, indices: ArrayLike) -> Self:
         """Delete rows, so that the rule is the one fitted without them.
 
         A row that trained the ensemble goes to the ensemble's ``forget``, and the
@@ -663,8 +712,14 @@ class FairEnsemblePostprocessor(
         return self
 
     def tradeoff(
-        self, tols=None, X=None, y=None, *, sensitive_features=None, sample_weight=None
-    ):
+        self,
+        tols: ArrayLike | None = None,
+        X: Rows | None = None,
+        y: ArrayLike | None = None,
+        *,
+        sensitive_features: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> pd.DataFrame:
         """Solve for several tolerances and tell what each costs.
 
         Parameters
@@ -717,19 +772,19 @@ class FairEnsemblePostprocessor(
         return pd.DataFrame(records)
 
     @property
-    def rule_(self):
+    def rule_(self) -> pd.DataFrame:
         """The rule as a table; see Attributes."""
         check_is_fitted(self)
         return self._rule.table(self.groups_, self.classes_)
 
     @property
-    def operating_points_(self):
+    def operating_points_(self) -> pd.DataFrame:
         """Operating points in calibration; see Attributes."""
         check_is_fitted(self)
         return self._rule.points(self.groups_, self.classes_)
 
     @property
-    def boundaries_(self):
+    def boundaries_(self) -> pd.DataFrame:
         """Vertices of the groups' regions; see Attributes."""
         check_is_fitted(self)
         boundaries = self._rule.boundaries(self.groups_)
@@ -741,25 +796,25 @@ class FairEnsemblePostprocessor(
         return boundaries
 
     @property
-    def member_points_(self):
+    def member_points_(self) -> pd.DataFrame:
         """Operating points of members and majority; see Attributes."""
         check_is_fitted(self)
         return self._rule.member_points(self._rows, self.groups_, self.classes_)
 
     @property
-    def objective_(self):
+    def objective_(self) -> float:
         """Value of the objective in calibration; see Attributes."""
         check_is_fitted(self)
         return self._rule.value(self._demand.objective)
 
     @property
-    def randomised_share_(self):
+    def randomised_share_(self) -> float:
         """Share of the calibration weight left to coins; see Attributes."""
         check_is_fitted(self)
         return self._rule.randomised_share(self._rows)
 
     @property
-    def fairness_report_(self):
+    def fairness_report_(self) -> FairnessReport:
         """What can be said of the rule on new people; see Attributes."""
         check_is_fitted(self)
         if len(self.classes_) > 2:
@@ -778,13 +833,13 @@ class FairEnsemblePostprocessor(
         )
 
     @property
-    def calibration_indices_(self):
+    def calibration_indices_(self) -> NDArray[np.intp]:
         """Positions of the calibration rows; see Attributes."""
         check_is_fitted(self)
         return self._rows.index.copy()
 
     @property
-    def unconstrained_groups_(self):
+    def unconstrained_groups_(self) -> NDArray[Any]:
         """Groups decided on without regard to groups; see Attributes."""
         check_is_fitted(self)
         return self.groups_[self._rule.code < 0]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -92,7 +93,9 @@ class FairnessReport:
     is_degenerate: bool
     unconstrained_groups: np.ndarray
 
-    def at(self, *, claim=None, confidence=None):
+    def at(
+        self, *, claim: float | None = None, confidence: float | None = None
+    ) -> Self:
         """Report on another claim, or at another confidence.
 
         Parameters
@@ -100,6 +103,7 @@ class FairnessReport:
         claim : float in (0, 1), default=None
             Gap to examine.
         confidence : float in (0, 1), default=None
+            Confidence of all intervals and bounds.
 
         Returns
         -------
@@ -113,7 +117,7 @@ class FairnessReport:
         return replace(self, **changes)
 
     @property
-    def bound(self):
+    def bound(self) -> float:
         """Gap that the rule keeps within at `confidence`: its upper confidence bound.
 
         Over all constrained rates at once.
@@ -121,19 +125,19 @@ class FairnessReport:
         return float(self._gap_table["bound"].iloc[0])
 
     @property
-    def holds(self):
+    def holds(self) -> bool:
         """Whether the data support that the true gap is at most `claim`."""
         return self.bound <= self.claim
 
     @property
-    def small_groups(self):
+    def small_groups(self) -> list[Any]:
         """Groups that have too few rows for the claim, a list."""
         frame = self.group_frame()
         return (
             frame.loc[frame["rows_needed"] > frame["rows"], "group"].unique().tolist()
         )
 
-    def to_frame(self):
+    def to_frame(self) -> pd.DataFrame:
         """Return the gap of each constrained rate and its interval.
 
         Returns
@@ -145,7 +149,7 @@ class FairnessReport:
         """
         return self._gap_table.copy()
 
-    def group_frame(self):
+    def group_frame(self) -> pd.DataFrame:
         """Return how well each rate of each group is known.
 
         Returns

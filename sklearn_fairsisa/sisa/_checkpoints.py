@@ -2,11 +2,14 @@
 
 import pickle
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from os import PathLike
 from pathlib import Path
+from typing import Any, Self
 
+from .._typing import FilePath
 from ._journal import AuditLog
 
 
@@ -55,7 +58,7 @@ class CheckpointPolicy:
             )
 
     @classmethod
-    def of(cls, checkpoint_dir):
+    def of(cls, checkpoint_dir: FilePath | Self | None) -> Self:
         """Return the policy that the parameter ``checkpoint_dir`` stands for.
 
         Parameters
@@ -71,7 +74,7 @@ class CheckpointPolicy:
             return checkpoint_dir
         return cls(None if checkpoint_dir is None else Path(checkpoint_dir))
 
-    def every(self, shards):
+    def every(self, shards: Sequence[dict[int, Any]]) -> list[dict[int, Any]]:
         """Return the checkpoints that `keep_every` keeps; see `thinned`.
 
         Parameters
@@ -85,7 +88,9 @@ class CheckpointPolicy:
         """
         return _every(shards, self.keep_every)
 
-    def thinned(self, shards, size):
+    def thinned(
+        self, shards: Sequence[dict[int, Any]], size: Callable[[Any], int]
+    ) -> list[dict[int, Any]]:
         """Return the checkpoints to keep.
 
         Parameters

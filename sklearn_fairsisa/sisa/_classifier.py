@@ -4,13 +4,16 @@ import copy
 import secrets
 import time
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral, Number
 from os import PathLike
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 from joblib.parallel import get_active_backend
+from numpy.typing import ArrayLike, NDArray
 from sklearn import get_config
 from sklearn.base import (
     BaseEstimator,
@@ -39,6 +42,7 @@ from sklearn.utils.validation import (
 )
 
 from .._html import FindingsMixin
+from .._typing import Estimator, FilePath, RandomState, Rows
 from ..exceptions import EmptyShardWarning, VanishedClassWarning
 from ._checkpoints import CheckpointPolicy, MemoryStore, replay_stage, replay_start
 from ._digests import digest
@@ -211,18 +215,18 @@ class SISAClassifier(
 
     def __init__(
         self,
-        estimator=None,
+        estimator: Estimator | None = None,
         *,
-        n_shards=5,
-        n_slices=1,
-        epochs=None,
-        replay="auto",
-        aggregation="majority",
-        checkpoint_dir=None,
-        n_jobs=None,
-        random_state=None,
-        verbose=0,
-    ):
+        n_shards: int = 5,
+        n_slices: int = 1,
+        epochs: int | None = None,
+        replay: Literal["auto", "prefix", "slice"] = "auto",
+        aggregation: Literal["majority", "mean"] = "majority",
+        checkpoint_dir: FilePath | CheckpointPolicy | None = None,
+        n_jobs: int | None = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.estimator = estimator
         self.n_shards = n_shards
         self.n_slices = n_slices
@@ -235,7 +239,14 @@ class SISAClassifier(
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, *, groups=None, **fit_params):
+    def fit(
+        self,
+        X: Rows,
+        y: ArrayLike,
+        *,
+        groups: ArrayLike | None = None,
+        **fit_params: Any,
+    ) -> Self:
         """Split the rows into shards and slices, then train a member per shard.
 
         Parameters
@@ -267,7 +278,14 @@ class SISAClassifier(
 
     @available_if(lambda self: self._require_continuing("partial_fit"))
     @_fit_context(prefer_skip_nested_validation=False)
-    def partial_fit(self, X, y, *, classes=None, groups=None):
+    def partial_fit(
+        self,
+        X: Rows,
+        y: ArrayLike,
+        *,
+        classes: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Append rows as one more slice of the shards they fall into.
 
         No earlier stage is trained again, unless a class is seen for the first time:
@@ -319,7 +337,9 @@ class SISAClassifier(
             self._carry_out(before.with_batch(batch, plan, classes, recipe))
         return self
 
-    def forget(self, indices=None, *, groups=None):
+    def forget(
+        self, indices: ArrayLike | None = None, *, groups: ArrayLike | None = None
+    ) -> Self:
         """Delete rows, so that the ensemble is the one that never saw them.
 
         Each shard concerned is replayed once, from its earliest slice that holds a
@@ -351,7 +371,7 @@ class SISAClassifier(
         self._warn_of_vanished(self.forget_log_[-1].shards)
         return self
 
-    def verify_forgotten(self, indices=None):
+    def verify_forgotten(self, indices: ArrayLike | None = None) -> ForgetVerification:
         """Retrain the shards that lost rows from scratch; compare every bit.
 
         Parameters
@@ -395,7 +415,7 @@ class SISAClassifier(
             audit_head=self._audit.head,
         )
 
-    def forgetting_report(self):
+    def forgetting_report(self) -> ForgettingReport:
         """Return what was asked to be forgotten, and what was done about it.
 
         Returns
@@ -407,7 +427,9 @@ class SISAClassifier(
         check_is_fitted(self)
         return ForgettingReport(self._audit, self.n_rows_)
 
-    def expected_cost(self, indices=None, *, groups=None):
+    def expected_cost(
+        self, indices: ArrayLike | None = None, *, groups: ArrayLike | None = None
+    ) -> dict[str, Any]:
         """Return what forgetting rows would cost, without doing it.
 
         Parameters
@@ -444,7 +466,14 @@ class SISAClassifier(
         }
 
     @classmethod
-    def load(cls, directory, *, finish=True, resign=False, params=None):
+    def load(
+        cls,
+        directory: FilePath,
+        *,
+        finish: bool = True,
+        resign: bool = False,
+        params: Mapping[str, Any] | None = None,
+    ) -> Self:
         """Reopen a durable directory.
 
         A change that a crash interrupted is finished first, from the last shard that
@@ -501,7 +530,7 @@ class SISAClassifier(
                 self._finish_pending()
         return self
 
-    def predict(self, X):
+    def predict(self, X: Rows) -> NDArray[Any]:
         """Return the class of each sample.
 
         Ties go to the class that comes first in ``classes_``.
@@ -518,7 +547,7 @@ class SISAClassifier(
         share = self.predict_proba(X)
         return self.classes_[share.argmax(axis=1)]
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Rows) -> NDArray[np.float64]:
         """Return each class's share of the votes, or its mean score.
 
         Parameters
@@ -543,7 +572,7 @@ class SISAClassifier(
         total = sum(says(member, X, len(self.classes_)) for member in present)
         return total / len(present)
 
-    def transform(self, X):
+    def transform(self, X: Rows) -> NDArray[np.float64]:
         """Return the members' scores.
 
         Parameters
@@ -570,7 +599,9 @@ class SISAClassifier(
             return np.column_stack([score[:, 1] for score in scores])
         return np.hstack(scores)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> NDArray[np.object_]:
         """Return the names of the columns that ``transform`` gives.
 
         Parameters
@@ -592,17 +623,17 @@ class SISAClassifier(
         return np.array(names, dtype=object)
 
     @property
-    def n_rows_(self):
+    def n_rows_(self) -> int:
         """Number of retained rows."""
         return self._state.n_rows
 
     @property
-    def full_sample_visits_(self):
+    def full_sample_visits_(self) -> int:
         """Sample visits of training the whole ensemble on the retained rows."""
         return self._state.full_sample_visits
 
     @property
-    def checkpoint_bytes_(self):
+    def checkpoint_bytes_(self) -> int:
         """Bytes that the checkpoints take, on disk or pickled."""
         return self._store.size()
 
@@ -614,7 +645,7 @@ class SISAClassifier(
             for shard, stages in enumerate(self._store.shards)
         ]
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> MetadataRouter:
         """Return how metadata reach this estimator and its base learner.
 
         Returns

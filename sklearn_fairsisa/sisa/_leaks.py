@@ -11,6 +11,7 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
+from .._typing import Estimator
 from ._learners import caches_steps, is_skorch, last_step
 
 
@@ -44,7 +45,7 @@ class Forgettability:
         )
 
 
-def check_forgettable(estimator):
+def check_forgettable(estimator: Estimator) -> Forgettability:
     """Tell in words what an estimator forgets exactly, and what it does not.
 
     Parameters

@@ -1,6 +1,7 @@
 """How many shards and slices make deletions cheap enough."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -34,18 +35,18 @@ class RecommendedPlan:
 
 
 def recommend_plan(
-    n_rows,
-    deletions_per_request=1,
+    n_rows: int,
+    deletions_per_request: int = 1,
     *,
-    min_rows_per_shard=1000,
-    storage=None,
-    checkpoint_bytes=None,
-    row_bytes=0,
-    max_shards=50,
-    max_slices=20,
-    worthwhile=0.05,
-    replay="prefix",
-):
+    min_rows_per_shard: int = 1000,
+    storage: int | None = None,
+    checkpoint_bytes: int | None = None,
+    row_bytes: int = 0,
+    max_shards: int = 50,
+    max_slices: int = 20,
+    worthwhile: float = 0.05,
+    replay: Literal["prefix", "slice"] = "prefix",
+) -> RecommendedPlan:
     r"""Pick numbers of shards and slices from the cost formula.
 
     Among the plans that fit, the one with the lowest expected cost sets the mark;

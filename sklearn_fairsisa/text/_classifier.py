@@ -1,11 +1,15 @@
 """A transformer that learns to classify raw texts."""
 
+from __future__ import annotations
+
 import numbers
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
@@ -14,6 +18,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 from skorch.callbacks import EarlyStopping, LRScheduler
 
+from .._typing import FilePath, RandomState
 from ._checks import PRECISIONS, advice_on_memory, check_choice, check_number
 from ._models import (
     check_model,
@@ -28,6 +33,11 @@ from ._net import Epochs, learning_rate_factor
 from ._texts import as_texts
 from ._tokens import tokenize
 from ._training import Birth, Training
+
+if TYPE_CHECKING:
+    from skorch import NeuralNetClassifier
+    from skorch.callbacks import Callback
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 _FITTED = ("classes_", "max_length_", "n_truncated_", "history_")
 _OPTIMIZERS = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
@@ -197,31 +207,32 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        model="distilbert-base-uncased",
+        model: FilePath | PretrainedConfig = "distilbert-base-uncased",
         *,
-        tokenizer=None,
-        text_column=None,
-        max_length=128,
-        batch_size=32,
-        max_epochs=3,
-        lr=5e-5,
-        weight_decay=0.01,
-        warmup=0.1,
-        scheduler="linear",
-        scheduler_epochs=None,
-        optimizer="adamw",
-        optimizer_params=None,
-        max_grad_norm=1.0,
-        gradient_accumulation=1,
-        class_weight=None,
-        lora=None,
-        mixed_precision="auto",
-        device="auto",
-        model_kwargs=None,
-        callbacks=None,
-        random_state=None,
-        verbose=0,
-    ):
+        tokenizer: FilePath | PreTrainedTokenizerBase | None = None,
+        text_column: str | int | None = None,
+        max_length: int = 128,
+        batch_size: int = 32,
+        max_epochs: int = 3,
+        lr: float = 5e-5,
+        weight_decay: float = 0.01,
+        warmup: float = 0.1,
+        scheduler: Literal["linear", "cosine", "constant"]
+        | Callable[[float], float] = "linear",
+        scheduler_epochs: int | None = None,
+        optimizer: Literal["adamw", "sgd"] | type[torch.optim.Optimizer] = "adamw",
+        optimizer_params: Mapping[str, Any] | None = None,
+        max_grad_norm: float | None = 1.0,
+        gradient_accumulation: int = 1,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+        lora: Mapping[str, Any] | None = None,
+        mixed_precision: Literal["auto", "bf16", "fp16"] | None = "auto",
+        device: str = "auto",
+        model_kwargs: Mapping[str, Any] | None = None,
+        callbacks: Sequence[Callback] | None = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.text_column = text_column
@@ -246,7 +257,7 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y):
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Train a new network.
 
         Parameters
@@ -263,7 +274,9 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):
         texts, y = self._check_rows(X, y)
         return self._train(texts, y, np.unique(y), None)
 
-    def partial_fit(self, X, y, classes=None):
+    def partial_fit(
+        self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None
+    ) -> Self:
         """Go on training with more rows, or the same.
 
         `model`, `tokenizer`, `model_kwargs`, `max_length`, `optimizer` and `lora` are
@@ -302,7 +315,7 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):
             )
         return self._train(texts, y, known, training)
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the likeliest label of each text.
 
         Parameters
@@ -317,7 +330,7 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):
         logits = self._logits(X)
         return self.classes_[logits.argmax(axis=1)]
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the probability of each class.
 
         Parameters
@@ -331,7 +344,7 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):
         """
         return softmax(self._logits(X).astype(np.float64), axis=1)
 
-    def decision_function(self, X):
+    def decision_function(self, X: ArrayLike) -> NDArray[np.floating]:
         """Return the logits, or their difference if there are two classes.
 
         Parameters
@@ -347,7 +360,7 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
     @property
-    def net_(self):
+    def net_(self) -> NeuralNetClassifier:
         """The skorch net."""
         if getattr(self, "_training", None) is None:
             raise AttributeError("There is no net_ yet. Call fit first.")

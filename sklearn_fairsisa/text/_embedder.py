@@ -1,10 +1,15 @@
 """A frozen transformer that turns texts into vectors."""
 
+from __future__ import annotations
+
 import numbers
+from collections.abc import Mapping
 from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -12,6 +17,7 @@ from sklearn.base import (
 )
 from tqdm import tqdm
 
+from .._typing import FilePath
 from ._batches import TOKENS_PER_BATCH
 from ._cache import disk_cache, forget_everywhere, memory_cache
 from ._checks import PRECISIONS, advice_on_memory, check_choice, check_number
@@ -28,6 +34,9 @@ from ._models import (
 )
 from ._texts import as_texts
 from ._tokens import tokenize, tokenizer_digest
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 # How many new vectors are computed before they are stored.
 _STORED_AT_A_TIME = 1024
@@ -132,21 +141,21 @@ class TransformerEmbedder(
 
     def __init__(
         self,
-        model="sentence-transformers/all-MiniLM-L6-v2",
+        model: FilePath | PretrainedConfig = "sentence-transformers/all-MiniLM-L6-v2",
         *,
-        tokenizer=None,
-        text_column=None,
-        pooling="mean",
-        normalize=True,
-        max_length=256,
-        tokens_per_batch="auto",
-        cache=True,
-        cache_dir=None,
-        mixed_precision=None,
-        device="auto",
-        model_kwargs=None,
-        verbose=0,
-    ):
+        tokenizer: FilePath | PreTrainedTokenizerBase | None = None,
+        text_column: str | int | None = None,
+        pooling: Literal["mean", "cls", "last", "max"] = "mean",
+        normalize: bool = True,
+        max_length: int = 256,
+        tokens_per_batch: int | Literal["auto"] = "auto",
+        cache: bool = True,
+        cache_dir: FilePath | None = None,
+        mixed_precision: Literal["bf16", "fp16"] | None = None,
+        device: str = "auto",
+        model_kwargs: Mapping[str, Any] | None = None,
+        verbose: int = 0,
+    ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.text_column = text_column
@@ -161,7 +170,7 @@ class TransformerEmbedder(
         self.model_kwargs = model_kwargs
         self.verbose = verbose
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Check the parameters and the texts; there is nothing to learn.
 
         Parameters
@@ -179,7 +188,7 @@ class TransformerEmbedder(
         as_texts(X, self.text_column)
         return self
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> NDArray[np.float32]:
         """Return the vector of each text.
 
         Parameters
@@ -202,7 +211,7 @@ class TransformerEmbedder(
                 caches.append(disk_cache(self.cache_dir, fingerprint))
             return _look_up_or_compute(texts, caches, compute)
 
-    def forget(self, X):
+    def forget(self, X: ArrayLike) -> int:
         """Drop texts from all caches of this process and of `cache_dir`.
 
         That is from the caches of other models and settings as well. A text that is in
