@@ -774,8 +774,7 @@ class FairEnsemblePostprocessor(
     @property
     def rule_(self) -> pd.DataFrame:
         """The rule as a table; see Attributes."""
-        check_is_fitted(self)
-        return self._rule.table(self.groups_, self.classes_)
+        return self._constraining_rule().table(self.groups_, self.classes_)
 
     @property
     def operating_points_(self) -> pd.DataFrame:
@@ -786,8 +785,7 @@ class FairEnsemblePostprocessor(
     @property
     def boundaries_(self) -> pd.DataFrame:
         """Vertices of the groups' regions; see Attributes."""
-        check_is_fitted(self)
-        boundaries = self._rule.boundaries(self.groups_)
+        boundaries = self._constraining_rule().boundaries(self.groups_)
         if boundaries is None:
             raise AttributeError(
                 "Members post-processed one by one have no common region. Use another "
@@ -965,6 +963,17 @@ class FairEnsemblePostprocessor(
                 DegenerateRuleWarning,
                 stacklevel=3,
             )
+
+    def _constraining_rule(self):
+        """The rule, of which there is nothing to show if it constrains no group."""
+        check_is_fitted(self)
+        if self._rule.fair is None:
+            raise AttributeError(
+                "Forgetting has left no group with the labels that the constraint "
+                "needs, so no rule is left that constrains any. Fit again with other "
+                "rows."
+            )
+        return self._rule
 
     def _evaluation_rows(self, X, y, sensitive_features, sample_weight):
         X, y = indexable(self._check_new(X), y)

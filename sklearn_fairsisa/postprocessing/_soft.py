@@ -61,7 +61,9 @@ class LogitWeights:
         mean = z.mean(axis=1)
         deviation = z - mean[:, None]
         spread_mean, spread = mean.std(), deviation.std()
-        if spread_mean == 0 or spread == 0:
+        weighed = label if sample_weight is None else label[sample_weight > 0]
+        # Forgetting may have left one label, of which nothing can be learnt.
+        if spread_mean == 0 or spread == 0 or len(np.unique(weighed)) < 2:
             return cls.equal(n_members)
         # Ridge penalises a coefficient the less, the greater its feature is.
         light = 10.0

@@ -1198,3 +1198,21 @@ def test_weights_are_repetitions_under_every_demand(method, constraint, objectiv
         repeated.tradeoff([0.0, 0.1]).drop(columns="randomised_share"),
         atol=1e-7,
     )
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.DegenerateRuleWarning")
+def test_forgetting_the_last_positive_of_all_groups_leaves_decisions(method):
+    scores, y, group = make_votes(scores=True)
+    fair = FairEnsemblePostprocessor(method=method, random_state=0)
+    fair.fit(scores, y, sensitive_features=group)
+    with pytest.warns(UnconstrainedGroupWarning):
+        fair.forget(np.flatnonzero(y == fair.classes_[1]))
+    assert fair.unconstrained_groups_.tolist() == fair.groups_.tolist()
+    # Of negatives alone, the most accurate decision is negative.
+    decided = fair.predict(scores, sensitive_features=group)
+    assert set(decided) == {fair.classes_[0]}
+    assert fair.objective_ == 1
+    for name in ("rule_", "boundaries_"):
+        with pytest.raises(AttributeError, match="Fit again"):
+            getattr(fair, name)
