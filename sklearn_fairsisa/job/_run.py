@@ -26,6 +26,7 @@ METHODS = (
     "aggregate_then_postprocess",
     "postprocess_then_aggregate",
     "ensemble",
+    "smooth_ensemble",
 )
 
 METRICS = (
