@@ -37,6 +37,7 @@ def test_the_result_tells_everything_needed_to_judge_it(result):
         "aggregate_then_postprocess",
         "postprocess_then_aggregate",
         "ensemble",
+        "smooth_ensemble",
         "ThresholdOptimizer",
     ]
     for method in found["methods"]:
