@@ -68,7 +68,9 @@ def write_result(path, arguments, content, packages=()):
         Further packages whose versions matter.
     """
     given = arguments if isinstance(arguments, dict) else vars(arguments)
-    given = {name: value for name, value in given.items() if name != "output"}
+    # Folders are the reader's own affair.
+    folders = ("output", "cache", "data_home")
+    given = {name: value for name, value in given.items() if name not in folders}
     result = {
         "command": f"python benchmarks/{Path(sys.argv[0]).name}",
         "arguments": given,
