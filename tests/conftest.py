@@ -7,6 +7,13 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 import sklearn
+from hypothesis import settings
+
+# What decides whether a change lands gives the same answer for the same tree; new
+# examples are sought wherever else the tests run.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 
 @pytest.fixture

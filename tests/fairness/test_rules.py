@@ -44,17 +44,19 @@ def least_randomised_mass(region, fpr, tpr):
             b_eq=[fpr - sure @ u, tpr - sure @ v],
             bounds=(0, 1),
             method="highs",
+            options={"primal_feasibility_tolerance": 1e-10},
         )
         if result.success:
             best = mass[i:k].sum()
     return best
 
 
-@given(
-    table=label_tables(max_groups=2, max_cells=6),
-    along=st.floats(0, 1),
-    height=st.floats(0, 1),
-)
+# On a grid a point lies on a chord or well off it. Between, at 1e-8 say, it is the
+# tolerance of HiGHS that decides whether a range suffices.
+SHARES = st.integers(0, 97).map(lambda k: k / 97)
+
+
+@given(table=label_tables(max_groups=2, max_cells=6), along=SHARES, height=SHARES)
 @settings(max_examples=40, deadline=None)
 def test_no_monotone_rule_randomises_fewer_people(table, along, height):
     region = first_region(table)
