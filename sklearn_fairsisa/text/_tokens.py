@@ -135,6 +135,19 @@ def _encode(tokenizer, texts, max_length):
         if hasattr(tokenizer, "backend_tokenizer"):
             # So that the tokenizer pickles the same whatever it last did.
             tokenizer.backend_tokenizer.no_truncation()
+        _forget_words(tokenizer)
+
+
+def _forget_words(tokenizer):
+    """Empty the cache in which a tokenizer keeps the words it has seen."""
+    # A word of a forgotten row would stay in it, and in a slow tokenizer's pickle.
+    words = getattr(tokenizer, "cache", None)
+    if isinstance(words, dict):
+        words.clear()
+    model = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
+    # tokenizers has it from 0.21 on, for BPE and Unigram; WordPiece keeps no words.
+    if hasattr(model, "_clear_cache"):
+        model._clear_cache()
 
 
 def _token_of_nothing(tokenizer, pad_id):
