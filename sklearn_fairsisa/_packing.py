@@ -20,39 +20,52 @@ def pack(value):
     weights : bytes or None
         The tensors in the safetensors format, None if there are none. Weights of
         modules go by their names in the module.
+    frozen : bytes or None
+        Likewise those weights of modules that are not trained. They are bytes of
+        their own, so that what packs with equal ones can share them.
     """
     stream = io.BytesIO()
     pickler = _Packer(stream)
     pickler.dump(value)
-    weights = None
-    if pickler.tensors:
-        from safetensors.torch import save
-
-        weights = save(pickler.tensors)
-    return stream.getvalue(), weights
+    return stream.getvalue(), _saved(pickler.tensors), _saved(pickler.frozen)
 
 
-def unpack(skeleton, weights=None):
+def _saved(tensors):
+    if not tensors:
+        return None
+    from safetensors.torch import save
+
+    return save(tensors)
+
+
+def unpack(skeleton, *weights):
     """Return the object that `pack` was given.
 
     Unpickling runs code, so the bytes must be known to be one's own.
+
+    Parameters
+    ----------
+    skeleton : bytes
+    *weights : bytes
+        Those of the tensors, and of the frozen ones, that are not None.
     """
     tensors = {}
-    if weights is not None:
+    for some in weights:
         from safetensors.torch import load
 
-        tensors = load(weights)
+        tensors |= load(some)
     return _Unpacker(io.BytesIO(skeleton), tensors).load()
 
 
 class _Packer(pickle.Pickler):
     def __init__(self, stream):
         super().__init__(stream, protocol=5)
-        self.tensors = {}
+        self.tensors, self.frozen = {}, {}
         self._torch = sys.modules.get("torch")
         if self._torch is not None and importlib.util.find_spec("safetensors") is None:
             self._torch = None
         self._tensor_names = {}  # by address
+        self._frozen_addresses = set()
         self._array_names = {}  # by identity
         self._stored = {}  # by identity
         self._alive = []  # or else identities would be used again
@@ -64,6 +77,9 @@ class _Packer(pickle.Pickler):
         if isinstance(value, torch.nn.Module):
             for name, tensor in (*value.named_parameters(), *value.named_buffers()):
                 self._tensor_names.setdefault(tensor.data_ptr(), name)
+            for parameter in value.parameters():
+                if not parameter.requires_grad:
+                    self._frozen_addresses.add(parameter.data_ptr())
         skorch = sys.modules.get("skorch")
         if skorch is not None and isinstance(value, skorch.NeuralNet):
             # Its own way pickles the weights into a string of bytes.
@@ -114,11 +130,13 @@ class _Packer(pickle.Pickler):
     def _store(self, value, name, tensor):
         if id(value) not in self._stored:
             unique, n = name, 1
-            while unique in self.tensors:
+            while unique in self.tensors or unique in self.frozen:
                 n += 1
                 unique = f"{name}#{n}"
+            is_frozen = tensor.data_ptr() in self._frozen_addresses
             # A copy, since safetensors refuses tensors that share memory.
-            self.tensors[unique] = tensor.cpu().clone()
+            kept = self.frozen if is_frozen else self.tensors
+            kept[unique] = tensor.cpu().clone()
             self._stored[id(value)] = unique
             self._alive.append(value)
         return self._stored[id(value)]

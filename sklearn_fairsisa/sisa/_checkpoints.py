@@ -89,7 +89,7 @@ class CheckpointPolicy:
         return _every(shards, self.keep_every)
 
     def thinned(
-        self, shards: Sequence[dict[int, Any]], size: Callable[[Any], int]
+        self, shards: Sequence[dict[int, Any]], size: Callable[[list[Any]], int]
     ) -> list[dict[int, Any]]:
         """Return the checkpoints to keep.
 
@@ -98,7 +98,7 @@ class CheckpointPolicy:
         shards : list of dict
             For each shard, its checkpoints by stage.
         size : callable
-            Gives the bytes a checkpoint takes.
+            Gives the bytes that a list of checkpoints takes.
 
         Returns
         -------
@@ -108,16 +108,12 @@ class CheckpointPolicy:
         if self.max_bytes is None:
             return kept
         longest = max((len(stages) for stages in shards), default=0)
-        sizes = [{s: size(c) for s, c in stages.items()} for stages in shards]
         for step in range(self.keep_every, longest + 2):
             kept = _every(shards, step)
-            total = sum(
-                sizes[shard][stage]
-                for shard, stages in enumerate(kept)
-                for stage in stages
-                if stage != max(stages)
-            )
-            if total <= self.max_bytes:
+            earlier = [
+                c for stages in kept for s, c in stages.items() if s != max(stages)
+            ]
+            if size(earlier) <= self.max_bytes:
                 break
         return kept
 
@@ -182,7 +178,7 @@ class MemoryStore:
 
     def size(self):
         """Return the bytes the checkpoints take, pickled."""
-        return sum(_size(c) for stages in self.shards for c in stages.values())
+        return _size([c for stages in self.shards for c in stages.values()])
 
 
 class _Work:
@@ -270,5 +266,7 @@ def replay_start(store, shard, first):
     return {"start": start, "first_stage": stage}
 
 
-def _size(checkpoint):
-    return len(pickle.dumps(checkpoint, protocol=5))
+def _size(checkpoints):
+    """Return the bytes of pickled checkpoints, those that are one object once."""
+    distinct = {id(checkpoint): checkpoint for checkpoint in checkpoints}
+    return sum(len(pickle.dumps(c, protocol=5)) for c in distinct.values())

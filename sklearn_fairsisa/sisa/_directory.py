@@ -33,7 +33,8 @@ _IN_STATE_FILE = (
     "recipe", "classes", "inputs", "salt", "forgotten", "forgotten_subjects",
 )  # fmt: skip
 _OURS = re.compile(
-    r"(rows-s\d+-r\d+|member-s\d+-r\d+|plan|state)-[0-9a-f]{16}\.(pkl|safetensors)"
+    r"(rows-s\d+-r\d+|member-s\d+-r\d+|plan|state|frozen)-[0-9a-f]{16}"
+    r"\.(pkl|safetensors)"
     r"|manifest\.json\.new"
 )
 
@@ -219,8 +220,8 @@ class DirectoryStore:
 
     def size(self):
         """Return the bytes the checkpoints take on disk."""
-        return sum(
-            self._bytes(names) for stages in self.shards for names in stages.values()
+        return self._bytes_of(
+            names for stages in self.shards for names in stages.values()
         )
 
     def status(self):
@@ -239,7 +240,7 @@ class DirectoryStore:
             "forgotten": current.get("n_forgotten", 0),
             "shards": len(current.get("n_stages", ())),
             "stages": current.get("n_stages", []),
-            "row_bytes": sum(map(self._bytes, rows)),
+            "row_bytes": self._bytes_of(rows),
             "checkpoint_bytes": self.size(),
             "requests": self.manifest["audit"]["entries"],
             "audit_head": self.manifest["audit"]["head"],
@@ -336,7 +337,9 @@ class DirectoryStore:
             self.directory / name, listed["bytes"], listed["sha256"], _what(name)
         )
 
-    def _bytes(self, names):
+    def _bytes_of(self, groups):
+        """Return the bytes of files, each counted once, that come in groups."""
+        names = {name for names in groups for name in names}
         return sum(self.manifest["files"][name]["bytes"] for name in names)
 
     # Writing
@@ -406,18 +409,27 @@ class DirectoryStore:
         ]
 
     def _add(self, files, name, value):
-        """Write a value to new files, list them, and return their names."""
+        """Write a value to new files, list them, and return their names.
+
+        Bytes that a listed file holds already, such as weights which are not trained,
+        are not written again: that file is named instead.
+        """
         token = secrets.token_hex(8)
+        skeleton, weights, frozen = pack(value)
         names = []
-        for data, suffix in zip(pack(value), ("pkl", "safetensors")):
+        for data, new in (
+            (skeleton, f"{name}-{token}.pkl"),
+            (weights, f"{name}-{token}.safetensors"),
+            (frozen, f"frozen-{token}.safetensors"),
+        ):
             if data is None:
                 continue
-            names.append(f"{name}-{token}.{suffix}")
-            _files.write_new(self.directory / names[-1], data)
-            files[names[-1]] = {
-                "bytes": len(data),
-                "sha256": hashlib.sha256(data).hexdigest(),
-            }
+            listed = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            same = (known for known, facts in files.items() if facts == listed)
+            names.append(next(same, new))
+            if names[-1] == new:
+                _files.write_new(self.directory / new, data)
+                files[new] = listed
         return names
 
     def _swap(self, changes):
@@ -573,7 +585,7 @@ class _Work:
         shards = replaced_stages(self._change, store.shards, trained)
         current = {
             **pending["target"],
-            "stages": store.policy.thinned(shards, store._bytes),
+            "stages": store.policy.thinned(shards, store._bytes_of),
             "digests": list(self.digests()[1]),
         }
         files = store.manifest["files"]
@@ -608,6 +620,8 @@ def _listed(current):
 def _what(name):
     """Say what a file holds."""
     kind, *places = name.split("-")[:-1]
+    if kind == "frozen":
+        return "the weights that are not trained"
     if kind in ("rows", "member"):
         shard, slice = (int(place[1:]) for place in places)
         holds = "the rows" if kind == "rows" else "the checkpoint"

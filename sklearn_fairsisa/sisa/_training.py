@@ -138,11 +138,12 @@ def train_shard(
         for stage in range(first_stage, n_stages):
             started = time.perf_counter()
             # A later stage must not change the checkpoint of an earlier one.
-            member = copy.deepcopy(member)
-            member, visited = _train_stage(recipe, shard, stage, rows, member)
-            # Nor may a checkpoint hold a view of the rows: it would keep all of them
-            # in memory, later slices and what is forgotten of these included.
-            member = copy.deepcopy(member)
+            trained = copy.deepcopy(member)
+            trained, visited = _train_stage(recipe, shard, stage, rows, trained)
+            if visited:
+                # Nor may a checkpoint hold a view of the rows: it would keep all of
+                # them in memory, later slices and what is forgotten of these included.
+                member = copy.deepcopy(trained)
             checkpoints.append(member)
             visits += visited
             if verbose:

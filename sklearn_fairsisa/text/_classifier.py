@@ -112,10 +112,15 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):
     class_weight : dict, "balanced" or None, default=None
         Weight of each class in the loss. "balanced" goes by the rows of the call.
 
+    freeze : str, sequence of str or None, default=None
+        Parts of the network's body that are not trained, by their names in
+        ``net_.module_.base_model``: ``["embeddings", "encoder.layer.0"]`` in a BERT,
+        ``["wte", "wpe", "h.0"]`` in a GPT-2. Frozen weights are loaded once per
+        process, shared by all models there, and not stored in pickles and copies.
+
     lora : dict or None, default=None
         Arguments of peft's ``LoraConfig``, such as ``{"r": 8}``: only small adapters
-        and the head are trained. The frozen weights are loaded once per process,
-        shared by all models there, and not stored in pickles and copies.
+        and the head are trained. All other weights are frozen, as with `freeze`.
 
     mixed_precision : {"auto", "bf16", "fp16"} or None, default="auto"
         Type of number that matrix products are computed in. "auto" is bf16 on a GPU
@@ -225,6 +230,7 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):
         max_grad_norm: float | None = 1.0,
         gradient_accumulation: int = 1,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+        freeze: str | Sequence[str] | None = None,
         lora: Mapping[str, Any] | None = None,
         mixed_precision: Literal["auto", "bf16", "fp16"] | None = "auto",
         device: str = "auto",
@@ -249,6 +255,7 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):
         self.max_grad_norm = max_grad_norm
         self.gradient_accumulation = gradient_accumulation
         self.class_weight = class_weight
+        self.freeze = freeze
         self.lora = lora
         self.mixed_precision = mixed_precision
         self.device = device
@@ -279,8 +286,9 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):
     ) -> Self:
         """Go on training with more rows, or the same.
 
-        `model`, `tokenizer`, `model_kwargs`, `max_length`, `optimizer` and `lora` are
-        those of the first call; the other parameters may change between calls.
+        `model`, `tokenizer`, `model_kwargs`, `max_length`, `optimizer`, `freeze` and
+        `lora` are those of the first call; the other parameters may change between
+        calls.
 
         Parameters
         ----------
@@ -416,6 +424,11 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):
         if self.mixed_precision is not None:
             choices = ("auto", *PRECISIONS)
             check_choice("mixed_precision", self.mixed_precision, choices)
+        if self.freeze is not None and self.lora is not None:
+            raise ValueError(
+                "freeze= and lora= are both given, but adapters freeze all else. "
+                "Leave one of them out."
+            )
         if isinstance(self.random_state, numbers.Integral) and self.random_state < 0:
             raise ValueError(
                 f"random_state={self.random_state} is negative; give 0 or more."
@@ -522,6 +535,7 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):
             n_classes=len(classes),
             pad_id=pad_token(tokenizer, config),
             seed=seed,
+            freeze=_names_of_parts(self.freeze),
             lora=_lora_arguments(self.lora),
             optimizer=optimizer,
             optimizer_params=optimizer_params,
@@ -619,6 +633,18 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):
             "max_length, train adapters alone with lora={'r': 8}, or use "
             "mixed_precision='bf16' on a GPU."
         )
+
+
+def _names_of_parts(freeze):
+    """Return the names of parts, given as one, several or none, as a tuple."""
+    names = (freeze,) if isinstance(freeze, str) else tuple(freeze or ())
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(
+                f"freeze has a {type(name).__name__}; it takes names of parts of the "
+                "network, such as 'embeddings'."
+            )
+    return names
 
 
 def _lora_arguments(lora):

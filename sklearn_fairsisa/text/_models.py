@@ -185,7 +185,7 @@ def model_key(model, model_kwargs):
     return json.dumps([model, model_kwargs], sort_keys=True, default=repr)
 
 
-def new_classifier(model, model_kwargs, n_classes, pad_id, seed, *, share, device):
+def new_classifier(model, model_kwargs, n_classes, pad_id, seed, *, shared, device):
     """Return a classification model with a new head drawn from a seed.
 
     Weights that were not trained (all of a config's, else the head's) are drawn from
@@ -198,16 +198,16 @@ def new_classifier(model, model_kwargs, n_classes, pad_id, seed, *, share, devic
     n_classes : int
     pad_id : int
     seed : int
-    share : bool
-        Whether every weight but the head's is the same memory in all models of this
-        process. The caller must not change them.
+    shared : callable or None
+        Tells, from a module and the names of its new weights, the names of those
+        that are the same memory in all models of this process. They are frozen.
     device : str
 
     Returns
     -------
     module : torch.nn.Module
-    shared : str or None
-        Digest of the shared weights.
+    digest : str or None
+        That of the shared weights.
     """
     if isinstance(model, PretrainedConfig):
 
@@ -217,7 +217,7 @@ def new_classifier(model, model_kwargs, n_classes, pad_id, seed, *, share, devic
             module = _in_single_precision(initialised(config, seed), model_kwargs)
             return module.to(device), frozenset()
 
-        if not share:
+        if shared is None:
             return load()[0], None
         key = ("classifier", model_key(model, model_kwargs), n_classes, device, seed)
     else:
@@ -228,11 +228,12 @@ def new_classifier(model, model_kwargs, n_classes, pad_id, seed, *, share, devic
         key = ("classifier", model_key(model, model_kwargs), n_classes, device)
     first, new = load_once(key, load)
     digest, memo = None, {}
-    if share:
-        kept = first.state_dict().keys() - new
-        digest = load_once((*key, "digest"), lambda: digest_of_weights(first, kept))
+    if shared is not None:
+        names = shared(first, new)
+        digest_key = (*key, "digest", *sorted(names))
+        digest = load_once(digest_key, lambda: digest_of_weights(first, names))
         for name, weight in first.named_parameters():
-            if name in kept:
+            if name in names:
                 memo[id(weight)] = torch.nn.Parameter(weight.data, False)
     module = copy.deepcopy(first, memo)
     module.config.pad_token_id = pad_id
@@ -240,6 +241,58 @@ def new_classifier(model, model_kwargs, n_classes, pad_id, seed, *, share, devic
         for owner in sorted({name.rpartition(".")[0] for name in new}):
             module._init_weights(module.get_submodule(owner))
     return module, digest
+
+
+def pretrained_weights(module, new):
+    """Return the names of all weights but the new ones."""
+    return module.state_dict().keys() - new
+
+
+def weights_of_parts(module, new, parts):
+    """Return the names of the weights in some parts of a classifier's body.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    new : set of str
+        Names of weights that were drawn at random for want of a value.
+    parts : sequence of str
+        Names of modules or weights, as the body knows them.
+
+    Raises
+    ------
+    ValueError
+        If a part is unknown, or has new weights.
+    """
+    body = module.base_model
+    names = {id(weight): name for name, weight in module.named_parameters()}
+    chosen = set()
+    for part in parts:
+        own = {
+            names[id(weight)]
+            for name, weight in body.named_parameters()
+            if f"{name}.".startswith(f"{part}.")
+        }
+        if not own:
+            raise ValueError(
+                f"freeze has {part!r}, which is no part of a {type(body).__name__}. "
+                f"Its parts are {_parts(body)}, and what they consist of by dotted "
+                "names, as named_parameters() gives them."
+            )
+        if own & new:
+            raise ValueError(
+                f"freeze has {part!r}, but the model comes without weights for it: "
+                f"{sorted(own & new)} would stay random. Leave it out."
+            )
+        chosen |= own
+    return chosen
+
+
+def _parts(body):
+    """List the children of a module that have weights, and its first layer."""
+    parts = [name for name, part in body.named_children() if list(part.parameters())]
+    lists = (n for n, m in body.named_modules() if isinstance(m, torch.nn.ModuleList))
+    return ", ".join([*parts, *(f"{name}.0" for name in list(lists)[:1])])
 
 
 def initialised(config, seed):

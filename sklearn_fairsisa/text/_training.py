@@ -2,12 +2,19 @@
 
 import copy
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 
 from ._generators import Generators
-from ._models import initialised, new_classifier, quiet
+from ._models import (
+    initialised,
+    new_classifier,
+    pretrained_weights,
+    quiet,
+    weights_of_parts,
+)
 from ._net import TextNet
 
 
@@ -22,6 +29,8 @@ class Birth:
     n_classes : int
     pad_id : int
     seed : int
+    freeze : tuple of str
+        Parts of the network's body that are not trained.
     lora : dict or None
         Arguments of peft's ``LoraConfig``.
     optimizer : type
@@ -33,6 +42,7 @@ class Birth:
     n_classes: int
     pad_id: int
     seed: int
+    freeze: tuple
     lora: dict | None
     optimizer: type
     optimizer_params: dict
@@ -40,21 +50,32 @@ class Birth:
     def network(self, device):
         """Return the new network, and the digest of what it shares with others.
 
-        With `lora`, all weights that are not trained are shared by this process.
+        All weights that are not trained are shared by this process.
         """
         drawn, adapters, _ = self.seeds()
-        module, shared = new_classifier(
+        shared = self._shared()
+        module, digest = new_classifier(
             self.model,
             self.model_kwargs,
             self.n_classes,
             self.pad_id,
             drawn,
-            share=self.lora is not None,
-            device=device if self.lora is not None else "cpu",
+            shared=shared,
+            device="cpu" if shared is None else device,
         )
-        if self.lora is None:
-            return module.requires_grad_(True), None
-        return _with_adapters(module, self.lora, adapters), shared
+        if self.lora is not None:
+            return _with_adapters(module, self.lora, adapters), digest
+        frozen = shared(module, set()) if shared else ()
+        for name, weight in module.named_parameters():
+            weight.requires_grad_(name not in frozen)
+        return module, digest
+
+    def _shared(self):
+        if self.lora is not None:
+            return pretrained_weights
+        if self.freeze:
+            return partial(weights_of_parts, parts=self.freeze)
+        return None
 
     def seeds(self):
         """Return the seeds of new weights, of adapters and of training."""
@@ -65,9 +86,9 @@ class Birth:
 class Training:
     """A network in training with its optimizer and generators.
 
-    Pickling and copying keep what differs between trainings alone: with adapters,
-    the frozen weights stay where they are, once per process. The network is put
-    together again when it is next used.
+    Pickling and copying keep what differs between trainings alone: frozen weights
+    stay where they are, once per process. The network is put together again when it
+    is next used.
 
     Parameters
     ----------
@@ -95,7 +116,7 @@ class Training:
         self.random_state = None
         self.generators = Generators(birth.seeds()[2])
         module, self._shared = birth.network(device)
-        self._config = module.config if birth.lora is None else None
+        self._config = module.config if self._shared is None else None
         self._net = self._new_net(module, device, precision)
         self._packed = None
 
@@ -124,19 +145,19 @@ class Training:
 
     def _unpack(self, device, precision):
         weights = _map(_as_tensor, self._packed["weights"])
-        if self.birth.lora is None:
+        if self._shared is None:
             module = initialised(self._config, 0)
         else:
             module, shared = self.birth.network(device)
             if shared != self._shared:
                 raise ValueError(
-                    f"The weights of {self.birth.model!r} are not those the adapters "
-                    "were trained on. Restore them, or train anew."
+                    f"The weights of {self.birth.model!r} are not those on top of "
+                    "which this model was trained. Restore them, or train anew."
                 )
         for name, parameter in module.named_parameters():
             if name in weights:
                 parameter.data = parameter.data.to(weights[name].dtype)
-        module.load_state_dict(weights, strict=self.birth.lora is None)
+        module.load_state_dict(weights, strict=self._shared is None)
         self._net = self._new_net(module, device, precision)
         self._net.optimizer_.load_state_dict(
             _map(_as_tensor, self._packed["optimizer"])
@@ -146,11 +167,11 @@ class Training:
         self._packed = None
 
     def _pack(self):
-        module = self._net.module_
-        weights = module.state_dict()
-        if self.birth.lora is not None:
-            trained = (n for n, p in module.named_parameters() if p.requires_grad)
-            weights = {name: weights[name] for name in trained}
+        weights = {
+            name: weight
+            for name, weight in self._net.module_.state_dict(keep_vars=True).items()
+            if weight.requires_grad or not isinstance(weight, torch.nn.Parameter)
+        }
         return {
             "weights": _map(_as_array, weights),
             "optimizer": _map(_as_array, self._net.optimizer_.state_dict()),
@@ -162,8 +183,8 @@ class Training:
         if self._net is not None:
             state["_packed"] = self._pack()
         state["_net"] = None
-        if self.birth.lora is not None:
-            # It is where the base is, without which adapters are of no use.
+        if self._shared is not None:
+            # It is where the frozen weights are, without which the others are no use.
             state["tokenizer"] = None
         return state
 

@@ -113,7 +113,7 @@ def test_a_changed_base_is_noticed(tmp_path):
         tmp_path
     )
     _models._loaded.clear()  # as a new process begins
-    with pytest.raises(ValueError, match="not those the adapters were trained on"):
+    with pytest.raises(ValueError, match="not those on top of"):
         pickle.loads(stored).predict(texts)
 
 
