@@ -5,8 +5,9 @@ post-processing repair it, on people it has not seen? What does forgetting cost,
 what does it do to fairness?
 
 ``python benchmarks/paper.py`` runs the CPU edition: heads over the frozen vectors of
-MiniLM, every number of shards, ten splits. ``--gpu`` fine-tunes transformers instead,
-and ``--quick`` runs either at toy size. Answers are kept per unit of work, so a run
+MiniLM, every number of shards, 25 splits. ``--gpu`` fine-tunes transformers instead,
+``--edition fine-tuned-small`` does that at a size that one core trains in an hour, and
+``--quick`` runs any of them at toy size. Answers are kept per unit of work, so a run
 that was interrupted goes on where it stopped. Your own rows and model:
 
     python benchmarks/paper.py --csv rows.csv --text comment --target toxic \
@@ -37,8 +38,8 @@ def make_parser():
     data.add_argument(
         "--tasks",
         nargs="+",
-        default=["hatexplain", "tabular"],
-        help="hatexplain and tabular (default: both)",
+        choices=("hatexplain", "tabular"),
+        help="default: the edition's",
     )
     data.add_argument("--data-home", help="folder of HateXplain's files")
     data.add_argument("--csv", help="rows of your own, instead of the tasks")
@@ -47,14 +48,27 @@ def make_parser():
     data.add_argument(
         "--attributes", nargs="+", help="sensitive attributes (default: all)"
     )
-    data.add_argument("--max-rows", type=int, help="rows to draw of each task")
+    data.add_argument(
+        "--max-rows",
+        type=int,
+        help="rows to draw of each task, evenly over labels and groups",
+    )
     data.add_argument(
         "--min-group-rows",
         type=int,
-        help="rows of each label that a group needs (default: 40)",
+        help="rows of each label that a group needs (default: the edition's)",
     )
     model = parser.add_argument_group("model")
-    model.add_argument("--gpu", action="store_true", help="fine-tune transformers")
+    model.add_argument(
+        "--edition", choices=EDITIONS, default="frozen", help="(default: %(default)s)"
+    )
+    model.add_argument(
+        "--gpu",
+        dest="edition",
+        action="store_const",
+        const="fine-tuned",
+        help="fine-tune transformers; the same as --edition fine-tuned",
+    )
     model.add_argument(
         "--models",
         nargs="+",
@@ -62,16 +76,21 @@ def make_parser():
     )
     model.add_argument("--cache", type=Path, help="folder for vectors of frozen models")
     model.add_argument(
-        "--shards", nargs="+", type=int, help="numbers of shards (default: 1 2 5 10 20)"
+        "--shards",
+        nargs="+",
+        type=int,
+        help="numbers of shards (default: the edition's)",
     )
     model.add_argument(
-        "--slices", type=int, default=4, help="slices per shard (default: %(default)s)"
+        "--slices", type=int, help="slices per shard (default: the edition's)"
     )
     run = parser.add_argument_group("run")
     run.add_argument(
-        "--repeats", type=int, help="splits of the rows into folds (default: 2)"
+        "--repeats",
+        type=int,
+        help="splits of the rows into folds (default: the edition's)",
     )
-    run.add_argument("--folds", type=int, default=5, help="(default: %(default)s)")
+    run.add_argument("--folds", type=int, help="(default: the edition's)")
     run.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     run.add_argument(
         "--jobs", type=int, default=-1, help="units at once (default: all)"
@@ -82,8 +101,7 @@ def make_parser():
     run.add_argument(
         "--output",
         type=Path,
-        default=RESULTS / "paper",
-        help="folder of the results (default: %(default)s)",
+        help="folder of the results (default: one of the edition under results/)",
     )
     return parser
 
@@ -91,10 +109,11 @@ def make_parser():
 def main(argv=None):
     """Run the study; return what was found."""
     options = make_parser().parse_args(argv)
-    edition = EDITIONS["fine-tuned" if options.gpu else "frozen"]
+    edition = EDITIONS[options.edition]
     if options.quick:
         edition = edition.quick()
     options = edition.fill_in(options)
+    options.output = options.output or RESULTS / edition.folder
     options.output.mkdir(parents=True, exist_ok=True)
     tasks = load_tasks(options)
     learners = [find_learner(name, edition, options) for name in options.models]

@@ -15,10 +15,11 @@ from sklearn_fairsisa.metrics import expected_equalized_odds_difference
 from sklearn_fairsisa.postprocessing._methods import METHODS
 
 from .tasks import split_rows
+from .units import OBJECTIVE
 
-OBJECTIVE = "balanced_accuracy_score"
 UNTOUCHED = "no post-processing"
 OURS = tuple(METHODS)
+EVERY_ROW = "smooth_ensemble, every row"
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,9 @@ def _judge(answer, attribute, task, peers):
         gaps[name] = expected_equalized_odds_difference(
             problem.y, known, sensitive_features=problem.groups
         )
+    if attribute in answer.every_row:
+        gaps[EVERY_ROW], decided = answer.every_row[attribute]
+        decisions[EVERY_ROW] = decided[new]
     auc = roc_auc_score(task.y[test], problem.mean_scores[1])
     return test, auc, decisions, gaps, failed
 

@@ -15,7 +15,8 @@ def draw_pictures(found, folder):
     """Draw, for each learner and attribute, what was measured of it.
 
     ``tradeoff``: gap against balanced accuracy. ``shards``: gap against the number of
-    shards. ``deletions``: gap against the share of rows forgotten.
+    shards. ``promised``: gap in calibration and held out. ``deletions``: gap against
+    the share of rows forgotten.
     """
     import matplotlib
 
@@ -26,7 +27,11 @@ def draw_pictures(found, folder):
     for key, part in found["methods"].groupby(keys, sort=False):
         name = "_".join(map(plain, key))
         whole = part[part["deletion"].isna()]
-        figures = {"tradeoff": _draw_tradeoffs(whole), "shards": _draw_shards(whole)}
+        figures = {
+            "tradeoff": _draw_tradeoffs(whole),
+            "shards": _draw_shards(whole),
+            "promised": _draw_promises(whole),
+        }
         if part["deletion"].notna().any():
             figures["deletions"] = _draw_deletions(part)
         for kind, figure in figures.items():
@@ -91,6 +96,43 @@ def _draw_shards(whole):
     ax.set_xticks(range(len(shards)), shards)
     ax.set(xlabel="shards", ylabel=_GAP_NAME, ylim=(0, None))
     _finish(figure, [ax])
+    return figure
+
+
+def _draw_promises(whole):
+    shards = sorted(whole["n_shards"].unique())
+    methods = list(dict.fromkeys(whole["method"]))
+    figure, axes = _panels(len(shards), 2, sharex=True, sharey=True)
+    axes = axes[: len(shards)]
+    for ax, n_shards in zip(axes, shards):
+        part = whole[whole["n_shards"] == n_shards]
+        at = [methods.index(method) for method in part["method"]]
+        ends = part[[f"{GAP}_low", f"{GAP}_high"]].T.to_numpy()
+        ax.hlines(at, part["calibration_gap"], part[GAP], color="0.6", linewidth=1)
+        ax.plot(
+            part["calibration_gap"],
+            at,
+            "o",
+            markerfacecolor="white",
+            color=COLORS[0],
+            label="in calibration",
+        )
+        ax.errorbar(
+            part[GAP],
+            at,
+            xerr=np.abs(ends - part[GAP].to_numpy()),
+            fmt="o",
+            elinewidth=0.7,
+            color=COLORS[0],
+            label="on people not seen, with interval",
+        )
+        ax.axvspan(0, part["floor"].max(), color="0.93", zorder=0, label="noise floor")
+        ax.set_yticks(range(len(methods)), methods)
+        ax.set_xlabel(_GAP_NAME)
+        ax.set_title("one model" if n_shards == 1 else f"{n_shards} shards")
+    axes[0].set_xlim(0, None)
+    axes[0].invert_yaxis()
+    _finish(figure, axes)
     return figure
 
 

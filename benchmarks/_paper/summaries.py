@@ -1,16 +1,22 @@
 """Tables of what the study found."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from _common import write_result
 from _peers import REQUIREMENTS
 from joblib import Parallel, delayed
+from scipy import stats
 
-from sklearn_fairsisa.metrics import PooledPredictions, noise_floor
+from sklearn_fairsisa.metrics import (
+    PooledPredictions,
+    bootstrap_interval,
+    noise_floor,
+)
 
-from .judging import OBJECTIVE, UNTOUCHED
+from .judging import EVERY_ROW, UNTOUCHED
+from .units import OBJECTIVE
 
 METRICS = (
     "accuracy_score",
@@ -23,6 +29,8 @@ METRICS = (
 GAP = "equalized_odds_difference"
 SCORE = "balanced_accuracy_score"
 N_RESAMPLES = 400
+DEFAULTS = ("smooth_ensemble", EVERY_ROW)
+SCORE_PEERS = ("fairlearn ThresholdOptimizer", "error-parity")
 
 
 def summarise(judged, answers, tasks, learners, options):
@@ -32,16 +40,17 @@ def summarise(judged, answers, tasks, learners, options):
     -------
     dict of str to DataFrame
         ``methods``: every method in every case. ``shards``: each ensemble beside the
-        one model, neither post-processed. ``groups``: rows of each group.
-        ``costs``: requests to forget.
+        one model, neither post-processed. ``peers``: our default beside others' rules.
+        ``groups``: rows of each group. ``costs``: requests to forget.
     """
     parts = Parallel(n_jobs=options.jobs)(
         delayed(_summarise_case)(case, found, tasks[case.task])
         for case, found in judged.items()
     )
     return {
-        "methods": pd.DataFrame([row for part in parts for row in part]),
+        "methods": pd.DataFrame([row for rows, _ in parts for row in rows]),
         "shards": pd.DataFrame(_compare_shards(judged, tasks)),
+        "peers": pd.DataFrame([row for _, rows in parts for row in rows]),
         "groups": pd.DataFrame(_describe_groups(tasks)),
         "costs": _describe_costs(answers),
         "learners": pd.DataFrame(
@@ -51,54 +60,61 @@ def summarise(judged, answers, tasks, learners, options):
 
 
 def _summarise_case(case, found, task):
-    """A row per method, with intervals, noise floors and a verdict on the gap."""
+    """A row per method, with intervals and noise floors; rows of ours beside peers."""
     tested, names, columns = _pooled(found, len(task.y))
     y = task.y[tested]
     groups = task.groups[case.attribute][tested].astype(str)
     # After deletions only the course of the gap is shown.
     whole = case.deletion is None
     metrics = METRICS if whole else (SCORE, GAP)
-    verdicts = _verdicts(y, groups, columns, names) if whole else {}
     rows = []
     for name, decisions in zip(names, columns):
         table = PooledPredictions(y, decisions, groups).summary(
             metrics, n_resamples=N_RESAMPLES, random_state=0
         )
+        repeated = _by_repeat(metrics, y, decisions, groups)
         row = {**vars(case), "method": name}
         for metric, values in table.iterrows():
+            ends = widened(*values[["estimate", "low", "high"]], repeated[metric])
             row[metric] = values["estimate"]
-            row[f"{metric}_low"], row[f"{metric}_high"] = values["low"], values["high"]
+            # Rates and their differences are between 0 and 1.
+            row[f"{metric}_low"], row[f"{metric}_high"] = np.clip(ends, 0, 1)
+            row[f"{metric}_seeds_std"] = _std(repeated[metric])
         row["floor"] = table.loc[GAP, "floor_mean"]
         row["floor_95"] = table.loc[GAP, "floor_95"]
         row["p_value"] = table.loc[GAP, "p_value"]
         row["calibration_gap"] = float(np.mean(found.calibration_gaps[name]))
-        row["auc"], row["auc_std"] = np.mean(found.aucs), np.std(found.aucs)
+        row["auc"], row["auc_low"], row["auc_high"] = _auc(found)
         row["constant"] = bool(np.ptp(decisions, axis=0).max() < 1e-9)
-        row["verdict"] = verdicts.get(name)
         rows.append(row)
-    return rows
-
-
-def _verdicts(y, groups, columns, names):
-    """Whether each method's gap is told apart from that without post-processing.
-
-    The difference must exceed both its bootstrap interval and the noise floor.
-    """
-    gaps, resampled = _resampled_gaps(y, groups, columns)
+    if not whole:
+        return rows, []
+    measured = _measured(y, groups, columns)
+    floors = [row["floor"] for row in rows]
     base = names.index(UNTOUCHED)
-    floor = noise_floor(
-        y, columns[base], sensitive_features=groups, metric=GAP, random_state=0
-    ).mean
-    verdicts = {}
-    for m, name in enumerate(names):
-        gain = gaps[base] - gaps[m]
-        low, high = np.quantile(resampled[base] - resampled[m], [0.025, 0.975])
-        verdicts[name] = "not told apart"
-        if low > 0 and gain > floor:
-            verdicts[name] = "better"
-        elif high < 0 and -gain > floor:
-            verdicts[name] = "worse"
-    return verdicts
+    for m, row in enumerate(rows):
+        change = _difference(measured[GAP], base, m)
+        row["verdict"] = (
+            None if m == base else _verdict(change, floors[base], floors[m])
+        )
+    compared = [
+        (o, p)
+        for o, ours in enumerate(names)
+        for p, peer in enumerate(names)
+        if ours in DEFAULTS and peer in SCORE_PEERS
+    ]
+    return rows, [
+        {
+            **vars(case),
+            "method": names[o],
+            "peer": names[p],
+            **_named("score", score := _difference(measured[SCORE], p, o)),
+            **_named("gap", gap := _difference(measured[GAP], p, o)),
+            "score_verdict": _verdict(score, words=("lower", "higher")),
+            "gap_verdict": _verdict(gap, floors[o], floors[p]),
+        }
+        for o, p in compared
+    ]
 
 
 def _compare_shards(judged, tasks):
@@ -112,22 +128,86 @@ def _compare_shards(judged, tasks):
         pooled = [_pooled(plain[case], len(task.y)) for case in cases]
         tested = pooled[0][0]
         columns = np.array([decisions[0] for _, _, decisions in pooled])
-        groups = task.groups[one.attribute][tested].astype(str)
-        gaps, resampled = _resampled_gaps(task.y[tested], groups, columns)
+        y, groups = task.y[tested], task.groups[one.attribute][tested].astype(str)
+        measured = _measured(y, groups, columns)[GAP]
+        floors = [
+            noise_floor(
+                y, decisions, sensitive_features=groups, metric=GAP, random_state=0
+            ).mean
+            for decisions in columns
+        ]
         base = cases.index(one)
         for c, case in enumerate(cases):
-            growth = resampled[c] - resampled[base]
+            if c == base:
+                continue
+            change = _difference(measured, base, c)
             yield {
                 "task": case.task,
                 "learner": case.learner,
                 "attribute": case.attribute,
                 "n_shards": case.n_shards,
-                "auc": float(np.mean(plain[case].aucs)),
-                "gap": gaps[c],
-                "more_than_one_model": gaps[c] - gaps[base],
-                "more_low": np.quantile(growth, 0.025),
-                "more_high": np.quantile(growth, 0.975),
+                **_named("gap_change", change),
+                "verdict": _verdict(
+                    change, floors[base], floors[c], words=("smaller", "larger")
+                ),
             }
+
+
+def widened(estimate, low, high, repeated):
+    """Widen an interval over people by what differs between repeats.
+
+    Repeats differ by the seeds of the members and by the rows that train, calibrate
+    and test together; people are the same in all of them. The two sources of variance
+    are added: the half-width over repeats is Student's, and the root of the sum of
+    squares of both half-widths is the half-width of the result.
+
+    Parameters
+    ----------
+    estimate, low, high : float
+        Mean over the repeats, and its interval over people.
+    repeated : ndarray of shape (n_repeats,)
+        Value of each repeat.
+
+    Returns
+    -------
+    low, high : float
+    """
+    n_repeats = len(repeated)
+    of_seeds = 0.0
+    if n_repeats > 1:
+        quantile = stats.t.ppf(0.975, n_repeats - 1)
+        of_seeds = quantile * np.std(repeated, ddof=1) / np.sqrt(n_repeats)
+    # Resamples are biased where gaps are small: the interval may not hold its middle.
+    below, above = max(estimate - low, 0.0), max(high - estimate, 0.0)
+    return estimate - np.hypot(below, of_seeds), estimate + np.hypot(above, of_seeds)
+
+
+def _std(repeated):
+    return np.std(repeated, ddof=1) if len(repeated) > 1 else np.nan
+
+
+def _by_repeat(metrics, y, decisions, groups):
+    """Each metric in each repeat."""
+    found = [
+        bootstrap_interval(
+            list(metrics), y, column, sensitive_features=groups, n_resamples=1
+        )
+        for column in decisions.T
+    ]
+    return {m: np.array([values[m].estimate for values in found]) for m in metrics}
+
+
+def _auc(found):
+    """Mean area under the ROC curve over the folds, with an interval.
+
+    The folds of one repeat test different people; other repeats test them again.
+    """
+    repeats = np.array([repeat for repeat, _ in found.tests])
+    aucs = np.array(found.aucs)
+    n_folds = int(np.sum(repeats == repeats[0]))
+    within = np.mean([np.var(aucs[repeats == r], ddof=1) for r in set(repeats)])
+    width = stats.t.ppf(0.975, n_folds - 1) * np.sqrt(within / n_folds)
+    return aucs.mean(), aucs.mean() - width, aucs.mean() + width
 
 
 def _pooled(found, n_rows):
@@ -143,13 +223,29 @@ def _pooled(found, n_rows):
     return tested, list(found.decisions), np.array(columns)
 
 
-def _resampled_gaps(y, groups, columns):
-    """Gap of each method, as it is and in resamples of people common to all methods."""
+@dataclass(frozen=True)
+class _Measured:
+    """A metric of several methods.
+
+    Parameters
+    ----------
+    repeated : ndarray of shape (n_methods, n_repeats)
+    resampled : ndarray of shape (n_methods, N_RESAMPLES)
+        Means over the repeats in resamples of people common to all methods.
+    """
+
+    repeated: np.ndarray
+    resampled: np.ndarray
+
+
+def _measured(y, groups, columns):
+    """Gap and balanced accuracy of each method."""
     n_methods, n_rows, n_repeats = columns.shape
     flat = columns.transpose(1, 0, 2).reshape(n_rows, -1)
     rng = np.random.default_rng(0)
     names = np.unique(groups)
     rates = np.empty((2, len(names), N_RESAMPLES + 1, flat.shape[1]))
+    sizes = np.empty((2, len(names), 1, 1))
     for label in (0, 1):
         for g, name in enumerate(names):
             rows = np.flatnonzero((y == label) & (groups == name))
@@ -158,9 +254,37 @@ def _resampled_gaps(y, groups, columns):
                 [share, rng.multinomial(len(rows), share, N_RESAMPLES) / len(rows)]
             )
             rates[label, g] = weight @ flat[rows]
-    gaps = np.ptp(rates, axis=1).max(axis=0).reshape(-1, n_methods, n_repeats)
-    gaps = gaps.mean(axis=2).T
-    return gaps[:, 0], gaps[:, 1:]
+            sizes[label, g] = len(rows)
+    false_positive, true_positive = (sizes * rates).sum(axis=1) / sizes.sum(axis=1)
+    values = {
+        GAP: np.ptp(rates, axis=1).max(axis=0),
+        SCORE: (true_positive + 1 - false_positive) / 2,
+    }
+    found = {}
+    for metric, value in values.items():
+        value = value.reshape(-1, n_methods, n_repeats)
+        found[metric] = _Measured(value[0], value[1:].mean(axis=2).T)
+    return found
+
+
+def _difference(measured, base, m):
+    """How much more method m has than the base, with an interval."""
+    repeated = measured.repeated[m] - measured.repeated[base]
+    resampled = measured.resampled[m] - measured.resampled[base]
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return repeated.mean(), *widened(repeated.mean(), low, high, repeated)
+
+
+def _named(name, difference):
+    return dict(zip((name, f"{name}_low", f"{name}_high"), difference))
+
+
+def _verdict(difference, *floors, words=("better", "worse")):
+    """Whether a difference exceeds its interval and the noise floors."""
+    change, low, high = difference
+    if max(low, -high) <= 0 or abs(change) <= max(floors, default=0):
+        return "not told apart"
+    return words[int(change > 0)]
 
 
 def _describe_groups(tasks):
@@ -244,59 +368,90 @@ def readable_tables(found):
     keys = ["task", "learner", "attribute"]
     whole = found["methods"][found["methods"]["deletion"].isna()]
     for key, part in whole.groupby(keys, sort=False):
-        marks = np.where(part["constant"], " *", "")
-        yield (
-            "_".join(["table", *map(plain, key)]),
-            pd.DataFrame(
-                {
-                    "S": part["n_shards"],
-                    "method": part["method"] + marks,
-                    "balanced accuracy": _with_interval(part, SCORE),
-                    "gap": _with_interval(part, GAP),
-                    "noise floor": part["floor"].map("{:.3f}".format),
-                    "gap in calibration": part["calibration_gap"].map("{:.3f}".format),
-                    "gap, against none": part["verdict"],
-                }
-            ),
-        )
-    shards = found["shards"]
-    if len(shards):
-        ends = zip(shards["more_low"], shards["more_high"])
-        yield (
-            "table_shards",
-            pd.DataFrame(
-                {
-                    **shards[keys],
-                    "S": shards["n_shards"],
-                    "AUC": shards["auc"].map("{:.3f}".format),
-                    "gap": shards["gap"].map("{:.3f}".format),
-                    "more than one model": [
-                        f"{more:+.3f} [{low:+.3f}, {high:+.3f}]"
-                        for more, (low, high) in zip(
-                            shards["more_than_one_model"], ends
-                        )
-                    ],
-                }
-            ),
-        )
-    costs = found["costs"]
-    if len(costs):
-        costs = costs[costs["request"] == "one row"]
-        yield (
-            "table_costs",
-            pd.DataFrame(
-                {
-                    **costs[["task", "learner"]],
-                    "S": costs["n_shards"],
-                    "R": costs["n_slices"],
-                    "rows forgotten": costs["deletion"],
-                    "visits": costs["visits"].map("{:.1%}".format),
-                    "expected": costs["expected_visits"].map("{:.1%}".format),
-                    "seconds": costs["seconds"].map("{:.3f}".format),
-                    "of training": costs["share_of_seconds"].map("{:.1%}".format),
-                }
-            ),
-        )
+        yield "_".join(["table", *map(plain, key)]), _readable_methods(part)
+    untouched = whole[whole["method"] == UNTOUCHED]
+    for task, part in untouched.groupby("task", sort=False):
+        yield f"table_rates_{plain(task)}", _readable_rates(part)
+    if len(found["shards"]):
+        yield "table_shards", _readable_shards(found["shards"])
+    if len(found["peers"]):
+        for task, part in found["peers"].groupby("task", sort=False):
+            yield f"table_peers_{plain(task)}", _readable_peers(part)
+    if len(found["costs"]):
+        yield "table_costs", _readable_costs(found["costs"])
+
+
+def _readable_methods(part):
+    marks = np.where(part["constant"], " *", "")
+    return pd.DataFrame(
+        {
+            "S": part["n_shards"],
+            "method": part["method"] + marks,
+            "balanced accuracy": _with_interval(part, SCORE),
+            "gap": _with_interval(part, GAP),
+            "noise floor": part["floor"].map("{:.3f}".format),
+            "gap in calibration": part["calibration_gap"].map("{:.3f}".format),
+            "gap, against none": part["verdict"].fillna(""),
+        }
+    )
+
+
+def _readable_rates(part):
+    return pd.DataFrame(
+        {
+            **part[["learner", "attribute"]],
+            "S": part["n_shards"],
+            "accuracy": _with_interval(part, "accuracy_score"),
+            "balanced accuracy": _with_interval(part, SCORE),
+            "AUC": _with_interval(part, "auc"),
+            "gap of odds": _with_interval(part, GAP),
+            "gap of TPR": _with_interval(part, "true_positive_rate_difference"),
+            "gap of FPR": _with_interval(part, "false_positive_rate_difference"),
+            "noise floor": part["floor"].map("{:.3f}".format),
+            "s.d. of the gap over seeds": part[f"{GAP}_seeds_std"].map("{:.3f}".format),
+        }
+    )
+
+
+def _readable_shards(part):
+    return pd.DataFrame(
+        {
+            **part[["task", "learner", "attribute"]],
+            "S": part["n_shards"],
+            "gap, more than one model": _with_interval(part, "gap_change", "+.3f"),
+            "verdict": part["verdict"],
+        }
+    )
+
+
+def _readable_peers(part):
+    return pd.DataFrame(
+        {
+            **part[["attribute"]],
+            "S": part["n_shards"],
+            **part[["method", "peer"]],
+            "balanced accuracy, more": _with_interval(part, "score", "+.3f"),
+            "verdict on it": part["score_verdict"],
+            "gap, more": _with_interval(part, "gap", "+.3f"),
+            "verdict on the gap": part["gap_verdict"],
+        }
+    )
+
+
+def _readable_costs(costs):
+    costs = costs[costs["request"] == "one row"]
+    return pd.DataFrame(
+        {
+            **costs[["task", "learner"]],
+            "S": costs["n_shards"],
+            "R": costs["n_slices"],
+            "rows forgotten": costs["deletion"],
+            "visits": costs["visits"].map("{:.1%}".format),
+            "expected": costs["expected_visits"].map("{:.1%}".format),
+            "seconds": costs["seconds"].map("{:.3f}".format),
+            "of training": costs["share_of_seconds"].map("{:.1%}".format),
+        }
+    )
 
 
 def plain(name):
@@ -304,8 +459,9 @@ def plain(name):
     return "".join(c if c.isalnum() else "-" for c in name.rsplit("/", 1)[-1])
 
 
-def _with_interval(part, metric):
+def _with_interval(part, metric, form=".3f"):
     columns = part[metric], part[f"{metric}_low"], part[f"{metric}_high"]
     return [
-        f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in zip(*columns)
+        f"{value:{form}} [{low:{form}}, {high:{form}}]"
+        for value, low, high in zip(*columns)
     ]

@@ -83,7 +83,7 @@ def split_rows(task, repeat, n_folds, seed):
     """
     compared = np.flatnonzero(task.compared)
     ungrouped = np.flatnonzero(~task.compared)
-    strata = _strata(task)[compared]
+    strata = _strata(task, compared)
     seed = int(np.random.SeedSequence((seed, repeat)).generate_state(1)[0] >> 1)
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
     splits = []
@@ -102,12 +102,15 @@ def split_rows(task, repeat, n_folds, seed):
     return splits
 
 
-def _strata(task):
-    """Codes of label and groups, small strata merged by label."""
-    keys = zip(task.y, *task.groups.values())
-    keys = pd.Series(["|".join(map(str, key)) for key in keys])
-    rare = keys.map(keys.value_counts()) < 20
-    return np.where(rare, task.y.astype(str), keys)
+def _strata(task, rows):
+    """Codes of label and groups; rare ones join the commonest of their label."""
+    columns = [column[rows] for column in (task.y, *task.groups.values())]
+    keys = pd.Series([str(key) for key in zip(*columns)])
+    counts = keys.map(keys.value_counts())
+    for label in (0, 1):
+        inside = columns[0] == label
+        keys[inside & (counts < 20)] = keys[counts[inside].idxmax()]
+    return keys.to_numpy()
 
 
 def _from_hatexplain(data_home):
@@ -167,10 +170,18 @@ def _from_csv(options):
 
 
 def _drawn(task, max_rows, seed):
-    """The task on rows drawn at random, if it has more than that."""
+    """The task on rows drawn at random, if it has more than that.
+
+    Equally many of every label and combination of groups, as far as there are so many:
+    rates are taken within them, and those of rare ones are the noise of a gap.
+    """
     if max_rows is None or len(task.y) <= max_rows:
         return task
-    rows = np.random.default_rng(seed).permutation(len(task.y))[:max_rows]
+    order = np.random.default_rng(seed).permutation(len(task.y))
+    keys = pd.Series([str(key) for key in zip(task.y, *task.groups.values())])[order]
+    # First comes the first row of each stratum, then the second of each.
+    turn = keys.groupby(keys).cumcount().to_numpy()
+    rows = order[np.argsort(turn, kind="stable")][:max_rows]
     groups = {name: column[rows] for name, column in task.groups.items()}
     return replace(task, X=task.X[rows], y=task.y[rows], groups=groups)
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import time
+import warnings
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 
@@ -15,11 +16,13 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.parallel import Parallel, delayed
 
-from sklearn_fairsisa import SISAClassifier
+from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
+from sklearn_fairsisa.exceptions import DegenerateRuleWarning
 from sklearn_fairsisa.sisa._plan import expected_replay_cost
 
 from .tasks import split_rows
 
+OBJECTIVE = "balanced_accuracy_score"
 SHARES = (0.01, 0.05, 0.10, 0.20)
 SINGLE_REQUESTS = 5
 
@@ -34,6 +37,9 @@ class Unit:
     n_shards, n_slices, epochs : int
     repeat, fold, n_folds, seed : int
         Which rows train, calibrate and test.
+    digest : str
+        Of the rows, the learner and what is asked for, so that an answer kept from
+        others is not taken for theirs.
     deletion : str or None
         "uniform", "attribute=group" or None: what rows to forget, in growing shares.
     """
@@ -47,6 +53,7 @@ class Unit:
     fold: int
     n_folds: int
     seed: int
+    digest: str
     deletion: str | None = None
 
 
@@ -67,6 +74,9 @@ class Answer:
     trained_fair : dict of str to (ndarray, ndarray)
         For each attribute, expected decisions on calibration and test rows of a single
         model that fairlearn's ExponentiatedGradient trained; where that was asked for.
+    every_row : dict of str to (float, ndarray)
+        For each attribute, gap in calibration and expected decisions on test rows of a
+        rule whose members learn from the calibration rows too; where asked for.
     """
 
     unit: Unit
@@ -76,6 +86,7 @@ class Answer:
     costs: list
     fit_seconds: float
     trained_fair: dict = field(default_factory=dict)
+    every_row: dict = field(default_factory=dict)
 
 
 def plan_units(tasks, learners, options):
@@ -84,6 +95,7 @@ def plan_units(tasks, learners, options):
     for task, learner in product(tasks.values(), learners):
         if task.has_texts != learner.takes_texts:
             continue
+        digest = _digest(task, learner, options)
         deletions = {s: [None] for s in options.shards}
         for s in options.deletions_at:
             deletions[s] += ["uniform", *_smallest_groups(task)]
@@ -99,13 +111,21 @@ def plan_units(tasks, learners, options):
                     fold=fold,
                     n_folds=options.folds,
                     seed=options.seed,
+                    digest=digest,
                     deletion=deletion,
                 )
                 for repeat in range(options.repeats)
                 for fold in range(options.folds)
                 for deletion in deletions[n_shards]
+                if deletion is None or repeat < options.deletion_repeats
             ]
     return units
+
+
+def _digest(task, learner, options):
+    asked = learner.estimator, learner.encoder and learner.encoder.model
+    asked = repr((*asked, options.every_row, options.without_peers))
+    return joblib.hash((task.X, task.y, task.groups, asked))[:16]
 
 
 def run_units(units, tasks, learners, options):
@@ -129,6 +149,7 @@ def run_units(units, tasks, learners, options):
                 features[unit.task, unit.learner],
                 by_name[unit.learner].estimator,
                 with_peers=not options.without_peers,
+                with_every_row=options.every_row,
             )
             for unit in missing
         )
@@ -151,12 +172,15 @@ def _path(folder, unit):
     return folder / f"{hashlib.sha256(named).hexdigest()[:24]}.joblib"
 
 
-def _run_and_keep(folder, unit, task, X, estimator, *, with_peers):
+def _run_and_keep(folder, unit, task, X, estimator, *, with_peers, with_every_row):
     answers = list(run_unit(unit, task, X, estimator))
-    is_one_model = unit.n_shards == 1 and unit.deletion is None
-    if with_peers and is_one_model and X.dtype != object:
-        trained = dict(_train_fair(unit, task, X))
-        answers = [replace(answer, trained_fair=trained) for answer in answers]
+    more = {}
+    whole, one_model = unit.deletion is None, unit.n_shards == 1
+    if whole and one_model and with_peers and X.dtype != object:
+        more["trained_fair"] = dict(_train_fair(unit, task, X))
+    if whole and not one_model and with_every_row:
+        more["every_row"] = dict(_use_every_row(unit, task, X, estimator))
+    answers = [replace(answer, **more) for answer in answers]
     path = _path(folder, unit)
     aside = path.with_suffix(f".{os.getpid()}")
     joblib.dump(answers, aside)
@@ -167,13 +191,7 @@ def _run_and_keep(folder, unit, task, X, estimator, *, with_peers):
 def run_unit(unit, task, X, estimator):
     """Train an ensemble; yield what it says, before and after deletions."""
     split = split_rows(task, unit.repeat, unit.n_folds, unit.seed)[unit.fold]
-    sisa = SISAClassifier(
-        clone(estimator),
-        n_shards=unit.n_shards,
-        n_slices=unit.n_slices,
-        epochs=unit.epochs,
-        random_state=1000 * unit.seed + 10 * unit.repeat + unit.fold,
-    )
+    sisa = _ensemble(unit, estimator)
     begun = time.perf_counter()
     sisa.fit(X[split.train], task.y[split.train])
     fit_seconds = time.perf_counter() - begun
@@ -197,6 +215,44 @@ def run_unit(unit, task, X, estimator):
     for share in SHARES:
         sisa.forget(order[: round(share * len(order))])
         yield ask(share)
+
+
+def _ensemble(unit, estimator):
+    return SISAClassifier(
+        clone(estimator),
+        n_shards=unit.n_shards,
+        n_slices=unit.n_slices,
+        epochs=unit.epochs,
+        random_state=1000 * unit.seed + 10 * unit.repeat + unit.fold,
+    )
+
+
+def _use_every_row(unit, task, X, estimator):
+    """For each attribute, what the rule decides that holds no row out."""
+    split = split_rows(task, unit.repeat, unit.n_folds, unit.seed)[unit.fold]
+    rows = np.sort(np.concatenate([split.train, split.calibration]))
+    for attribute, groups in task.groups.items():
+        fair = FairEnsemblePostprocessor(
+            _ensemble(unit, estimator),
+            objective=OBJECTIVE,
+            calibration="cross_shard",
+            unknown_group="unconstrained",
+            random_state=0,
+        )
+        with warnings.catch_warnings():
+            # The tables mark constant rules.
+            warnings.simplefilter("ignore", DegenerateRuleWarning)
+            fair.fit(X[rows], task.y[rows], sensitive_features=groups[rows])
+        gap = fair.tradeoff([0.0])["equalized_odds_difference"].item()
+        yield (
+            attribute,
+            (
+                gap,
+                fair.selection_probability(
+                    X[split.test], sensitive_features=groups[split.test]
+                ),
+            ),
+        )
 
 
 def _train_fair(unit, task, X):
