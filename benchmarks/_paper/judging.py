@@ -14,7 +14,7 @@ from sklearn_fairsisa.exceptions import DegenerateRuleWarning
 from sklearn_fairsisa.metrics import expected_equalized_odds_difference
 from sklearn_fairsisa.postprocessing._methods import METHODS
 
-from .tasks import split_rows
+from .tasks import split_all
 from .units import OBJECTIVE
 
 UNTOUCHED = "no post-processing"
@@ -87,9 +87,16 @@ def judge_all(answers, tasks, options):
         or answer.unit.deletion.startswith(f"{attribute}=")
     ]
     peers = {} if options.without_peers else available_peers()
+    splits = split_all(tasks, options)
     parallel = Parallel(n_jobs=options.jobs, return_as="generator")
     results = parallel(
-        delayed(_judge)(answer, attribute, tasks[answer.unit.task], peers)
+        delayed(_judge)(
+            answer,
+            attribute,
+            splits[answer.unit.task, answer.unit.repeat][answer.unit.fold],
+            tasks[answer.unit.task],
+            peers,
+        )
         for answer, attribute in work
     )
     judged = {}
@@ -120,9 +127,8 @@ def judge_all(answers, tasks, options):
     return judged
 
 
-def _judge(answer, attribute, task, peers):
+def _judge(answer, attribute, split, task, peers):
     unit = answer.unit
-    split = split_rows(task, unit.repeat, unit.n_folds, unit.seed)[unit.fold]
     groups = task.groups[attribute]
     inside, new = (
         np.array([group is not None for group in groups[rows]])

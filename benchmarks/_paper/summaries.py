@@ -9,11 +9,7 @@ from _peers import REQUIREMENTS
 from joblib import Parallel, delayed
 from scipy import stats
 
-from sklearn_fairsisa.metrics import (
-    PooledPredictions,
-    bootstrap_interval,
-    noise_floor,
-)
+from sklearn_fairsisa.metrics import bootstrap_interval, noise_floor
 
 from .judging import EVERY_ROW, UNTOUCHED
 from .units import OBJECTIVE
@@ -69,20 +65,25 @@ def _summarise_case(case, found, task):
     metrics = METRICS if whole else (SCORE, GAP)
     rows = []
     for name, decisions in zip(names, columns):
-        table = PooledPredictions(y, decisions, groups).summary(
-            metrics, n_resamples=N_RESAMPLES, random_state=0
-        )
-        repeated = _by_repeat(metrics, y, decisions, groups)
         row = {**vars(case), "method": name}
-        for metric, values in table.iterrows():
-            ends = widened(*values[["estimate", "low", "high"]], repeated[metric])
-            row[metric] = values["estimate"]
+        people = bootstrap_interval(
+            metrics,
+            y,
+            decisions,
+            sensitive_features=groups,
+            n_resamples=N_RESAMPLES,
+            random_state=0,
+        )
+        seeds = _by_repeat(metrics, y, decisions, groups)
+        for metric, interval in people.items():
             # Rates and their differences are between 0 and 1.
-            row[f"{metric}_low"], row[f"{metric}_high"] = np.clip(ends, 0, 1)
-            row[f"{metric}_seeds_std"] = _std(repeated[metric])
-        row["floor"] = table.loc[GAP, "floor_mean"]
-        row["floor_95"] = table.loc[GAP, "floor_95"]
-        row["p_value"] = table.loc[GAP, "p_value"]
+            ends = np.clip(widened(*interval, seeds[metric]), 0, 1)
+            row[metric] = interval.estimate
+            row[f"{metric}_low"], row[f"{metric}_high"] = ends
+            row[f"{metric}_seeds_std"] = _std(seeds[metric])
+        floor = _floor(y, decisions, groups)
+        row["floor"], row["floor_95"] = floor.mean, floor.quantiles[0.95]
+        row["p_value"] = floor.p_value
         row["calibration_gap"] = float(np.mean(found.calibration_gaps[name]))
         row["auc"], row["auc_low"], row["auc_high"] = _auc(found)
         row["constant"] = bool(np.ptp(decisions, axis=0).max() < 1e-9)
@@ -130,12 +131,7 @@ def _compare_shards(judged, tasks):
         columns = np.array([decisions[0] for _, _, decisions in pooled])
         y, groups = task.y[tested], task.groups[one.attribute][tested].astype(str)
         measured = _measured(y, groups, columns)[GAP]
-        floors = [
-            noise_floor(
-                y, decisions, sensitive_features=groups, metric=GAP, random_state=0
-            ).mean
-            for decisions in columns
-        ]
+        floors = [_floor(y, decisions, groups).mean for decisions in columns]
         base = cases.index(one)
         for c, case in enumerate(cases):
             if c == base:
@@ -180,6 +176,17 @@ def widened(estimate, low, high, repeated):
     # Resamples are biased where gaps are small: the interval may not hold its middle.
     below, above = max(estimate - low, 0.0), max(high - estimate, 0.0)
     return estimate - np.hypot(below, of_seeds), estimate + np.hypot(above, of_seeds)
+
+
+def _floor(y, decisions, groups):
+    return noise_floor(
+        y,
+        decisions,
+        sensitive_features=groups,
+        metric=GAP,
+        n_simulations=N_RESAMPLES,
+        random_state=0,
+    )
 
 
 def _std(repeated):

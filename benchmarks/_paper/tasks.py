@@ -71,6 +71,15 @@ def load_tasks(options):
     return tasks
 
 
+def split_all(tasks, options):
+    """Splits of each task and repeat, a list by fold."""
+    return {
+        (task.name, repeat): split_rows(task, repeat, options.folds, options.seed)
+        for task in tasks.values()
+        for repeat in range(options.repeats)
+    }
+
+
 def split_rows(task, repeat, n_folds, seed):
     """Folds of one repeat, each of which tests once.
 

@@ -20,7 +20,7 @@ from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
 from sklearn_fairsisa.exceptions import DegenerateRuleWarning
 from sklearn_fairsisa.sisa._plan import expected_replay_cost
 
-from .tasks import split_rows
+from .tasks import split_all
 
 OBJECTIVE = "balanced_accuracy_score"
 SHARES = (0.01, 0.05, 0.10, 0.20)
@@ -133,7 +133,7 @@ def run_units(units, tasks, learners, options):
     folder = options.output / "units"
     folder.mkdir(exist_ok=True)
     by_name = {learner.name: learner for learner in learners}
-    features = {}
+    features, splits = {}, split_all(tasks, options)
     missing = [unit for unit in units if not _path(folder, unit).exists()]
     for unit in missing:
         key = unit.task, unit.learner
@@ -145,6 +145,7 @@ def run_units(units, tasks, learners, options):
             delayed(_run_and_keep)(
                 folder,
                 unit,
+                splits[unit.task, unit.repeat][unit.fold],
                 tasks[unit.task],
                 features[unit.task, unit.learner],
                 by_name[unit.learner].estimator,
@@ -172,14 +173,16 @@ def _path(folder, unit):
     return folder / f"{hashlib.sha256(named).hexdigest()[:24]}.joblib"
 
 
-def _run_and_keep(folder, unit, task, X, estimator, *, with_peers, with_every_row):
-    answers = list(run_unit(unit, task, X, estimator))
+def _run_and_keep(
+    folder, unit, split, task, X, estimator, *, with_peers, with_every_row
+):
+    answers = list(run_unit(unit, split, task, X, estimator))
     more = {}
     whole, one_model = unit.deletion is None, unit.n_shards == 1
     if whole and one_model and with_peers and X.dtype != object:
-        more["trained_fair"] = dict(_train_fair(unit, task, X))
+        more["trained_fair"] = dict(_train_fair(split, task, X))
     if whole and not one_model and with_every_row:
-        more["every_row"] = dict(_use_every_row(unit, task, X, estimator))
+        more["every_row"] = dict(_use_every_row(unit, split, task, X, estimator))
     answers = [replace(answer, **more) for answer in answers]
     path = _path(folder, unit)
     aside = path.with_suffix(f".{os.getpid()}")
@@ -188,9 +191,8 @@ def _run_and_keep(folder, unit, task, X, estimator, *, with_peers, with_every_ro
     aside.replace(path)
 
 
-def run_unit(unit, task, X, estimator):
+def run_unit(unit, split, task, X, estimator):
     """Train an ensemble; yield what it says, before and after deletions."""
-    split = split_rows(task, unit.repeat, unit.n_folds, unit.seed)[unit.fold]
     sisa = _ensemble(unit, estimator)
     begun = time.perf_counter()
     sisa.fit(X[split.train], task.y[split.train])
@@ -227,9 +229,8 @@ def _ensemble(unit, estimator):
     )
 
 
-def _use_every_row(unit, task, X, estimator):
+def _use_every_row(unit, split, task, X, estimator):
     """For each attribute, what the rule decides that holds no row out."""
-    split = split_rows(task, unit.repeat, unit.n_folds, unit.seed)[unit.fold]
     rows = np.sort(np.concatenate([split.train, split.calibration]))
     for attribute, groups in task.groups.items():
         fair = FairEnsemblePostprocessor(
@@ -255,9 +256,8 @@ def _use_every_row(unit, task, X, estimator):
         )
 
 
-def _train_fair(unit, task, X):
+def _train_fair(split, task, X):
     """For each attribute, what a model trained to be fair decides."""
-    split = split_rows(task, unit.repeat, unit.n_folds, unit.seed)[unit.fold]
     for attribute, groups in task.groups.items():
         rows = [i for i in split.train if groups[i] is not None]
         asked = np.concatenate([split.calibration, split.test])

@@ -442,14 +442,16 @@ class _Kinds:
         """Selected people if each draws its decisions from its pool."""
         shape = (size, self.y_pred.shape[1], len(self.group_names), 2)
         chosen = np.zeros(shape)
+        urns = {}
+        for pool in np.unique(pools):
+            inside = pools == pool
+            decisions, kind = np.unique(
+                self.decisions[inside], axis=0, return_inverse=True
+            )
+            urns[pool] = decisions, np.bincount(kind.ravel(), self.count[inside])
         for group in range(len(self.group_names)):
-            for pool in np.unique(pools):
-                inside = pools == pool
-                decisions, kind = np.unique(
-                    self.decisions[inside], axis=0, return_inverse=True
-                )
-                weight = np.bincount(kind.ravel(), self.count[inside])
-                people = self.count[inside & (self.group == group)].sum()
+            for pool, (decisions, weight) in urns.items():
+                people = self.count[(pools == pool) & (self.group == group)].sum()
                 chosen[:, :, group, pool] = _draw_sums(
                     rng, decisions, weight, people, size
                 )
