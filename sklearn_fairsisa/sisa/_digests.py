@@ -16,13 +16,19 @@ _CLOCKS = {
     "mean_score_time", "std_score_time",
 }  # fmt: skip
 
+# Where an object lies in memory differs between processes: scikit-learn's vectorizers
+# note the address of their stop words once they have checked them.
+_ADDRESSES = {"_stop_words_id"}
+
+_NOT_STATE = _CLOCKS | _ADDRESSES
+
 
 def digest(state):
     """Return a SHA-256 over an estimator's parameters and learnt state.
 
     Arrays and tensors count by data type, shape and bytes; estimators, modules and
     optimizers by what they hold; the order of dictionary keys and how objects share
-    memory do not count, nor do measured durations.
+    memory do not count, nor do measured durations and memory addresses.
 
     Parameters
     ----------
@@ -78,7 +84,7 @@ def _describe(value):
         csr = value.tocsr()
         return kind, b"", (csr.shape, csr.data, csr.indices, csr.indptr)
     if isinstance(value, Mapping):
-        items = [item for item in value.items() if str(item[0]) not in _CLOCKS]
+        items = [item for item in value.items() if str(item[0]) not in _NOT_STATE]
         return kind, b"", items
     if isinstance(value, list | tuple | set | frozenset):
         return kind, b"", value

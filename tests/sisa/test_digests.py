@@ -1,5 +1,8 @@
 import copy
+import os
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -85,3 +88,35 @@ def test_types_shapes_and_signs_count():
         np.array(["1"]), np.array([1], dtype=object), LogisticRegression(),
     ]  # fmt: skip
     assert len({digest(value) for value in distinct}) == len(distinct)
+
+
+_PRINT_DIGESTS = """
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
+from sklearn.linear_model import SGDClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn_fairsisa.sisa._digests import digest
+
+texts = ["to be or not", "to be is to do", "do be do", "nothing is nothing"]
+for words in (HashingVectorizer(), TfidfVectorizer(stop_words=["or", "not"])):
+    pipeline = make_pipeline(words, SGDClassifier(random_state=0))
+    print(digest(pipeline.fit(texts, [0, 1, 0, 1])))
+"""
+
+
+def test_digests_agree_between_processes(capsys):
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", _PRINT_DIGESTS],
+        env={**os.environ, "PYTHONHASHSEED": "1"},
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout
+    exec(_PRINT_DIGESTS, {})
+    assert capsys.readouterr().out == elsewhere
+
+
+def test_the_address_of_stop_words_does_not_count():
+    fitted = TfidfVectorizer().fit(["to be or not", "to be"])
+    moved = copy.deepcopy(fitted)
+    moved._stop_words_id += 64
+    assert digest(moved) == digest(fitted)
