@@ -50,7 +50,7 @@ class GroupRates:
         return float(np.ptp(self.rate))
 
 
-def estimate_rates(group, probability, weight, n_groups):
+def estimate_rates(group, probability, weight, n_groups, *, added=2):
     r"""Mean selection probability of each group, with its standard error.
 
     Parameters
@@ -60,10 +60,13 @@ def estimate_rates(group, probability, weight, n_groups):
         Expected decisions, in [0, 1].
     weight : ndarray of shape (n_samples,), or None
     n_groups : int
+    added : float, default=2
+        Number of selected and of rejected people added for the standard error.
 
     Returns
     -------
     GroupRates
+        NaN where a group has nobody.
 
     Notes
     -----
@@ -86,8 +89,9 @@ def estimate_rates(group, probability, weight, n_groups):
     with np.errstate(invalid="ignore", divide="ignore"):
         size = np.where(total > 0, total**2 / squares, 0.0)
         rate = first / total
-        mean = (size * rate + 2) / (size + 4)
-        variance = (size * second / total + 2) / (size + 4) - mean**2
+        mean = (size * rate + added) / (size + 2 * added)
+        variance = (size * second / total + added) / (size + 2 * added) - mean**2
+        variance = np.maximum(variance, 0.0)
         return GroupRates(rate, np.sqrt(variance / size), size)
 
 

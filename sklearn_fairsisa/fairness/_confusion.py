@@ -151,20 +151,34 @@ def class_rates(kind, totals):
     -------
     ClassRates
     """
-    n_classes = totals.shape[1]
-    classes = np.arange(n_classes)
-    # Who is counted, for each rate: classes in rows, of shape (n_rates, n_classes).
-    own = np.eye(n_classes)
-    if kind == "confusion":
-        counted = np.repeat(own, n_classes, axis=0)
-        decision = np.tile(classes, n_classes)
-    elif kind == "share":
-        counted, decision = np.ones((n_classes, n_classes)), classes
-    else:
-        counted, decision = (own if kind == "recall" else 1 - own), classes
+    counted, decision = counted_classes(kind, totals.shape[1])
     with np.errstate(divide="ignore", invalid="ignore"):
         share = counted[:, None] / (counted @ totals.T)[:, :, None]
     return ClassRates(share, decision)
+
+
+def counted_classes(kind, n_classes):
+    """Whose rates a constraint wants equal, and of which decision.
+
+    Parameters
+    ----------
+    kind : str
+        As for `class_rates`.
+    n_classes : int
+
+    Returns
+    -------
+    counted : ndarray of bool of shape (n_rates, n_classes)
+        True classes of the people whose rate it is.
+    decision : ndarray of int of shape (n_rates,)
+    """
+    classes = np.arange(n_classes)
+    own = np.eye(n_classes, dtype=bool)
+    if kind == "confusion":
+        return np.repeat(own, n_classes, axis=0), np.tile(classes, n_classes)
+    if kind == "share":
+        return np.ones_like(own), classes
+    return own if kind == "recall" else ~own, classes
 
 
 def defined_rates(kind, totals):

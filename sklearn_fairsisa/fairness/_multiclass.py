@@ -130,10 +130,10 @@ class PluralityRule:
         """Cells are class names, which the plurality voted for."""
         return self.cells.table([str(label) for label in classes])
 
-    def selection_probability(self, votes, group):
+    def selection_probability(self, votes, group, counted=None):
         """Probabilities of rows of known groups."""
         n_classes = self.probability.shape[1]
-        return self.cells.by_label(group, plurality(votes, n_classes))
+        return self.cells.by_label(group, plurality(votes, n_classes, counted))
 
 
 @dataclass(frozen=True)
@@ -141,16 +141,18 @@ class LabelPatternRule:
     """Post-process the ensemble: cells are the patterns of all members' votes.
 
     A pattern that a group never showed in calibration is treated like the group's
-    pattern that agrees with it in most votes, of several the heaviest.
+    pattern that agrees with it in most votes, of several the heaviest. Where some
+    members may not speak of a row, which ones is part of its pattern.
     """
 
     patterns: np.ndarray
     cells: CellDecisions
 
     @classmethod
-    def fit(cls, votes, group, label, weight, demand, n_classes):
-        """Solve on calibration rows."""
-        patterns, cell = np.unique(votes, axis=0, return_inverse=True)
+    def fit(cls, votes, group, label, weight, demand, n_classes, counted=None):
+        """Solve on calibration rows; `counted` says which members may speak."""
+        heard = _heard(votes, n_classes, counted)
+        patterns, cell = np.unique(heard, axis=0, return_inverse=True)
         counts = count_labels(
             group,
             cell.ravel(),
@@ -172,12 +174,13 @@ class LabelPatternRule:
         return self.cells.probability
 
     def table(self, classes):
-        """Cells are the votes of all members, such as "cat|cat|dog"."""
-        names = np.asarray([str(label) for label in classes], dtype=object)
+        """Cells are the members' votes, such as "cat|cat|dog"; a "-" does not speak."""
+        names = np.asarray([*map(str, classes), "-"], dtype=object)
         return self.cells.table(["|".join(names[votes]) for votes in self.patterns])
 
-    def selection_probability(self, votes, group):
+    def selection_probability(self, votes, group, counted=None):
         """Probabilities of rows of known groups."""
+        votes = _heard(votes, self.n_classes, counted)
         n_known = len(self.patterns)
         # Equal rows get equal codes, in the order of the sorted patterns.
         seen, code = np.unique(
@@ -240,10 +243,15 @@ class MemberLabelRules:
                 **shape,
             )
             members.append(CellDecisions.fit(counts, demand))
-        patterns, cell = np.unique(votes, axis=0, return_inverse=True)
+        heard = _heard(votes, n_classes, counted)
+        patterns, cell = np.unique(heard, axis=0, return_inverse=True)
         counts = count_labels(group, cell.ravel(), label, weight, **shape)
         rules = cls(tuple(members), counts, np.empty((0, n_classes)))
-        probability = rules.selection_probability(patterns[counts.cell], counts.group)
+        seen = patterns[counts.cell]
+        speaks = seen < n_classes
+        probability = rules.selection_probability(
+            np.where(speaks, seen, 0), counts.group, None if counted is None else speaks
+        )
         return cls(rules.members, counts, probability)
 
     @property
@@ -264,7 +272,7 @@ class MemberLabelRules:
             np.concatenate([table.probability for table in tables]),
         )
 
-    def selection_probability(self, votes, group):
+    def selection_probability(self, votes, group, counted=None):
         """Probabilities of rows of known groups."""
         n_classes = self.probability.shape[1]
         shape = (self.counts.n_groups, n_classes, n_classes)
@@ -276,9 +284,11 @@ class MemberLabelRules:
         member = np.arange(len(self.members))
         for start in range(0, len(votes), _CHUNK):
             rows = slice(start, start + _CHUNK)
-            result[rows] = plurality_probability(
-                table[member, group[rows, None], votes[rows]]
-            )
+            chosen = table[member, group[rows, None], votes[rows]]
+            if counted is None:
+                result[rows] = plurality_probability(chosen)
+            else:
+                result[rows] = _plurality_of_counted(chosen, counted[rows])
         return result
 
 
@@ -551,6 +561,18 @@ def plurality_probability(probability):
     return result / result.sum(axis=1, keepdims=True)
 
 
+def _plurality_of_counted(probability, counted):
+    """`plurality_probability` of the votes of each row that count."""
+    n_classes = probability.shape[2]
+    result = np.empty((len(probability), n_classes))
+    heard = counted.sum(axis=1)
+    for n_votes in np.unique(heard):
+        rows = heard == n_votes
+        votes = probability[rows][counted[rows]].reshape(-1, n_votes, n_classes)
+        result[rows] = plurality_probability(votes)
+    return result
+
+
 def check_tallies(n_votes, n_classes):
     """Raise where the tallies of the members' votes are too many to go through."""
     tallies = comb(n_votes + n_classes - 1, n_classes - 1)
@@ -636,6 +658,11 @@ def _mixed(decided, weights, n_classes):
         probability[rows, decision] += weight
     # Weights that sum to 1 up to rounding must not turn certain decisions into coins.
     return np.where(probability > 1 - 1e-12, 1.0, probability)
+
+
+def _heard(votes, n_classes, counted):
+    """Votes that count; the code of no class where one does not."""
+    return votes if counted is None else np.where(counted, votes, n_classes)
 
 
 def _indicators(votes, n_classes):

@@ -68,31 +68,14 @@ def _check_two_costs(objective):
         raise ValueError("Both costs are zero. Give an error a cost.")
 
 
-def check_confidence(confidence, tol, classes):
+def check_confidence(confidence, tol):
     """Raise if a gap of zero is to be guaranteed, which no data can."""
-    if confidence is not None and len(classes) > 2:
-        raise ValueError(
-            f"confidence={confidence} bounds rates of two classes, but y holds "
-            f"{len(classes)}: {classes.tolist()[:10]}. Set confidence=None, and see "
-            "tradeoff on held-out rows for what holds there."
-        )
     if confidence is not None and tol == 0:
         raise ValueError(
             f"confidence={confidence} is about the true difference between groups, "
             "and no number of rows shows that to be exactly tol=0. Allow some, for "
             "example tol=0.05, or set confidence=None to have equal rates in "
             "calibration."
-        )
-
-
-def check_method(method, calibration, classes):
-    """Raise if a method cannot be calibrated as asked with so many classes."""
-    if len(classes) > 2 and method == "ensemble" and calibration == "cross_shard":
-        raise ValueError(
-            'With more than two classes method="ensemble" needs the votes of all '
-            'members on each calibration row, but with calibration="cross_shard" a row '
-            'lacks the vote of its own shard. Use method="soft_ensemble", or hold rows '
-            "out, for example by calibration=0.2."
         )
 
 

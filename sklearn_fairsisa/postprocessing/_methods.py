@@ -9,8 +9,8 @@ import pandas as pd
 from ..fairness._cells import majority
 from ..fairness._draws import is_random
 from ..fairness._ensembles import MajorityRule, MemberRules, PatternRule, ScoreRule
-from ..fairness._rules import snapped
 from ..fairness._solve import CONSTRAINTS, Demand, linear_gain
+from ._calibration import without_each_member
 from ._soft import LogitWeights
 
 
@@ -163,14 +163,9 @@ class FairRule:
         -------
         ndarray of shape (n_samples,)
         """
-        if counted is not None or self.silent_share is None:
-            return self._decide(scores, group, counted)
-        probability = np.zeros(len(scores))
-        for silent, share in enumerate(self.silent_share):
-            counted = np.ones(scores.shape, dtype=bool)
-            counted[:, silent] = False
-            probability += share * self._decide(scores, group, counted)
-        return snapped(probability)
+        if counted is None and self.silent_share is not None:
+            return without_each_member(self._decide, scores, group, self.silent_share)
+        return self._decide(scores, group, counted)
 
     def _decide(self, scores, group, counted):
         code = np.append(self.code, -1)[group]
@@ -195,6 +190,19 @@ class FairRule:
             "share": "demographic_parity_difference",
         }
         return max(described[names[rate]] for rate in CONSTRAINTS[constraint])
+
+    @property
+    def confusion(self):
+        """Weight by true class and decision in calibration, (n_groups, 2, 2)."""
+        by_class = zip((self.negatives, self.positives), (self.fpr, self.tpr))
+        selected = [(weight, weight * np.nan_to_num(rate)) for weight, rate in by_class]
+        rows = [np.stack([w - chosen, chosen], axis=1) for w, chosen in selected]
+        return np.stack(rows, axis=1)
+
+    def deciding(self, rows, probability):
+        """The same rule, with the rates of other decisions on its rows."""
+        fpr, tpr = expected_rates(rows, probability, len(self.code))
+        return replace(self, fpr=fpr, tpr=tpr)
 
     def value(self, objective):
         """Value of an objective in calibration."""

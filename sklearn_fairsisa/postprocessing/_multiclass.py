@@ -26,6 +26,7 @@ from ..fairness._multiclass import (
     plurality,
 )
 from ..fairness._solve import Demand
+from ._calibration import without_each_member
 
 _CLIP = 1e-6
 _DIFFERENCES = {
@@ -62,9 +63,9 @@ class OnLabels:
 
         return fit
 
-    def selection_probability(self, scores, group):
+    def selection_probability(self, scores, group, counted=None):
         """Probabilities of rows of known groups."""
-        return self.rule.selection_probability(scores.argmax(axis=2), group)
+        return self.rule.selection_probability(scores.argmax(axis=2), group, counted)
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,9 @@ class OnProbabilities:
             CostRuleMixture.fit(eta, rows.group, rows.label, rows.weight, demand),
         )
 
-    def selection_probability(self, scores, group):
+    def selection_probability(self, scores, group, counted=None):
         """Probabilities of rows of known groups."""
-        eta = self.model.probabilities(scores, group)
+        eta = self.model.probabilities(scores, group, counted)
         return self.rule.selection_probability(eta, group)
 
 
@@ -191,12 +192,15 @@ class FairClassRule:
     confusion : ndarray of shape (n_groups, n_classes, n_classes)
         Weight of the people of each true class (row) and decision (column) in
         calibration.
+    silent_share : ndarray of shape (n_members,), or None
+        As in `FairRule`.
     """
 
     fair: OnLabels | OnProbabilities | None
     blind: OnLabels | OnProbabilities | None
     code: np.ndarray
     confusion: np.ndarray
+    silent_share: np.ndarray | None
 
     @classmethod
     def fit(cls, rows, n_groups, method, demand, *, wants_blind):
@@ -216,40 +220,57 @@ class FairClassRule:
                 Demand(None, demand.objective),
             )
         confusion = np.zeros((n_groups, n_classes, n_classes))
-        rule = cls(fair, blind, code, confusion)
+        silent_share = None if rows.counted is None else (~rows.counted).mean(axis=0)
+        rule = cls(fair, blind, code, confusion, silent_share)
         if not able.all():
-            probability = rule.selection_probability(rows.scores, rows.group)
+            probability = rule.selection_probability(
+                rows.scores, rows.group, rows.counted
+            )
             confusion[:] = expected_confusion(rows, probability, n_groups)
         if fair is not None:
             confusion[able] = fair.rule.confusion
         return rule
 
-    def selection_probability(self, scores, group):
+    def selection_probability(self, scores, group, counted=None):
         """Probability of each decision for rows; -1 is an unknown group.
 
         Parameters
         ----------
         scores : ndarray of shape (n_samples, n_members, n_classes)
         group : ndarray of int of shape (n_samples,)
+        counted : ndarray of bool of shape (n_samples, n_members), default=None
+            As in `FairRule`.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
         """
+        if counted is None and self.silent_share is not None:
+            return without_each_member(self._decide, scores, group, self.silent_share)
+        return self._decide(scores, group, counted)
+
+    def _decide(self, scores, group, counted):
         code = np.append(self.code, -1)[group]
         if self.blind is None:
-            return self.fair.selection_probability(scores, code)
-        probability = self.blind.selection_probability(scores, np.zeros_like(code))
+            return self.fair.selection_probability(scores, code, counted)
+        probability = self.blind.selection_probability(
+            scores, np.zeros_like(code), counted
+        )
         known = code >= 0
         if known.any():
             probability[known] = self.fair.selection_probability(
-                scores[known], code[known]
+                scores[known], code[known], None if counted is None else counted[known]
             )
         return probability
 
     def constrained_gap(self, constraint):
         """Greatest difference between groups of the constrained rates."""
         return _difference(CLASS_RATES[constraint], self.confusion)
+
+    def deciding(self, rows, probability):
+        """The same rule, with the confusion of other decisions on its rows."""
+        confusion = expected_confusion(rows, probability, len(self.code))
+        return replace(self, confusion=confusion)
 
     def value(self, objective):
         """Value of an objective in calibration."""

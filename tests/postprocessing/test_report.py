@@ -44,6 +44,14 @@ def true_gap(fair, n_members):
     return np.ptp(np.reshape(rates, (2, 2)), axis=0).max()
 
 
+def draw_alike(size, n_members, rng):
+    """Votes of members that err together; `size` people of each label and group."""
+    group, y = np.repeat(["a", "a", "b", "b"], size), np.repeat([0, 1, 0, 1], size)
+    strength = np.where(group == "a", 0.8, 0.4) * (2 * y - 1)
+    margin = strength + 0.7 * rng.normal(size=4 * size)
+    return margin[:, None] + rng.normal(size=(4 * size, n_members)) > 0, y, group
+
+
 def fit(data, **params):
     X, y, group = data
     fair = FairEnsemblePostprocessor(
@@ -98,6 +106,36 @@ def test_overfitting_is_seen_that_the_calibration_rows_hide():
     assert np.mean(naive) < np.mean(covered) - 0.2
 
 
+def test_dispersion_is_how_far_rules_on_many_patterns_lie_off_the_stated_errors():
+    rng = np.random.default_rng(0)
+    X, y, group = draw_alike(10_000, 9, rng)
+    covered, factors, squares, stated = [], [], 0.0, 0.0
+    for _ in range(40):
+        fair = fit(draw_alike(60, 9, rng), method="ensemble")
+        report = fair.fairness_report_
+        p = fair.selection_probability(X, sensitive_features=group)
+        # By label, then group.
+        true = [[p[(group == a) & (y == k)].mean() for a in "ab"] for k in (0, 1)]
+        covered.append(np.ptp(true, axis=1).max() <= report.bound)
+        factors.append(report.dispersion)
+        for rates, found in zip(true, report.rates.values()):
+            squares += np.diff(rates - found.rate).item() ** 2
+            stated += np.sum(found.error**2) / report.dispersion**2
+    actual = np.sqrt(squares / stated)
+    # 80 differences know their spread to a twelfth.
+    assert 1.3 < actual < 2.2
+    assert 0.8 < np.mean(factors) / actual < 1.25
+    # 40 trials at .95 fall below with probability .01.
+    assert np.mean(covered) > 0.87
+
+
+def test_few_patterns_on_many_rows_leave_the_bound_as_it_is():
+    data = draw_votes({"a": 800, "b": 600}, 2, np.random.default_rng(0))
+    assert 1 <= fit(data, method="ensemble").fairness_report_.dispersion < 1.3
+    for method in ("aggregate_then_postprocess", "smooth_ensemble"):
+        assert fit(data, method=method).fairness_report_.dispersion == 1
+
+
 def test_a_tolerance_at_a_confidence_holds_for_people_not_seen():
     rng = np.random.default_rng(2)
     plain, sure = [], []
@@ -131,7 +169,7 @@ def test_a_tolerance_that_never_binds_is_left_as_it_is():
 def test_too_few_rows_for_a_tolerance_warn_and_name_the_group():
     data = draw_votes({"a": 3000, "b": 40}, 3, np.random.default_rng(0))
     with pytest.warns(UnsupportedToleranceWarning, match=r"at most 0\.05 at confiden"):
-        fair = fit(data, method="ensemble", tol=0.05, confidence=0.95)
+        fair = fit(data, method="aggregate_then_postprocess", tol=0.05, confidence=0.95)
     assert fair.tol_ == 0
     report = fair.fairness_report_
     assert report.claim == 0.05
@@ -338,10 +376,11 @@ def test_a_confidence_is_a_probability(confidence):
         fit(data, tol=0.1, confidence=confidence)
 
 
-def test_groups_of_a_single_positive_are_reported_as_unknown():
+@pytest.mark.parametrize("method", ["smooth_ensemble", "ensemble"])
+def test_groups_of_a_single_positive_are_reported_as_unknown(method):
     X, y, group = draw_votes({"a": 200, "b": 100}, 3, np.random.default_rng(0))
     keep = np.ones(len(y), dtype=bool)
     keep[np.flatnonzero((group == "b") & (y == 1))[1:]] = False
-    report = fit((X[keep], y[keep], group[keep])).fairness_report_
+    report = fit((X[keep], y[keep], group[keep]), method=method).fairness_report_
     assert report.bound > 0.5
     assert report.small_groups == ["a", "b"] or report.small_groups == ["b"]
