@@ -206,20 +206,14 @@ class GroupRocDisplay:
         self._frame(ax)
         self._draw_common(ax)
         for i, name in enumerate(names):
-            self._draw_group(ax, name, color_of(i), line_of(i))
+            crowded = len(names) > _MOST_IN_ONE
+            self._draw_group(ax, name, color_of(i), line_of(i), crowded)
         self._draw_chosen(ax, {name: color_of(i) for i, name in enumerate(names)})
         handles, labels = self._group_handles(names)
         more = self._kind_handles()
-        ax.legend(
-            handles + more[0],
-            labels + more[1],
-            loc="lower right",
-            frameon=False,
-            fontsize=9,
-            borderaxespad=0.2,
-        )
         ax.set_xlabel("false positive rate")
         ax.set_ylabel("true positive rate")
+        _place_legend(ax, handles + more[0], labels + more[1])
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
@@ -288,11 +282,12 @@ class GroupRocDisplay:
         fpr, tpr = self.boundaries[name]
         ax.plot(fpr, tpr, color=color, ls=line, lw=width, zorder=zorder)
 
-    def _draw_group(self, ax, name, color, line):
+    def _draw_group(self, ax, name, color, line, crowded=False):
         self._draw_boundary(ax, name, color, line, width=1.7, zorder=3)
         if self.member_points is not None and name in self.member_points:
             points = np.asarray(self.member_points[name], dtype=float)
-            ax.scatter(*points.T, s=13, color=color, alpha=0.55, lw=0, zorder=4)
+            look = {"s": 7, "alpha": 0.35} if crowded else {"s": 13, "alpha": 0.55}
+            ax.scatter(*points.T, color=color, lw=0, zorder=4, **look)
         if self.aggregate_points is not None and name in self.aggregate_points:
             ax.scatter(
                 *self.aggregate_points[name],
@@ -352,6 +347,37 @@ class GroupRocDisplay:
         if self.member_points:
             kinds.append((mark(marker="o", ms=4, alpha=0.55), "members"))
         return [handle for handle, _ in kinds], [label for _, label in kinds]
+
+
+def _place_legend(ax, handles, labels):
+    """Draw a legend below the diagonal if it fits there, else outside of the axes."""
+    from matplotlib.transforms import ScaledTranslation
+
+    figure = ax.figure.figure
+    small = {"fontsize": 7.5, "handlelength": 1.6, "columnspacing": 1.0}
+    for style in ({"fontsize": 9}, small):
+        style |= {"frameon": False}
+        legend = ax.legend(
+            handles, labels, loc="lower right", borderaxespad=0.2, **style
+        )
+        # Constrained layout moves the axes, so it comes before they are measured.
+        figure.draw_without_rendering()
+        size = legend.get_window_extent()
+        inside = size.transformed(ax.transAxes.inverted())
+        if inside.x0 > inside.y1:
+            return
+    inch = figure.dpi
+    if ax.get_window_extent().width + size.width + inch < figure.bbox.width:
+        anchor = {"loc": "center left", "bbox_to_anchor": (1.02, 0.5)}
+    else:
+        below = ScaledTranslation(0, -0.45, figure.dpi_scale_trans)
+        anchor = {
+            "loc": "upper center",
+            "bbox_to_anchor": (0.5, 0),
+            "bbox_transform": ax.transAxes + below,
+            "ncols": max(1, int(figure.bbox.width / (size.width + inch / 20))),
+        }
+    ax.legend(handles, labels, borderaxespad=0, **anchor, **style)
 
 
 def _rates(votes, label, weight):

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from ..metrics import Interval
 
+# Inches of axes below which names of methods are written small.
+_NARROW = 3.5
 _TITLES = {
     "equalized_odds_difference": "equalized-odds difference",
     "demographic_parity_difference": "demographic parity difference",
@@ -258,7 +260,8 @@ class FairnessTradeoffDisplay:
             end = rows[np.argmax(gap[rows])]
             anchors.append((gap[end], score[end]))
             colors.append(color)
-        self._finish_axes(ax)
+        narrow = ax.get_window_extent().width < _NARROW * ax.figure.dpi
+        self._finish_axes(ax, narrow)
         texts = [
             f"{name} (constant)" if constant[methods == name].all() else name
             for name in names
@@ -270,6 +273,7 @@ class FairnessTradeoffDisplay:
             colors,
             dots=np.column_stack([gap, score]),
             bars=bars,
+            fontsize=7 if narrow else 9,
         )
         self.ax_, self.figure_ = ax, ax.figure
         return self
@@ -289,7 +293,7 @@ class FairnessTradeoffDisplay:
             ax.plot(*zip(*bar), color=color, alpha=0.4, lw=1.3, zorder=2)
         return bars
 
-    def _finish_axes(self, ax):
+    def _finish_axes(self, ax, narrow):
         ax.margins(0.08)
         ax.autoscale_view()
         ax.set_xlim(left=0)
@@ -309,7 +313,8 @@ class FairnessTradeoffDisplay:
                 fontsize=8,
                 color="#777777",
             )
-        ax.set_xlabel(f"{self.gap_name}  (smaller is fairer)", color=INK)
+        space = "\n" if narrow else "  "
+        ax.set_xlabel(f"{self.gap_name}{space}(smaller is fairer)", color=INK)
         ax.set_ylabel(self.score_name, color=INK)
         ax.annotate(
             "better",

@@ -159,8 +159,8 @@ class FairEnsemblePostprocessor(
         shards, which have not seen it. Decisions on new people leave out each member
         in turn, for its share of the probability, so that they are judged like the
         calibration rows even by members that memorise; more of them depend on a coin.
-        ``"auto"`` is ``"cross_shard"`` for two classes and a
-        :class:`SISAClassifier` of several shards, otherwise 0.2. Unused if `estimator`
+        ``"auto"`` is ``"cross_shard"`` for a :class:`SISAClassifier` of several
+        shards, otherwise 0.2. Unused if `estimator`
         is None or frozen: then every row given to ``fit`` calibrates, and the members
         must not have learnt from any.
 
@@ -421,7 +421,7 @@ class FairEnsemblePostprocessor(
         rng = check_random_state(self.random_state)
 
         strata = np.where(group < 0, -1, len(classes) * group + label)
-        training, calibrating = self._plan(strata, classes, rng)
+        training, calibrating = self._plan(strata, rng)
         rows = CalibrationRows(np.arange(len(label)), group, label, sample_weight)
         rows = rows.take(calibrating)
         check_groups_suffice(groups_, classes, rows, self.constraints)
@@ -438,7 +438,7 @@ class FairEnsemblePostprocessor(
             rows = replace(rows, scores=ask_members(estimator, seen, classes))
         if training is not None and hasattr(estimator, "forget"):
             rows = replace(rows, X=seen)
-        if training is not None and self._calibrates_across_shards(classes):
+        if training is not None and self._calibrates_across_shards:
             rows = leave_own_shard_out(rows, estimator)
             check_members_suffice(groups_, classes, rows, self.method, self.constraints)
         only_votes = estimator is None and bool(np.isin(rows.scores, (0, 1)).all())
@@ -859,13 +859,13 @@ class FairEnsemblePostprocessor(
             tags.input_tags = get_tags(self.estimator).input_tags
         return tags
 
-    def _plan(self, strata, classes, rng):
+    def _plan(self, strata, rng):
         """Positions of the rows that train, None if none do, and that calibrate.
 
         Rows of stratum -1, which are of no group, do not calibrate.
         """
         everyone, grouped = np.arange(len(strata)), np.flatnonzero(strata >= 0)
-        cross_shard = self._calibrates_across_shards(classes)
+        cross_shard = self._calibrates_across_shards
         listed = isinstance(self.estimator, list | tuple)
         if listed:
             check_frozen(self.estimator)
@@ -890,13 +890,13 @@ class FairEnsemblePostprocessor(
             )
         return training, calibrating
 
-    def _calibrates_across_shards(self, classes):
+    @property
+    def _calibrates_across_shards(self):
         """Whether calibration rows train too, all but their own shard judging them."""
         if self.calibration == "auto":
             return (
                 isinstance(self.estimator, SISAClassifier)
                 and self.estimator.n_shards > 1
-                and len(classes) == 2
             )
         return self.calibration == "cross_shard"
 

@@ -132,6 +132,42 @@ def test_up_to_four_groups_share_axes_and_more_stand_side_by_side(n_groups):
         assert titles == list(boundaries)
 
 
+@pytest.mark.parametrize("n_groups", [2, 3, 5, 10])
+@pytest.mark.parametrize("size", [(3.3, 3.2), (5, 5), (11, 4)])
+def test_the_legend_covers_no_boundary_however_narrow_the_axes(n_groups, size):
+    names = ["African American", "No religion", *"cdefghij"][:n_groups]
+    boundaries = {
+        name: ([0, 0.1, 1], [0, 0.15 + 0.08 * i, 1]) for i, name in enumerate(names)
+    }
+    figure, ax = plt.subplots(figsize=size, layout="constrained")
+    display = GroupRocDisplay(
+        boundaries, member_points={name: [[0.3, 0.4]] for name in names}
+    ).plot(ax)
+    figure.draw_without_rendering()
+    legend = display.ax_.get_legend()
+    assert len(legend.get_texts()) == n_groups + 2
+    box = legend.get_window_extent()
+    shown = figure.bbox.padded(1)
+    assert box.x0 > shown.x0
+    assert box.x1 < shown.x1
+    assert box.y0 > shown.y0
+    box = box.transformed(ax.transAxes.inverted())
+    beneath_diagonal = box.x0 > box.y1
+    assert beneath_diagonal or box.x0 > 1 or box.y1 < 0
+
+
+def test_names_of_methods_stay_in_narrow_axes():
+    figure, ax = plt.subplots(figsize=(3.3, 3), layout="constrained")
+    names = ["one model", "aggregate_then_postprocess", "smooth_ensemble"]
+    display = FairnessTradeoffDisplay(names, [0.3, 0.1, 0.08], [0.7, 0.68, 0.69])
+    display.plot(ax)
+    assert overlap(display.labels_) == []
+    for text in [*display.labels_, ax.xaxis.label]:
+        box = Text.get_window_extent(text)
+        assert figure.bbox.x0 <= box.x0
+        assert box.x1 <= figure.bbox.x1
+
+
 def test_shared_point_is_drawn_once_and_different_ones_each():
     boundaries = {"a": ([0, 0.2, 1], [0, 0.8, 1]), "b": ([0, 0.4, 1], [0, 0.7, 1])}
 
