@@ -79,7 +79,7 @@ def check_confidence(confidence, tol):
         )
 
 
-def check_labels(y):
+def check_labels(y, among="y"):
     """The classes, and each row's: whether it is the second of two, else its code."""
     y = column_or_1d(y, warn=True)
     if pd.isna(y).any():
@@ -88,8 +88,9 @@ def check_labels(y):
     check_classification_targets(y)
     classes = np.unique(y)
     if len(classes) < 2:
+        number = "1 class" if len(classes) else "no class"
         raise ValueError(
-            f"y holds 1 class of positive weight, {classes.tolist()}. Give rows of two "
+            f"There is {number} in {among}: {classes.tolist()}. Give rows of two "
             "classes or more."
         )
     if len(classes) == 2:
@@ -99,14 +100,25 @@ def check_labels(y):
 
 def check_weight(sample_weight, like):
     """Weights as an array; some must be positive, none negative."""
-    weight = _check_sample_weight(sample_weight, like, ensure_non_negative=True)
-    if not weight.any():
-        raise ValueError("All of sample_weight is zero. Give some row a weight.")
-    return weight
+    given = np.asarray(sample_weight)
+    if np.issubdtype(given.dtype, np.number):
+        if (given < 0).any():
+            raise ValueError(
+                f"Negative weights in sample_weight, {given.min():g} among them. Give "
+                "weights of at least 0; a row of weight 0 is left out."
+            )
+        if not given.any():
+            raise ValueError(
+                "All of sample_weight is zero, so no row counts. Give some row a "
+                "positive weight."
+            )
+    return _check_sample_weight(sample_weight, like)
 
 
 def check_groups_suffice(groups, classes, rows, constraint, what="calibration rows"):
     """Raise unless each group has the labels that the constraint needs."""
+    if rows.weight is not None:
+        what += " of positive weight"
     if len(classes) > 2:
         missing = _missing_class(groups, classes, rows, constraint)
     else:
@@ -114,10 +126,15 @@ def check_groups_suffice(groups, classes, rows, constraint, what="calibration ro
     if missing is None:
         return
     group, labels, rate = missing
+    remedy = "Add such rows, or merge the group with another."
+    if constraint != "demographic_parity":
+        remedy = (
+            "Add such rows, merge the group with another, or use "
+            'constraints="demographic_parity".'
+        )
     raise ValueError(
         f"Group {group!r} has no {labels} among the {what}, so its {rate} is "
-        "undefined. Add such rows, merge the group with another, or use "
-        'constraints="demographic_parity".'
+        f"undefined. {remedy}"
     )
 
 

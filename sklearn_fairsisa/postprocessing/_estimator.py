@@ -411,7 +411,8 @@ class FairEnsemblePostprocessor(
         seen, groups = self._split(X, sensitive_features)
         if sample_weight is not None:
             sample_weight = check_weight(sample_weight, label)
-            check_labels(_safe_indexing(y, np.flatnonzero(sample_weight)))
+            weighed = _safe_indexing(y, np.flatnonzero(sample_weight))
+            check_labels(weighed, "y among the rows of positive weight")
         groups_, group = encode_groups(groups)
         if len(groups_) == 0:
             raise ValueError(

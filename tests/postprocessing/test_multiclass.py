@@ -709,6 +709,62 @@ def test_a_group_needs_the_classes_whose_rates_are_constrained(constraint, ok):
             fair.fit(X, y, sensitive_features=group)
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("sharded", [False, True])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_bad_rows_are_refused_by_every_method_and_good_ones_go_on(
+    n_classes, sharded, method
+):
+    X, y, group = (make_rows if sharded else make_scores)(300)
+    if n_classes == 2:
+        y = y == y[0]
+        X = X if sharded else X[:, ::3]
+    fair = FairEnsemblePostprocessor(
+        sisa() if sharded else None, method=method, random_state=0
+    )
+    hole = np.where(np.arange(300) == 7, np.nan, 1.0)
+    alone = np.where(np.arange(300) == 7, "alone", group.astype(str))
+    labels = np.unique(y)
+    bad = [
+        ({"X": X * hole[:, None]}, "NaN"),
+        ({"X": np.where(np.isnan(hole)[:, None], np.inf, X)}, "infinity"),
+        ({"sample_weight": hole}, "NaN"),
+        (
+            {"sample_weight": np.where(hole == 1, 1.0, -2.0)},
+            "Negative .* -2 among them",
+        ),
+        ({"sample_weight": np.zeros(300)}, "Give some row a positive weight"),
+        (
+            {"sample_weight": np.where(y == labels[0], 1.0, 0.0)},
+            "1 class in y among the rows of positive weight",
+        ),
+        (
+            {"sample_weight": 1.0 - (group == group[0])},
+            "has no .* among the calibration rows of positive weight",
+        ),
+        ({"y": np.full(300, labels[0])}, "1 class in y:"),
+        ({"sensitive_features": alone}, "'alone' has no "),
+        ({"sensitive_features": group[:0]}, "0 rows but"),
+    ]
+    good = {"X": X, "y": y, "sensitive_features": group}
+    for changes, message in bad:
+        with pytest.raises(ValueError, match=message):
+            fair.fit(**good | changes)
+    fair.fit(**good)
+    for changes, message in [
+        ({"X": X * hole[:, None]}, "NaN"),
+        ({"sensitive_features": alone}, "were not seen in fit"),
+        ({"sensitive_features": np.full(300, None)}, "missing"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            fair.predict(**{"X": X, "sensitive_features": group} | changes)
+    assert fair.score(X, y, sensitive_features=group) > 0.3
+    # All rows of one group: nothing to be equal, the report says so.
+    fair.fit(X, y, sensitive_features=np.zeros(300))
+    assert fair.fairness_report_.bound == 0
+    assert len(fair.groups_) == 1
+
+
 def test_inputs_that_cannot_be_used_say_what_is_needed():
     X, y, group = make_scores(100)
     bad = [
