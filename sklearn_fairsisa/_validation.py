@@ -90,8 +90,27 @@ def encode_groups(groups):
     """
     known = ~np.ma.getmaskarray(groups)
     code = np.full(len(groups), -1)
-    names, code[known] = np.unique(np.ma.getdata(groups)[known], return_inverse=True)
+    names, code[known] = distinct(np.ma.getdata(groups)[known])
     return names, code
+
+
+def distinct(values):
+    """Distinct values, sorted, and the position of each value among them.
+
+    It is ``numpy.unique`` by a hash table, so that only distinct values are sorted.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_samples,)
+        Without missing values.
+
+    Returns
+    -------
+    names : ndarray of shape (n_distinct,)
+    code : ndarray of int of shape (n_samples,)
+    """
+    code, names = pd.factorize(values, sort=True)
+    return np.asarray(names, dtype=values.dtype), code
 
 
 def split_sensitive(X, sensitive_feature, drop_sensitive=True, *, allow_missing=False):

@@ -1,8 +1,11 @@
 """Counts of labels in each (group, cell) of a calibration set."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+
+_CHUNK = 4096
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def count_scores(scores, group, label, weight=None):
     Returns
     -------
     counts : CellCounts
-        Cells are the ranks of the distinct scores of all groups.
+        Cells are the ranks of the distinct scores within each group.
     shown : ndarray of shape (n_entries,)
         Score of each entry.
 
@@ -109,30 +112,53 @@ def count_scores(scores, group, label, weight=None):
     >>> scores, group = np.array([0.5, 0.5, 0.2]), np.array([0, 0, 1])
     >>> counts, shown = count_scores(scores, group, np.array([True, False, True]))
     >>> counts.cell, counts.positives, shown
-    (array([1, 0]), array([1, 1]), array([0.5, 0.2]))
+    (array([0, 0]), array([1, 1]), array([0.5, 0.2]))
     """
     n_groups = int(group.max(initial=-1)) + 1
-    if weight is None:
-        weight = np.ones(len(group), dtype=np.int64)
-    # A weight of zero is no row at all.
-    kept = np.flatnonzero(weight)
-    order = kept[np.argsort(scores[kept])]
-    rank = np.cumsum(np.append(0, np.diff(scores[order]) != 0))[: len(order)]
-    # Short integers are sorted in linear time, so this beats sorting by both at once.
-    code = group[order].astype(np.min_scalar_type(n_groups))
-    by_group = np.argsort(code, kind="stable")
-    order, rank = order[by_group], rank[by_group]
-    group = group[order]
-    is_first = np.append(True, (np.diff(group) != 0) | (np.diff(rank) != 0))
+    # Short integers are sorted in linear time, and the scores of one group are more
+    # likely than all to fit into a cache, so this beats sorting by both at once.
+    order = np.argsort(group.astype(np.min_scalar_type(n_groups)), kind="stable")
+    if weight is not None:
+        # A weight of zero is no row at all.
+        order = order[weight[order] != 0]
+    group, scores = group[order], scores[order]
+    starts = np.searchsorted(group, np.arange(n_groups + 1))
+    for start, stop in pairwise(starts):
+        part = slice(start, stop)
+        within = np.argsort(scores[part])
+        scores[part], order[part] = scores[part][within], order[part][within]
+    is_first = np.append(True, (np.diff(group) != 0) | (np.diff(scores) != 0))
     first = np.flatnonzero(is_first[: len(order)])
+    label = label[order]
+    # Rows that weigh 1 take a byte each until they are summed.
+    weight = np.ones(len(order), dtype=bool) if weight is None else weight[order]
+    total = np.result_type(weight, np.int64)
     counts = CellCounts(
         group=group[first],
-        cell=rank[first],
-        negatives=np.add.reduceat(np.where(label, 0, weight)[order], first),
-        positives=np.add.reduceat(np.where(label, weight, 0)[order], first),
+        cell=np.arange(len(first)) - np.searchsorted(first, starts)[group[first]],
+        negatives=np.add.reduceat(np.where(label, False, weight), first, dtype=total),
+        positives=np.add.reduceat(np.where(label, weight, False), first, dtype=total),
         n_groups=n_groups,
     )
-    return counts, scores[order[first]]
+    return counts, scores[first]
+
+
+def common_ranks(scores):
+    """Rank of each score among the distinct ones, fast where groups are sorted.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_entries,)
+
+    Returns
+    -------
+    ndarray of int of shape (n_entries,)
+    """
+    # A stable sort merges what is sorted already.
+    order = np.argsort(scores, kind="stable")
+    rank = np.empty(len(order), dtype=np.intp)
+    rank[order] = np.cumsum(np.append(0, np.diff(scores[order]) != 0))[: len(order)]
+    return rank
 
 
 def vote_patterns(votes):
@@ -157,7 +183,8 @@ def vote_patterns(votes):
     words[:, :width] = packed.view(np.uint8).reshape(-1, width)
     words = words.view(">u2").astype(np.uint16)
     order = np.lexsort(words.T[::-1])
-    differs = (words[order[1:]] != words[order[:-1]]).any(axis=1)
+    words = words[order]
+    differs = (words[1:] != words[:-1]).any(axis=1)
     is_first = np.append(True, differs)[: len(order)]
     code = np.empty(len(order), dtype=np.intp)
     code[order] = np.cumsum(is_first) - 1
@@ -177,7 +204,17 @@ def unpack_patterns(patterns, n_members):
     """Votes of each packed pattern, bool of shape (n_patterns, n_members)."""
     width = patterns.dtype.itemsize
     packed = np.frombuffer(patterns.tobytes(), dtype=np.uint8).reshape(-1, width)
-    return np.unpackbits(packed, axis=1, count=n_members).astype(bool)
+    return np.unpackbits(packed, axis=1, count=n_members).view(bool)
+
+
+def count_votes(patterns, n_members):
+    """Number of positive votes of the first `n_members` in each packed pattern."""
+    n_votes = np.empty(len(patterns), dtype=np.intp)
+    # In parts, since unpacked they take eight times the memory.
+    for start in range(0, len(patterns), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        n_votes[part] = unpack_patterns(patterns[part], n_members).sum(axis=1)
+    return n_votes
 
 
 def majority(votes, counted=None):

@@ -5,7 +5,7 @@ Each class is one method: ``fit`` solves it on calibration rows, and
 (n_samples, n_members), or scores of shape (n_samples,).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,8 +13,10 @@ from scipy.optimize import isotonic_regression
 
 from ._cells import (
     CellCounts,
+    common_ranks,
     count_cells,
     count_scores,
+    count_votes,
     find_patterns,
     majority,
     unpack_patterns,
@@ -190,8 +192,7 @@ class PatternRule:
         heard = _heard(votes, counted)
         patterns, cell = vote_patterns(heard)
         counts = count_cells(group, cell, label, weight)
-        seen = unpack_patterns(patterns, heard.shape[1])
-        n_votes = seen[:, : votes.shape[1]].sum(axis=1)
+        n_votes = count_votes(patterns, votes.shape[1])
         by_votes = count_cells(
             np.repeat(counts.group, 2),
             np.repeat(n_votes[counts.cell], 2),
@@ -351,7 +352,8 @@ class ScoreRule:
         counts, shown = count_scores(scores, group, label, weight)
         if smooth:
             people = 1.0 if weight is None else weight.sum() / np.sum(weight**2)
-            counts = smooth_counts(counts, people)
+            # Groups learn from each other where their scores are equal.
+            counts = smooth_counts(replace(counts, cell=common_ranks(shown)), people)
         regions, level = threshold_regions(counts)
         starts = np.searchsorted(counts.group, np.arange(counts.n_groups + 1))
         thresholds = []

@@ -24,8 +24,8 @@ class CalibrationRows:
     X : sequence of length n_rows, or None
         Rows as the members see them, kept where the members may change.
     scores : ndarray of shape (n_rows, n_members[, n_classes]), or None
-        Members' scores of the positive class, in [0, 1]; of each class, if these are
-        more than two.
+        Members' scores of the positive class, in [0, 1], or their votes as booleans;
+        scores of each class, if these are more than two.
     counted : ndarray of bool of shape (n_rows, n_members), or None
         Members that may speak of a row because they did not learn from it.
     """
@@ -44,9 +44,7 @@ class CalibrationRows:
     @property
     def votes(self):
         """Votes of the members, bool or class codes of shape (n_rows, n_members)."""
-        return (
-            self.scores > 0.5 if self.scores.ndim == 2 else self.scores.argmax(axis=2)
-        )
+        return votes_of(self.scores)
 
     def without(self, indices):
         """Return copies of the other rows, so that nothing of these survives."""
@@ -65,6 +63,18 @@ class CalibrationRows:
             scores=None if self.scores is None else self.scores[kept],
             counted=None if self.counted is None else self.counted[kept],
         )
+
+
+def votes_of(scores):
+    """Votes of the members, bool or class codes of shape (n_rows, n_members)."""
+    if scores.ndim == 3:
+        return scores.argmax(axis=2)
+    return scores if scores.dtype == bool else scores > 0.5
+
+
+def are_votes(scores):
+    """Whether all scores are 0 or 1."""
+    return scores.dtype == bool or bool(np.isin(scores, (0, 1)).all())
 
 
 def stratified_holdout(strata, fraction, random_state):

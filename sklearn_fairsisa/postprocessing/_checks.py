@@ -8,6 +8,7 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d
 
+from .._validation import distinct
 from ..fairness._confusion import CLASS_RATES, defined_rates
 from ._methods import label_weights, suffices
 from ._multiclass import class_weights
@@ -86,7 +87,7 @@ def check_labels(y, among="y"):
         raise ValueError("Input y contains NaN or None. Drop the rows without a label.")
     assert_all_finite(y, input_name="y")
     check_classification_targets(y)
-    classes = np.unique(y)
+    classes, code = distinct(y)
     if len(classes) < 2:
         number = "1 class" if len(classes) else "no class"
         raise ValueError(
@@ -94,8 +95,8 @@ def check_labels(y, among="y"):
             "classes or more."
         )
     if len(classes) == 2:
-        return classes, y == classes[1]
-    return classes, np.searchsorted(classes, y)
+        return classes, code == 1
+    return classes, code
 
 
 def check_weight(sample_weight, like):

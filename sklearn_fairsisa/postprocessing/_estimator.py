@@ -49,7 +49,12 @@ from ..sisa._classifier import SISAClassifier
 from ..sisa._learners import forget_in_caches
 from ..sisa._requests import check_indices
 from ..sisa._rows import take
-from ._calibration import CalibrationRows, leave_own_shard_out, stratified_holdout
+from ._calibration import (
+    CalibrationRows,
+    are_votes,
+    leave_own_shard_out,
+    stratified_holdout,
+)
 from ._checks import (
     check_confidence,
     check_groups_suffice,
@@ -442,7 +447,7 @@ class FairEnsemblePostprocessor(
         if training is not None and self._calibrates_across_shards:
             rows = leave_own_shard_out(rows, estimator)
             check_members_suffice(groups_, classes, rows, self.method, self.constraints)
-        only_votes = estimator is None and bool(np.isin(rows.scores, (0, 1)).all())
+        only_votes = estimator is None and are_votes(rows.scores)
         vars(self).update(
             classes_=classes,
             groups_=groups_,

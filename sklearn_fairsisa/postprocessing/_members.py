@@ -106,15 +106,18 @@ def speaking_members(estimator):
 
 
 def check_scores(scores, name, n_classes=2):
-    """Scores as an array of doubles, (n_samples, n_members[, n_classes]), in [0, 1].
+    """Scores as doubles or, of votes, booleans, (n_samples, n_members[, n_classes]).
 
-    With more than two classes they come as (n_samples, n_members * n_classes).
+    With more than two classes they come as (n_samples, n_members * n_classes), and are
+    doubles.
     """
     scores = np.asarray(scores.toarray() if hasattr(scores, "toarray") else scores)
     if scores.ndim == 1:
         scores = scores[:, None]
+    # A vote needs a byte, which many members make worth while.
+    may_be_votes = n_classes == 2 and scores.dtype.kind in "biu"
     try:
-        scores = scores.astype(np.float64)
+        scores = scores if may_be_votes else scores.astype(np.float64, copy=False)
     except (TypeError, ValueError):
         raise ValueError(
             f"The members' outputs from {name} are not numbers ({scores.dtype}). Give "
@@ -125,18 +128,23 @@ def check_scores(scores, name, n_classes=2):
             f"The members' outputs from {name} have shape {scores.shape}. Give one row "
             "per sample and one column per member."
         )
-    if not np.isfinite(scores).all():
+    if scores.dtype == bool:
+        return scores
+    # Whatever is not finite passes through to one of the two.
+    low, high = float(scores.min(initial=0)), float(scores.max(initial=1))
+    if not np.isfinite([low, high]).all():
         raise ValueError(
             f"The members' outputs from {name} contain NaN or infinity. Give votes 0 "
             "and 1 or scores in [0, 1]."
         )
-    low, high = scores.min(initial=0.0), scores.max(initial=1.0)
     if low < 0 or high > 1:
         raise ValueError(
             f"The members' outputs from {name} range from {low:.3g} to {high:.3g}. "
             "Scores of the positive class must lie in [0, 1]: turn margins into such "
             "by scipy.special.expit."
         )
+    if may_be_votes:
+        return scores.astype(bool)
     return scores if n_classes == 2 else _by_member(scores, name, n_classes)
 
 
@@ -192,7 +200,7 @@ def _ask(member, X, classes):
     if hasattr(member, "decision_function"):
         margin = member.decision_function(X)
         return expit(margin if member.classes_[-1] == positive else -margin)
-    return (member.predict(X) == positive).astype(float)
+    return member.predict(X) == positive
 
 
 def _ask_of_each(member, X, classes):
@@ -280,7 +288,7 @@ def given_scores(X, classes, are_labels):
         )
     if len(classes) > 2:
         return _as_indicators(values, classes)
-    return (values == classes[1]).astype(float)
+    return values == classes[1]
 
 
 def _are_indicators(values, n_classes):

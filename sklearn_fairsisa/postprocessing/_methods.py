@@ -10,7 +10,7 @@ from ..fairness._cells import majority
 from ..fairness._draws import is_random
 from ..fairness._ensembles import MajorityRule, MemberRules, PatternRule, ScoreRule
 from ..fairness._solve import CONSTRAINTS, Demand, linear_gain
-from ._calibration import without_each_member
+from ._calibration import votes_of, without_each_member
 from ._soft import LogitWeights
 
 
@@ -36,7 +36,7 @@ class OnVotes:
 
     def selection_probability(self, scores, group, counted=None):
         """Probability of selection of rows of known groups."""
-        return self.rule.selection_probability(scores > 0.5, group, counted)
+        return self.rule.selection_probability(votes_of(scores), group, counted)
 
 
 @dataclass(frozen=True)

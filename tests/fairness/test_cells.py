@@ -5,8 +5,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from sklearn_fairsisa.fairness._cells import (
+    common_ranks,
     count_cells,
     count_scores,
+    count_votes,
     find_patterns,
     majority,
     unpack_patterns,
@@ -24,6 +26,9 @@ def test_patterns_are_the_distinct_rows_at_any_number_of_members(votes):
     patterns, code = vote_patterns(votes)
     unpacked = unpack_patterns(patterns, votes.shape[1])
     np.testing.assert_array_equal(unpacked[code], votes)
+    for first in (votes.shape[1], votes.shape[1] // 2):
+        n_votes = count_votes(patterns, first)
+        np.testing.assert_array_equal(n_votes[code], votes[:, :first].sum(axis=1))
     assert len(patterns) == len(np.unique(votes, axis=0))
     np.testing.assert_array_equal(find_patterns(patterns, votes), code)
 
@@ -81,8 +86,11 @@ def test_counts_of_scores_are_those_of_cells_that_rank_them(rows, weighted):
         have, want = getattr(counts, column), getattr(expected, column)
         np.testing.assert_array_equal(have, want)
     np.testing.assert_array_equal(shown, values[expected.cell])
-    ranks = np.unique(expected.cell, return_inverse=True)[1]
-    np.testing.assert_array_equal(counts.cell, ranks)
+    for code in np.unique(counts.group):
+        cells = counts.cell[counts.group == code]
+        np.testing.assert_array_equal(cells, np.arange(len(cells)))
+    ranks = np.unique(shown, return_inverse=True)[1]
+    np.testing.assert_array_equal(common_ranks(shown), ranks)
 
 
 @given(

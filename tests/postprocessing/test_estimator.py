@@ -88,6 +88,20 @@ def odds_gap(probability, y, group, weight=None):
 # The rule ------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_votes_of_any_type_give_one_rule_and_are_kept_as_bytes(method):
+    votes, y, group = make_votes(400, n_groups=3)
+    rules = []
+    for given in (votes.astype(bool), votes.astype(np.uint8), votes, votes * 1.0):
+        fair = FairEnsemblePostprocessor(method=method, random_state=0)
+        fair.fit(given, y, sensitive_features=group)
+        if given.dtype != float:
+            assert fair._rows.scores.dtype == bool
+        decided = fair.predict(votes, sensitive_features=group)
+        rules.append(pickle.dumps((fair._rule, fair._only_votes, decided)))
+    assert len(set(rules)) == 1
+
+
 @pytest.mark.parametrize("method", FAIR_IN_CALIBRATION)
 @pytest.mark.parametrize("n_groups", [2, 4])
 @pytest.mark.parametrize("weighted", [False, True])
