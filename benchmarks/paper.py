@@ -15,15 +15,16 @@ that was interrupted goes on where it stopped. Your own rows and model:
 """
 
 import argparse
+import time
 from pathlib import Path
 
 from _common import RESULTS
 from _paper.judging import judge_all
 from _paper.learners import EDITIONS, find_learner
 from _paper.pictures import draw_pictures
-from _paper.summaries import summarise, write_tables
+from _paper.summaries import describe_run, summarise, write_tables
 from _paper.tasks import load_tasks
-from _paper.units import plan_units, run_units
+from _paper.units import missing_units, plan_units, run_units
 
 
 def make_parser():
@@ -108,6 +109,7 @@ def make_parser():
 
 def main(argv=None):
     """Run the study; return what was found."""
+    begun = time.perf_counter()
     options = make_parser().parse_args(argv)
     edition = EDITIONS[options.edition]
     if options.quick:
@@ -118,11 +120,13 @@ def main(argv=None):
     tasks = load_tasks(options)
     learners = [find_learner(name, edition, options) for name in options.models]
     units = plan_units(tasks, learners, options)
+    n_missing = len(missing_units(units, options))
     answers = run_units(units, tasks, learners, options)
     judged = judge_all(answers, tasks, options)
     found = summarise(judged, answers, tasks, learners, options)
-    write_tables(found, options)
     draw_pictures(found, options.output)
+    found["run"] = describe_run(options, units, n_missing, time.perf_counter() - begun)
+    write_tables(found, options)
     return found
 
 

@@ -191,7 +191,8 @@ def find_learner(name, edition, options):
             f"{config.hidden_size}, words hashed to {config.vocab_size} ids; "
             f"{note.replace('fine-tuned', 'trained')}"
         )
-    return Learner(name, True, estimator, encoder, epochs, note)
+    shown = name.rstrip("/").rsplit("/", 1)[-1]
+    return Learner(shown, True, estimator, encoder, epochs, note)
 
 
 def _loadable(name, edition):

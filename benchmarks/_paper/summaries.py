@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from _common import write_result
+from _common import machine, write_result
 from _peers import REQUIREMENTS
 from joblib import Parallel, delayed
 from scipy import stats
@@ -345,6 +345,22 @@ def _describe_costs(answers):
     return grouped.mean().reset_index()
 
 
+def describe_run(options, units, n_trained, seconds):
+    """One row: what was run, on how many cores, in what time."""
+    return pd.DataFrame(
+        [
+            {
+                "edition": options.edition,
+                "splits": options.repeats * options.folds,
+                "ensembles": len(units),
+                "of them trained now": n_trained,
+                "cores": machine()["cores"],
+                "minutes": round(seconds / 60, 1),
+            }
+        ]
+    )
+
+
 def write_tables(found, options):
     """Write each table as CSV, and all of them as JSON with how they were made."""
     for name, table in found.items():
@@ -463,7 +479,7 @@ def _readable_costs(costs):
 
 def plain(name):
     """A name that can be part of a file's."""
-    return "".join(c if c.isalnum() else "-" for c in name.rsplit("/", 1)[-1])
+    return "".join(c if c.isalnum() else "-" for c in name)
 
 
 def _with_interval(part, metric, form=".3f"):

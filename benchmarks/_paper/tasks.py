@@ -3,12 +3,15 @@
 import sys
 import warnings
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from sklearn_fairsisa.datasets import fetch_hatexplain
+
+MOST_CATEGORIES = 50
 
 
 @dataclass(frozen=True)
@@ -165,10 +168,9 @@ def _from_csv(options):
     if options.text:
         X = frame[options.text].fillna("").astype(str).to_numpy(dtype=object)[:, None]
     else:
-        X = pd.get_dummies(frame.drop(columns=[options.target, *options.attributes]))
-        X = X.fillna(X.mean()).to_numpy(dtype=np.float32)
+        X = _as_numbers(frame.drop(columns=[options.target, *options.attributes]))
     return Task(
-        name=str(options.csv),
+        name=Path(options.csv).stem,
         X=X,
         y=(frame[options.target] == max(labels)).to_numpy(dtype=int),
         groups={
@@ -176,6 +178,23 @@ def _from_csv(options):
         },
         left_out={},
     )
+
+
+def _as_numbers(frame):
+    """Numbers standardised, categories one-hot; columns of free text are left out."""
+    numbers = frame.select_dtypes("number")
+    numbers = (numbers - numbers.mean()) / numbers.std().replace(0, 1)
+    categories = frame.select_dtypes(exclude="number").astype("string")
+    free = [name for name in categories if categories[name].nunique() > MOST_CATEGORIES]
+    if free:
+        print(
+            f"Columns {free} hold more than {MOST_CATEGORIES} categories and are left "
+            "out. A model of texts learns from the one that --text names."
+        )
+    columns = numbers.fillna(0).join(categories.drop(columns=free))
+    if columns.empty:
+        sys.exit("No column is left to learn from. Name one of texts by --text.")
+    return pd.get_dummies(columns).to_numpy(dtype=np.float32)
 
 
 def _drawn(task, max_rows, seed):

@@ -3,10 +3,13 @@
 import hashlib
 import json
 import os
+import tempfile
 import time
 import warnings
+import zipfile
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -18,6 +21,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
 from sklearn_fairsisa.exceptions import DegenerateRuleWarning
+from sklearn_fairsisa.metrics import expected_equalized_odds_difference
 from sklearn_fairsisa.sisa._plan import expected_replay_cost
 
 from .tasks import split_all
@@ -128,22 +132,25 @@ def _digest(task, learner, options):
     return joblib.hash((task.X, task.y, task.groups, asked))[:16]
 
 
+def missing_units(units, options):
+    """Units that no answer is kept of."""
+    return [unit for unit in units if not _path(options, unit).exists()]
+
+
 def run_units(units, tasks, learners, options):
     """Train what is not kept yet; return all answers, unit by unit."""
-    folder = options.output / "units"
-    folder.mkdir(exist_ok=True)
+    (options.output / "units").mkdir(exist_ok=True)
     by_name = {learner.name: learner for learner in learners}
     features, splits = {}, split_all(tasks, options)
-    missing = [unit for unit in units if not _path(folder, unit).exists()]
+    missing = missing_units(units, options)
     for unit in missing:
         key = unit.task, unit.learner
         if key not in features:
             features[key] = by_name[unit.learner].features(tasks[unit.task])
-    with _backend(options):
+    with _backend(options, features):
         parallel = Parallel(n_jobs=options.jobs, return_as="generator_unordered")
         done = parallel(
-            delayed(_run_and_keep)(
-                folder,
+            delayed(_run)(
                 unit,
                 splits[unit.task, unit.repeat][unit.fold],
                 tasks[unit.task],
@@ -154,28 +161,44 @@ def run_units(units, tasks, learners, options):
             )
             for unit in missing
         )
-        for _ in track(done, "Training ensembles", total=len(missing)):
-            pass
-    return [answer for unit in units for answer in joblib.load(_path(folder, unit))]
+        for answers in track(done, "Training ensembles", total=len(missing)):
+            # Here, not by the workers, which need not share a disk.
+            _keep(_path(options, answers[0].unit), answers)
+    return [answer for unit in units for answer in joblib.load(_path(options, unit))]
 
 
-def _backend(options):
+def _backend(options, features):
     if options.dask is None:
         return joblib.parallel_config(backend="loky")
     from distributed import Client
 
-    Client(options.dask)
-    return joblib.parallel_config(backend="dask")
+    client = Client(options.dask)
+    with tempfile.TemporaryDirectory() as folder:
+        code = Path(folder) / "study.zip"
+        here = Path(__file__).parents[1]
+        with zipfile.ZipFile(code, "w") as archive:
+            for file in (*here.glob("_*.py"), *here.glob("_paper/*.py")):
+                archive.write(file, file.relative_to(here))
+        # The workers have the library, but not these scripts.
+        client.upload_file(str(code))
+    # Sent to each worker once, not with each unit.
+    return joblib.parallel_config(backend="dask", scatter=list(features.values()))
 
 
-def _path(folder, unit):
+def _path(options, unit):
     named = json.dumps(asdict(unit), sort_keys=True).encode()
-    return folder / f"{hashlib.sha256(named).hexdigest()[:24]}.joblib"
+    name = hashlib.sha256(named).hexdigest()[:24]
+    return options.output / "units" / f"{name}.joblib"
 
 
-def _run_and_keep(
-    folder, unit, split, task, X, estimator, *, with_peers, with_every_row
-):
+def _keep(path, answers):
+    aside = path.with_suffix(f".{os.getpid()}")
+    joblib.dump(answers, aside)
+    # A run killed while it writes leaves no answer that looks whole.
+    aside.replace(path)
+
+
+def _run(unit, split, task, X, estimator, *, with_peers, with_every_row):
     answers = list(run_unit(unit, split, task, X, estimator))
     more = {}
     whole, one_model = unit.deletion is None, unit.n_shards == 1
@@ -183,12 +206,7 @@ def _run_and_keep(
         more["trained_fair"] = dict(_train_fair(split, task, X))
     if whole and not one_model and with_every_row:
         more["every_row"] = dict(_use_every_row(unit, split, task, X, estimator))
-    answers = [replace(answer, **more) for answer in answers]
-    path = _path(folder, unit)
-    aside = path.with_suffix(f".{os.getpid()}")
-    joblib.dump(answers, aside)
-    # A run killed while it writes leaves no answer that looks whole.
-    aside.replace(path)
+    return [replace(answer, **more) for answer in answers]
 
 
 def run_unit(unit, split, task, X, estimator):
@@ -244,16 +262,16 @@ def _use_every_row(unit, split, task, X, estimator):
             # The tables mark constant rules.
             warnings.simplefilter("ignore", DegenerateRuleWarning)
             fair.fit(X[rows], task.y[rows], sensitive_features=groups[rows])
-        gap = fair.tradeoff([0.0])["equalized_odds_difference"].item()
-        yield (
-            attribute,
-            (
-                gap,
-                fair.selection_probability(
-                    X[split.test], sensitive_features=groups[split.test]
-                ),
-            ),
+        known = fair._rows
+        # Each by the members that did not learn from it, whom only the rule knows.
+        in_calibration = fair._rule.selection_probability(
+            known.scores, known.group, known.counted
         )
+        gap = expected_equalized_odds_difference(
+            known.label, in_calibration, sensitive_features=known.group
+        )
+        asked = {"sensitive_features": groups[split.test]}
+        yield attribute, (gap, fair.selection_probability(X[split.test], **asked))
 
 
 def _train_fair(split, task, X):
