@@ -86,3 +86,28 @@ def test_a_peer_that_fails_on_one_fold_is_left_out_of_the_case(
     known = methods["method"].isin(found["methods"]["method"])
     ours = methods[known].reset_index(drop=True)
     pd.testing.assert_frame_equal(ours, found["methods"])
+
+
+def test_an_interval_over_people_is_widened_by_the_spread_of_the_repeats(study):
+    widened = importlib.import_module("_paper.summaries").widened
+    assert widened(0.3, 0.2, 0.5, np.array([0.3])) == (0.2, 0.5)
+    assert widened(0.3, 0.2, 0.5, np.array([0.3, 0.3])) == pytest.approx((0.2, 0.5))
+    # Student's quantile of 4 degrees of freedom is 2.776.
+    repeated = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
+    of_seeds = 2.776 * repeated.std(ddof=1) / 5**0.5
+    low, high = widened(0.3, 0.3, 0.3, repeated)
+    assert (0.3 - low, high - 0.3) == pytest.approx((of_seeds, of_seeds), abs=1e-3)
+
+
+def test_few_rows_are_drawn_evenly_over_labels_and_groups(study):
+    tasks = importlib.import_module("_paper.tasks")
+    y = np.repeat([0, 1], [900, 100])
+    group = np.resize(np.array(["a", "a", "a", "b"], dtype=object), 1000)
+    task = tasks.Task("t", np.arange(1000)[:, None], y, {"group": group}, {})
+    drawn = tasks._drawn(task, 200, seed=0)
+    sizes = pd.crosstab(drawn.y, drawn.groups["group"])
+    # The rare stratum is kept whole, the others give what is left in equal parts.
+    assert sizes.loc[1, "b"] == 25
+    others = [sizes.loc[0, "a"], sizes.loc[0, "b"], sizes.loc[1, "a"]]
+    assert sum(others) == 175
+    assert max(others) - min(others) <= 1
