@@ -3,7 +3,34 @@
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.utils.validation import _num_samples
+from sklearn.utils.validation import _num_samples, column_or_1d
+
+
+def check_no_missing_labels(y):
+    """Labels as a vector, all of which are there.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+
+    Returns
+    -------
+    y : ndarray of shape (n_samples,)
+
+    Raises
+    ------
+    ValueError
+        If y is None, or a label is NaN or None.
+    """
+    if y is None:
+        raise ValueError(
+            "This estimator requires y to be passed, but the target y is None. Give a "
+            "class label for each row."
+        )
+    y = column_or_1d(y, warn=True)
+    if pd.isna(y).any():
+        raise ValueError("Input y contains NaN or None. Drop the rows without a label.")
+    return y
 
 
 def check_groups(

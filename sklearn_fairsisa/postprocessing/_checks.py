@@ -3,12 +3,11 @@
 from numbers import Real
 
 import numpy as np
-import pandas as pd
 from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, column_or_1d
+from sklearn.utils.validation import _check_sample_weight
 
-from .._validation import distinct
+from .._validation import check_no_missing_labels, distinct
 from ..fairness._confusion import CLASS_RATES, defined_rates
 from ._methods import label_weights, suffices
 from ._multiclass import class_weights
@@ -82,9 +81,7 @@ def check_confidence(confidence, tol):
 
 def check_labels(y, among="y"):
     """The classes, and each row's: whether it is the second of two, else its code."""
-    y = column_or_1d(y, warn=True)
-    if pd.isna(y).any():
-        raise ValueError("Input y contains NaN or None. Drop the rows without a label.")
+    y = check_no_missing_labels(y)
     assert_all_finite(y, input_name="y")
     check_classification_targets(y)
     classes, code = distinct(y)

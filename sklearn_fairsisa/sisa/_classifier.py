@@ -21,6 +21,7 @@ from sklearn.base import (
     MetaEstimatorMixin,
     TransformerMixin,
     _fit_context,
+    is_classifier,
 )
 from sklearn.linear_model import SGDClassifier
 from sklearn.utils import check_random_state, get_tags, indexable
@@ -43,12 +44,14 @@ from sklearn.utils.validation import (
 
 from .._html import FindingsMixin
 from .._typing import Estimator, FilePath, RandomState, Rows
+from .._validation import check_no_missing_labels
 from ..exceptions import EmptyShardWarning, VanishedClassWarning
 from ._checkpoints import CheckpointPolicy, MemoryStore, replay_stage, replay_start
 from ._digests import digest
 from ._directory import DirectoryStore
 from ._isolation import this_process
 from ._journal import ForgettingReport
+from ._leaks import holds_sisa
 from ._learners import (
     accumulates,
     can_continue,
@@ -665,7 +668,9 @@ class SISAClassifier(
         tags = super().__sklearn_tags__()
         base = get_tags(self._base())
         tags.input_tags = base.input_tags
-        tags.classifier_tags.multi_class = base.classifier_tags.multi_class
+        # Those of no classifier are refused in fit.
+        if base.classifier_tags is not None:
+            tags.classifier_tags.multi_class = base.classifier_tags.multi_class
         return tags
 
     def __sklearn_is_fitted__(self):
@@ -701,6 +706,7 @@ class SISAClassifier(
 
     def _start(self, X, y, classes, groups, fit_params):
         """Plan and train from nothing."""
+        self._require_members()
         if self.n_slices > 1 or self.epochs is not None:
             self._require_continuing("n_slices > 1" if self.n_slices > 1 else "epochs")
         X, y, groups, inputs = self._check_rows(X, y, groups, reset=True)
@@ -709,8 +715,8 @@ class SISAClassifier(
         all_classes = _union(y if classes is None else classes, y)
         if len(all_classes) < 2:
             raise ValueError(
-                f"y holds one class, {all_classes[0]!r}; a classifier needs rows of at "
-                "least two."
+                f"y holds one class, {all_classes.tolist()[0]!r}; a classifier needs "
+                "rows of at least two."
             )
         seed = self._draw_seed()
         recipe = self._make_recipe(seed, len(all_classes), settings)
@@ -878,6 +884,20 @@ class SISAClassifier(
                 "partial_fit does not take. Fit without, to append rows later."
             )
 
+    def _require_members(self):
+        """Refuse what cannot be trained again to the same bits, or does not vote."""
+        base = self._base()
+        if not is_classifier(base):
+            raise ValueError(
+                f"estimator must be a classifier, got {type(last_step(base)).__name__}."
+            )
+        if holds_sisa(base):
+            raise ValueError(
+                f"estimator={type(base).__name__} holds a SISAClassifier, which keeps "
+                "a random salt and a log of times, so that no retraining gives the "
+                "same bits. Use one SISAClassifier with more shards or slices."
+            )
+
     def _require_continuing(self, what):
         base = self._base()
         if not can_continue(base):
@@ -916,7 +936,7 @@ class SISAClassifier(
     def _check_rows(self, X, y, groups, *, reset):
         """Validate a batch of rows; return containers that can be indexed."""
         check_consistent_length(X, y)
-        y = _check_y(y)
+        y = _check_y(check_no_missing_labels(y))
         check_classification_targets(y)
         check_container(X)
         # On a copy, so that what is refused further on has changed nothing.

@@ -97,7 +97,7 @@ def _look_at(estimator, found):
 
     if isinstance(estimator, SISAClassifier):
         _look_at_sisa(estimator, found)
-    elif isinstance(estimator, Pipeline) and _holds_sisa(estimator):
+    elif isinstance(estimator, Pipeline) and holds_sisa(estimator):
         for name, step in estimator.steps[:-1]:
             _look_at_step_before(name, step, found)
         if estimator.memory is not None:
@@ -105,15 +105,15 @@ def _look_at(estimator, found):
                 "The Pipeline's memory= keeps what its steps make of rows. Pass None."
             )
         _look_at(last_step(estimator), found)
-    elif isinstance(estimator, FrozenEstimator) and _holds_sisa(estimator):
+    elif isinstance(estimator, FrozenEstimator) and holds_sisa(estimator):
         _look_at(estimator.estimator, found)
-    elif _holds_sisa(estimator):
+    elif holds_sisa(estimator):
         _look_around(estimator, found)
         for value in estimator.get_params(deep=False).values():
             parts = value if isinstance(value, list | tuple) else [value]
             for part in parts:
                 part = part[1] if isinstance(part, tuple) and len(part) == 2 else part
-                if isinstance(part, BaseEstimator) and _holds_sisa(part):
+                if isinstance(part, BaseEstimator) and holds_sisa(part):
                     _look_at(part, found)
     else:
         _look_at_learner(estimator, found)
@@ -139,7 +139,8 @@ def _look_around(estimator, found):
         )
 
 
-def _holds_sisa(estimator):
+def holds_sisa(estimator):
+    """Tell whether an estimator is, or has within it, a SISAClassifier."""
     from ._classifier import SISAClassifier
 
     return any(

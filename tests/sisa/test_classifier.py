@@ -11,15 +11,22 @@ from sklearn import config_context
 from sklearn.datasets import make_classification
 from sklearn.ensemble import VotingClassifier
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.linear_model import (
+    LinearRegression,
+    LogisticRegression,
+    Ridge,
+    SGDClassifier,
+)
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_fairsisa import SISAClassifier
 from sklearn_fairsisa.exceptions import EmptyShardWarning, VanishedClassWarning
 from sklearn_fairsisa.sisa._digests import digest
+from sklearn_fairsisa.sisa._learners import last_step
 from sklearn_fairsisa.sisa._plan import expected_replay_cost
 
 X, y = make_classification(n_samples=120, random_state=0)
@@ -436,6 +443,33 @@ def test_fit_parameters_that_could_hold_rows_are_refused():
 def test_impossible_plans_are_refused(params, message):
     with pytest.raises(ValueError, match=message):
         make_sisa(**params).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (None, "target y is None"),
+        (np.array(["yes", None] * 60, dtype=object), "NaN or None"),
+        (pd.Series(["yes", pd.NA] * 60, dtype="string"), "NaN or None"),
+        (np.where(X[:, 0] > 0, np.nan, 1.0), "NaN or None"),
+    ],
+)
+def test_missing_labels_are_refused(labels, message):
+    with pytest.raises(ValueError, match=message):
+        make_sisa().fit(X, labels)
+
+
+@pytest.mark.parametrize("estimator", [Ridge(), make_pipeline(LinearRegression())])
+def test_what_is_no_classifier_is_refused_by_name(estimator):
+    kind = type(last_step(estimator)).__name__
+    with pytest.raises(ValueError, match=f"must be a classifier, got {kind}"):
+        make_sisa(estimator).fit(X, y)
+
+
+def test_an_ensemble_within_an_ensemble_is_refused():
+    inner = make_pipeline(SISAClassifier(LogisticRegression(), n_shards=2))
+    with pytest.raises(ValueError, match="Pipeline holds a SISAClassifier"):
+        make_sisa(inner).fit(X, y)
 
 
 def test_a_single_class_is_refused():
