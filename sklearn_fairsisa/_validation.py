@@ -92,9 +92,11 @@ def _join_columns(columns, name):
     (column,) = columns
     if column.dtype.kind != "O":
         return column
-    are_texts = [isinstance(value, str) for value in column]
+    # Groups are few, so that a look at each is cheap.
+    code, values = pd.factorize(column)
+    are_texts = [isinstance(value, str) for value in values]
     if all(are_texts):
-        return column.astype(str)
+        return values.astype(str)[code]
     if any(are_texts):
         raise ValueError(
             f"{name} mixes strings and other types, which have no common order. "
