@@ -1,6 +1,7 @@
 """How fast is the fair rule found, against a sort of the data and against peers?
 
-Run ``python benchmarks/postprocessing_speed.py``; about seven minutes. Each fit
+Run ``python benchmarks/postprocessing_speed.py``; about seven minutes, or less of some
+cases only: ``--case 10 200`` takes 10 groups and 200 votes. Each fit
 has a process of its own and is timed inside it: the whole
 ``FairEnsemblePostprocessor().fit``, the peer's own ``fit``, or the linear program with
 its counting. All solve equalized odds at tolerance 0 for accuracy, on the same rows of
@@ -142,12 +143,23 @@ def main():
     parser.add_argument("--rows", type=int, default=10**6)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--case",
+        type=int,
+        nargs=2,
+        action="append",
+        metavar=("GROUPS", "MEMBERS"),
+        help="a case to measure, with 0 members for one score; may be repeated "
+        "(default: all)",
+    )
     add_output_argument(parser, "postprocessing_speed")
     args = parser.parse_args()
 
     found = []
     spawn = multiprocessing.get_context("spawn")
     for case, solvers in plan(args.rows, args.seed):
+        if args.case and [case.groups, case.members] not in args.case:
+            continue
         measured_here = []
         for what in solvers:
             with spawn.Pool(1) as fresh:
