@@ -144,7 +144,8 @@ class FairScorer:
         Raises
         ------
         ValueError
-            If the metric needs groups and none are found.
+            If the metric needs groups and none are found, or if it is fairlearn's, y
+            holds other labels than 0 and 1, and `pos_label` is not given.
         """
         groups = None
         if sensitive_features is not None:
@@ -176,6 +177,8 @@ class FairScorer:
             random_state=self.random_state,
         )
         y = np.asarray(y)
+        if self.pos_label is None and self.response_method == "predict":
+            _check_countable(y, self.metric)
         if self.pos_label is not None:
             y = (y == self.pos_label).astype(int)
             if self.response_method == "predict":
@@ -235,6 +238,22 @@ class FairScorer:
             if getattr(self, name) != default
         ]
         return f"FairScorer({_name(self.metric)}{''.join(given)})"
+
+
+def _check_countable(y, metric):
+    """Refuse labels that fairlearn takes for negative, for it counts ones alone."""
+    while isinstance(metric, partial):
+        metric = metric.func
+    counts = getattr(metric, "_metric_fn", metric)
+    if not getattr(counts, "__module__", "").startswith("fairlearn."):
+        return
+    labels = np.unique(y).tolist()
+    if not (set(labels) <= {0, 1} or set(labels) <= {-1, 1}):
+        raise ValueError(
+            f"{_name(metric)} counts the label 1 as positive, but y holds "
+            f"{labels[:10]}. Say which label is positive, for example "
+            f"FairScorer(..., pos_label={labels[-1]!r})."
+        )
 
 
 def _name(metric):

@@ -10,7 +10,9 @@ import sklearn
 from fairlearn.metrics import (
     demographic_parity_difference,
     equalized_odds_difference,
+    make_derived_metric,
     selection_rate,
+    selection_rate_difference,
 )
 from fairlearn.postprocessing import ThresholdOptimizer
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -270,6 +272,36 @@ def test_string_labels_are_encoded_by_pos_label(data):
         y, model.predict(X) == "yes", sensitive_features=group
     )
     assert scorer(model, X, named, sensitive_features=group) == -expected
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        demographic_parity_difference,
+        partial(equalized_odds_difference, agg="mean"),
+        selection_rate_difference,
+    ],
+)
+def test_labels_that_fairlearn_would_not_count_are_refused(data, metric):
+    X, y, group = data
+    named = np.where(y, "yes", "no")
+    model = LogisticRegression().fit(X, named)
+    with pytest.raises(ValueError, match="pos_label='yes'"):
+        FairScorer(metric)(model, X, named, sensitive_features=group)
+
+
+def test_metrics_of_ones_own_get_the_labels_as_they_are(data):
+    X, y, group = data
+    named = np.where(y, "yes", "no")
+    model = LogisticRegression().fit(X, named)
+    rate = make_derived_metric(
+        metric=lambda y_true, y_pred: np.mean(y_pred == "yes"), transform="difference"
+    )
+    score = FairScorer(rate)(model, X, named, sensitive_features=group)
+    expected = demographic_parity_difference(
+        y, model.predict(X) == "yes", sensitive_features=group
+    )
+    assert score == -expected != 0
 
 
 def test_selection_probability_of_a_randomised_rule_has_no_coin(data):
