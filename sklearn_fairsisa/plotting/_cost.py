@@ -187,13 +187,18 @@ class ForgettingCostDisplay:
         -------
         display : ForgettingCostDisplay
         """
+        if not hasattr(estimator, "forget_log_"):
+            raise TypeError(
+                f"{type(estimator).__name__} is no fitted SISAClassifier. Fit it, "
+                "or give the estimator_ of a post-processor."
+            )
         plan = estimator.plan_
         return cls.from_reports(
             estimator.forget_log_,
             n_shards=plan.n_shards,
             n_slices=plan.n_slices if n_slices is None else n_slices,
             max_deletions=max_deletions,
-            replay=getattr(estimator, "replay_", "prefix"),
+            replay=estimator._state.recipe.replay,
             ax=ax,
         )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.utils.validation import check_is_fitted
 
 from .._validation import check_groups
 from ._style import FAINT, INK, color_of, line_of, make_axes, tidy
@@ -91,6 +92,7 @@ class GroupRocDisplay:
         -------
         display : GroupRocDisplay
         """
+        check_is_fitted(estimator)
         if len(estimator.classes_) > 2:
             raise ValueError(
                 "A point of false and true positive rates needs two classes, but the "

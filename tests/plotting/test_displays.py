@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import make_classification
 from sklearn.ensemble import BaggingClassifier
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_curve
@@ -315,6 +316,21 @@ def test_fitted_ensemble_is_drawn_with_its_own_plan():
     assert list(display.expected) == [1]
     assert display.measured_deletions.tolist() == [1, 2]
     assert display.measured_cost[0] == pytest.approx(0.25, abs=0.02)
+
+
+def test_the_cost_of_learners_that_count_is_that_of_their_own_replay():
+    X, y = make_classification(200, random_state=0)
+    sisa = SISAClassifier(GaussianNB(), n_shards=2, n_slices=4, random_state=0)
+    display = ForgettingCostDisplay.from_estimator(sisa.fit(X, y), max_deletions=1)
+    # Of the four slices of one of two shards, the row's and the later ones.
+    assert display.expected[4][0] == pytest.approx((4 + 3 + 2 + 1) / 4 / 4 / 2)
+
+
+def test_estimators_that_cannot_be_drawn_are_named():
+    with pytest.raises(NotFittedError):
+        GroupRocDisplay.from_estimator(FairEnsemblePostprocessor())
+    with pytest.raises(TypeError, match="FairEnsemblePostprocessor is no fitted SISA"):
+        ForgettingCostDisplay.from_estimator(FairEnsemblePostprocessor())
 
 
 def test_given_axes_are_drawn_on():
