@@ -463,7 +463,8 @@ class FairEnsemblePostprocessor(
             _n_rows_given=len(label),
             _seed=int(rng.randint(2**31)),
         )
-        self._calibrate(rows)
+        # scikit-learn's wrapper of fit stands between.
+        self._calibrate(rows, stacklevel=4)
         return self
 
     def predict(
@@ -704,7 +705,7 @@ class FairEnsemblePostprocessor(
                 rows = leave_own_shard_out(rows, self.estimator_)
         if len(gone):
             forgotten = np.union1d(self.forgotten_, gone).astype(np.intp)
-            self._calibrate(rows, forgotten_=forgotten)
+            self._calibrate(rows, stacklevel=3, forgotten_=forgotten)
             if len(self.unconstrained_groups_):
                 warnings.warn(
                     f"Groups {self.unconstrained_groups_.tolist()} have lost their "
@@ -789,7 +790,13 @@ class FairEnsemblePostprocessor(
     @property
     def boundaries_(self) -> pd.DataFrame:
         """Vertices of the groups' regions; see Attributes."""
-        boundaries = self._constraining_rule().boundaries(self.groups_)
+        rule = self._constraining_rule()
+        if len(self.classes_) > 2:
+            raise AttributeError(
+                "A boundary is one of false and true positive rates, which are of two "
+                f"classes, but y held {len(self.classes_)}. Look at operating_points_."
+            )
+        boundaries = rule.boundaries(self.groups_)
         if boundaries is None:
             raise AttributeError(
                 "Members post-processed one by one have no common region. Use another "
@@ -928,7 +935,7 @@ class FairEnsemblePostprocessor(
             wants_blind=self._accepts_unknown,
         )
 
-    def _calibrate(self, rows, **state):
+    def _calibrate(self, rows, *, stacklevel, **state):
         """Solve on calibration rows; keep both, and the state that goes with them."""
         wanted = self._demand.tol
         if self._confidence is None:
@@ -954,7 +961,7 @@ class FairEnsemblePostprocessor(
                 "that fairness_report_ calls too small, raise tol, or use a method "
                 "that overfits less.",
                 UnsupportedToleranceWarning,
-                stacklevel=3,
+                stacklevel=stacklevel,
             )
         if rule.is_constant:
             warnings.warn(
@@ -962,7 +969,7 @@ class FairEnsemblePostprocessor(
                 'the members. Try objective="balanced_accuracy_score", other costs, '
                 "or a greater tol.",
                 DegenerateRuleWarning,
-                stacklevel=3,
+                stacklevel=stacklevel,
             )
 
     @property

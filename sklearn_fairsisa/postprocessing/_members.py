@@ -11,6 +11,11 @@ from .._pipelines import reach_last_step
 
 # Named, not imported: sklearn.ensemble would make a tenth of the package's import.
 _MIXING = {"VotingClassifier", "StackingClassifier"}
+# Their members are trained on an array, so that they know no names of columns.
+_CONVERTING = {
+    "AdaBoostClassifier", "BaggingClassifier", "ExtraTreesClassifier",
+    "RandomForestClassifier",
+}  # fmt: skip
 # Their members are trained on labels encoded as 0..n_classes-1.
 _ENCODING = {"BaggingClassifier", "ExtraTreesClassifier", "RandomForestClassifier"}
 
@@ -173,8 +178,7 @@ def _ask_members(estimator, members, encoded, X):
     encoding = np.arange(len(estimator.classes_))
     features = getattr(estimator, "estimators_features_", None)
     columns = []
-    if _is_any(estimator, _ENCODING) and not hasattr(X, "tocsr"):
-        # Bagging converts X once, and its members never saw its column names.
+    if _is_any(estimator, _CONVERTING) and not hasattr(X, "tocsr"):
         X = np.asarray(X)
     for i, member in enumerate(members):
         chosen = X if features is None else X[:, features[i]]

@@ -371,7 +371,7 @@ class SISAClassifier(
             self._finish_pending()
             rows, subjects = requested_rows(self._state, indices, groups)
             self._carry_out(self._state.without(rows, subjects))
-        self._warn_of_vanished(self.forget_log_[-1].shards)
+        self._warn_of_vanished(self.forget_log_[-1].shards, stacklevel=3)
         return self
 
     def verify_forgotten(self, indices: ArrayLike | None = None) -> ForgetVerification:
@@ -740,7 +740,8 @@ class SISAClassifier(
         firsts = dict.fromkeys(range(plan.n_shards), 0)
         with store.exclusive():
             self._carry_out(Change("fit", state, firsts, anew=True), store)
-        self._warn_of_vanished(firsts)
+        # scikit-learn's wrapper of fit stands between.
+        self._warn_of_vanished(firsts, stacklevel=5)
         return self
 
     def _new_store(self):
@@ -850,14 +851,14 @@ class SISAClassifier(
             for shard, first in firsts.items()
         )
 
-    def _warn_of_vanished(self, shards):
+    def _warn_of_vanished(self, shards, *, stacklevel):
         """Warn of what has lost its last row in some shards just trained."""
         empty = [shard for shard in shards if len(self._state.rows[shard]) == 0]
         if empty:
             warnings.warn(
                 f"Shards {empty} have no rows, so their members abstain.",
                 EmptyShardWarning,
-                stacklevel=3,
+                stacklevel=stacklevel,
             )
         present = np.unique(np.concatenate([rows.y for rows in self._state.rows]))
         vanished = np.delete(self.classes_, present)
@@ -867,7 +868,7 @@ class SISAClassifier(
                 "classes_, which thus tells that they were there; fit again to be rid "
                 "of them.",
                 VanishedClassWarning,
-                stacklevel=3,
+                stacklevel=stacklevel,
             )
 
     def _check_alike(self, groups):

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import make_classification
 from sklearn.ensemble import (
+    AdaBoostClassifier,
     BaggingClassifier,
     GradientBoostingClassifier,
     RandomForestClassifier,
@@ -311,8 +312,12 @@ def test_a_constant_rule_warns():
     # Nine in ten are positive, whatever the members say.
     y = np.tile([1] * 9 + [0], 40)
     X, group = np.arange(400)[:, None] // 10 % 2, np.arange(400) // 20 % 2
-    with pytest.warns(DegenerateRuleWarning, match="same for everyone"):
+    with pytest.warns(DegenerateRuleWarning, match="same for everyone") as warned:
         fair = FairEnsemblePostprocessor().fit(X, y, sensitive_features=group)
+    assert warned[0].filename == __file__
+    with pytest.warns(DegenerateRuleWarning, match="same for everyone") as warned:
+        fair.forget([0])
+    assert warned[0].filename == __file__
     assert (fair.predict(X, sensitive_features=group) == 1).all()
 
 
@@ -383,6 +388,7 @@ def ensembles():
             line, n_estimators=5, max_features=0.5
         ),
         "bagging without probabilities": BaggingClassifier(LinearSVC(), n_estimators=5),
+        "boosting": AdaBoostClassifier(tree, n_estimators=5),
         "forest": RandomForestClassifier(n_estimators=6, max_depth=4),
         "voting": VotingClassifier([("t", tree), ("l", line), ("n", GaussianNB())]),
         "soft voting": VotingClassifier([("t", tree), ("l", line)], voting="soft"),
@@ -405,6 +411,18 @@ def test_members_of_any_ensemble_speak_of_the_positive_class(name, labels):
     assert fair.objective_ > 0.6
     assert fair.score(X, y, sensitive_features=group) > 0.6
     assert set(fair.predict(X, sensitive_features=group)) <= set(labels)
+
+
+@pytest.mark.parametrize("name", ["boosting", "bagging", "forest", "voting"])
+def test_members_of_a_data_frames_ensemble_are_asked_as_they_were_trained(name):
+    X, y, group = make_rows()
+    frame = pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])])
+
+    def scores(X):
+        fair = FairEnsemblePostprocessor(ensembles()[name], random_state=0)
+        return fair.fit(X, y, sensitive_features=group)._rows.scores
+
+    np.testing.assert_allclose(scores(frame), scores(X))
 
 
 @pytest.mark.parametrize("labels", [(0, 1), ("ok", "toxic"), (1, 2)])

@@ -254,7 +254,8 @@ def test_tables_name_groups_cells_and_classes(method):
     share = (said == "normal").mean()
     row = points.loc[(1, "women", "offensive")]
     assert row.rate[row.decision == "normal"].item() == pytest.approx(share)
-    assert not hasattr(fair, "boundaries_")
+    with pytest.raises(AttributeError, match=r"of two classes|one by one"):
+        _ = fair.boundaries_
 
 
 @pytest.mark.parametrize("method", METHODS)

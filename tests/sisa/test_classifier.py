@@ -264,8 +264,9 @@ def test_an_ensemble_that_lost_a_shard_a_class_and_all_rows_says_so():
     np.testing.assert_allclose(sisa.predict_proba(X)[:, 1], votes.mean(axis=0))
     assert (sisa.transform(X)[:, 1] == 0.5).all()
     assert sisa.verify_forgotten()
-    with pytest.warns(VanishedClassWarning, match=r"\[0\]"):
+    with pytest.warns(VanishedClassWarning, match=r"\[0\]") as warned:
         sisa.forget(np.flatnonzero(y == 0))
+    assert warned[0].filename == __file__
     assert (sisa.predict(X) == 1).all()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -273,6 +274,12 @@ def test_an_ensemble_that_lost_a_shard_a_class_and_all_rows_says_so():
     assert sisa.n_rows_ == 0
     with pytest.raises(ValueError, match="Every row has been forgotten"):
         sisa.predict(X)
+
+
+def test_a_class_without_rows_is_told_where_the_ensemble_was_fitted():
+    with pytest.warns(VanishedClassWarning, match=r"\[0\]") as warned:
+        make_sisa().partial_fit(X[y == 1], y[y == 1], classes=[0, 1])
+    assert warned[0].filename == __file__
 
 
 def test_an_emptied_slice_is_skipped():
