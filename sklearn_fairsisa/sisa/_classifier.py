@@ -55,6 +55,7 @@ from ._leaks import holds_sisa
 from ._learners import (
     accumulates,
     can_continue,
+    check_raw_rows,
     default_epochs,
     forget_in_caches,
     last_step,
@@ -954,7 +955,10 @@ class SISAClassifier(
                     "groups has missing values. Give every row a data-subject id; a "
                     "row that belongs to nobody may have one of its own."
                 )
-        return indexable(X)[0], y, groups, inputs
+        X = indexable(X)[0]
+        # Before any shard is trained, and by the position in X, not in a shard.
+        check_raw_rows(self._base(), X)
+        return X, y, groups, inputs
 
     def _check_samples(self, X):
         check_is_fitted(self)

@@ -1,6 +1,7 @@
 """What kinds of base learner there are, as far as training by slices cares."""
 
 import sys
+from functools import partial
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone, is_classifier
@@ -140,6 +141,20 @@ def as_input(estimator, X):
     return X
 
 
+def check_raw_rows(estimator, X):
+    """Raise if a part of an estimator that reads raw rows could not read some.
+
+    Parameters
+    ----------
+    estimator : estimator
+        It is searched for estimators of texts to which `X` comes as it is.
+    X : rows
+    """
+    for reader, rows in _readers(estimator, lambda: X):
+        if hasattr(reader, "_check_texts"):
+            reader._check_texts(rows())
+
+
 def forget_in_caches(estimator, X):
     """Have caches that an estimator keeps of raw rows, as an embedder does, lose some.
 
@@ -149,20 +164,35 @@ def forget_in_caches(estimator, X):
         It is searched for transformers with ``forget`` to which `X` comes as it is.
     X : rows
     """
+    for reader, rows in _readers(estimator, lambda: X):
+        if _has_cache(reader):
+            reader.forget(rows())
+
+
+def _has_cache(estimator):
+    return hasattr(estimator, "forget") and not is_classifier(estimator)
+
+
+def _readers(estimator, rows):
+    """Yield what reads rows as they come, each part with a function for its rows."""
     if isinstance(estimator, Pipeline):
         # Only a first step sees the rows as they were given.
-        forget_in_caches(estimator.steps[0][1], X)
+        yield from _readers(estimator.steps[0][1], rows)
     elif isinstance(estimator, ColumnTransformer):
         for _, part, columns in estimator.transformers:
-            columns = columns(X) if callable(columns) else columns
-            forget_in_caches(part, _safe_indexing(X, columns, axis=1))
-    elif hasattr(estimator, "forget") and not is_classifier(estimator):
-        estimator.forget(X)
+            yield from _readers(part, partial(_some_columns, rows, columns))
+    elif hasattr(estimator, "_check_texts") or _has_cache(estimator):
+        yield estimator, rows
     elif hasattr(estimator, "get_params") and not isinstance(estimator, type):
         for value in estimator.get_params(deep=False).values():
             parts = value if isinstance(value, list | tuple) else [value]
             for part in parts:
-                forget_in_caches(part[1] if _is_named(part) else part, X)
+                yield from _readers(part[1] if _is_named(part) else part, rows)
+
+
+def _some_columns(rows, columns):
+    X = rows()
+    return _safe_indexing(X, columns(X) if callable(columns) else columns, axis=1)
 
 
 def _is_named(part):

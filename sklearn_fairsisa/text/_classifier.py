@@ -402,6 +402,9 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):
             )
         return texts, y
 
+    def _check_texts(self, X):
+        as_texts(X, self.text_column)
+
     def _check_params(self):
         check_model(self.model)
         for name in ("max_length", "batch_size", "gradient_accumulation"):

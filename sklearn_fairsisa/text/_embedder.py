@@ -185,7 +185,7 @@ class TransformerEmbedder(
         self
         """
         self._check_params()
-        as_texts(X, self.text_column)
+        self._check_texts(X)
         return self
 
     def transform(self, X: ArrayLike) -> NDArray[np.float32]:
@@ -244,6 +244,9 @@ class TransformerEmbedder(
         tags.input_tags.two_d_array = False
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+    def _check_texts(self, X):
+        as_texts(X, self.text_column)
 
     def _check_params(self):
         check_model(self.model)

@@ -276,8 +276,7 @@ def weights_of_parts(module, new, parts):
         if not own:
             raise ValueError(
                 f"freeze has {part!r}, which is no part of a {type(body).__name__}. "
-                f"Its parts are {_parts(body)}, and what they consist of by dotted "
-                "names, as named_parameters() gives them."
+                f"Its parts are {_parts(body)}."
             )
         if own & new:
             raise ValueError(
@@ -289,10 +288,11 @@ def weights_of_parts(module, new, parts):
 
 
 def _parts(body):
-    """List the children of a module that have weights, and its first layer."""
+    """List the children of a module that have weights, and one within them."""
     parts = [name for name, part in body.named_children() if list(part.parameters())]
-    lists = (n for n, m in body.named_modules() if isinstance(m, torch.nn.ModuleList))
-    return ", ".join([*parts, *(f"{name}.0" for name in list(lists)[:1])])
+    layers = (n for n, m in body.named_modules() if isinstance(m, torch.nn.ModuleList))
+    within = next((f"; parts of these are named as {name}.0" for name in layers), "")
+    return ", ".join(parts) + within
 
 
 def initialised(config, seed):

@@ -10,6 +10,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import SGDClassifier
 from sklearn.pipeline import make_pipeline
+from skorch.callbacks import Callback
 from tiny import sentences, tiny_bert, tiny_gpt2
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
@@ -64,6 +65,117 @@ def test_appended_texts_continue_and_can_be_forgotten():
     sisa.partial_fit(TEXTS[60:], Y[60:])
     assert sisa.n_rows_ == 81
     assert sisa.forget([3, 65]).verify_forgotten()
+
+
+class Watching(Callback):
+    """Keeps what each call of partial_fit trains with."""
+
+    rates: list = []  # noqa: RUF012 - of all members
+    class_weights: list = []  # noqa: RUF012
+
+    def on_train_begin(self, net, **kwargs):
+        self.rates.append([])
+        self.class_weights.append(net.class_weight)
+
+    def on_grad_computed(self, net, **kwargs):
+        self.rates[-1].append(net.optimizer_.param_groups[0]["lr"])
+
+
+@pytest.fixture
+def watched():
+    Watching.rates.clear()
+    Watching.class_weights.clear()
+    return Watching
+
+
+def test_every_stage_has_a_schedule_as_long_as_the_rows_of_its_shard(watched):
+    learner = TransformerClassifier(
+        tiny_bert(), batch_size=4, lr=1.0, warmup=0.25, callbacks=[watched]
+    )
+    sisa = SISAClassifier(learner, n_shards=3, n_slices=2, epochs=3, random_state=0)
+    sisa.fit(TEXTS, Y).forget(sisa.plan_.rows(1, 0)[:9])
+    sizes = [
+        [len(sisa.plan_.rows(shard, 0)), len(sisa.plan_.rows(shard))]
+        for shard in range(3)
+    ]
+    stages = [*sizes[0], 14, 27, *sizes[2], 14 - 9, 27 - 9]
+    assert len(watched.rates) == len(stages)
+    for n_rows, rates in zip(stages, watched.rates):
+        n_steps = 2 * -(-n_rows // 4)  # two passes each
+        p = (np.arange(n_steps) + 0.5) / n_steps
+        np.testing.assert_allclose(rates, np.where(p < 0.25, p / 0.25, (1 - p) / 0.75))
+
+
+def test_balanced_weights_go_by_the_rows_of_a_shard(watched):
+    learner = TransformerClassifier(
+        tiny_bert(), batch_size=8, class_weight="balanced", callbacks=[watched]
+    )
+    sisa = SISAClassifier(learner, n_shards=2, n_slices=2, epochs=3, random_state=0)
+    y = np.where(np.arange(81) < 20, 0, 1)  # few zeros
+    sisa.fit(TEXTS, y)
+    counts = [
+        np.bincount(y[rows])
+        for shard in range(2)
+        for rows in (sisa.plan_.rows(shard, 0), sisa.plan_.rows(shard))
+    ]
+    assert len(watched.class_weights) == len(counts)
+    for weight, count in zip(watched.class_weights, counts):
+        np.testing.assert_allclose(weight, count.sum() / (2 * count), rtol=1e-6)
+    assert sisa.forget([0, 1, 2, 70]).verify_forgotten()
+
+
+def test_three_classes_of_which_a_shard_may_lack_one():
+    texts, y = sentences(60, 3)
+    names = np.array(["fair", "wet", "white"])[y]
+    sisa = make_sisa(tiny_bert(), epochs=15).fit(texts, names)
+    assert sisa.transform(texts).shape == (60, 2 * 3)
+    assert sisa.score(texts, names) > 0.5
+    rows = sisa.plan_.rows(0)
+    sisa.forget(rows[y[rows] == 2])
+    assert sisa.verify_forgotten()
+    assert sisa.transform(texts).shape == (60, 2 * 3)
+    np.testing.assert_array_equal(sisa.classes_, ["fair", "wet", "white"])
+
+
+def test_odd_texts_are_trained_on_truncated_counted_and_forgotten(capsys):
+    texts = list(TEXTS)
+    odd = {3: "", 10: "¿ß∂ƒ", 20: "word " * 500, 21: "word " * 70, 40: " \n\t"}
+    for row, text in odd.items():
+        texts[row] = text
+    learner = TransformerClassifier(tiny_bert(), device="cpu", verbose=1)
+    sisa = SISAClassifier(learner, n_shards=2, n_slices=2, epochs=3, random_state=0)
+    sisa.fit(texts, Y)
+    counts = [member.n_truncated_ for member in sisa.estimators_]
+    expected = [len({20, 21} & set(sisa.plan_.rows(shard))) for shard in range(2)]
+    assert counts == expected
+    assert "longer than 64 tokens and were cut" in capsys.readouterr().out
+    assert sisa.forget(list(odd)).verify_forgotten()
+    assert [member.n_truncated_ for member in sisa.estimators_] == [0, 0]
+
+
+@pytest.mark.parametrize("wrong", [None, float("nan"), 7, b"bytes"])
+def test_what_is_no_text_is_named_by_its_place_before_any_training(wrong, monkeypatch):
+    embedder = TransformerEmbedder(tiny_bert(), device="cpu")
+    columns = make_column_transformer((embedder, ["text"]))
+    learners = {
+        "list": TransformerClassifier(tiny_bert(), device="cpu"),
+        "frame": make_pipeline(columns, SGDClassifier()),
+    }
+    for kind, learner in learners.items():
+        texts, other = list(TEXTS), list(TEXTS)
+        texts[17] = wrong
+        if kind == "frame":
+            texts, other = (pd.DataFrame({"text": t, "n": 1}) for t in (texts, other))
+        sisa = SISAClassifier(learner, n_shards=2, n_slices=2, random_state=0)
+        with monkeypatch.context() as patch:
+            patch.setattr("sklearn_fairsisa.sisa._classifier.train_shard", None)
+            with pytest.raises(TypeError, match="The value at position 17 is"):
+                sisa.fit(texts, Y)
+        sisa.fit(other, Y)
+        before = digests(sisa)
+        with pytest.raises(TypeError, match="The value at position 17 is"):
+            sisa.partial_fit(texts, Y)
+        assert digests(sisa) == before
 
 
 def test_adapters_are_forgotten_exactly():

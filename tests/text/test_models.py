@@ -104,6 +104,28 @@ def test_a_folder_gives_body_pad_token_and_a_new_head(name, tmp_path):
     assert_allclose(trained._logits(TEXTS), torch.cat(alone), atol=1e-5)
 
 
+def test_a_hub_name_gives_what_its_folder_gives(tmp_path):
+    # As the hub's own client lays out what it has fetched.
+    repository = tmp_path / "models--someone--tiny-gpt2"
+    snapshot = repository / "snapshots" / ("0" * 40)
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("0" * 40)
+    make, special, _ = PRETRAINED["DistilGPT2"]
+    save_pretrained(snapshot, make(), **special)
+    name, kwargs = "someone/tiny-gpt2", {"cache_dir": str(tmp_path)}
+    for params in ({}, {"freeze": "wte"}):
+        named = classifier(name, model_kwargs=kwargs, **params).fit(TEXTS, Y)
+        given = classifier(str(snapshot), **params).fit(TEXTS, Y)
+        stored = pickle.loads(pickle.dumps(named))
+        assert_array_equal(named._logits(TEXTS), given._logits(TEXTS))
+        assert_array_equal(stored._logits(TEXTS), given._logits(TEXTS))
+    vectors = [
+        TransformerEmbedder(model, device="cpu", model_kwargs=k).transform(TEXTS)
+        for model, k in ((name, kwargs), (str(snapshot), None))
+    ]
+    assert_array_equal(*vectors)
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_mixed_precision_learns_in_full_precision_weights_and_resumes(precision):
     params = {"mixed_precision": precision, "scheduler_epochs": 2, "lr": 1e-2}

@@ -8,11 +8,13 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
+from sklearn.utils.class_weight import compute_class_weight
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from tiny import sentences, tiny_bert, tiny_gpt2
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, get_scheduler
 
 from sklearn_fairsisa.text import TransformerClassifier
+from sklearn_fairsisa.text._net import learning_rate_factor
 
 MODELS = pytest.mark.parametrize("model", [tiny_bert, tiny_gpt2], ids=["bert", "gpt2"])
 
@@ -214,6 +216,40 @@ def test_a_class_weighs_as_much_as_its_rows_repeated():
     )
     # A class that the rows lack has no weight to compute, which is fine.
     classifier(class_weight="balanced").partial_fit(texts, y, classes=[0, 1, 2])
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_balanced_weights_are_those_of_scikit_learn(n_classes):
+    texts, y = sentences(40, n_classes)
+    y[y == 1] = np.where(np.arange((y == 1).sum()) % 3, 0, 1)
+    weight = compute_class_weight("balanced", classes=np.unique(y), y=y)
+    assert np.ptp(weight) > 0.5
+    balanced = classifier(class_weight="balanced").fit(texts, y)
+    weighted = classifier(class_weight=dict(enumerate(weight))).fit(texts, y)
+    assert_same_weights(balanced, weighted)
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.25])
+@pytest.mark.parametrize("name", ["linear", "cosine", "constant"])
+def test_schedules_agree_with_those_of_transformers(name, warmup):
+    n_steps = 40
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    theirs = get_scheduler(
+        "constant_with_warmup" if name == "constant" else name,
+        optimizer,
+        num_warmup_steps=int(warmup * n_steps),
+        num_training_steps=n_steps,
+    ).lr_lambdas[0]
+    for step in range(n_steps):
+        ours = learning_rate_factor((step + 0.5) / n_steps, name, warmup)
+        assert ours == pytest.approx(theirs(step + 0.5), abs=1e-12)
+
+
+def test_a_schedule_may_be_a_function_of_the_share_done():
+    course = [
+        learning_rate_factor(p, lambda done: 1 - done**2, 0.5) for p in (0.25, 0.5, 1)
+    ]
+    assert course == [0.5, 1.0, 0.0]
 
 
 def test_the_schedule_is_as_long_as_the_rows_given():
