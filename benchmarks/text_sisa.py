@@ -8,8 +8,8 @@ Trains SISA, S=5 and R=2, over ``TransformerClassifier`` on HateXplain posts, fo
 posts one request at a time, verifies the deletion by retraining, and fits a fair rule
 on posts held out. Prints the seconds of each step, the bytes of a checkpoint, and how
 much faster a deletion is than the fit, beside 3RS/(2R+1), the bound in sample visits.
-``--lora`` trains adapters of rank 8; ``--model`` is "minilm", "smollm2" (see
-text_throughput.py), a folder or a hub name.
+``--lora`` trains adapters of rank 8, ``--freeze embeddings`` leaves these untrained;
+``--model`` is "minilm", "smollm2" (see text_throughput.py), a folder or a hub name.
 """
 
 import argparse
@@ -45,6 +45,7 @@ def main():
         params = model_params(args.model, args.layers)
     learner = TransformerClassifier(
         **params,
+        freeze=args.freeze,
         lora={"r": 8} if args.lora else None,
         max_length=64,
         lr=args.lr,
@@ -135,6 +136,7 @@ def parse_arguments():
     parser.add_argument("--model", default="minilm")
     parser.add_argument("--layers", type=int, help="keep only the first layers")
     parser.add_argument("--lora", action="store_true", help="train adapters alone")
+    parser.add_argument("--freeze", nargs="+", help="leave these parts untrained")
     parser.add_argument("--rows", type=int, default=400, help="rows to train on")
     parser.add_argument("--held-out", type=int, help="rows to calibrate on")
     parser.add_argument("--shards", type=int, default=5)
