@@ -46,6 +46,13 @@ class CalibrationRows:
         """Votes of the members, bool or class codes of shape (n_rows, n_members)."""
         return votes_of(self.scores)
 
+    @property
+    def weighed(self):
+        """The rows that count: a weight of zero is no row at all."""
+        if self.weight is None or self.weight.all():
+            return self
+        return self.take(self.weight > 0)
+
     def without(self, indices):
         """Return copies of the other rows, so that nothing of these survives."""
         kept = np.flatnonzero(~np.isin(self.index, indices))

@@ -258,7 +258,8 @@ def tightened(
     bound : float
         Upper confidence bound of its true gap.
     """
-    factor = dispersion(family, rows, rates, n_groups, method, demand)
+    weighed = rows.weighed
+    factor = dispersion(family, weighed, rates, n_groups, method, demand)
 
     def solve(tol):
         inner = replace(demand, tol=tol)
@@ -266,7 +267,7 @@ def tightened(
         return (
             rule,
             tol,
-            gap_bound(rule, rows, rates, method, inner, confidence, factor),
+            gap_bound(rule, weighed, rates, method, inner, confidence, factor),
         )
 
     loosest = solve(demand.tol)

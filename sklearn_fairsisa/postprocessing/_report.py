@@ -322,7 +322,7 @@ def fairness_report(rule, rows, groups, classes, method, demand, *, claim, confi
     -------
     FairnessReport
     """
-    family, n_groups = type(rule), len(groups)
+    family, n_groups, rows = type(rule), len(groups), rows.weighed
     probability = cross_fitted(family, rows, n_groups, method, demand)
     rates = constrained_rates(demand.constraint, classes)
     factor = dispersion(family, rows, rates, n_groups, method, demand)

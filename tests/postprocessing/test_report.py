@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import comb
+from sklearn.base import clone
 from sklearn.linear_model import SGDClassifier
 
 from sklearn_fairsisa.exceptions import (
@@ -244,6 +245,23 @@ def test_weighted_rows_count_as_the_people_they_are_worth():
     w = weight[(group == "b") & (y == 1)]
     shown = frame[(frame.group == "b") & (frame.rate == "true_positive_rate")]
     assert shown.rows.item() == int(w.sum() ** 2 / (w**2).sum()) < 80
+
+
+@pytest.mark.parametrize("method", ["ensemble", "smooth_ensemble"])
+def test_a_weight_of_zero_is_no_row_at_all(method):
+    X, y, group = draw_votes({"a": 60, "b": 40}, 4, np.random.default_rng(0))
+    # Few rows are left, so that a fold or a half of all rows would lack a group.
+    kept = np.random.default_rng(1).random(len(y)) < 0.15
+    with_all = FairEnsemblePostprocessor(method=method, tol=0.7, confidence=0.5)
+    without = clone(with_all).fit(
+        X[kept],
+        y[kept],
+        sensitive_features=group[kept],
+        sample_weight=np.full(kept.sum(), 2.0),
+    )
+    with_all.fit(X, y, sensitive_features=group, sample_weight=2.0 * kept)
+    assert same_report(with_all.fairness_report_, without.fairness_report_)
+    assert with_all.tol_ == without.tol_
 
 
 @pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.DegenerateRuleWarning")
