@@ -216,8 +216,8 @@ class FairEnsemblePostprocessor(
         ("0110", "-" for the one left out across shards), a member and its vote
         ("3:1"), or an interval of the score. With more than two classes
         probability_<class> for each; the cells are class names, all members' votes
-        ("cat|cat|dog"), a member and its vote ("3:cat"), or the decisions of the rules
-        that ``"soft_ensemble"`` mixes ("cat|dog").
+        ("cat|cat|dog", or "cat|-|dog" across shards), a member and its vote ("3:cat"),
+        or the decisions of the rules that ``"soft_ensemble"`` mixes ("cat|dog").
 
     boundaries_ : DataFrame
         Columns group, false_positive_rate and true_positive_rate: vertices of the
