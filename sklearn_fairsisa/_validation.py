@@ -33,6 +33,37 @@ def check_no_missing_labels(y):
     return y
 
 
+def check_subjects(groups, n_samples):
+    """Data-subject ids as a list, one per row.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_samples,)
+    n_samples : int
+
+    Returns
+    -------
+    groups : list
+
+    Raises
+    ------
+    ValueError
+        If an id is missing, or the length differs.
+    """
+    groups = np.asarray(groups, dtype=object).tolist()
+    if len(groups) != n_samples:
+        raise ValueError(
+            f"groups has {len(groups)} rows but X has {n_samples}. Give one "
+            "data-subject id per row."
+        )
+    if any(group is None or group != group for group in groups):
+        raise ValueError(
+            "groups has missing values. Give every row a data-subject id; a row that "
+            "belongs to nobody may have one of its own."
+        )
+    return groups
+
+
 def check_groups(
     groups, n_samples=None, name="sensitive_features", *, allow_missing=False
 ):

@@ -109,6 +109,28 @@ def stratified_holdout(strata, fraction, random_state):
     return np.flatnonzero(held_out)
 
 
+def holdout_of_subjects(strata, subject, fraction, random_state):
+    """Choose rows for calibration so that the rows of a data subject stay together.
+
+    Parameters
+    ----------
+    strata : ndarray of shape (n_rows,)
+        A subject is drawn in the stratum of the first of its rows.
+    subject : ndarray of int of shape (n_rows,)
+    fraction : float
+        Share of the subjects of each stratum held out.
+    random_state : RandomState
+
+    Returns
+    -------
+    ndarray of int
+        Sorted positions.
+    """
+    _, first, subject = np.unique(subject, return_index=True, return_inverse=True)
+    chosen = stratified_holdout(strata[first], fraction, random_state)
+    return np.flatnonzero(np.isin(subject, chosen))
+
+
 def leave_own_shard_out(rows, estimator):
     """Mark which members have not learnt from each row."""
     if not hasattr(estimator, "plan_"):

@@ -36,7 +36,13 @@ from sklearn.utils.validation import (
 
 from .._html import FindingsMixin
 from .._typing import Estimator, RandomState, Rows, SensitiveFeature
-from .._validation import check_groups, encode_groups, row_columns, split_sensitive
+from .._validation import (
+    check_groups,
+    check_subjects,
+    encode_groups,
+    row_columns,
+    split_sensitive,
+)
 from ..exceptions import (
     DegenerateRuleWarning,
     UnconstrainedGroupWarning,
@@ -52,8 +58,8 @@ from ..sisa._rows import take
 from ._calibration import (
     CalibrationRows,
     are_votes,
+    holdout_of_subjects,
     leave_own_shard_out,
-    stratified_holdout,
 )
 from ._checks import (
     check_confidence,
@@ -68,6 +74,7 @@ from ._members import ask_members, check_frozen, given_scores, holds_labels
 from ._methods import METHODS, FairRule
 from ._multiclass import FairClassRule
 from ._report import FairnessReport, fairness_report
+from ._subjects import Subjects
 
 _OBJECTIVES = ("accuracy_score", "balanced_accuracy_score")
 
@@ -378,6 +385,7 @@ class FairEnsemblePostprocessor(
         *,
         sensitive_features: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
     ) -> Self:
         """Train the ensemble, then calibrate the fair rule.
 
@@ -397,6 +405,11 @@ class FairEnsemblePostprocessor(
             Weights of the rows in calibration, and in the ensemble's ``fit`` if that
             takes them.
 
+        groups : array-like of shape (n_samples,), default=None
+            Data-subject ids, for ``forget(groups=...)``. All rows of a subject are
+            held out, or none, and the ensemble's ``fit`` gets the ids if it takes
+            them, as that of :class:`SISAClassifier` does.
+
         Returns
         -------
         self
@@ -413,12 +426,15 @@ class FairEnsemblePostprocessor(
         classes, label = check_labels(y)
         objective = check_objective(self.objective, classes)
         check_confidence(self.confidence, self.tol)
-        seen, groups = self._split(X, sensitive_features)
+        if groups is not None:
+            groups = check_subjects(groups, len(label))
+        subjects = None if groups is None else Subjects.of(groups)
+        seen, sensitive = self._split(X, sensitive_features)
         if sample_weight is not None:
             sample_weight = check_weight(sample_weight, label)
             weighed = _safe_indexing(y, np.flatnonzero(sample_weight))
             check_labels(weighed, "y among the rows of positive weight")
-        groups_, group = encode_groups(groups)
+        groups_, group = encode_groups(sensitive)
         if len(groups_) == 0:
             raise ValueError(
                 "No row has a group: the sensitive feature is missing (NaN or None) in "
@@ -427,14 +443,14 @@ class FairEnsemblePostprocessor(
         rng = check_random_state(self.random_state)
 
         strata = np.where(group < 0, -1, len(classes) * group + label)
-        training, calibrating = self._plan(strata, rng)
+        training, calibrating = self._plan(strata, subjects, rng)
         rows = CalibrationRows(np.arange(len(label)), group, label, sample_weight)
         rows = rows.take(calibrating)
         check_groups_suffice(groups_, classes, rows, self.constraints)
         if training is None:
             estimator = None if self.estimator is None else clone(self.estimator)
         else:
-            estimator = self._train(seen, y, sample_weight, training, rng)
+            estimator = self._train(seen, y, sample_weight, groups, training, rng)
         given_labels = estimator is None and holds_labels(seen, classes)
         # In memory of its own, as a forgotten row may not survive in a view.
         seen = take(seen, calibrating)
@@ -460,6 +476,7 @@ class FairEnsemblePostprocessor(
             _given_labels=given_labels,
             _only_votes=only_votes,
             _training=training,
+            _subjects=subjects,
             _n_rows_given=len(label),
             _seed=int(rng.randint(2**31)),
         )
@@ -564,6 +581,7 @@ class FairEnsemblePostprocessor(
         *,
         sensitive_features: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
     ) -> NDArray[np.float64]:
         """Fit, then return the expected decision on the same rows.
 
@@ -582,12 +600,19 @@ class FairEnsemblePostprocessor(
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows; None weighs them alike.
 
+        groups : array-like of shape (n_samples,), default=None
+            Data-subject ids.
+
         Returns
         -------
         probability : ndarray of shape (n_samples, 1) or (n_samples, n_classes)
         """
         self.fit(
-            X, y, sensitive_features=sensitive_features, sample_weight=sample_weight
+            X,
+            y,
+            sensitive_features=sensitive_features,
+            sample_weight=sample_weight,
+            groups=groups,
         )
         return self.transform(X, sensitive_features=sensitive_features)
 
@@ -645,7 +670,9 @@ class FairEnsemblePostprocessor(
         columns = [0] if two else [f"_{label}" for label in self.classes_]
         return np.array([f"{name}{column}" for column in columns], dtype=object)
 
-    def forget(self, indices: ArrayLike) -> Self:
+    def forget(
+        self, indices: ArrayLike | None = None, *, groups: ArrayLike | None = None
+    ) -> Self:
         """Delete rows, so that the rule is the one fitted without them.
 
         A row that trained the ensemble goes to the ensemble's ``forget``, and the
@@ -655,8 +682,12 @@ class FairEnsemblePostprocessor(
 
         Parameters
         ----------
-        indices : int, array-like of int or boolean mask
+        indices : int, array-like of int or boolean mask, default=None
             Rows by their position in ``fit``. Rows forgotten before are accepted.
+
+        groups : array-like, default=None
+            Data subjects, by the ids given to ``fit``, all of whose rows are to be
+            forgotten.
 
         Returns
         -------
@@ -665,8 +696,9 @@ class FairEnsemblePostprocessor(
         Raises
         ------
         ValueError
-            If a row is unknown, a row trained an ensemble that cannot forget, or no
-            calibration row would be left. Nothing has changed then.
+            If a row or data subject is unknown, nothing is named, a row trained an
+            ensemble that cannot forget, or no calibration row would be left. Nothing
+            has changed then.
 
         Warns
         -----
@@ -676,7 +708,7 @@ class FairEnsemblePostprocessor(
             If the rows left no longer support `tol` at `confidence`.
         """
         check_is_fitted(self)
-        asked = check_indices(indices, self._n_rows_given)
+        asked = self._asked(indices, groups)
         gone = np.setdiff1d(asked, self.forgotten_)
         trained = np.empty(0, dtype=np.intp)
         if self._training is not None:
@@ -872,10 +904,27 @@ class FairEnsemblePostprocessor(
             tags.input_tags = get_tags(self.estimator).input_tags
         return tags
 
-    def _plan(self, strata, rng):
+    def _asked(self, indices, groups):
+        """Positions of the rows that a request to forget is about."""
+        if indices is None and groups is None:
+            raise ValueError(
+                "Nothing to forget was named. Pass indices of rows, or groups."
+            )
+        asked = check_indices([] if indices is None else indices, self._n_rows_given)
+        if groups is None:
+            return asked
+        if self._subjects is None:
+            raise ValueError(
+                "fit was not told which data subject each row belongs to. Pass "
+                "groups= to fit, or name rows by their indices."
+            )
+        return np.union1d(asked, self._subjects.rows(groups)).astype(np.intp)
+
+    def _plan(self, strata, subjects, rng):
         """Positions of the rows that train, None if none do, and that calibrate.
 
-        Rows of stratum -1, which are of no group, do not calibrate.
+        Rows of stratum -1, which are of no group, do not calibrate. Where rows are
+        held out, no row of the same data subject trains.
         """
         everyone, grouped = np.arange(len(strata)), np.flatnonzero(strata >= 0)
         cross_shard = self._calibrates_across_shards
@@ -894,12 +943,16 @@ class FairEnsemblePostprocessor(
         if cross_shard:
             return everyone, grouped
         share = _HELD_OUT if self.calibration == "auto" else self.calibration
-        calibrating = grouped[stratified_holdout(strata[grouped], share, rng)]
-        training = np.setdiff1d(everyone, calibrating)
+        # Without ids each row is somebody else's.
+        subject = everyone if subjects is None else subjects.codes
+        held_out = holdout_of_subjects(strata[grouped], subject[grouped], share, rng)
+        calibrating = grouped[held_out]
+        training = np.flatnonzero(~np.isin(subject, subject[calibrating]))
         if len(training) == 0:
             raise ValueError(
-                f"Each of the {len(strata)} rows is the only one with its label "
-                "and group, so none is left to train on. Give more rows."
+                f"Each of the {len(strata)} rows, or its data subject, is the only "
+                "one with its label and group, so none is left to train on. Give more "
+                "rows."
             )
         return training, calibrating
 
@@ -913,7 +966,7 @@ class FairEnsemblePostprocessor(
             )
         return self.calibration == "cross_shard"
 
-    def _train(self, X, y, sample_weight, training, rng):
+    def _train(self, X, y, sample_weight, groups, training, rng):
         """Fit a clone of the ensemble on some rows."""
         estimator = clone(self.estimator)
         if self.random_state is not None:
@@ -921,6 +974,8 @@ class FairEnsemblePostprocessor(
         params = {}
         if sample_weight is not None and has_fit_parameter(estimator, "sample_weight"):
             params["sample_weight"] = sample_weight[training]
+        if groups is not None and has_fit_parameter(estimator, "groups"):
+            params["groups"] = _safe_indexing(groups, training)
         return estimator.fit(
             _safe_indexing(X, training), _safe_indexing(y, training), **params
         )

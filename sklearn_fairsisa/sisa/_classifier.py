@@ -44,7 +44,7 @@ from sklearn.utils.validation import (
 
 from .._html import FindingsMixin
 from .._typing import Estimator, FilePath, RandomState, Rows
-from .._validation import check_no_missing_labels
+from .._validation import check_no_missing_labels, check_subjects
 from ..exceptions import EmptyShardWarning, VanishedClassWarning
 from ._checkpoints import CheckpointPolicy, MemoryStore, replay_stage, replay_start
 from ._digests import digest
@@ -948,13 +948,7 @@ class SISAClassifier(
         X = validate_data(seen, X, reset=reset, skip_check_array=True)
         inputs = {k: v for k, v in vars(seen).items() if k in _INPUTS}
         if groups is not None:
-            check_consistent_length(X, groups)
-            groups = np.asarray(groups, dtype=object).tolist()
-            if any(group is None or group != group for group in groups):
-                raise ValueError(
-                    "groups has missing values. Give every row a data-subject id; a "
-                    "row that belongs to nobody may have one of its own."
-                )
+            groups = check_subjects(groups, len(y))
         X = indexable(X)[0]
         # Before any shard is trained, and by the position in X, not in a shard.
         check_raw_rows(self._base(), X)

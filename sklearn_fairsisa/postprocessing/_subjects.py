@@ -1,0 +1,60 @@
+"""Which rows belong to which data subject."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import pandas as pd
+
+from ..sisa._plan import group_key
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """The data subject of each row, by keyed hashes in place of the ids.
+
+    Parameters
+    ----------
+    keys : ndarray of uint64 of shape (n_rows,)
+        As they tell no id to who lacks the salt, those of forgotten rows may stay, so
+        that a request can be repeated.
+    salt : str
+    """
+
+    keys: np.ndarray
+    salt: str
+
+    @classmethod
+    def of(cls, ids) -> Self:
+        """Take down the data-subject ids of rows."""
+        salt = secrets.token_hex(16)
+        return cls(_keys(ids, salt), salt)
+
+    @property
+    def codes(self):
+        """A number per row, the same for rows of a subject; 0 is the first row's."""
+        return pd.factorize(self.keys)[0]
+
+    def rows(self, ids):
+        """Return the sorted positions of the rows of some subjects.
+
+        Raises
+        ------
+        ValueError
+            If there is no row of a subject.
+        """
+        wanted = np.unique(
+            _keys(np.atleast_1d(np.asarray(ids, dtype=object)), self.salt)
+        )
+        unknown = np.setdiff1d(wanted, self.keys)
+        if len(unknown):
+            raise ValueError(
+                f"{len(unknown)} of {len(wanted)} data subjects are unknown: no row "
+                "was given for them. Nothing was forgotten."
+            )
+        return np.flatnonzero(np.isin(self.keys, wanted))
+
+
+def _keys(ids, salt):
+    return np.array([group_key(i, salt) for i in ids], dtype=np.uint64)

@@ -1,0 +1,113 @@
+"""Claims about the data subjects whose rows a fair rule learnt from."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+from sklearn.datasets import make_classification
+from sklearn.ensemble import BaggingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_validate
+
+from sklearn_fairsisa.postprocessing import FairEnsemblePostprocessor
+from sklearn_fairsisa.sisa import SISAClassifier
+
+X, y = make_classification(900, flip_y=0.2, random_state=0)
+club = np.arange(900) // 3 % 2
+person = np.array([f"person {i}" for i in np.random.default_rng(0).permutation(900)])
+person = person[np.arange(900) // 3]  # three rows each
+
+
+def make_fair(calibration="cross_shard", estimator=None):
+    if estimator is None:
+        estimator = SISAClassifier(LogisticRegression(), n_shards=3)
+    return FairEnsemblePostprocessor(estimator, calibration=calibration, random_state=0)
+
+
+def fitted(*args):
+    return make_fair(*args).fit(X, y, sensitive_features=club, groups=person)
+
+
+@pytest.mark.parametrize("calibration", ["cross_shard", 0.3])
+def test_forgetting_a_person_is_forgetting_all_their_rows(calibration):
+    people = person[[0, 450]]
+    rows = np.flatnonzero(np.isin(person, people))
+    by_person = fitted(calibration).forget(groups=people)
+    by_rows = fitted(calibration).forget(rows)
+    np.testing.assert_array_equal(by_person.forgotten_, rows)
+    pd.testing.assert_frame_equal(by_person.rule_, by_rows.rule_)
+    np.testing.assert_array_equal(
+        by_person.selection_probability(X, sensitive_features=club),
+        by_rows.selection_probability(X, sensitive_features=club),
+    )
+    assert by_person.estimator_.verify_forgotten()
+
+
+def test_a_person_is_judged_by_members_that_saw_none_of_their_rows():
+    fair = fitted()
+    shard = fair.estimator_.plan_.shard_of(np.arange(900))
+    assert (shard.reshape(-1, 3) == shard[::3, None]).all()
+    assert len(np.unique(shard)) == 3
+
+
+@pytest.mark.parametrize(
+    "estimator", [None, BaggingClassifier(LogisticRegression(), n_estimators=3)]
+)
+def test_a_person_is_held_out_wholly_or_not_at_all(estimator):
+    fair = fitted(0.3, estimator)
+    calibrating, training = person[fair.calibration_indices_], person[fair._training]
+    assert not set(calibrating) & set(training)
+    assert len(calibrating) + len(training) == 900
+    assert len(calibrating) == pytest.approx(270, abs=6)
+
+
+@pytest.mark.parametrize("calibration", ["cross_shard", 0.3])
+def test_an_integer_seed_repeats_the_split_of_people(calibration):
+    first, second = fitted(calibration), fitted(calibration)
+    np.testing.assert_array_equal(
+        first.calibration_indices_, second.calibration_indices_
+    )
+
+
+def test_requests_may_be_repeated_and_leave_no_id():
+    fair = fitted(0.3)
+    assert person[fair._training[0]].encode() in pickle.dumps(fair)
+    for index in (fair.calibration_indices_[0], fair._training[0]):
+        asked = person[index]
+        assert asked.encode() not in pickle.dumps(fair.forget(groups=[asked]))
+        before = fair.forgotten_
+        np.testing.assert_array_equal(fair.forget(groups=asked).forgotten_, before)
+
+
+def test_strangers_and_empty_requests_are_refused_before_anything_changes():
+    fair = fitted()
+    with pytest.raises(ValueError, match="1 of 2 data subjects are unknown"):
+        fair.forget([5], groups=["nobody", person[0]])
+    with pytest.raises(ValueError, match="Nothing to forget was named"):
+        fair.forget()
+    assert len(fair.forgotten_) == 0
+    with pytest.raises(ValueError, match="groups= to fit"):
+        make_fair().fit(X, y, sensitive_features=club).forget(groups=person[:1])
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [([None, *person[1:]], "missing values"), (person[:9], "groups has 9 rows")],
+)
+def test_incomplete_ids_are_refused(groups, message):
+    with pytest.raises(ValueError, match=message):
+        make_fair().fit(X, y, sensitive_features=club, groups=groups)
+
+
+def test_ids_reach_the_ensemble_through_metadata_routing():
+    with sklearn.config_context(enable_metadata_routing=True):
+        fair = make_fair().set_fit_request(groups=True)
+        results = cross_validate(
+            fair, X, y, cv=2, return_estimator=True,
+            params={"sensitive_features": club, "groups": person},
+        )  # fmt: skip
+        first = results["estimator"][0]
+        assert first.forget(groups=first.estimator_._state.rows[0].groups[:1])
+    assert len(first.forgotten_) > 0
