@@ -15,6 +15,7 @@ from transformers import AutoModelForSequenceClassification, get_scheduler
 
 from sklearn_fairsisa.text import TransformerClassifier
 from sklearn_fairsisa.text._net import learning_rate_factor
+from sklearn_fairsisa.text._tokens import HashingTokenizer
 
 MODELS = pytest.mark.parametrize("model", [tiny_bert, tiny_gpt2], ids=["bert", "gpt2"])
 
@@ -105,6 +106,29 @@ def test_logits_are_the_models_for_each_text_alone(model):
             expected.append(module(input_ids=torch.tensor([ids])).logits[0].numpy())
     logits = clf._logits(texts)
     assert_allclose(logits, np.stack(expected), atol=1e-5)
+
+
+def test_texts_are_tokenised_once_and_inferred_without_gradients(monkeypatch):
+    texts, y = sentences(20)
+    encode, tokenised = HashingTokenizer.encode, []
+
+    def counting(self, text):
+        tokenised.append(text)
+        return encode(self, text)
+
+    monkeypatch.setattr(HashingTokenizer, "encode", counting)
+    clf = classifier(max_epochs=3).fit(texts, y)
+    assert tokenised == texts
+    modes = []
+    clf.net_.module_.register_forward_pre_hook(
+        lambda module, args: modes.append(
+            (torch.is_inference_mode_enabled(), module.training)
+        )
+    )
+    clf.predict(texts)
+    assert set(modes) == {(True, False)}
+    clf.partial_fit(texts, y)
+    assert set(modes[-2:]) == {(False, True)}
 
 
 def test_other_texts_do_not_change_a_prediction():
