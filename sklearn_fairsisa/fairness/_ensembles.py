@@ -352,7 +352,7 @@ class ScoreRule:
         counts, shown = count_scores(scores, group, label, weight)
         if smooth:
             people = 1.0 if weight is None else weight.sum() / np.sum(weight**2)
-            # Groups learn from each other where their scores are equal.
+            # Groups learn from each other, so equal scores need equal ranks.
             counts = smooth_counts(replace(counts, cell=common_ranks(shown)), people)
         regions, level = threshold_regions(counts)
         starts = np.searchsorted(counts.group, np.arange(counts.n_groups + 1))
