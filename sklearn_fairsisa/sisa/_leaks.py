@@ -59,6 +59,11 @@ def check_forgettable(estimator: Estimator) -> Forgettability:
     Forgettability
         True where no leak was found.
 
+    Raises
+    ------
+    TypeError
+        If it is no estimator, or a class in place of an instance.
+
     Examples
     --------
     >>> from sklearn.pipeline import make_pipeline
@@ -74,6 +79,10 @@ def check_forgettable(estimator: Estimator) -> Forgettability:
     Leaks:
       - Step 'standardscaler' (StandardScaler) learns from all rows before they...
     """
+    if isinstance(estimator, type) or not hasattr(estimator, "get_params"):
+        raise TypeError(
+            f"estimator must be an instance of an estimator, got {estimator!r}."
+        )
     found = _Findings()
     _look_at(estimator, found)
     return Forgettability(

@@ -44,6 +44,12 @@ def test_what_keeps_nothing_passes(estimator):
     assert "Leaks" not in str(found)
 
 
+@pytest.mark.parametrize("what", [SISAClassifier, 3, None])
+def test_what_is_no_estimator_is_not_judged(what):
+    with pytest.raises(TypeError, match="must be an instance of an estimator"):
+        check_forgettable(what)
+
+
 def test_a_step_that_learns_before_the_ensemble_is_a_leak():
     found = check_forgettable(make_pipeline(TfidfVectorizer(), SISAClassifier()))
     assert not found
