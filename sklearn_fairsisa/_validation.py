@@ -48,20 +48,25 @@ def check_subjects(groups, n_samples):
     Raises
     ------
     ValueError
-        If an id is missing, or the length differs.
+        If an id is missing, the length differs, or there is more than one column.
     """
-    groups = np.asarray(groups, dtype=object).tolist()
+    groups = np.asarray(groups, dtype=object)
+    if groups.ndim != 1:
+        raise ValueError(
+            f"groups must be one-dimensional, got shape {groups.shape}. Give one "
+            "data-subject id per row, such as a column of a data frame."
+        )
     if len(groups) != n_samples:
         raise ValueError(
             f"groups has {len(groups)} rows but X has {n_samples}. Give one "
             "data-subject id per row."
         )
-    if any(group is None or group != group for group in groups):
+    if pd.isna(groups).any():
         raise ValueError(
             "groups has missing values. Give every row a data-subject id; a row that "
             "belongs to nobody may have one of its own."
         )
-    return groups
+    return groups.tolist()
 
 
 def check_groups(

@@ -197,13 +197,20 @@ def requested_rows(state, indices, groups):
     return np.setdiff1d(rows, state.forgotten), subjects
 
 
+def asked_subjects(groups):
+    """Return the data-subject ids of a request, one or several, as a list."""
+    if isinstance(groups, set | frozenset | range):
+        groups = list(groups)
+    return np.atleast_1d(np.asarray(groups, dtype=object)).tolist()
+
+
 def _rows_of_subjects(state, groups):
     if state.rows[0].groups is None:
         raise ValueError(
             "fit was not told which data subject each row belongs to. Pass "
             "groups= to fit, or name rows by their indices."
         )
-    wanted = set(np.atleast_1d(np.asarray(groups, dtype=object)).tolist())
+    wanted = set(asked_subjects(groups))
     held = {}
     for shard in state.rows:
         for group, index in zip(shard.groups, shard.index):

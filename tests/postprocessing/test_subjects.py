@@ -94,7 +94,12 @@ def test_strangers_and_empty_requests_are_refused_before_anything_changes():
 
 @pytest.mark.parametrize(
     ("groups", "message"),
-    [([None, *person[1:]], "missing values"), (person[:9], "groups has 9 rows")],
+    [
+        ([None, *person[1:]], "missing values"),
+        (pd.Series([pd.NA, *range(899)], dtype="Int64"), "missing values"),
+        (person[:9], "groups has 9 rows"),
+        (pd.DataFrame({"id": person}), r"one-dimensional, got shape \(900, 1\)"),
+    ],
 )
 def test_incomplete_ids_are_refused(groups, message):
     with pytest.raises(ValueError, match=message):
