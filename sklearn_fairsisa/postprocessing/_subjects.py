@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..sisa._plan import group_key
+from ..sisa._requests import asked_subjects
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,7 @@ class Subjects:
         ValueError
             If there is no row of a subject.
         """
-        wanted = np.unique(
-            _keys(np.atleast_1d(np.asarray(ids, dtype=object)), self.salt)
-        )
+        wanted = np.unique(_keys(asked_subjects(ids), self.salt))
         unknown = np.setdiff1d(wanted, self.keys)
         if len(unknown):
             raise ValueError(

@@ -71,6 +71,17 @@ def test_an_integer_seed_repeats_the_split_of_people(calibration):
     )
 
 
+@pytest.mark.parametrize(
+    "people", [3, [3], np.int8(3), [3.0], {3}, range(3, 4), pd.Series([3])]
+)
+def test_people_may_be_named_by_any_container(people):
+    ids = np.arange(900) // 3
+    fair = make_fair().fit(X, y, sensitive_features=club, groups=ids)
+    sisa = SISAClassifier(LogisticRegression(), n_shards=3).fit(X, y, groups=ids)
+    for estimator in (fair, sisa):
+        assert estimator.forget(groups=people).forgotten_.tolist() == [9, 10, 11]
+
+
 def test_requests_may_be_repeated_and_leave_no_id():
     fair = fitted(0.3)
     assert person[fair._training[0]].encode() in pickle.dumps(fair)
