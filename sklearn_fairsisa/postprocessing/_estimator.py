@@ -1049,9 +1049,14 @@ class FairEnsemblePostprocessor(
         y = column_or_1d(y)
         unknown = np.setdiff1d(y, self.classes_)
         if len(unknown) or (group < 0).any():
+            given = (
+                f"labels {unknown.tolist()[:5]}"
+                if len(unknown)
+                else f"{int((group < 0).sum())} rows of other groups or of none"
+            )
             raise ValueError(
                 f"Rates need labels out of {self.classes_.tolist()} and groups out of "
-                f"{self.groups_.tolist()}; others were given. Leave these rows out."
+                f"{self.groups_.tolist()}, but got {given}. Leave these rows out."
             )
         label = np.searchsorted(self.classes_, y)
         if len(self.classes_) == 2:
