@@ -166,7 +166,8 @@ def _draw_deletions(part):
 def _look(m, method):
     return {
         "color": COLORS[m % len(COLORS)],
-        "marker": MARKERS[m % len(MARKERS)],
+        # Where colours come round again, markers have moved on.
+        "marker": MARKERS[(m + m // len(COLORS)) % len(MARKERS)],
         "markersize": 4.5,
         "linewidth": 2.4 if method == UNTOUCHED else 1,
     }
