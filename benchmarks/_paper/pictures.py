@@ -3,7 +3,7 @@
 import numpy as np
 
 from sklearn_fairsisa.plotting import FairnessTradeoffDisplay
-from sklearn_fairsisa.plotting._style import COLORS, MARKERS, tidy
+from sklearn_fairsisa.plotting._style import COLORS, LINES, MARKERS, tidy
 
 from .judging import UNTOUCHED
 from .summaries import GAP, SCORE, plain
@@ -82,7 +82,7 @@ def _draw_shards(whole):
         part = whole[whole["method"] == method].sort_values("n_shards")
         ends = part[[f"{GAP}_low", f"{GAP}_high"]].T.to_numpy()
         # Side by side, so that intervals do not hide each other.
-        at = [shards.index(s) + 0.06 * (m - len(methods) / 2) for s in part["n_shards"]]
+        at = [shards.index(s) + 0.05 * (m - len(methods) / 2) for s in part["n_shards"]]
         ax.errorbar(
             at,
             part[GAP],
@@ -102,8 +102,9 @@ def _draw_shards(whole):
 def _draw_promises(whole):
     shards = sorted(whole["n_shards"].unique())
     methods = list(dict.fromkeys(whole["method"]))
-    figure, axes = _panels(len(shards), 2, sharex=True, sharey=True)
+    figure, axes = _panels(len(shards), 2, sharey=True)
     axes = axes[: len(shards)]
+    highest = whole[[f"{GAP}_high", "calibration_gap"]].max().max()
     for ax, n_shards in zip(axes, shards):
         part = whole[whole["n_shards"] == n_shards]
         at = [methods.index(method) for method in part["method"]]
@@ -113,8 +114,9 @@ def _draw_promises(whole):
             part["calibration_gap"],
             at,
             "o",
-            markerfacecolor="white",
-            color=COLORS[0],
+            markerfacecolor="none",
+            markersize=9,
+            color=COLORS[1],
             label="in calibration",
         )
         ax.errorbar(
@@ -128,9 +130,9 @@ def _draw_promises(whole):
         )
         ax.axvspan(0, part["floor"].max(), color="0.93", zorder=0, label="noise floor")
         ax.set_yticks(range(len(methods)), methods)
-        ax.set_xlabel(_GAP_NAME)
+        # A ring at zero is drawn whole.
+        ax.set(xlabel=_GAP_NAME, xlim=(-0.03 * highest, 1.02 * highest))
         ax.set_title("one model" if n_shards == 1 else f"{n_shards} shards")
-    axes[0].set_xlim(0, None)
     axes[0].invert_yaxis()
     _finish(figure, axes)
     return figure
@@ -166,8 +168,9 @@ def _draw_deletions(part):
 def _look(m, method):
     return {
         "color": COLORS[m % len(COLORS)],
-        # Where colours come round again, markers have moved on.
+        # Where colours come round again, markers have moved on, and lines are dashed.
         "marker": MARKERS[(m + m // len(COLORS)) % len(MARKERS)],
+        "linestyle": LINES[m // len(COLORS) % len(LINES)],
         "markersize": 4.5,
         "linewidth": 2.4 if method == UNTOUCHED else 1,
     }
