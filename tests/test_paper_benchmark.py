@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +65,25 @@ def test_an_interrupted_study_goes_on_where_it_stopped(study, found, arguments):
     assert {path: path.stat().st_mtime_ns for path in kept} == before
     assert lost.exists()
     pd.testing.assert_frame_equal(found["methods"], again["methods"])
+
+
+def test_a_cluster_trains_the_same_ensembles(found, arguments, tmp_path):
+    pytest.importorskip("distributed")
+    # A scheduler loads the scripts anew, so it must not be in this process.
+    code = """if True:
+        import sys, distributed, paper
+        with distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, dashboard_address=None
+        ) as cluster:
+            paper.main([*sys.argv[1:], "--dask", cluster.scheduler_address])
+        """
+    elsewhere = [*arguments, "--output", str(tmp_path)]
+    subprocess.run([sys.executable, "-c", code, *elsewhere], cwd=BENCHMARKS, check=True)
+    here, there = (
+        pd.read_csv(Path(folder) / "methods.csv")
+        for folder in (arguments[-1], tmp_path)
+    )
+    pd.testing.assert_frame_equal(here, there)
 
 
 def test_a_peer_that_fails_on_one_fold_is_left_out_of_the_case(

@@ -7,6 +7,7 @@ import tempfile
 import time
 import warnings
 import zipfile
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -167,22 +168,32 @@ def run_units(units, tasks, learners, options):
     return [answer for unit in units for answer in joblib.load(_path(options, unit))]
 
 
+@contextmanager
 def _backend(options, features):
+    """Where units are trained: processes here, or a cluster's workers."""
     if options.dask is None:
-        return joblib.parallel_config(backend="loky")
+        with joblib.parallel_config(backend="loky"):
+            yield
+        return
     from distributed import Client
 
-    client = Client(options.dask)
+    with Client(options.dask) as client:
+        _send_scripts(client)
+        # Sent to each worker once, not with each unit.
+        sent = list(features.values())
+        with joblib.parallel_config(backend="dask", scatter=sent):
+            yield
+
+
+def _send_scripts(client):
+    """Give a cluster's workers these scripts; the library they have."""
+    here = Path(__file__).parents[1]
     with tempfile.TemporaryDirectory() as folder:
         code = Path(folder) / "study.zip"
-        here = Path(__file__).parents[1]
         with zipfile.ZipFile(code, "w") as archive:
             for file in (*here.glob("_*.py"), *here.glob("_paper/*.py")):
                 archive.write(file, file.relative_to(here))
-        # The workers have the library, but not these scripts.
         client.upload_file(str(code))
-    # Sent to each worker once, not with each unit.
-    return joblib.parallel_config(backend="dask", scatter=list(features.values()))
 
 
 def _path(options, unit):
