@@ -274,7 +274,9 @@ def main():
     parser.add_argument("--repeats", type=int, default=30, help="rules per line")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--resume", action="store_true", help="keep the lines that --output holds"
+        "--resume",
+        action="store_true",
+        help="keep the lines of --output that have as many repeats or more",
     )
     add_output_argument(parser, "confidence")
     arguments = parser.parse_args()
@@ -287,11 +289,14 @@ def main():
         tables = {name: held.get(name, []) for name in tables}
     numbers = {"repeats": arguments.repeats, "seed": arguments.seed}
     for table, examine, name, sizes, method, n_members in lines():
-        line = {"groups": name, "method": method, "S": n_members, **numbers}
-        if any(line.items() <= held.items() for held in tables[table]):
+        line = {"groups": name, "method": method, "S": n_members}
+        line["seed"] = arguments.seed
+        held = [old for old in tables[table] if line.items() <= old.items()]
+        if any(old["repeats"] >= arguments.repeats for old in held):
             continue
+        tables[table] = [old for old in tables[table] if old not in held]
         found = examine(sizes, method, n_members, **numbers)
-        tables[table].append({**line, **found})
+        tables[table].append({**line, **numbers, **found})
         write_result(arguments.output, arguments, tables)
 
     heads = dict.fromkeys(("groups", "method", "S"), "")
