@@ -112,9 +112,19 @@ def judge(probability, y, group):
     }
 
 
-def floor(probability, y, group):
-    """Gap that a perfectly fair rule would show on these people by chance."""
-    return noise_floor(y, probability, sensitive_features=group, random_state=0).mean
+def calibrated(method, calibration):
+    """Return a method fitted on calibration rows, given as scores, y, group."""
+    scores, y, group = calibration
+    fair = FairEnsemblePostprocessor(method=method, objective=OBJECTIVE, random_state=0)
+    return fair.fit(scores, y, sensitive_features=group)
+
+
+def with_floor(rows, fair, new):
+    """Add the gap that a fair rule with the rates of `fair` would show by chance."""
+    X, y, group = new
+    chosen = fair.selection_probability(X, sensitive_features=group)
+    floor = noise_floor(y, chosen, sensitive_features=group, random_state=0)
+    return [{**row, "floor": floor.mean} for row in rows]
 
 
 def compare_ours(calibration, new):
@@ -129,12 +139,9 @@ def compare_ours(calibration, new):
     dict
         Method, tolerance and quality.
     """
-    scores, y, group = calibration
     for method in (DEFAULT, *OTHERS):
-        rule = FairEnsemblePostprocessor(
-            method=method, objective=OBJECTIVE, random_state=0
-        ).fit(scores, y, sensitive_features=group)
-        for row in curve(rule, new, TOLERANCES if method == DEFAULT else [0.0]):
+        tolerances = TOLERANCES if method == DEFAULT else [0.0]
+        for row in curve(calibrated(method, calibration), new, tolerances):
             yield {"method": method, **row}
 
 
@@ -190,7 +197,7 @@ def add_arguments(parser, *, shards, sizes):
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--shards", type=int, nargs="+", default=shards)
     parser.add_argument("--sizes", type=int, nargs="+", default=sizes)
-    parser.add_argument("--splits", type=int, default=40)
+    parser.add_argument("--splits", type=int, default=12)
     parser.add_argument(
         "--cache", default=os.environ.get("SKLEARN_FAIRSISA_CACHE"),
         help="folder of the encoder's vectors (default: $SKLEARN_FAIRSISA_CACHE)",
@@ -239,7 +246,7 @@ def summarise(rows, ours, n_resamples=1000):
     ----------
     rows : list of dict
     ours : tuple of str
-        Methods that are compared with all others.
+        Methods that are compared with all others at tol=0.
 
     Returns
     -------
@@ -270,7 +277,7 @@ def summarise(rows, ours, n_resamples=1000):
             means.append(row)
             points[method, tol] = mean_points(by_split, splits, draws)
         for mine, (method, tol) in product(ours, points):
-            if method == mine:
+            if method == mine or tol:
                 continue
             curve = np.array([v for (name, _), v in points.items() if name == mine])
             gains = [
@@ -354,7 +361,7 @@ def draw(means, path, n_shards, n_rows, methods):
                 [m["balanced_accuracy"] for m in points],
                 xerr=[m["gap_error"] for m in points],
                 yerr=[m["balanced_accuracy_error"] for m in points],
-                marker="o" if len(points) > 2 else "s",
+                marker="o" if len(points) > 2 else "sDP^vXd<>"[i],
                 linestyle="-" if len(points) > 1 else "none",
                 markersize=4,
                 color=f"C{i}",

@@ -1,6 +1,6 @@
 """From the same rows in all, whose fair classifier is the better on new people?
 
-Run ``python benchmarks/postprocessing_products.py``; it takes about 20 minutes on one
+Run ``python benchmarks/postprocessing_products.py``; it takes about ten minutes on one
 core, goes on where it was cut off, and writes ``results/postprocessing_products.json``
 and ``.png``.
 
@@ -31,11 +31,11 @@ from _heldout import (
     curve,
     draw,
     fewest,
-    floor,
     large_groups,
     measure,
     sisa,
     summarise,
+    with_floor,
 )
 from _peers import SCORE_PEERS, available_peers
 
@@ -89,8 +89,7 @@ def products(given, new, n_shards, seed, peers):
         sisa(n_shards, seed), objective=OBJECTIVE, random_state=seed
     ).fit(X, y, sensitive_features=group)
     found += [{"method": EVERY_ROW, **row} for row in curve(fair, new, TOLERANCES)]
-    chance = floor((new_scores > 0.5).mean(axis=1), *new[1:])
-    return [{**row, "floor": chance} for row in found]
+    return with_floor(found, fair, new)
 
 
 def report(means, overall):
