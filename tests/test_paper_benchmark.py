@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -132,3 +133,20 @@ def test_few_rows_are_drawn_evenly_over_labels_and_groups(study):
     others = [sizes.loc[0, "a"], sizes.loc[0, "b"], sizes.loc[1, "a"]]
     assert sum(others) == 175
     assert max(others) - min(others) <= 1
+
+
+def test_the_variance_of_the_area_is_that_of_resampled_people(study):
+    judging = importlib.import_module("_paper.judging")
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 300)
+    score = (y + rng.normal(size=300)).round(1)
+    area, variance = judging.area_and_variance(y, score)
+    assert area == pytest.approx(roc_auc_score(y, score))
+    labels = [np.flatnonzero(y == label) for label in (0, 1)]
+    drawn = [
+        np.concatenate([rng.choice(rows, len(rows)) for rows in labels])
+        for _ in range(800)
+    ]
+    spread = np.std([roc_auc_score(y[rows], score[rows]) for rows in drawn])
+    # The spread of 800 resamples is known within 2.5%.
+    assert variance**0.5 == pytest.approx(spread, rel=0.1)

@@ -7,7 +7,7 @@ import numpy as np
 from _peers import Calibration, PeerUnavailable, available_peers
 from joblib import Parallel, delayed
 from rich.progress import track
-from sklearn.metrics import roc_auc_score
+from scipy.stats import rankdata
 
 from sklearn_fairsisa import FairEnsemblePostprocessor
 from sklearn_fairsisa.exceptions import DegenerateRuleWarning
@@ -46,8 +46,8 @@ class Judged:
         Expected decision of each method on them.
     calibration_gaps : dict of str to list of float
         Gap of each method on its calibration rows.
-    aucs : list of float
-        Area under the ROC curve of the members' mean score, by fold.
+    aucs : list of (float, float)
+        Area under the ROC curve of the members' mean score, by fold, and its variance.
     """
 
     tests: list = field(default_factory=list)
@@ -162,8 +162,27 @@ def _judge(answer, attribute, split, task, peers):
     if attribute in answer.every_row:
         gaps[EVERY_ROW], decided = answer.every_row[attribute]
         decisions[EVERY_ROW] = decided[new]
-    auc = roc_auc_score(task.y[test], problem.mean_scores[1])
+    auc = area_and_variance(task.y[test], problem.mean_scores[1])
     return test, auc, decisions, gaps, failed
+
+
+def area_and_variance(y, score):
+    """Area under the ROC curve, and its variance over people.
+
+    References
+    ----------
+    DeLong, DeLong, Clarke-Pearson (1988). Comparing the Areas under Two or More
+    Correlated Receiver Operating Characteristic Curves. Biometrics 44. Section 3.
+    """
+    positive = y == 1
+    ranks = rankdata(score)
+    # Share of the other label that each person is ranked right against.
+    right = [
+        (ranks[positive] - rankdata(score[positive])) / np.sum(~positive),
+        1 - (ranks[~positive] - rankdata(score[~positive])) / np.sum(positive),
+    ]
+    variance = sum(np.var(shares, ddof=1) / len(shares) for shares in right)
+    return right[0].mean(), variance
 
 
 def _majority(problem):

@@ -210,11 +210,12 @@ def _auc(found):
     The folds of one repeat test different people; other repeats test them again.
     """
     repeats = np.array([repeat for repeat, _ in found.tests])
-    aucs = np.array(found.aucs)
-    n_folds = int(np.sum(repeats == repeats[0]))
-    within = np.mean([np.var(aucs[repeats == r], ddof=1) for r in set(repeats)])
-    width = stats.t.ppf(0.975, n_folds - 1) * np.sqrt(within / n_folds)
-    return aucs.mean(), aucs.mean() - width, aucs.mean() + width
+    areas, variances = np.transpose(found.aucs)
+    repeated = np.array([areas[repeats == r].mean() for r in np.unique(repeats)])
+    n_folds = len(areas) / len(repeated)
+    width = stats.norm.ppf(0.975) * np.sqrt(variances.mean() / n_folds)
+    area = repeated.mean()
+    return area, *np.clip(widened(area, area - width, area + width, repeated), 0, 1)
 
 
 def _pooled(found, n_rows):
