@@ -143,7 +143,8 @@ def main():
         held_out(name, HELD_OUT[0]) for name in ("none", "ensemble", *SCORE_PEERS)
     ]
     picture = args.output.with_suffix(".png")
-    draw(means, picture, args.shards[0], args.sizes[1], [*methods, OWN_RULE, EVERY_ROW])
+    size = args.sizes[len(args.sizes) // 2]
+    draw(means, picture, args.shards[0], size, [*methods, OWN_RULE, EVERY_ROW])
     write_result(
         args.output, args, {"means": means, "duels": duels, "overall": overall}
     )
