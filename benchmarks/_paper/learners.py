@@ -59,16 +59,20 @@ class Edition:
 
     def quick(self):
         """The same at toy size."""
-        return replace(
+        toy = replace(
             self,
-            models=self.models[:2],
             shards=(1, 3),
             repeats=1,
-            max_rows=4000 if self.frozen else 400,
-            min_group_rows=15 if self.frozen else 10,
-            folds=self.folds if self.frozen else 2,
             deletions_at=(3,) if self.deletions_at else (),
-            epochs=self.epochs if self.frozen else 1,
+        )
+        if self.frozen:
+            return replace(toy, max_rows=4000, min_group_rows=15)
+        return replace(
+            toy,
+            models=("small-bert", LINEAR),
+            max_rows=400,
+            min_group_rows=20,
+            folds=2,
             small_epochs=1,
         )
 
