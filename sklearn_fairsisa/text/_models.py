@@ -200,7 +200,8 @@ def new_classifier(model, model_kwargs, n_classes, pad_id, seed, *, shared, devi
     seed : int
     shared : callable or None
         Tells, from a module and the names of its new weights, the names of those
-        that are the same memory in all models of this process. They are frozen.
+        that are the same memory in all models of this process. They are frozen, all
+        others are to be trained.
     device : str
 
     Returns
@@ -218,7 +219,7 @@ def new_classifier(model, model_kwargs, n_classes, pad_id, seed, *, shared, devi
             return module.to(device), frozenset()
 
         if shared is None:
-            return load()[0], None
+            return load()[0].requires_grad_(True), None
         key = ("classifier", model_key(model, model_kwargs), n_classes, device, seed)
     else:
 
@@ -227,7 +228,7 @@ def new_classifier(model, model_kwargs, n_classes, pad_id, seed, *, shared, devi
 
         key = ("classifier", model_key(model, model_kwargs), n_classes, device)
     first, new = load_once(key, load)
-    digest, memo = None, {}
+    digest, names, memo = None, frozenset(), {}
     if shared is not None:
         names = shared(first, new)
         digest_key = (*key, "digest", *sorted(names))
@@ -236,6 +237,8 @@ def new_classifier(model, model_kwargs, n_classes, pad_id, seed, *, shared, devi
             if name in names:
                 memo[id(weight)] = torch.nn.Parameter(weight.data, False)
     module = copy.deepcopy(first, memo)
+    for name, weight in module.named_parameters():
+        weight.requires_grad_(name not in names)
     module.config.pad_token_id = pad_id
     with Generators(seed).in_use(), quiet():
         for owner in sorted({name.rpartition(".")[0] for name in new}):

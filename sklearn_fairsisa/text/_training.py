@@ -65,9 +65,6 @@ class Birth:
         )
         if self.lora is not None:
             return _with_adapters(module, self.lora, adapters), digest
-        frozen = shared(module, set()) if shared else ()
-        for name, weight in module.named_parameters():
-            weight.requires_grad_(name not in frozen)
         return module, digest
 
     def _shared(self):
