@@ -53,7 +53,7 @@ from ..fairness._draws import class_probabilities, draw_classes, is_random
 from ..fairness._solve import CONSTRAINTS, Demand
 from ..sisa._classifier import SISAClassifier
 from ..sisa._learners import forget_in_caches
-from ..sisa._requests import check_indices
+from ..sisa._requests import asked_rows
 from ..sisa._rows import take
 from ._calibration import (
     CalibrationRows,
@@ -708,7 +708,12 @@ class FairEnsemblePostprocessor(
             If the rows left no longer support `tol` at `confidence`.
         """
         check_is_fitted(self)
-        asked = self._asked(indices, groups)
+        asked = asked_rows(
+            indices,
+            groups,
+            self._n_rows_given,
+            None if self._subjects is None else self._subjects.rows,
+        )
         gone = np.setdiff1d(asked, self.forgotten_)
         trained = np.empty(0, dtype=np.intp)
         if self._training is not None:
@@ -903,22 +908,6 @@ class FairEnsemblePostprocessor(
         if hasattr(self.estimator, "fit"):
             tags.input_tags = get_tags(self.estimator).input_tags
         return tags
-
-    def _asked(self, indices, groups):
-        """Positions of the rows that a request to forget is about."""
-        if indices is None and groups is None:
-            raise ValueError(
-                "Nothing to forget was named. Pass indices of rows, or groups."
-            )
-        asked = check_indices([] if indices is None else indices, self._n_rows_given)
-        if groups is None:
-            return asked
-        if self._subjects is None:
-            raise ValueError(
-                "fit was not told which data subject each row belongs to. Pass "
-                "groups= to fit, or name rows by their indices."
-            )
-        return np.union1d(asked, self._subjects.rows(groups)).astype(np.intp)
 
     def _plan(self, strata, subjects, rng):
         """Positions of the rows that train, None if none do, and that calibrate.

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..sisa._plan import group_key
-from ..sisa._requests import asked_subjects
+from ..sisa._requests import check_known_subjects
 
 
 @dataclass(frozen=True)
@@ -38,20 +38,15 @@ class Subjects:
         return pd.factorize(self.keys)[0]
 
     def rows(self, ids):
-        """Return the sorted positions of the rows of some subjects.
+        """Return the sorted positions of the rows of a list of subjects.
 
         Raises
         ------
         ValueError
             If there is no row of a subject.
         """
-        wanted = np.unique(_keys(asked_subjects(ids), self.salt))
-        unknown = np.setdiff1d(wanted, self.keys)
-        if len(unknown):
-            raise ValueError(
-                f"{len(unknown)} of {len(wanted)} data subjects are unknown: no row "
-                "was given for them. Nothing was forgotten."
-            )
+        wanted = np.unique(_keys(ids, self.salt))
+        check_known_subjects(len(np.setdiff1d(wanted, self.keys)), len(wanted))
         return np.flatnonzero(np.isin(self.keys, wanted))
 
 

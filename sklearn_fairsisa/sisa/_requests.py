@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+from functools import partial
 from numbers import Integral
 
 import numpy as np
@@ -181,13 +182,13 @@ def requested_rows(state, indices, groups):
     ValueError
         If nothing is named, or something unknown is.
     """
-    if indices is None and groups is None:
-        raise ValueError(
-            "Nothing to forget was named. Pass indices of rows, or groups."
-        )
-    rows = check_indices([] if indices is None else indices, state.plan.n_rows)
-    if groups is not None:
-        rows = np.union1d(rows, _rows_of_subjects(state, groups)).astype(np.intp)
+    told = state.rows[0].groups is not None
+    rows = asked_rows(
+        indices,
+        groups,
+        state.plan.n_rows,
+        partial(_rows_of_subjects, state) if told else None,
+    )
     subjects = frozenset(
         group_key(shard.groups[position], state.salt)
         for shard in state.rows
@@ -197,20 +198,57 @@ def requested_rows(state, indices, groups):
     return np.setdiff1d(rows, state.forgotten), subjects
 
 
-def asked_subjects(groups):
-    """Return the data-subject ids of a request, one or several, as a list."""
-    if isinstance(groups, set | frozenset | range):
-        groups = list(groups)
-    return np.atleast_1d(np.asarray(groups, dtype=object)).tolist()
+def asked_rows(indices, groups, n_rows, rows_of_subjects):
+    """Find the rows that a request names, by themselves or by their data subjects.
 
+    Parameters
+    ----------
+    indices : int, sequence of int, boolean mask or None
+    groups : array-like of data-subject ids or None
+    n_rows : int
+        Number of rows ever given.
+    rows_of_subjects : callable or None
+        Gives the rows of a list of data-subject ids. None if these are not known.
 
-def _rows_of_subjects(state, groups):
-    if state.rows[0].groups is None:
+    Returns
+    -------
+    ndarray of int
+        Sorted.
+
+    Raises
+    ------
+    ValueError
+        If nothing is named, or something unknown is.
+    """
+    if indices is None and groups is None:
+        raise ValueError(
+            "Nothing to forget was named. Pass indices of rows, or groups."
+        )
+    rows = check_indices([] if indices is None else indices, n_rows)
+    if groups is None:
+        return rows
+    if rows_of_subjects is None:
         raise ValueError(
             "fit was not told which data subject each row belongs to. Pass "
             "groups= to fit, or name rows by their indices."
         )
-    wanted = set(asked_subjects(groups))
+    if isinstance(groups, set | frozenset | range):
+        groups = list(groups)
+    subjects = np.atleast_1d(np.asarray(groups, dtype=object)).tolist()
+    return np.union1d(rows, rows_of_subjects(subjects)).astype(np.intp)
+
+
+def check_known_subjects(n_unknown, n_wanted):
+    """Raise if some of the data subjects of a request are unknown."""
+    if n_unknown:
+        raise ValueError(
+            f"{n_unknown} of {n_wanted} data subjects are unknown: no row "
+            "was given for them. Nothing was forgotten."
+        )
+
+
+def _rows_of_subjects(state, subjects):
+    wanted = set(subjects)
     held = {}
     for shard in state.rows:
         for group, index in zip(shard.groups, shard.index):
@@ -220,11 +258,7 @@ def _rows_of_subjects(state, groups):
         for group in wanted - held.keys()
         if group_key(group, state.salt) not in state.forgotten_subjects
     ]
-    if unknown:
-        raise ValueError(
-            f"{len(unknown)} of {len(wanted)} data subjects are unknown: no row "
-            "was given for them. Nothing was forgotten."
-        )
+    check_known_subjects(len(unknown), len(wanted))
     return [index for group in wanted & held.keys() for index in held[group]]
 
 
