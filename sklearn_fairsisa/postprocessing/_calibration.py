@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..fairness._rules import snapped
 from ..sisa._rows import take
 from ._members import speaking_members
 
@@ -147,27 +146,3 @@ def leave_own_shard_out(rows, estimator):
         )
     own = np.asarray(estimator.plan_.shard_of(rows.index))
     return replace(rows, counted=own[:, None] != members)
-
-
-def without_each_member(decide, scores, group, silent_share):
-    """Average decisions that leave out each member in turn.
-
-    Parameters
-    ----------
-    decide : callable
-        Of scores, groups and the members that count; returns probabilities.
-    scores : ndarray of shape (n_samples, n_members[, n_classes])
-    group : ndarray of int of shape (n_samples,)
-    silent_share : ndarray of shape (n_members,)
-        Weight of the decisions without each member; sums to 1.
-
-    Returns
-    -------
-    ndarray, of the shape that `decide` returns
-    """
-    probability = 0.0
-    for silent, share in enumerate(silent_share):
-        counted = np.ones(scores.shape[:2], dtype=bool)
-        counted[:, silent] = False
-        probability = probability + share * decide(scores, group, counted)
-    return snapped(probability)

@@ -42,11 +42,12 @@ _N_HALVINGS = 5
 # the bound is so close to what is demanded.
 _N_STEPS = 6
 _CLOSE = 0.98
-_OF_TWO = {
+OF_TWO = {
     "fpr": ("false_positive_rate", [True, False]),
     "tpr": ("true_positive_rate", [False, True]),
     "share": ("selection_rate", [True, True]),
 }
+"""Of two classes: name of each rate, and the true classes of whose rate it is."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def constrained_rates(constraint, classes):
         first; of more, those of all decisions.
     """
     if len(classes) == 2:
-        named = [_OF_TWO[rate] for rate in CONSTRAINTS[constraint]]
+        named = [OF_TWO[rate] for rate in CONSTRAINTS[constraint]]
         return [ConstrainedRate(name, np.array(who), 1) for name, who in named]
     kind = CLASS_RATES[constraint]
     return [

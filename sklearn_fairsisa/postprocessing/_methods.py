@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from ..fairness._cells import majority
-from ..fairness._draws import is_random
 from ..fairness._ensembles import MajorityRule, MemberRules, PatternRule, ScoreRule
-from ..fairness._solve import CONSTRAINTS, Demand, linear_gain
-from ._calibration import votes_of, without_each_member
+from ..fairness._solve import CONSTRAINTS, linear_gain
+from ._calibration import votes_of
+from ._groupwise import GroupwiseRule, solve_groupwise
 from ._soft import LogitWeights
 
 
@@ -80,64 +80,51 @@ METHODS = {
 """Functions of calibration rows and a demand."""
 
 
-@dataclass(frozen=True)
-class FairRule:
-    """A rule for the groups that can be constrained, another for everyone else.
+GAPS = {
+    "fpr": "false_positive_rate_difference",
+    "tpr": "true_positive_rate_difference",
+    "share": "demographic_parity_difference",
+}
+"""Names of the differences between groups of each rate."""
+
+
+def gap_name(constraint):
+    """Name of the greatest difference of the rates that a constraint wants equal."""
+    rates = CONSTRAINTS[constraint]
+    return GAPS[rates[0]] if len(rates) == 1 else "equalized_odds_difference"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FairRule(GroupwiseRule):
+    """A rule for two classes, with its quality in calibration.
 
     Parameters
     ----------
-    fair : OnVotes, OnScores or None
-        None where no group can be constrained.
-    blind : OnVotes, OnScores or None
-        Optimal without regard to groups. None where nobody needs it.
-    code : ndarray of int of shape (n_groups,)
-        What `fair` calls each group, -1 for groups that `blind` decides on.
+    fair, blind, code, silent_share
+        As in `GroupwiseRule`, of `OnVotes` or `OnScores`.
     fpr, tpr : ndarray of shape (n_groups,)
         Operating points in calibration; NaN where a group has no such people.
     negatives, positives : ndarray of shape (n_groups,)
         Weight of each group's calibration rows.
-    silent_share : ndarray of shape (n_members,), or None
-        Share of the calibration rows that each member may not speak of, being the only
-        one. None where all members speak of all rows.
-
-    Notes
-    -----
-    If each calibration row was judged without the member of its own shard, so are new
-    people, each member being left out for its share of the decision. Calibration rows
-    and new people are then judged alike, whatever the members have memorised: given
-    the other members, a row of a shard is to them like anyone new, and which shard it
-    fell into says nothing of it.
     """
 
-    fair: OnVotes | OnScores | None
-    blind: OnVotes | OnScores | None
-    code: np.ndarray
     fpr: np.ndarray
     tpr: np.ndarray
     negatives: np.ndarray
     positives: np.ndarray
-    silent_share: np.ndarray | None
 
     @classmethod
     def fit(cls, rows, n_groups, method, demand, *, wants_blind):
         """Solve on calibration rows."""
-        fit = METHODS[method]
         negatives, positives = label_weights(rows, n_groups)
         able = suffices(negatives, positives, demand.constraint)
-        code = np.where(able, np.cumsum(able) - 1, -1)
-        fair = blind = None
+        parts = solve_groupwise(
+            METHODS[method], rows, able, demand, wants_blind=wants_blind
+        )
         fpr, tpr = np.full((2, n_groups), np.nan)
-        if able.any():
-            able_rows = rows if able.all() else rows.take(able[rows.group])
-            fair = fit(replace(able_rows, group=code[able_rows.group]), demand)
-            fpr[able], tpr[able] = fair.rule.operating_points
-        if wants_blind or not able.all():
-            blind = fit(
-                replace(rows, group=np.zeros_like(rows.group)),
-                Demand(None, demand.objective),
-            )
-        silent_share = None if rows.counted is None else (~rows.counted).mean(axis=0)
-        rule = cls(fair, blind, code, fpr, tpr, negatives, positives, silent_share)
+        if parts["fair"] is not None:
+            fpr[able], tpr[able] = parts["fair"].rule.operating_points
+        rule = cls(**parts, fpr=fpr, tpr=tpr, negatives=negatives, positives=positives)
         if not able.all():
             probability = rule.selection_probability(
                 rows.scores, rows.group, rows.counted
@@ -148,48 +135,9 @@ class FairRule:
         tpr[positives == 0] = np.nan
         return rule
 
-    def selection_probability(self, scores, group, counted=None):
-        """Probability of selection of rows; -1 is an unknown group.
-
-        Parameters
-        ----------
-        scores : ndarray of shape (n_samples, n_members)
-        group : ndarray of int of shape (n_samples,)
-        counted : ndarray of bool of shape (n_samples, n_members), default=None
-            Members that may speak of a row. None is for new people, of whom no member
-            knows: all speak, or each is left out for its share.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-        """
-        if counted is None and self.silent_share is not None:
-            return without_each_member(self._decide, scores, group, self.silent_share)
-        return self._decide(scores, group, counted)
-
-    def _decide(self, scores, group, counted):
-        code = np.append(self.code, -1)[group]
-        if self.blind is None:
-            return self.fair.selection_probability(scores, code, counted)
-        probability = self.blind.selection_probability(
-            scores, np.zeros_like(code), counted
-        )
-        known = code >= 0
-        if known.any():
-            probability[known] = self.fair.selection_probability(
-                scores[known], code[known], None if counted is None else counted[known]
-            )
-        return probability
-
     def constrained_gap(self, constraint):
         """Greatest difference between groups of the constrained rates."""
-        described = describe_rates(self.fpr, self.tpr, self.negatives, self.positives)
-        names = {
-            "fpr": "false_positive_rate_difference",
-            "tpr": "true_positive_rate_difference",
-            "share": "demographic_parity_difference",
-        }
-        return max(described[names[rate]] for rate in CONSTRAINTS[constraint])
+        return self.describe()[gap_name(constraint)]
 
     @property
     def confusion(self):
@@ -229,11 +177,6 @@ class FairRule:
             *expected_rates(rows, probability, n_groups),
             *label_weights(rows, n_groups),
         )
-
-    def randomised_share(self, rows):
-        """Share of the weight of rows whose decision is left to a coin."""
-        random = is_random(self.selection_probability(rows.scores, rows.group))
-        return float(np.average(random, weights=rows.weight))
 
     def table(self, groups, classes):
         """Frame of the cells' probabilities; `groups` are the names."""

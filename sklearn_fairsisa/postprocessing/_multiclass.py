@@ -17,7 +17,6 @@ from ..fairness._confusion import (
     defined_rates,
     sum_by,
 )
-from ..fairness._draws import is_random
 from ..fairness._multiclass import (
     CostRuleMixture,
     LabelPatternRule,
@@ -25,8 +24,7 @@ from ..fairness._multiclass import (
     PluralityRule,
     plurality,
 )
-from ..fairness._solve import Demand
-from ._calibration import without_each_member
+from ._groupwise import GroupwiseRule, solve_groupwise
 
 _CLIP = 1e-6
 _DIFFERENCES = {
@@ -179,89 +177,40 @@ METHODS = {
 """Functions of calibration rows and a demand."""
 
 
-@dataclass(frozen=True)
-class FairClassRule:
-    """A rule for the groups that can be constrained, another for everyone else.
+@dataclass(frozen=True, kw_only=True)
+class FairClassRule(GroupwiseRule):
+    """A rule for more than two classes, with its quality in calibration.
 
     Parameters
     ----------
-    fair, blind : OnLabels, OnProbabilities or None
-        As in `FairRule`.
-    code : ndarray of int of shape (n_groups,)
-        What `fair` calls each group, -1 for groups that `blind` decides on.
+    fair, blind, code, silent_share
+        As in `GroupwiseRule`, of `OnLabels` or `OnProbabilities`.
     confusion : ndarray of shape (n_groups, n_classes, n_classes)
         Weight of the people of each true class (row) and decision (column) in
         calibration.
-    silent_share : ndarray of shape (n_members,), or None
-        As in `FairRule`.
     """
 
-    fair: OnLabels | OnProbabilities | None
-    blind: OnLabels | OnProbabilities | None
-    code: np.ndarray
     confusion: np.ndarray
-    silent_share: np.ndarray | None
 
     @classmethod
     def fit(cls, rows, n_groups, method, demand, *, wants_blind):
         """Solve on calibration rows."""
-        fit = METHODS[method]
         n_classes = rows.scores.shape[2]
         totals = class_weights(rows, n_groups, n_classes)
         able = defined_rates(CLASS_RATES[demand.constraint], totals)
-        code = np.where(able, np.cumsum(able) - 1, -1)
-        fair = blind = None
-        if able.any():
-            able_rows = rows if able.all() else rows.take(able[rows.group])
-            fair = fit(replace(able_rows, group=code[able_rows.group]), demand)
-        if wants_blind or not able.all():
-            blind = fit(
-                replace(rows, group=np.zeros_like(rows.group)),
-                Demand(None, demand.objective),
-            )
+        parts = solve_groupwise(
+            METHODS[method], rows, able, demand, wants_blind=wants_blind
+        )
         confusion = np.zeros((n_groups, n_classes, n_classes))
-        silent_share = None if rows.counted is None else (~rows.counted).mean(axis=0)
-        rule = cls(fair, blind, code, confusion, silent_share)
+        rule = cls(**parts, confusion=confusion)
         if not able.all():
             probability = rule.selection_probability(
                 rows.scores, rows.group, rows.counted
             )
             confusion[:] = expected_confusion(rows, probability, n_groups)
-        if fair is not None:
-            confusion[able] = fair.rule.confusion
+        if rule.fair is not None:
+            confusion[able] = rule.fair.rule.confusion
         return rule
-
-    def selection_probability(self, scores, group, counted=None):
-        """Probability of each decision for rows; -1 is an unknown group.
-
-        Parameters
-        ----------
-        scores : ndarray of shape (n_samples, n_members, n_classes)
-        group : ndarray of int of shape (n_samples,)
-        counted : ndarray of bool of shape (n_samples, n_members), default=None
-            As in `FairRule`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-        """
-        if counted is None and self.silent_share is not None:
-            return without_each_member(self._decide, scores, group, self.silent_share)
-        return self._decide(scores, group, counted)
-
-    def _decide(self, scores, group, counted):
-        code = np.append(self.code, -1)[group]
-        if self.blind is None:
-            return self.fair.selection_probability(scores, code, counted)
-        probability = self.blind.selection_probability(
-            scores, np.zeros_like(code), counted
-        )
-        known = code >= 0
-        if known.any():
-            probability[known] = self.fair.selection_probability(
-                scores[known], code[known], None if counted is None else counted[known]
-            )
-        return probability
 
     def constrained_gap(self, constraint):
         """Greatest difference between groups of the constrained rates."""
@@ -291,11 +240,6 @@ class FairClassRule:
         return quality | {
             name: _difference(kind, confusion) for name, kind in _DIFFERENCES.items()
         }
-
-    def randomised_share(self, rows):
-        """Share of the weight of rows whose decision is left to a coin."""
-        random = is_random(self.selection_probability(rows.scores, rows.group))
-        return float(np.average(random, weights=rows.weight))
 
     def table(self, groups, classes):
         """Frame of the cells' probabilities; `groups` and `classes` are the names."""

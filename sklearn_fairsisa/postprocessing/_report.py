@@ -14,23 +14,18 @@ from ..fairness._confidence import (
     spread_quantile,
 )
 from ..fairness._draws import is_random
-from ._held_out import constrained_rates, cross_fitted, dispersion, held_out_rates
+from ._held_out import (
+    OF_TWO,
+    constrained_rates,
+    cross_fitted,
+    dispersion,
+    held_out_rates,
+)
+from ._methods import GAPS, gap_name
 
 # What is claimed of a rule whose tolerance is zero: no data show a gap of zero.
 _CLAIM = 0.05
-_OF_ALL_RATES = {
-    "equalized_odds": "equalized_odds_difference",
-    "demographic_parity": "demographic_parity_difference",
-    "true_positive_rate_parity": "true_positive_rate_difference",
-    "false_negative_rate_parity": "true_positive_rate_difference",
-    "false_positive_rate_parity": "false_positive_rate_difference",
-    "true_negative_rate_parity": "false_positive_rate_difference",
-}
-_OF_ONE_RATE = {
-    "false_positive_rate": "false_positive_rate_difference",
-    "true_positive_rate": "true_positive_rate_difference",
-    "selection_rate": "demographic_parity_difference",
-}
+_OF_ONE_RATE = {name: GAPS[rate] for rate, (name, _) in OF_TWO.items()}
 
 
 @dataclass(frozen=True)
@@ -200,7 +195,7 @@ class FairnessReport:
 
     @cached_property
     def _gap_table(self):
-        table = {_OF_ALL_RATES[self.constraint]: list(self.rates)}
+        table = {gap_name(self.constraint): list(self.rates)}
         for name in self.rates:
             # With more than two classes the rate names its gap.
             table.setdefault(_OF_ONE_RATE.get(name, name), [name])
