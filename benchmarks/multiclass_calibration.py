@@ -13,6 +13,7 @@ import warnings
 from itertools import product
 
 import numpy as np
+from _classes import confusion_gap
 from _common import add_output_argument, print_table, write_result
 from sklearn.linear_model import SGDClassifier
 from sklearn.tree import DecisionTreeClassifier
@@ -43,11 +44,8 @@ def judge(fair, people):
     """Accuracy, gap, and share of new people decided on by a coin."""
     X, y, group = people
     p = fair.selection_probability(X, sensitive_features=group)
-    rates = [
-        [p[(group == a) & (y == j)].mean(axis=0) for j in range(3)] for a in range(3)
-    ]
     random = ((p > 0) & (p < 1)).any(axis=1)
-    return p[np.arange(len(y)), y].mean(), np.ptp(rates, axis=0).max(), random.mean()
+    return p[np.arange(len(y)), y].mean(), confusion_gap(p, y, group), random.mean()
 
 
 def main():

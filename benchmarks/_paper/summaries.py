@@ -26,7 +26,7 @@ GAP = "equalized_odds_difference"
 SCORE = "balanced_accuracy_score"
 N_RESAMPLES = 400
 DEFAULTS = ("smooth_ensemble", EVERY_ROW)
-SCORE_PEERS = ("fairlearn ThresholdOptimizer", "error-parity")
+RIVALS = ("fairlearn ThresholdOptimizer", "error-parity")
 
 
 def summarise(judged, answers, tasks, learners, options):
@@ -102,7 +102,7 @@ def _summarise_case(case, found, task):
         (o, p)
         for o, ours in enumerate(names)
         for p, peer in enumerate(names)
-        if ours in DEFAULTS and peer in SCORE_PEERS
+        if ours in DEFAULTS and peer in RIVALS
     ]
     return rows, [
         {
