@@ -248,7 +248,7 @@ def replay_stage(store, shard, first):
 
 
 def replay_start(store, shard, first):
-    """Return the arguments by which ``train_shard`` trains the stages from `first` on.
+    """Return the part of a ``ShardTask`` that trains the stages from `first` on.
 
     Parameters
     ----------

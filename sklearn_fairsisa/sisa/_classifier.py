@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain
 from numbers import Integral, Number
 from os import PathLike
 from typing import Any, Literal, Self
@@ -60,6 +61,8 @@ from ._learners import (
     forget_in_caches,
     last_step,
     make_prototype,
+    places,
+    trains_together,
 )
 from ._plan import make_plan
 from ._requests import (
@@ -72,7 +75,7 @@ from ._requests import (
 )
 from ._rows import check_container
 from ._state import Change, State, split_rows
-from ._training import Recipe, replay_visits, train_shard
+from ._training import Recipe, ShardTask, replay_visits, train_shards
 from ._votes import member_scores, member_votes
 
 # Where joblib keeps its backends of one machine.
@@ -130,8 +133,9 @@ class SISAClassifier(
         memory. A :class:`CheckpointPolicy` keeps fewer checkpoints.
 
     n_jobs : int, default=None
-        Number of shards trained at a time, through joblib. Each member trains on one
-        core, so that neither this nor the backend changes a bit of the result.
+        Number of shards trained at a time, through joblib, or of programs that train
+        several, as of ``HeadClassifier(together=10)``. Each takes one core, so that
+        neither this nor the backend changes a bit of the result.
 
     random_state : int, RandomState instance or None, default=None
         An int makes ``fit``, ``forget`` and ``predict`` repeatable.
@@ -821,16 +825,20 @@ class SISAClassifier(
             n_slices=self.n_slices,
             epochs=epochs,
             replay=replay,
-            whole=self.n_slices == 1 and self.epochs is None,
+            whole=self.n_slices == 1
+            and self.epochs is None
+            and not trains_together(base),
             settings=settings,
         )
 
     def _train(self, state, firsts, store=None, *, anew):
         """Yield shards as they are trained, each from its first stage to replay."""
         backend, _ = get_active_backend()
-        # A process costs more than it saves on a single shard. A cluster was asked for,
+        firsts, n_together = list(firsts.items()), places(state.recipe.prototype)
+        jobs = [firsts[i : i + n_together] for i in range(0, len(firsts), n_together)]
+        # A process costs more than it saves on a single job. A cluster was asked for,
         # perhaps since this machine has no GPU or rounds otherwise.
-        here = len(firsts) <= 1 and type(backend).__module__ == _OWN_BACKENDS
+        here = len(jobs) <= 1 and type(backend).__module__ == _OWN_BACKENDS
         # Each shard is kept as soon as it is trained, where the backend can say so;
         # Ray's cannot.
         unordered = backend.supports_return_generator
@@ -840,18 +848,22 @@ class SISAClassifier(
             max_nbytes=None,
             return_as="generator_unordered" if unordered else "list",
         )
-        return parallel(
-            delayed(train_shard)(
+
+        def task(shard, first):
+            start = {} if anew else replay_start(store, shard, first)
+            rows, n_stages = state.rows[shard], state.plan.n_stages[shard]
+            return ShardTask(shard, rows, n_stages, **start)
+
+        trained = parallel(
+            delayed(train_shards)(
                 state.recipe,
-                shard,
-                state.rows[shard],
-                state.plan.n_stages[shard],
-                **({} if anew else replay_start(store, shard, first)),
+                [task(shard, first) for shard, first in job],
                 verbose=self.verbose > 0,
                 caller=this_process(),
             )
-            for shard, first in firsts.items()
+            for job in jobs
         )
+        return chain.from_iterable(trained)
 
     def _warn_of_vanished(self, shards, *, stacklevel):
         """Warn of what has lost its last row in some shards just trained."""

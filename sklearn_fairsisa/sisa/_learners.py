@@ -36,6 +36,29 @@ def accumulates(estimator):
     return isinstance(last_step(estimator), _ACCUMULATING)
 
 
+def counts_passes(estimator):
+    """Tell whether the learner makes ``max_epochs`` passes in one ``partial_fit``."""
+    return "max_epochs" in last_step(estimator).get_params(deep=False)
+
+
+def trains_together(estimator):
+    """Tell whether several of the learner can be trained in one program.
+
+    Such a learner has parameters ``max_epochs``, how many passes one ``partial_fit``
+    makes, and ``together``, how many learners one program takes. It has a function
+    ``partial_fit_together(learners, X, y, classes=None, **fit_params)``, in which all
+    but `classes` are lists with an entry per learner. Whatever the other learners are,
+    it leaves each in the bits that its own ``partial_fit`` would, and it draws on no
+    global generator. ``fit`` is ``partial_fit`` of a new learner.
+    """
+    return hasattr(last_step(estimator), "partial_fit_together")
+
+
+def places(estimator):
+    """Return how many learners are to be trained in one program."""
+    return last_step(estimator).together if trains_together(estimator) else 1
+
+
 def is_skorch(estimator):
     """Tell whether the learner is a skorch net, without importing skorch."""
     skorch = sys.modules.get("skorch")

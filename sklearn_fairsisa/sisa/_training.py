@@ -1,4 +1,4 @@
-"""Training one shard stage by stage, which is what a worker runs."""
+"""Training shards stage by stage, which is what a worker runs."""
 
 import copy
 import time
@@ -15,11 +15,13 @@ from ._isolation import forked_generators, one_thread, without_traces
 from ._learners import (
     as_input,
     can_continue,
+    counts_passes,
     is_skorch,
     last_step,
     random_state_owners,
     seed_owners,
     set_random_states,
+    trains_together,
 )
 from ._plan import passes_per_stage, training_seed
 
@@ -101,22 +103,12 @@ class TrainedShard:
         return dict(enumerate(self.checkpoints, start=self.first_stage))
 
 
-def train_shard(
-    recipe,
-    shard,
-    rows,
-    n_stages,
-    *,
-    start=None,
-    first_stage=0,
-    verbose=False,
-    caller=None,
-):
-    """Train a shard from a checkpoint to its last stage.
+@dataclass(frozen=True)
+class ShardTask:
+    """A shard to train from a checkpoint to its last stage.
 
     Parameters
     ----------
-    recipe : Recipe
     shard : int
     rows : ShardRows
     n_stages : int
@@ -124,35 +116,72 @@ def train_shard(
     start : estimator, default=None
         Checkpoint of the stage before `first_stage`; it is left as it is.
     first_stage : int, default=0
+    """
+
+    shard: int
+    rows: object
+    n_stages: int
+    start: object = None
+    first_stage: int = 0
+
+
+def train_shards(recipe, tasks, *, verbose=False, caller=None):
+    """Train shards stage by stage, equal stages of all of them together.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    tasks : list of ShardTask
+        One, unless the learner trains several members in one program.
     verbose : bool, default=False
-        Whether to print a line after each stage.
+        Whether to print a line after each stage of each shard.
     caller : tuple, default=None
         What ``this_process`` gives where the ensemble is; None is here.
 
     Returns
     -------
-    TrainedShard
+    list of TrainedShard
     """
-    checkpoints, member, visits = [], start, 0
+    members = {task.shard: task.start for task in tasks}
+    checkpoints = {task.shard: [] for task in tasks}
+    visits = dict.fromkeys(members, 0)
+    first_stage = min(task.first_stage for task in tasks)
+    n_stages = max(task.n_stages for task in tasks)
     with one_thread(), without_traces(caller):
         for stage in range(first_stage, n_stages):
             started = time.perf_counter()
-            # A later stage must not change the checkpoint of an earlier one.
-            trained = copy.deepcopy(member)
-            trained, visited = _train_stage(recipe, shard, stage, rows, trained)
-            if visited:
-                # Nor may a checkpoint hold a view of the rows: it would keep all of
-                # them in memory, later slices and what is forgotten of these included.
-                member = copy.deepcopy(trained)
-            checkpoints.append(member)
-            visits += visited
-            if verbose:
-                print(
-                    f"[SISA] shard {shard}, stage {stage + 1}/{n_stages}: {visited} "
-                    f"sample visits in {time.perf_counter() - started:.1f} s",
-                    flush=True,
-                )
-    return TrainedShard(shard, first_stage, checkpoints, digest(member), visits)
+            works = [
+                _prepare(recipe, task, stage, members[task.shard])
+                for task in tasks
+                if task.first_stage <= stage < task.n_stages
+            ]
+            _train(recipe, [work for work in works if work.passes])
+            for work in works:
+                shard = work.task.shard
+                if work.passes:
+                    # A checkpoint must not hold a view of the rows: it would keep all
+                    # of them in memory, later slices and what is forgotten of these
+                    # included.
+                    members[shard] = copy.deepcopy(work.member)
+                checkpoints[shard].append(members[shard])
+                visits[shard] += work.visits
+                if verbose:
+                    print(
+                        f"[SISA] shard {shard}, stage {stage + 1}/"
+                        f"{work.task.n_stages}: {work.visits} sample visits in "
+                        f"{time.perf_counter() - started:.1f} s",
+                        flush=True,
+                    )
+    return [
+        TrainedShard(
+            task.shard,
+            task.first_stage,
+            checkpoints[task.shard],
+            digest(members[task.shard]),
+            visits[task.shard],
+        )
+        for task in tasks
+    ]
 
 
 def replay_visits(recipe, rows, n_stages, first_stage=0):
@@ -187,50 +216,116 @@ def _fits_whole(recipe, y):
     return recipe.whole and not (lacks_class and learns_classes)
 
 
-def _train_stage(recipe, shard, stage, rows, member):
-    """Train one stage; return the member and the sample visits."""
+@dataclass
+class _StageWork:
+    """What a stage of a shard trains, and on what; nothing if it makes no pass."""
+
+    task: ShardTask
+    stage: int
+    seed: int
+    passes: int = 0
+    whole: bool = False
+    member: object = None
+    X: object = None
+    y: object = ()
+    params: dict | None = None
+
+    @property
+    def visits(self):
+        """Return the sample visits."""
+        return self.passes * len(self.y)
+
+
+def _prepare(recipe, task, stage, member):
+    """Return the work of a stage that goes on from a member, which is left as it is."""
+    rows, seed = task.rows, training_seed(recipe.seed, task.shard, stage)
+    nothing = _StageWork(task, stage, seed)
     if not _have_weight(recipe, rows, stage + 1)[stage]:
-        return member, 0
+        return nothing
     X, y, params = rows.of(stage) if recipe.replay == "slice" else rows.up_to(stage)
-    passes = recipe.passes(stage + 1)[stage]
-    params = params | recipe.settings
-    if stage == 0 and _fits_whole(recipe, y):
-        return _fit_whole(recipe, shard, X, y, params), len(y)
+    whole = stage == 0 and _fits_whole(recipe, y)
+    passes = 1 if whole else recipe.passes(stage + 1)[stage]
     if passes == 0:
-        return member, 0
-
-    with forked_generators(training_seed(recipe.seed, shard, stage)):
-        if member is None:
-            member = copy.deepcopy(recipe.prototype)
-            X = _fit_early_steps(member, X, y, training_seed(recipe.seed, shard, stage))
-        elif isinstance(member, Pipeline) and len(member) > 1:
-            X = reach_last_step(member, X)
-        learner = last_step(member)
-        X = as_input(learner, X)
-        params = _of_last_step(member, params)
-        classes = np.arange(recipe.n_classes)
-        if "max_epochs" in learner.get_params(deep=False):
-            set_random_states(learner, training_seed(recipe.seed, shard, stage))
-            learner.set_params(max_epochs=passes)
-            learner.partial_fit(X, y, classes=classes, **params)
-        else:
-            owners = random_state_owners(learner)
-            for step in range(passes):
-                seed_owners(owners, training_seed(recipe.seed, shard, stage, step))
-                # The first pass has looked for NaN and infinity in these rows.
-                with config_context(assume_finite=step > 0 or None):
-                    learner.partial_fit(X, y, classes=classes, **params)
-    return member, passes * len(y)
+        return nothing
+    member = copy.deepcopy(member)
+    return _StageWork(
+        task, stage, seed, passes, whole, member, X, y, params | recipe.settings
+    )
 
 
-def _fit_whole(recipe, shard, X, y, params):
+def _train(recipe, works):
+    """Train the members of some shards on the work of a stage."""
+    if works and trains_together(recipe.prototype):
+        _continue_together(recipe, works)
+        return
+    for work in works:
+        with forked_generators(work.seed):
+            if work.whole:
+                _fit_whole(recipe, work)
+            else:
+                _continue(recipe, work)
+
+
+def _continue(recipe, work):
+    learner, X, params = _reach_learner(recipe, work)
+    classes = np.arange(recipe.n_classes)
+    if counts_passes(learner):
+        _set_passes(learner, work)
+        learner.partial_fit(X, work.y, classes=classes, **params)
+        return
+    owners = random_state_owners(learner)
+    task, stage = work.task, work.stage
+    for step in range(work.passes):
+        seed_owners(owners, training_seed(recipe.seed, task.shard, stage, step))
+        # The first pass has looked for NaN and infinity in these rows.
+        with config_context(assume_finite=step > 0 or None):
+            learner.partial_fit(X, work.y, classes=classes, **params)
+
+
+def _continue_together(recipe, works):
+    learners, Xs, params = [], [], []
+    for work in works:
+        with forked_generators(work.seed):
+            learner, X, own_params = _reach_learner(recipe, work)
+        _set_passes(learner, work)
+        learners.append(learner)
+        Xs.append(X)
+        params.append(own_params)
+    learners[0].partial_fit_together(
+        learners,
+        Xs,
+        [work.y for work in works],
+        classes=np.arange(recipe.n_classes),
+        **{name: [own[name] for own in params] for name in params[0]},
+    )
+
+
+def _set_passes(learner, work):
+    set_random_states(learner, work.seed)
+    learner.set_params(max_epochs=work.passes)
+
+
+def _reach_learner(recipe, work):
+    """Return the learner in a member, its rows, and the parameters of its training."""
+    X = work.X
+    if work.member is None:
+        work.member = copy.deepcopy(recipe.prototype)
+        X = _fit_early_steps(work.member, X, work.y, work.seed)
+    elif isinstance(work.member, Pipeline) and len(work.member) > 1:
+        X = reach_last_step(work.member, X)
+    learner = last_step(work.member)
+    return learner, as_input(learner, X), _of_last_step(work.member, work.params)
+
+
+def _fit_whole(recipe, work):
+    y = work.y
     if len(np.unique(y)) == 1 and not can_continue(recipe.prototype):
-        return DummyClassifier(strategy="prior").fit(np.zeros((len(y), 1)), y)
-    seed = training_seed(recipe.seed, shard, 0)
+        constant = DummyClassifier(strategy="prior")
+        work.member = constant.fit(np.zeros((len(y), 1)), y)
+        return
     member = copy.deepcopy(recipe.prototype)
-    set_random_states(member, seed)
-    with forked_generators(seed):
-        return member.fit(as_input(member, X), y, **params)
+    set_random_states(member, work.seed)
+    work.member = member.fit(as_input(member, work.X), y, **work.params)
 
 
 def _fit_early_steps(member, X, y, seed):

@@ -1,4 +1,4 @@
-"""Transformers that read raw texts, for SISA ensembles and on their own."""
+"""Classifiers of texts and of their vectors, for SISA ensembles and on their own."""
 
 try:
     import skorch as _skorch  # noqa: F401
@@ -13,5 +13,6 @@ except ImportError as error:
 
 from ._classifier import TransformerClassifier
 from ._embedder import TransformerEmbedder
+from ._heads import HeadClassifier
 
-__all__ = ["TransformerClassifier", "TransformerEmbedder"]
+__all__ = ["HeadClassifier", "TransformerClassifier", "TransformerEmbedder"]

@@ -13,13 +13,19 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 from skorch.callbacks import EarlyStopping, LRScheduler
 
 from .._typing import FilePath, RandomState
-from ._checks import PRECISIONS, advice_on_memory, check_choice, check_number
+from ._checks import (
+    PRECISIONS,
+    advice_on_memory,
+    check_choice,
+    check_number,
+    class_weights,
+    known_classes,
+)
 from ._models import (
     check_model,
     check_vocabulary,
@@ -306,21 +312,8 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):
         """
         texts, y = self._check_rows(X, y)
         training = getattr(self, "_training", None)
-        if training is None:
-            known = np.unique(y if classes is None else classes)
-        else:
-            known = self.classes_
-            if classes is not None and not np.array_equal(np.unique(classes), known):
-                raise ValueError(
-                    f"classes={np.unique(classes).tolist()}, but the first call "
-                    f"had {known.tolist()}. Leave it out, or call fit."
-                )
-        unknown = np.setdiff1d(y, known)
-        if unknown.size:
-            raise ValueError(
-                f"y has {unknown.tolist()}, which is not among the classes "
-                f"{known.tolist()}. Name all classes in the first call of partial_fit."
-            )
+        before = None if training is None else self.classes_
+        known = known_classes(y, classes, before)
         return self._train(texts, y, known, training)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
@@ -580,20 +573,7 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):
     def _class_weight(self, classes, y):
         if self.class_weight is None:
             return None
-        weight = np.ones(len(classes))
-        if isinstance(self.class_weight, Mapping):
-            unknown = set(self.class_weight) - set(classes.tolist())
-            if unknown:
-                raise ValueError(
-                    f"class_weight names {sorted(unknown, key=repr)}, which are not "
-                    f"among the classes {classes.tolist()}."
-                )
-            weight = [self.class_weight.get(label, 1.0) for label in classes.tolist()]
-        else:
-            present = np.unique(y)
-            weight[np.isin(classes, present)] = compute_class_weight(
-                self.class_weight, classes=present, y=y
-            )
+        weight = class_weights(self.class_weight, classes, y)
         return torch.tensor(weight, dtype=torch.float32)
 
     def _place(self):

@@ -20,6 +20,7 @@ from sklearn.linear_model import (
 )
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
@@ -530,17 +531,53 @@ def test_grid_search_and_cross_validation_work():
 
 
 def test_verifying_needs_the_memory_of_one_shard_at_a_time(monkeypatch):
-    train, alive, most = _classifier.train_shard, weakref.WeakSet(), []
+    train, alive, most = _classifier.train_shards, weakref.WeakSet(), []
 
     def watched(*args, **kwargs):
         most.append(len(alive))
         trained = train(*args, **kwargs)
-        alive.update(trained.checkpoints)
+        alive.update(trained[0].checkpoints)
         return trained
 
     sisa = make_sisa(GaussianNB(), n_shards=5, n_slices=2).fit(X, y)
     sisa.forget(range(20))
-    monkeypatch.setattr(_classifier, "train_shard", watched)
+    monkeypatch.setattr(_classifier, "train_shards", watched)
     assert sisa.verify_forgotten()
     assert len(most) == 5
     assert max(most) <= 2  # the two of the shard before
+
+
+class Sociable(MLPClassifier):
+    """A learner of which several can be trained at a time; it notes how many were."""
+
+    companies = []  # noqa: RUF012
+
+    def __init__(self, max_epochs=2, together=3, random_state=None):
+        super().__init__((3,), random_state=random_state)
+        self.max_epochs = max_epochs
+        self.together = together
+
+    def partial_fit(self, X, y, classes=None):
+        for _ in range(self.max_epochs):
+            super().partial_fit(X, y, classes=classes)
+        return self
+
+    @staticmethod
+    def partial_fit_together(learners, X, y, classes=None):
+        Sociable.companies.append(len(learners))
+        for learner, *rows in zip(learners, X, y):
+            learner.partial_fit(*rows, classes=classes)
+
+
+def test_a_learner_may_train_the_equal_stages_of_several_shards_at_a_time():
+    Sociable.companies.clear()
+    sisa = make_sisa(Sociable(), n_shards=5, n_slices=2).fit(X, y)
+    assert Sociable.companies == [3, 3, 2, 2]
+    Sociable.companies.clear()
+    rows = [sisa.plan_.rows(0, 0)[0], sisa.plan_.rows(3, 1)[0]]
+    cost = sisa.expected_cost(rows)
+    report = sisa.forget(rows).forget_log_[0]
+    assert Sociable.companies == [1, 2]
+    assert (report.shards, report.first_slices) == ((0, 3), (0, 1))
+    assert report.sample_visits == cost["sample_visits"]
+    assert sisa.verify_forgotten()

@@ -596,14 +596,14 @@ def test_a_resumed_fit_trains_only_the_shards_that_are_left(tmp_path, monkeypatc
 
     trained = []
 
-    def train_shard(recipe, shard, *args, **kwargs):
-        trained.append(shard)
+    def train_shards(recipe, tasks, **kwargs):
+        trained.extend(task.shard for task in tasks)
         if len(trained) == 3:
             raise KeyboardInterrupt
-        return real(recipe, shard, *args, **kwargs)
+        return real(recipe, tasks, **kwargs)
 
-    real = _classifier.train_shard
-    monkeypatch.setattr(_classifier, "train_shard", train_shard)
+    real = _classifier.train_shards
+    monkeypatch.setattr(_classifier, "train_shards", train_shards)
     with pytest.raises(KeyboardInterrupt):
         make_sisa(tmp_path).fit(X, y)
     sisa = SISAClassifier.load(tmp_path)

@@ -1,0 +1,420 @@
+"""A small classifier of vectors, of which several can be trained in one program."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from numbers import Integral, Real
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    validate_data,
+)
+
+from .._typing import RandomState
+from ..sisa._isolation import one_thread
+from ._checks import check_number, class_weights, known_classes
+from ._models import pick_device
+from ._places import Lesson, batches_of_epoch, train_in_places
+
+# What may differ between heads that are trained together.
+_OWN_PARAMS = {"class_weight", "hidden_layer_sizes", "max_epochs", "random_state"}
+
+
+class HeadClassifier(ClassifierMixin, BaseEstimator):
+    """A classification head over vectors, logistic or with hidden layers.
+
+    Cross-entropy is minimised by AdamW in minibatches. `partial_fit` goes on where
+    the last call ended, the optimizer included. With ``together=10``, a
+    :class:`~sklearn_fairsisa.SISAClassifier` trains the heads of ten shards in one
+    program, which is faster than one by one, and gives the same bits.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : tuple of int, default=()
+        Number of rectified linear units in each hidden layer; none makes the head a
+        logistic regression.
+
+    together : int, default=1
+        Number of places for heads in the program that trains them. A head trained
+        alone takes one of them and leaves the others empty, which costs nearly as much
+        as filling them: more places make ``fit`` of an ensemble faster, and ``forget``
+        in one shard slower.
+
+    batch_size : int, default=32
+        Number of rows in a batch of training.
+
+    max_epochs : int, default=20
+        Number of passes over the rows that `fit` and each call of `partial_fit` make.
+
+    lr : float, default=0.01
+        Learning rate.
+
+    weight_decay : float, default=0.0
+        Share of `lr` by which each step shrinks the weights; intercepts have none.
+
+    class_weight : dict, "balanced" or None, default=None
+        Weight of each class in the loss. "balanced" goes by the rows of the call.
+
+    device : str, default="cpu"
+        Where heads are trained, such as "cuda:1"; "auto" is a GPU if there is one.
+
+    random_state : int, RandomState instance or None, default=None
+        Decides the first weights and the order of rows. An epoch's order follows from
+        it and from the number of epochs before, so that an int makes calls of
+        `partial_fit` one by one the same as one of as many epochs.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels.
+
+    coefs_ : list of ndarray of shape (n_inputs, n_outputs)
+        Weights of each layer.
+
+    intercepts_ : list of ndarray of shape (n_outputs,)
+        Intercepts of each layer.
+
+    n_features_in_ : int
+        Number of features seen in `fit`.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, where X has string column names.
+
+    n_iter_ : int
+        Number of epochs so far.
+
+    See Also
+    --------
+    TransformerEmbedder : Turns texts into vectors.
+    sklearn.linear_model.SGDClassifier : Linear heads, trained one by one.
+    sklearn.neural_network.MLPClassifier : Heads with hidden layers, likewise.
+
+    Notes
+    -----
+    A batch's loss is the mean of its rows' losses, weighted by ``sample_weight`` and
+    `class_weight`; the last batch of an epoch has what rows are left. First weights are
+    uniform within :math:`\\pm\\sqrt{6 / (n_{in} + n_{out})}`.
+
+    Equal seeds give equal bits for an equal number of places, whatever other heads are
+    trained in the same program, as the arithmetic for a place knows nothing of the
+    others: parameters are stacked, and every operation is one of a batch. Programs of
+    another number of places round differently. Training takes one core; shards are
+    what runs in parallel.
+
+    References
+    ----------
+    .. [1] I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization",
+       ICLR 2019. Algorithm 2.
+    .. [2] X. Glorot and Y. Bengio, "Understanding the difficulty of training deep
+       feedforward neural networks", AISTATS 2010. Equation 16.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn_fairsisa import SISAClassifier
+    >>> from sklearn_fairsisa.text import HeadClassifier
+    >>> X, y = make_classification(400, random_state=0)
+    >>> head = HeadClassifier((16,), together=4)
+    >>> sisa = SISAClassifier(head, n_shards=4, n_slices=2, random_state=0).fit(X, y)
+    >>> bool(sisa.forget([3, 14]).verify_forgotten())
+    True
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        "hidden_layer_sizes": ["array-like"],
+        "together": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+        "device": [str],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Sequence[int] = (),
+        *,
+        together: int = 1,
+        batch_size: int = 32,
+        max_epochs: int = 20,
+        lr: float = 0.01,
+        weight_decay: float = 0.0,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+        device: str = "cpu",
+        random_state: RandomState = None,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.together = together
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.class_weight = class_weight
+        self.device = device
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Self:
+        """Train a new head.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+            Vectors.
+        y : array-like of shape (n,)
+            Labels.
+        sample_weight : array-like of shape (n,), default=None
+            Weight of each row's loss. Rows that weigh nothing are left out.
+
+        Returns
+        -------
+        self
+        """
+        _train([self], [X], [y], None, [sample_weight], anew=True)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Go on training with more rows, or the same.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+            Vectors.
+        y : array-like of shape (n,)
+            Labels.
+        classes : array-like of shape (n_classes,), default=None
+            All labels there can be. Required in the first call, unless `y` has them
+            all.
+        sample_weight : array-like of shape (n,), default=None
+            Weight of each row's loss. Rows that weigh nothing are left out.
+
+        Returns
+        -------
+        self
+        """
+        _train([self], [X], [y], classes, [sample_weight], anew=False)
+        return self
+
+    @staticmethod
+    def partial_fit_together(
+        learners: Sequence[HeadClassifier],
+        X: Sequence[ArrayLike],
+        y: Sequence[ArrayLike],
+        classes: ArrayLike | None = None,
+        sample_weight: Sequence[ArrayLike | None] | None = None,
+    ) -> None:
+        """Go on training several heads, as `partial_fit` of each would, to the bit.
+
+        Nothing is changed unless all of them are trained.
+
+        Parameters
+        ----------
+        learners : sequence of HeadClassifier
+            At most as many as `together` says. They may differ in `class_weight`,
+            `max_epochs` and `random_state`.
+        X : sequence of array-like of shape (n, n_features)
+            Each learner's vectors.
+        y : sequence of array-like of shape (n,)
+            Each learner's labels.
+        classes : array-like of shape (n_classes,), default=None
+            All labels there can be.
+        sample_weight : sequence of array-like of shape (n,), default=None
+            Each learner's weights of rows.
+
+        Raises
+        ------
+        ValueError
+            If there are more learners than places, or they do not fit together.
+        """
+        for learner in learners:
+            learner._validate_params()
+        if sample_weight is None:
+            sample_weight = [None] * len(learners)
+        _train(learners, X, y, classes, sample_weight, anew=False)
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the likeliest label of each vector.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+            Vectors.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+        """
+        logits = self._logits(X)
+        return self.classes_[logits.argmax(axis=1)]
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+            Vectors.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes)
+        """
+        return softmax(self._logits(X).astype(np.float64), axis=1)
+
+    def decision_function(self, X: ArrayLike) -> NDArray[np.floating]:
+        """Return the logits, or their difference if there are two classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+            Vectors.
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, n_classes)
+        """
+        logits = self._logits(X)
+        return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
+
+    @property
+    def coefs_(self) -> list[NDArray[np.float32]]:
+        """Weights of each layer."""
+        return [weights[0].T for weights in self._fitted_parameters()[::2]]
+
+    @property
+    def intercepts_(self) -> list[NDArray[np.float32]]:
+        """Intercepts of each layer."""
+        return [intercepts[0, :, 0] for intercepts in self._fitted_parameters()[1::2]]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.non_deterministic = self.random_state is None
+        return tags
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_parameters")
+
+    def _fitted_parameters(self):
+        if not hasattr(self, "_parameters"):
+            raise AttributeError("There are no weights yet. Call fit first.")
+        return self._parameters
+
+    def _logits(self, X):
+        check_is_fitted(self)
+        out = validate_data(self, X, dtype=np.float32, reset=False)
+        for i, (W, b) in enumerate(zip(self.coefs_, self.intercepts_)):
+            out = (np.maximum(out, 0) if i else out) @ W + b
+        return out
+
+
+def _train(heads, X, y, classes, sample_weight, *, anew):
+    """Train heads in one program; they change once all of them are trained."""
+    _check_company(heads)
+    each = zip(heads, X, y, sample_weight, strict=True)
+    begun = [_begin(*own, classes, anew=anew) for own in each]
+    shapes = {tuple(part.shape for part in one._parameters) for one, _ in begun}
+    if len(shapes) > 1:
+        raise ValueError(
+            "Heads of different shapes cannot be trained together. Give them rows of "
+            "as many features, the same classes and equal hidden_layer_sizes."
+        )
+    first = heads[0]
+    with one_thread():
+        trained = train_in_places(
+            [lesson for _, lesson in begun],
+            first.together,
+            lr=first.lr,
+            weight_decay=first.weight_decay,
+            device=pick_device(first.device),
+        )
+    for head, (one, lesson), parameters in zip(heads, begun, trained):
+        one._parameters = parameters
+        one._n_steps += len(lesson.batches)
+        one.n_iter_ += one.max_epochs
+        head.__dict__ = vars(one)
+
+
+def _check_company(heads):
+    first, *others = (head.get_params(deep=False) for head in heads)
+    if len(heads) > first["together"]:
+        raise ValueError(
+            f"{len(heads)} heads do not fit into a program of together="
+            f"{first['together']} places. Give fewer at a time."
+        )
+    for name in first.keys() - _OWN_PARAMS:
+        if any(other[name] != first[name] for other in others):
+            raise ValueError(
+                f"{name} must be the same for heads that are trained together."
+            )
+
+
+def _begin(head, X, y, sample_weight, classes, *, anew):
+    """Return a copy of a head that is ready for a training, and its lesson."""
+    one = copy.copy(head)
+    fresh = anew or not hasattr(head, "_parameters")
+    X, y = validate_data(one, X, y, dtype=np.float32, reset=fresh)
+    check_classification_targets(y)
+    one.classes_ = known_classes(y, classes, None if fresh else head.classes_)
+    labels = np.searchsorted(one.classes_, y)
+    weight = class_weights(one.class_weight, one.classes_, y)[labels]
+    weight = weight * _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+    rows = np.flatnonzero(weight)
+    if not len(rows):
+        raise ValueError(
+            "All rows weigh zero, so there is nothing to learn from. Give some row a "
+            "weight."
+        )
+    if isinstance(one.random_state, Integral):
+        one._seed = int(one.random_state)
+    elif fresh:
+        one._seed = int(check_random_state(one.random_state).randint(2**31 - 1))
+    if fresh:
+        one.n_iter_ = one._n_steps = 0
+        sizes = [X.shape[1], *_layer_sizes(one), len(one.classes_)]
+        one._parameters = _first_parameters(sizes, one._seed)
+    orders = (
+        np.random.default_rng([one._seed, epoch]).permutation(rows)
+        for epoch in range(one.n_iter_ + 1, one.n_iter_ + one.max_epochs + 1)
+    )
+    epochs = [batches_of_epoch(order, weight, one.batch_size) for order in orders]
+    batches, shares = map(np.concatenate, zip(*epochs))
+    return one, Lesson(one._parameters, one._n_steps, X, labels, batches, shares)
+
+
+def _layer_sizes(head):
+    for size in head.hidden_layer_sizes:
+        check_number("A size in hidden_layer_sizes", size, Integral, 1)
+    return head.hidden_layer_sizes
+
+
+def _first_parameters(sizes, seed):
+    """Return weights drawn at random, intercepts of zero, and no moments yet."""
+    rng, parameters = np.random.default_rng([seed, 0]), []
+    for n_inputs, n_outputs in pairwise(sizes):
+        weights = np.zeros((3, n_outputs, n_inputs), dtype=np.float32)
+        bound = np.sqrt(6 / (n_inputs + n_outputs))
+        weights[0] = rng.uniform(-bound, bound, size=(n_outputs, n_inputs))
+        parameters += [weights, np.zeros((3, n_outputs, 1), dtype=np.float32)]
+    return parameters
