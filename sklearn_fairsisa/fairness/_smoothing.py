@@ -34,6 +34,8 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import expit, ndtri
 
+from ._hierarchy import Coefficients, posterior_mode
+
 # Finer differences of a group's scores than these quantiles are not modelled.
 _N_BINS = 256
 _FREQUENCIES = np.arange(2, 9)
@@ -119,24 +121,30 @@ def _basis(x, u):
 
 def _fit_precision(basis, total, positives):
     """Probability of the positive label in each bin, of shape (n_groups, n_bins)."""
-    n_groups, _, n_functions = basis.shape
-    common = np.zeros(n_functions)
-    own = np.zeros((n_groups, n_functions))
+    n_groups, n_bins, n_functions = basis.shape
     share = positives.sum(axis=1) / total.sum(axis=1)
+    own = np.zeros((n_groups, n_functions))
     own[:, 0] = np.log(share / (1 - share))
+    mode = Coefficients(np.zeros(n_functions), own)
+    rows = (
+        basis.reshape(-1, n_functions),
+        np.repeat(np.arange(n_groups), n_bins),
+        total.ravel(),
+        positives.ravel(),
+    )
     stiffness = (_FREQUENCIES / 2.0) ** 4
     factors = np.ones(3)
     for _ in range(30):
-        prior = (
+        precision = Coefficients(
             # Intercepts are the groups' own.
             np.concatenate([[1e6, _SLOPE_PRECISION], factors[0] * stiffness]),
             np.concatenate([[1e-6, factors[1]], factors[2] * stiffness]),
         )
-        common, own, variances = _maximise(basis, total, positives, prior, common, own)
+        mode, variances = posterior_mode(*rows, precision, mode)
         blocks = (
-            (common[2:], variances[0][2:], stiffness),
-            (own[:, 1], variances[1][:, 1], 1.0),
-            (own[:, 2:], variances[1][:, 2:], stiffness),
+            (mode.common[2:], variances.common[2:], stiffness),
+            (mode.own[:, 1], variances.own[:, 1], 1.0),
+            (mode.own[:, 2:], variances.own[:, 2:], stiffness),
         )
         old, factors = factors, np.empty(3)
         for j, (coefficients, variance, stiff) in enumerate(blocks):
@@ -145,40 +153,4 @@ def _fit_precision(basis, total, positives):
             factors[j] = (determined + 2 * _SHAPE) / (energy + 2 * _RATE)
         if np.abs(np.log(factors / old)).max() < 0.02:
             break
-    return expit(basis @ common + np.einsum("abk,ak->ab", basis, own))
-
-
-def _maximise(basis, total, positives, prior, common, own):
-    """Posterior mode by Newton's method, with variances.
-
-    Groups meet in the common coefficients alone, so that the work is that of a small
-    system per group.
-    """
-    for _ in range(100):
-        margin = basis @ common + np.einsum("abk,ak->ab", basis, own)
-        chance = expit(margin)
-        slope = np.einsum("abk,ab->ak", basis, positives - total * chance)
-        curvature = np.einsum(
-            "abk,ab,abl->akl", basis, total * chance * (1 - chance), basis
-        )
-        inverse = np.linalg.inv(curvature + np.diag(prior[1]))
-        explained = inverse @ curvature
-        schur = np.diag(prior[0]) + np.sum(curvature - curvature @ explained, axis=0)
-        gradient_own = slope - prior[1] * own
-        gradient = slope.sum(axis=0) - prior[0] * common
-        reduced = gradient - np.einsum("akl,ak->l", explained, gradient_own)
-        variance = np.linalg.inv(schur)
-        step = variance @ reduced
-        step_own = np.einsum("akl,al->ak", inverse, gradient_own) - explained @ step
-        change = np.abs(
-            (basis @ step + np.einsum("abk,ak->ab", basis, step_own))[total > 0]
-        ).max()
-        # Newton's steps overshoot where a start is far off.
-        damping = min(1.0, 5.0 / max(change, 1e-300))
-        common, own = common + damping * step, own + damping * step_own
-        if change < 1e-9:
-            break
-    own_variance = np.einsum("akk->ak", inverse) + np.einsum(
-        "akl,lm,akm->ak", explained, variance, explained
-    )
-    return common, own, (np.diag(variance), own_variance)
+    return expit(np.einsum("abk,ak->ab", basis, mode.common + mode.own))

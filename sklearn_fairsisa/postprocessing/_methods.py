@@ -49,13 +49,11 @@ class OnScores:
     @classmethod
     def fit(cls, rows, demand, *, smooth=False):
         """Fit on calibration rows, for their own labels or for smoothed ones."""
-        if rows.counted is None:
-            weights = LogitWeights.fit(rows.scores, rows.group, rows.label, rows.weight)
-        else:
-            # Each row lacks another member, so no common weights can be learnt.
-            weights = LogitWeights.equal(rows.scores.shape[1])
+        weights = LogitWeights.fit(
+            rows.scores, rows.group, rows.label, rows.weight, rows.counted
+        )
         rule = ScoreRule.fit(
-            weights.score(rows.scores, rows.counted),
+            weights.score(rows.scores, rows.group, rows.counted),
             rows.group,
             rows.label,
             rows.weight,
@@ -66,7 +64,7 @@ class OnScores:
 
     def selection_probability(self, scores, group, counted=None):
         """Probability of selection of rows of known groups."""
-        score = self.weights.score(scores, counted)
+        score = self.weights.score(scores, group, counted)
         return self.rule.selection_probability(score, group)
 
 

@@ -1,4 +1,4 @@
-r"""One score out of the scores of many members.
+r"""One score out of the scores of many members, in each group its own.
 
 Notes
 -----
@@ -6,16 +6,22 @@ The best rule on (member scores, group) thresholds the conditional probability o
 positive label, separately in each group. Only the order of the scores within a group
 matters then, so the score is a weighted sum of the members' logits; how each group's
 probability rises with it is left to isotonic regression.
+
+Equal odds are those of the group that is told apart worst. Common weights are those
+of the greatest group, and may tell a small one apart badly: hence weights of its own.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import logit
-from sklearn.linear_model import LogisticRegression
+
+from ..fairness._hierarchy import Coefficients, posterior_mode
 
 # Logits of votes 0 and 1 must be finite.
 _CLIP = 1e-6
+# Weak enough for members that hardly err.
+_SLOPE_PRECISION = 0.01
 
 
 @dataclass(frozen=True)
@@ -24,80 +30,104 @@ class LogitWeights:
 
     Parameters
     ----------
-    weights : ndarray of shape (n_members,)
+    weights : ndarray of shape (n_groups, n_members)
     """
 
     weights: np.ndarray
 
     @classmethod
-    def equal(cls, n_members):
-        """The mean logit."""
-        return cls(np.full(n_members, 1 / n_members))
-
-    @classmethod
-    def fit(cls, scores, group, label, sample_weight=None, *, penalty=1.0):
-        r"""Learn weights by a logistic regression shrunk towards equal weights.
+    def fit(
+        cls,
+        scores,
+        group,
+        label,
+        sample_weight=None,
+        counted=None,
+        *,
+        common=1.0,
+        own=0.5,
+    ):
+        r"""Learn weights by a logistic model that groups share.
 
         Parameters
         ----------
         scores : ndarray of shape (n_samples, n_members)
             In [0, 1].
         group : ndarray of int of shape (n_samples,)
+            Codes without gaps.
         label : ndarray of bool of shape (n_samples,)
         sample_weight : ndarray of shape (n_samples,), default=None
-        penalty : float, default=1.0
-            Strength of the shrinkage.
+        counted : ndarray of bool of shape (n_samples, n_members), default=None
+            Members that speak of a row; None is all.
+        common, own : float, default=1.0, 0.5
+            How far weights are expected to depart from equal ones, and a group's from
+            those of all: the standard deviation of the change in the logit.
 
         Notes
         -----
         With z the members' logits and :math:`\bar z` their mean, the model is
-        :math:`\alpha_{group} + \beta \bar z + \delta^T (z - \bar z)`; the penalty falls
-        on :math:`\delta` and hardly on the rest.
-        """
-        n_members = scores.shape[1]
-        if n_members == 1:
-            return cls.equal(1)
-        z = _logits(scores)
-        mean = z.mean(axis=1)
-        deviation = z - mean[:, None]
-        spread_mean, spread = mean.std(), deviation.std()
-        weighed = label if sample_weight is None else label[sample_weight > 0]
-        # Forgetting may have left one label, of which nothing can be learnt.
-        if spread_mean == 0 or spread == 0 or len(np.unique(weighed)) < 2:
-            return cls.equal(n_members)
-        # Ridge penalises a coefficient the less, the greater its feature is.
-        light = 10.0
-        heavy = 1 / (spread * np.sqrt(n_members * penalty))
-        indicators = group[:, None] == np.unique(group)[1:]
-        features = np.column_stack(
-            [light * mean / spread_mean, heavy * deviation, light * indicators]
-        )
-        model = LogisticRegression(C=1.0, tol=1e-6, max_iter=1000)
-        coefficient = model.fit(features, label, sample_weight).coef_.ravel()
-        delta = heavy * coefficient[1 : n_members + 1]
-        beta = light * coefficient[0] / spread_mean
-        return cls(delta - delta.mean() + beta / n_members)
 
-    def score(self, scores, counted=None):
-        """Weighted sum of the logits of the members that are counted.
+        .. math:: \alpha_a + (\beta + \beta_a) \bar z
+            + (\delta + \delta_a)^T (z - \bar z)
+
+        in group a. Normal priors of :math:`\delta` and of :math:`\beta_a` and
+        :math:`\delta_a` shrink a group's weights towards common ones, and these
+        towards equal ones; the other coefficients are hardly shrunk.
+        """
+        n_groups, n_members = group.max() + 1, scores.shape[1]
+        equal = np.full((n_groups, n_members), 1 / n_members)
+        z = _logits(scores, counted)
+        mean = z.mean(axis=1, keepdims=True)
+        deviation = z - mean
+        total = np.ones(len(z)) if sample_weight is None else sample_weight
+        # Forgetting may have left one label, of which nothing can be learnt.
+        has_both = len(np.unique(label[total > 0])) == 2
+        if mean.std() == 0 or deviation.std() == 0 or not has_both:
+            return cls(equal)
+        spread = mean.std(), deviation.std() * np.sqrt(n_members)
+        order = np.argsort(group, kind="stable")
+        features = np.hstack(
+            [np.ones_like(mean), mean / spread[0], deviation / spread[1]]
+        )
+        precision = Coefficients(
+            # Intercepts are the groups' own.
+            np.array([1e6, _SLOPE_PRECISION] + [common**-2.0] * n_members),
+            np.array([1e-6] + [own**-2.0] * (1 + n_members)),
+        )
+        n_features = n_members + 2
+        mode, _ = posterior_mode(
+            features[order],
+            group[order],
+            total[order],
+            (total * label)[order],
+            precision,
+            Coefficients(np.zeros(n_features), np.zeros((n_groups, n_features))),
+        )
+        slope, change = np.split((mode.common + mode.own)[:, 1:], [1], axis=1)
+        change = change - change.mean(axis=1, keepdims=True)
+        return cls(slope / spread[0] * equal + change / spread[1])
+
+    def score(self, scores, group, counted=None):
+        """Weighted sum of the logits.
 
         Parameters
         ----------
         scores : ndarray of shape (n_samples, n_members)
+        group : ndarray of int of shape (n_samples,)
         counted : ndarray of bool of shape (n_samples, n_members), default=None
+            A member that does not speak of a row is taken to say what the others say
+            in the mean.
 
         Returns
         -------
         ndarray of shape (n_samples,)
         """
-        z = _logits(scores)
-        if counted is None:
-            # Row by row, so that a score never depends on the batch it came in.
-            return (z * self.weights).sum(axis=1)
-        return (z * self.weights).sum(axis=1, where=counted) / np.sum(
-            np.broadcast_to(self.weights, z.shape), axis=1, where=counted
-        )
+        # Row by row, so that a score never depends on the batch it came in.
+        return (_logits(scores, counted) * self.weights[group]).sum(axis=1)
 
 
-def _logits(scores):
-    return logit(scores.clip(_CLIP, 1 - _CLIP))
+def _logits(scores, counted=None):
+    z = logit(scores.clip(_CLIP, 1 - _CLIP))
+    if counted is None:
+        return z
+    return np.where(counted, z, z.mean(axis=1, where=counted, keepdims=True))

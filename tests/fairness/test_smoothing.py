@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import minimize
 from scipy.special import expit
 from scipy.stats import norm
 
-from sklearn_fairsisa.fairness import _smoothing
 from sklearn_fairsisa.fairness._cells import CellCounts, count_cells
 from sklearn_fairsisa.fairness._smoothing import smooth_counts
 
@@ -49,45 +47,6 @@ def test_each_group_keeps_its_people_its_negatives_and_its_positives(
         smooth.negatives + smooth.positives, counts.negatives + counts.positives
     )
     np.testing.assert_allclose(smooth.totals, counts.totals, atol=1e-3)
-
-
-def test_the_fit_is_the_mode_that_a_general_optimiser_finds():
-    rng = np.random.default_rng(0)
-    n_groups, n_bins, k = 3, 40, 4
-    basis = rng.normal(size=(n_groups, n_bins, k))
-    basis[..., 0] = 1
-    total = rng.integers(0, 5, (n_groups, n_bins)).astype(float)
-    positives = rng.binomial(total.astype(int), 0.4).astype(float)
-    prior = np.array([50.0, 0.5, 1.0, 2.0]), np.array([0.1, 1.0, 3.0, 4.0])
-
-    def loss(flat):
-        common, own = flat[:k], flat[k:].reshape(n_groups, k)
-        margin = basis @ common + (basis * own[:, None]).sum(axis=-1)
-        likelihood = positives * margin - total * np.logaddexp(0, margin)
-        penalty = prior[0] @ common**2 + np.sum(prior[1] * own**2)
-        return penalty / 2 - likelihood.sum()
-
-    def hessian(at):
-        size, step = len(at), 1e-4
-        table = np.empty((size, size))
-        for i in range(size):
-            for j in range(size):
-                moves = [
-                    loss(at + step * (a * np.eye(size)[i] + b * np.eye(size)[j]))
-                    for a, b in ((1, 1), (1, -1), (-1, 1), (-1, -1))
-                ]
-                table[i, j] = moves[0] - moves[1] - moves[2] + moves[3]
-        return table / (4 * step**2)
-
-    common, own, variances = _smoothing._maximise(
-        basis, total, positives, prior, np.zeros(k), np.zeros((n_groups, k))
-    )
-    expected = minimize(loss, np.zeros(k * (n_groups + 1)), tol=1e-10)
-    have = np.concatenate([common, own.ravel()])
-    np.testing.assert_allclose(have, expected.x, atol=1e-4)
-    variance = np.concatenate([variances[0], variances[1].ravel()])
-    exact = np.diag(np.linalg.inv(hessian(have)))
-    np.testing.assert_allclose(variance, exact, rtol=1e-3)
 
 
 def test_only_the_order_of_the_scores_matters():

@@ -750,11 +750,15 @@ def test_new_people_are_judged_with_each_member_left_out_for_its_share(method):
                     1 - each[k]
                 )
         else:
-            mean = logit(others.clip(1e-6, 1 - 1e-6)).mean(axis=1)
+            said = logit(scores.clip(1e-6, 1 - 1e-6))
+            said[:, silent] = np.delete(said, silent, axis=1).mean(axis=1)
+            weights = fair._rule.fair.weights.weights
+            place = np.searchsorted(fair.groups_, new_group)
+            score = (said * weights[place]).sum(axis=1)
             ends = fair.rule_.cell.str.strip("[)").str.split(", ", expand=True)
             low, high = ends.astype(float).to_numpy().T
             inside = (fair.rule_.group.to_numpy() == new_group[:, None]) & (
-                (mean[:, None] >= low) & (mean[:, None] < high)
+                (score[:, None] >= low) & (score[:, None] < high)
             )
             # The table rounds the ends, so a score may fall between two of them.
             clear = inside.sum(axis=1) == 1

@@ -1,0 +1,48 @@
+import numpy as np
+from scipy.optimize import minimize
+
+from sklearn_fairsisa.fairness._hierarchy import Coefficients, posterior_mode
+
+
+def test_mode_and_variance_are_those_of_a_general_optimiser():
+    rng = np.random.default_rng(0)
+    n_groups, n_bins, k = 3, 40, 4
+    basis = rng.normal(size=(n_groups, n_bins, k))
+    basis[..., 0] = 1
+    total = rng.integers(0, 5, (n_groups, n_bins)).astype(float)
+    positives = rng.binomial(total.astype(int), 0.4).astype(float)
+    prior = np.array([50.0, 0.5, 1.0, 2.0]), np.array([0.1, 1.0, 3.0, 4.0])
+
+    def loss(flat):
+        common, own = flat[:k], flat[k:].reshape(n_groups, k)
+        margin = basis @ common + (basis * own[:, None]).sum(axis=-1)
+        likelihood = positives * margin - total * np.logaddexp(0, margin)
+        penalty = prior[0] @ common**2 + np.sum(prior[1] * own**2)
+        return penalty / 2 - likelihood.sum()
+
+    def hessian(at):
+        size, step = len(at), 1e-4
+        table = np.empty((size, size))
+        for i in range(size):
+            for j in range(size):
+                moves = [
+                    loss(at + step * (a * np.eye(size)[i] + b * np.eye(size)[j]))
+                    for a, b in ((1, 1), (1, -1), (-1, 1), (-1, -1))
+                ]
+                table[i, j] = moves[0] - moves[1] - moves[2] + moves[3]
+        return table / (4 * step**2)
+
+    mode, variances = posterior_mode(
+        basis.reshape(-1, k),
+        np.repeat(np.arange(n_groups), n_bins),
+        total.ravel(),
+        positives.ravel(),
+        Coefficients(*prior),
+        Coefficients(np.zeros(k), np.zeros((n_groups, k))),
+    )
+    expected = minimize(loss, np.zeros(k * (n_groups + 1)), tol=1e-10)
+    have = np.concatenate([mode.common, mode.own.ravel()])
+    np.testing.assert_allclose(have, expected.x, atol=1e-4)
+    variance = np.concatenate([variances.common, variances.own.ravel()])
+    exact = np.diag(np.linalg.inv(hessian(have)))
+    np.testing.assert_allclose(variance, exact, rtol=1e-3)
