@@ -118,10 +118,10 @@ class FairEnsemblePostprocessor(
           the other methods;
         - ``"ensemble"``: the pattern of all votes, the best of all rules on votes in
           calibration, though many members on few rows overfit;
-        - ``"soft_ensemble"``: a weighted sum of the members' logits, in levels whose
-          share of positives rises with it; with more classes, class probabilities
-          estimated from the logits and the group, to which a mixture of rules that
-          decide at least cost is applied;
+        - ``"soft_ensemble"``: a sum of the members' logits, weighted for each group
+          apart, in levels whose share of positives rises with it; with more classes,
+          class probabilities estimated from the logits and the group, to which a
+          mixture of rules that decide at least cost is applied;
         - ``"smooth_ensemble"``: the same sum, but the share of positives is a smooth
           function of it that groups share as far as they agree. A group with few
           negatives, or few positives, is then known by all its people. The rates are
@@ -307,8 +307,8 @@ class FairEnsemblePostprocessor(
     >>> fair = fair.fit(votes, y, sensitive_features=group)
     >>> fair.operating_points_.round(3)
        group  false_positive_rate  true_positive_rate
-    0      0                0.492               0.784
-    1      1                0.492               0.784
+    0      0                0.461               0.769
+    1      1                0.461               0.769
     """
 
     # Requested by default: a fair decision without the group does not exist.
