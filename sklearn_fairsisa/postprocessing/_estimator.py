@@ -232,6 +232,12 @@ class FairEnsemblePostprocessor(
         (0, 0) to (1, 1). ``"postprocess_then_aggregate"`` has no such region, and not
         this attribute; nor is there one for more than two classes.
 
+    member_weights_ : DataFrame
+        Weight of each member in each constrained group; the score of ``rule_`` is the
+        sum of the members' logits so weighted, scores being clipped to [1e-6, 1 -
+        1e-6]. Methods on votes have no weights, and not this attribute; nor are there
+        any for more than two classes.
+
     member_points_ : DataFrame
         Columns group, member (a number, or "majority"), false_positive_rate and
         true_positive_rate of the votes of calibration rows. With more than two classes
@@ -840,6 +846,17 @@ class FairEnsemblePostprocessor(
                 "method to see one."
             )
         return boundaries
+
+    @property
+    def member_weights_(self) -> pd.DataFrame:
+        """Weights of the members in each group; see Attributes."""
+        weights = self._constraining_rule().member_weights(self.groups_)
+        if weights is None:
+            raise AttributeError(
+                f"method={self.method!r} gives members no weights, for "
+                f"{len(self.classes_)} classes. Those on scores do, for two."
+            )
+        return weights
 
     @property
     def member_points_(self) -> pd.DataFrame:

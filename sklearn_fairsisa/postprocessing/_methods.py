@@ -226,6 +226,13 @@ class FairRule(GroupwiseRule):
             }
         )
 
+    def member_weights(self, groups):
+        """Frame of the members' weights in each group, None if votes are counted."""
+        if not isinstance(self.fair, OnScores):
+            return None
+        index = pd.Index(groups[self.code >= 0], name="group")
+        return pd.DataFrame(self.fair.weights.weights, index)
+
     @property
     def is_constant(self):
         """Whether everyone is selected with the same probability."""

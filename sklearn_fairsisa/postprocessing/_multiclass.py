@@ -280,6 +280,9 @@ class FairClassRule(GroupwiseRule):
     def boundaries(self, groups):
         """None: regions of more than two classes have no boundary to walk along."""
 
+    def member_weights(self, groups):
+        """None: of more than two classes a member has no one weight."""
+
     @property
     def is_constant(self):
         """Whether everyone is decided on with the same probabilities."""

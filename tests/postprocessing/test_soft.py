@@ -110,6 +110,35 @@ def test_a_silent_member_is_taken_to_say_what_the_others_say():
 
 
 @pytest.mark.parametrize("method", ["soft_ensemble", "smooth_ensemble"])
+def test_a_decision_follows_from_the_weights_and_the_table(method):
+    scores, group, label = make_scores()
+    names = np.array(["red", "green", "blue"])[group]
+    fair = FairEnsemblePostprocessor(method=method, random_state=0)
+    fair.fit(scores, label, sensitive_features=names)
+    said = (logit(scores) * fair.member_weights_.loc[names].to_numpy()).sum(axis=1)
+    ends = fair.rule_.cell.str.strip("[)").str.split(", ", expand=True)
+    low, high = ends.astype(float).to_numpy().T
+    inside = (fair.rule_.group.to_numpy() == names[:, None]) & (
+        (said[:, None] >= low) & (said[:, None] < high)
+    )
+    # The table rounds the ends, so a score may fall between two of them.
+    clear = inside.sum(axis=1) == 1
+    assert clear.mean() > 0.99
+    np.testing.assert_array_equal(
+        (inside @ fair.rule_.probability.to_numpy())[clear],
+        fair.selection_probability(scores, sensitive_features=names)[clear],
+    )
+
+
+def test_votes_have_no_weights():
+    scores, group, label = make_scores(500)
+    fair = FairEnsemblePostprocessor(method="ensemble", random_state=0)
+    fair.fit(scores > 0.5, label, sensitive_features=group)
+    with pytest.raises(AttributeError, match="method='ensemble' gives members no"):
+        _ = fair.member_weights_
+
+
+@pytest.mark.parametrize("method", ["soft_ensemble", "smooth_ensemble"])
 def test_where_groups_differ_their_own_weights_do_better_than_equal_ones(method):
     scores, group, label = make_scores(6000)
     new, new_group, new_label = make_scores(20_000, seed=1)
