@@ -81,10 +81,18 @@ class LogitWeights:
         deviation = z - mean
         total = np.ones(len(z)) if sample_weight is None else sample_weight
         # Forgetting may have left one label, of which nothing can be learnt.
-        has_both = len(np.unique(label[total > 0])) == 2
-        if mean.std() == 0 or deviation.std() == 0 or not has_both:
+        if len(np.unique(label[total > 0])) < 2:
             return cls(equal)
-        spread = mean.std(), deviation.std() * np.sqrt(n_members)
+        centre = np.average(mean, weights=total, axis=0)
+        spread = np.sqrt(
+            [
+                np.average((part**2).sum(axis=1), weights=total)
+                for part in (mean - centre, deviation)
+            ]
+        )
+        # Members that agree differ by rounding only.
+        if spread[0] == 0 or spread[1] < 1e-9 * spread[0]:
+            return cls(equal)
         order = np.argsort(group, kind="stable")
         features = np.hstack(
             [np.ones_like(mean), mean / spread[0], deviation / spread[1]]

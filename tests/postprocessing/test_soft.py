@@ -40,7 +40,11 @@ def test_weights_are_those_of_a_ridge_with_columns_of_all_and_of_each_group(
     ).weights
 
     mean = z.mean(axis=1, keepdims=True)
-    spread = mean.std(), (z - mean).std() * np.sqrt(5)
+    repeats = np.ones(len(z), dtype=int) if weight is None else weight.astype(int)
+    spread = (
+        np.repeat(mean, repeats, axis=0).std(),
+        np.repeat(z - mean, repeats, axis=0).std() * np.sqrt(5),
+    )
     known = np.hstack([mean / spread[0], (z - mean) / spread[1]])
     # A prior's standard deviation is the factor of its column.
     of_all = np.array([10.0] + [0.8] * 5)
@@ -68,6 +72,15 @@ def test_a_group_may_stand_anywhere_among_the_rows():
     np.testing.assert_allclose(weights, ordered, rtol=1e-10)
 
 
+def test_rows_of_no_weight_are_no_rows():
+    scores, group, label = make_scores()
+    weight = np.random.default_rng(2).integers(0, 2, len(label)).astype(float)
+    kept = weight > 0
+    weighted = LogitWeights.fit(scores, group, label, weight).weights
+    alone = LogitWeights.fit(scores[kept], group[kept], label[kept]).weights
+    np.testing.assert_allclose(weighted, alone, rtol=1e-9)
+
+
 def test_few_people_of_a_group_get_weights_near_those_of_all():
     scores, group, label = make_scores()
     few = np.flatnonzero(group == 2)[:12]
@@ -82,7 +95,7 @@ def test_few_people_of_a_group_get_weights_near_those_of_all():
     assert distance(rows) < distance(np.arange(len(label))) / 2
 
 
-@pytest.mark.parametrize("n_members", [1, 4])
+@pytest.mark.parametrize("n_members", [1, 3, 4])
 def test_members_that_say_nothing_apart_are_weighed_equally(n_members):
     rng = np.random.default_rng(0)
     scores = np.repeat(rng.random((50, 1)), n_members, axis=1)
