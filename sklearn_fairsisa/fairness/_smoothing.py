@@ -17,16 +17,12 @@ of a score among all people, in (0, 1), and :math:`x = \Phi^{-1}(u)`,
 
 The cosines are the eigenfunctions of a penalty on curvature, whose eigenvalues grow as
 :math:`m^4`; so are the precisions of the normal priors of :math:`c_m` and
-:math:`c_{am}`. Three factors, of :math:`c_m`, of :math:`\beta_a` and of
-:math:`c_{am}`, are chosen by the evidence: many people who speak for a difference
-between groups get it, few people get what the groups have in common.
+:math:`c_{am}`.
 
 References
 ----------
 Qin, Zhang (1997), A goodness-of-fit test for logistic regression models based on
 case-control data, Biometrika 84: the semiparametric estimate of both distributions.
-MacKay (1992), Bayesian interpolation, Neural Computation 4, equation 4.9: the update
-of the factors.
 """
 
 from dataclasses import replace
@@ -34,15 +30,13 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import expit, ndtri
 
-from ._hierarchy import Coefficients, posterior_mode
+from ._hierarchy import fit_hierarchy
 
 # Finer differences of a group's scores than these quantiles are not modelled.
 _N_BINS = 256
 _FREQUENCIES = np.arange(2, 9)
-# Weak enough for members that hardly err.
-_SLOPE_PRECISION = 0.01
-# Of the factors' gamma prior: coefficients of about 0.3 are expected.
-_SHAPE, _RATE = 1.0, 0.1
+# Coefficients of about 0.3 are expected.
+_RATE = 0.1
 
 
 def smooth_counts(counts, people=1.0):
@@ -122,35 +116,12 @@ def _basis(x, u):
 def _fit_precision(basis, total, positives):
     """Probability of the positive label in each bin, of shape (n_groups, n_bins)."""
     n_groups, n_bins, n_functions = basis.shape
-    share = positives.sum(axis=1) / total.sum(axis=1)
-    own = np.zeros((n_groups, n_functions))
-    own[:, 0] = np.log(share / (1 - share))
-    mode = Coefficients(np.zeros(n_functions), own)
-    rows = (
+    coefficients = fit_hierarchy(
         basis.reshape(-1, n_functions),
         np.repeat(np.arange(n_groups), n_bins),
         total.ravel(),
         positives.ravel(),
+        stiffness=(_FREQUENCIES / 2.0) ** 4,
+        rate=_RATE,
     )
-    stiffness = (_FREQUENCIES / 2.0) ** 4
-    factors = np.ones(3)
-    for _ in range(30):
-        precision = Coefficients(
-            # Intercepts are the groups' own.
-            np.concatenate([[1e6, _SLOPE_PRECISION], factors[0] * stiffness]),
-            np.concatenate([[1e-6, factors[1]], factors[2] * stiffness]),
-        )
-        mode, variances = posterior_mode(*rows, precision, mode)
-        blocks = (
-            (mode.common[2:], variances.common[2:], stiffness),
-            (mode.own[:, 1], variances.own[:, 1], 1.0),
-            (mode.own[:, 2:], variances.own[:, 2:], stiffness),
-        )
-        old, factors = factors, np.empty(3)
-        for j, (coefficients, variance, stiff) in enumerate(blocks):
-            determined = coefficients.size - old[j] * np.sum(stiff * variance)
-            energy = np.sum(stiff * coefficients**2)
-            factors[j] = (determined + 2 * _SHAPE) / (energy + 2 * _RATE)
-        if np.abs(np.log(factors / old)).max() < 0.02:
-            break
-    return expit(np.einsum("abk,ak->ab", basis, mode.common + mode.own))
+    return expit(np.einsum("abk,ak->ab", basis, coefficients))

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logit
 
-from ..fairness._hierarchy import Coefficients, posterior_mode
+from ..fairness._hierarchy import fit_hierarchy
 
 # Logits of votes 0 and 1 must be finite.
 _CLIP = 1e-6
-# Weak enough for members that hardly err.
-_SLOPE_PRECISION = 0.01
+# Departures that change the logit by about 0.7 are expected.
+_RATE = 0.5
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,7 @@ class LogitWeights:
     weights: np.ndarray
 
     @classmethod
-    def fit(
-        cls,
-        scores,
-        group,
-        label,
-        sample_weight=None,
-        counted=None,
-        *,
-        common=1.0,
-        own=0.5,
-    ):
+    def fit(cls, scores, group, label, sample_weight=None, counted=None):
         r"""Learn weights by a logistic model that groups share.
 
         Parameters
@@ -59,9 +49,6 @@ class LogitWeights:
         sample_weight : ndarray of shape (n_samples,), default=None
         counted : ndarray of bool of shape (n_samples, n_members), default=None
             Members that speak of a row; None is all.
-        common, own : float, default=1.0, 0.5
-            How far weights are expected to depart from equal ones, and a group's from
-            those of all: the standard deviation of the change in the logit.
 
         Notes
         -----
@@ -70,9 +57,9 @@ class LogitWeights:
         .. math:: \alpha_a + (\beta + \beta_a) \bar z
             + (\delta + \delta_a)^T (z - \bar z)
 
-        in group a. Normal priors of :math:`\delta` and of :math:`\beta_a` and
-        :math:`\delta_a` shrink a group's weights towards common ones, and these
-        towards equal ones; the other coefficients are hardly shrunk.
+        in group a. Normal priors of :math:`\beta_a` and :math:`\delta_a` shrink a
+        group's weights towards common ones, and that of :math:`\delta` these towards
+        equal ones, each as far as the evidence asks for it.
         """
         n_groups, n_members = group.max() + 1, scores.shape[1]
         equal = np.full((n_groups, n_members), 1 / n_members)
@@ -97,21 +84,18 @@ class LogitWeights:
         features = np.hstack(
             [np.ones_like(mean), mean / spread[0], deviation / spread[1]]
         )
-        precision = Coefficients(
-            # Intercepts are the groups' own.
-            np.array([1e6, _SLOPE_PRECISION] + [common**-2.0] * n_members),
-            np.array([1e-6] + [own**-2.0] * (1 + n_members)),
+        slope, change = np.split(
+            fit_hierarchy(
+                features[order],
+                group[order],
+                total[order],
+                (total * label)[order],
+                stiffness=np.ones(n_members),
+                rate=_RATE,
+            )[:, 1:],
+            [1],
+            axis=1,
         )
-        n_features = n_members + 2
-        mode, _ = posterior_mode(
-            features[order],
-            group[order],
-            total[order],
-            (total * label)[order],
-            precision,
-            Coefficients(np.zeros(n_features), np.zeros((n_groups, n_features))),
-        )
-        slope, change = np.split((mode.common + mode.own)[:, 1:], [1], axis=1)
         change = change - change.mean(axis=1, keepdims=True)
         return cls(slope / spread[0] * equal + change / spread[1])
 

@@ -1,7 +1,12 @@
 import numpy as np
 from scipy.optimize import minimize
+from scipy.special import expit
 
-from sklearn_fairsisa.fairness._hierarchy import Coefficients, posterior_mode
+from sklearn_fairsisa.fairness._hierarchy import (
+    Coefficients,
+    fit_hierarchy,
+    posterior_mode,
+)
 
 
 def test_mode_and_variance_are_those_of_a_general_optimiser():
@@ -46,3 +51,28 @@ def test_mode_and_variance_are_those_of_a_general_optimiser():
     variance = np.concatenate([variances.common, variances.own.ravel()])
     exact = np.diag(np.linalg.inv(hessian(have)))
     np.testing.assert_allclose(variance, exact, rtol=1e-3)
+
+
+def test_departures_of_groups_are_shrunk_as_far_as_they_were_drawn_small():
+    errors = {}
+    for spread in (0.05, 1.0):
+        rng = np.random.default_rng(0)
+        n_groups, n_people, k = 8, 150, 5
+        group = np.repeat(np.arange(n_groups), n_people)
+        own = spread * rng.normal(size=(n_groups, k))
+        true = rng.normal(size=k) + own
+        features = rng.normal(size=(len(group), k))
+        features[:, 0] = 1
+        chance = expit((features * true[group]).sum(axis=1))
+        positives = (rng.random(len(group)) < chance).astype(float)
+        rows = features, group, np.ones(len(group)), positives
+        flat = Coefficients(np.full(k, 1e6), np.full(k, 1e-3))
+        start = Coefficients(np.zeros(k), np.zeros((n_groups, k)))
+        alone, _ = posterior_mode(*rows, flat, start)
+        found = fit_hierarchy(*rows, stiffness=np.ones(k - 2), rate=0.1)
+        errors[spread] = [
+            np.sqrt(np.mean((c - true)[:, 1:] ** 2)) for c in (found, alone.own)
+        ]
+    # Groups that hardly differ learn from each other, others are left to themselves.
+    assert errors[0.05][0] < 0.6 * errors[0.05][1]
+    assert errors[1.0][0] < 1.1 * errors[1.0][1]
