@@ -313,8 +313,8 @@ class FairEnsemblePostprocessor(
     >>> fair = fair.fit(votes, y, sensitive_features=group)
     >>> fair.operating_points_.round(3)
        group  false_positive_rate  true_positive_rate
-    0      0                0.461               0.769
-    1      1                0.461               0.769
+    0      0                0.465               0.766
+    1      1                0.465               0.766
     """
 
     # Requested by default: a fair decision without the group does not exist.
