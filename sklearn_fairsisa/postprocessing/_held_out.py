@@ -2,10 +2,11 @@ r"""Rates that a fair rule will have on people whom it has not seen.
 
 Notes
 -----
-Rules on vote patterns are unstable: a pattern is decided by the few rows that show it,
-so the rates of a rule differ from the cross-fitted ones by more than the noise of as
-many independent people. By how much is found by doing to halves of the rows what is
-done to all of them: with :math:`\tilde r_a` cross-fitted on one half, of squared
+Rules on vote patterns are unstable: a pattern is decided by the few rows that show it;
+so are majorities of members that are post-processed one by one on the same rows. The
+rates of a rule differ from the cross-fitted ones by more than the noise of as many
+independent people. By how much is found by doing to halves of the rows what is done to
+all of them: with :math:`\tilde r_a` cross-fitted on one half, of squared
 standard errors :math:`s_a^2`, and :math:`r_a` the rates on the other half of the rule
 of the first, of squared standard errors :math:`t_a^2`, the differences
 :math:`d_a = r_a - \tilde r_a` should have
@@ -35,8 +36,10 @@ from ..fairness._solve import CONSTRAINTS
 
 # Ten folds leave nine tenths of the rows, so that the rules are nearly the fitted one.
 _N_FOLDS = 10
-# Methods whose rules rest on few rows per cell, and the halvings that show how much.
-_UNSTABLE = {"ensemble"}
+# Methods whose rates are less certain than those of independent people, and the
+# halvings that show by how much: few rows per cell, or a majority of members each of
+# whom is fitted to the same noise.
+_UNSTABLE = {"ensemble", "postprocess_then_aggregate"}
 _N_HALVINGS = 5
 # The search for the greatest tolerance that will do ends after so many steps, or when
 # the bound is so close to what is demanded.

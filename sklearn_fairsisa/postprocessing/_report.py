@@ -84,9 +84,10 @@ class FairnessReport:
     below 0. A rule that decides the same for everyone has no gap.
 
     A rule on vote patterns is unstable where the patterns are many for the rows, and
-    lies further off :math:`\tilde r` than independent people do. For
-    ``method="ensemble"`` the report is therefore made of halves of the rows and
-    compared with the other halves; standard errors are multiplied by the
+    lies further off :math:`\tilde r` than independent people do; so may a majority of
+    members that are post-processed one by one. For ``method="ensemble"`` and
+    ``"postprocess_then_aggregate"`` the report is therefore made of halves of the rows
+    and compared with the other halves; standard errors are multiplied by the
     ``dispersion`` seen there.
 
     With more than two classes, rates of the same true class concern the same people,
