@@ -40,8 +40,8 @@ class Interrupt:
         sys.settrace(self._before)
 
     def _enter_function(self, frame, event, arg):
-        # A trace may raise on the way out of `with`, before the lock is let go, where no
-        # signal can: other threads of this process would wait for it for ever.
+        # A trace may raise on the way out of `with`, before the lock is let go, where
+        # no signal can: other threads of this process would wait for it for ever.
         file = Path(frame.f_code.co_filename)
         inside = str(file).startswith(PACKAGE) and file.name != "_isolation.py"
         return self._run_line if inside else None
