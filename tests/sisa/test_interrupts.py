@@ -1,6 +1,7 @@
 """An interrupt at any line leaves the state before or the state after."""
 
 import copy
+import linecache
 import shutil
 import sys
 from pathlib import Path
@@ -25,8 +26,14 @@ OPERATIONS = {
 }
 
 
+# A trace may raise where no signal can: before what lets a lock go, on the way out of
+# `with`, in `finally`. The lock would be held as long as this process lives.
+LETS_GO = ("with ", "os.close(")
+LETS_GO_FILE = "_isolation.py"
+
+
 class Interrupt:
-    """Counts the lines of the package that are run, and interrupts at one of them."""
+    """Counts the lines of the package that are run, and interrupts from one of them."""
 
     def __init__(self, line=None):
         self.line, self.lines = line, 0
@@ -40,17 +47,18 @@ class Interrupt:
         sys.settrace(self._before)
 
     def _enter_function(self, frame, event, arg):
-        # A trace may raise on the way out of `with`, before the lock is let go, where
-        # no signal can: other threads of this process would wait for it for ever.
         file = Path(frame.f_code.co_filename)
-        inside = str(file).startswith(PACKAGE) and file.name != "_isolation.py"
+        inside = str(file).startswith(PACKAGE) and file.name != LETS_GO_FILE
         return self._run_line if inside else None
 
     def _run_line(self, frame, event, arg):
         if event == "line":
             self.lines += 1
-            if self.lines == self.line:
-                raise KeyboardInterrupt
+            if self.line is not None and self.lines >= self.line:
+                source = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+                if not source.strip().startswith(LETS_GO):
+                    self.line = None
+                    raise KeyboardInterrupt
         return self._run_line
 
 
