@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
-from scipy.special import softmax
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
@@ -26,6 +25,7 @@ from ._checks import (
     class_weights,
     known_classes,
 )
+from ._logits import LogitsMixin
 from ._models import (
     check_model,
     check_vocabulary,
@@ -49,7 +49,7 @@ _FITTED = ("classes_", "max_length_", "n_truncated_", "history_")
 _OPTIMIZERS = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
-class TransformerClassifier(ClassifierMixin, BaseEstimator):
+class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
     """Fine-tune a transformer to classify raw texts.
 
     A transformers sequence classifier is trained by a skorch net. Texts are tokenised
@@ -315,50 +315,6 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):
         before = None if training is None else self.classes_
         known = known_classes(y, classes, before)
         return self._train(texts, y, known, training)
-
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the likeliest label of each text.
-
-        Parameters
-        ----------
-        X : list of str, array, Series or DataFrame of n texts
-            Raw texts; of a DataFrame the column named by `text_column`.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-        """
-        logits = self._logits(X)
-        return self.classes_[logits.argmax(axis=1)]
-
-    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return the probability of each class.
-
-        Parameters
-        ----------
-        X : list of str, array, Series or DataFrame of n texts
-            Raw texts; of a DataFrame the column named by `text_column`.
-
-        Returns
-        -------
-        ndarray of shape (n, n_classes)
-        """
-        return softmax(self._logits(X).astype(np.float64), axis=1)
-
-    def decision_function(self, X: ArrayLike) -> NDArray[np.floating]:
-        """Return the logits, or their difference if there are two classes.
-
-        Parameters
-        ----------
-        X : list of str, array, Series or DataFrame of n texts
-            Raw texts; of a DataFrame the column named by `text_column`.
-
-        Returns
-        -------
-        ndarray of shape (n,) or (n, n_classes)
-        """
-        logits = self._logits(X)
-        return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
     @property
     def net_(self) -> NeuralNetClassifier:

@@ -10,7 +10,6 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -24,6 +23,7 @@ from sklearn.utils.validation import (
 from .._typing import RandomState
 from ..sisa._isolation import one_thread
 from ._checks import check_number, class_weights, known_classes
+from ._logits import LogitsMixin
 from ._models import pick_device
 from ._places import Lesson, batches_of_epoch, train_in_places
 
@@ -31,7 +31,7 @@ from ._places import Lesson, batches_of_epoch, train_in_places
 _OWN_PARAMS = {"class_weight", "hidden_layer_sizes", "max_epochs", "random_state"}
 
 
-class HeadClassifier(ClassifierMixin, BaseEstimator):
+class HeadClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
     """A classification head over vectors, logistic or with hidden layers.
 
     Cross-entropy is minimised by AdamW in minibatches. `partial_fit` goes on where
@@ -253,50 +253,6 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         if sample_weight is None:
             sample_weight = [None] * len(learners)
         _train(learners, X, y, classes, sample_weight, anew=False)
-
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the likeliest label of each vector.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, n_features)
-            Vectors.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-        """
-        logits = self._logits(X)
-        return self.classes_[logits.argmax(axis=1)]
-
-    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return the probability of each class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, n_features)
-            Vectors.
-
-        Returns
-        -------
-        ndarray of shape (n, n_classes)
-        """
-        return softmax(self._logits(X).astype(np.float64), axis=1)
-
-    def decision_function(self, X: ArrayLike) -> NDArray[np.floating]:
-        """Return the logits, or their difference if there are two classes.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, n_features)
-            Vectors.
-
-        Returns
-        -------
-        ndarray of shape (n,) or (n, n_classes)
-        """
-        logits = self._logits(X)
-        return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
     @property
     def coefs_(self) -> list[NDArray[np.float32]]:
