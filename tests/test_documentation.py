@@ -30,12 +30,21 @@ def public_objects():
             yield module.__name__, name
 
 
+def members(described):
+    """What a class has from this package, be it from a base class."""
+    found = {}
+    for base in reversed(described.__mro__):
+        if base.__module__.startswith("sklearn_fairsisa"):
+            found |= vars(base)
+    return found
+
+
 def public_names():
     for module, name in public_objects():
         yield f"{module}.{name}"
         described = getattr(importlib.import_module(module), name)
         if inspect.isclass(described):
-            for member, value in vars(described).items():
+            for member, value in members(described).items():
                 if (
                     not member.startswith("_")
                     and not member.endswith("_request")
@@ -69,7 +78,7 @@ def public_signatures():
         if inspect.isfunction(described):
             yield f"{module}.{name}", described
         elif inspect.isclass(described):
-            for member in vars(described):
+            for member in members(described):
                 if member in {"__init__", "__call__"} or (
                     not member.startswith("_") and not member.endswith("_request")
                 ):
