@@ -447,7 +447,7 @@ class DirectoryStore:
         }
         manifest.pop("signature", None)
         manifest["signature"] = sign(key, _signed_part(manifest))
-        data = json.dumps(manifest, indent=1, sort_keys=True).encode()
+        data = _as_written(manifest)
         # Names of new files reach the disk before what lists them.
         _files.sync_folder(self.directory)
         _files.swap(self.directory / _MANIFEST, data)
@@ -631,14 +631,20 @@ def _what(name):
 
 def _signed_part(manifest):
     unsigned = {k: v for k, v in manifest.items() if k != "signature"}
+    return _as_written(unsigned)
+
+
+def _as_written(manifest):
     # Through text, so that keys are strings as they are when read back.
-    return json.dumps(json.loads(json.dumps(unsigned)), sort_keys=True).encode()
+    plain = json.loads(json.dumps(manifest))
+    return json.dumps(plain, indent=1, sort_keys=True).encode()
 
 
 def _read_manifest(directory, *, check_signature=True):
     path = directory / _MANIFEST
     try:
-        manifest = json.loads(path.read_bytes())
+        data = path.read_bytes()
+        manifest = json.loads(data)
         form, signer = manifest["format"], str(manifest["key"])
         signature = str(manifest["signature"]).encode()
     except (ValueError, KeyError, TypeError):
@@ -661,7 +667,9 @@ def _read_manifest(directory, *, check_signature=True):
             f"{KEY_VARIABLE} to its key, or, if you know where it comes from, open it "
             "once with SISAClassifier.load(..., resign=True)."
         )
-    if not is_signed(key, _signed_part(manifest), signature):
+    # Other bytes can mean the same manifest, as the last digit of a float may.
+    as_signed = is_signed(key, _signed_part(manifest), signature)
+    if not as_signed or data != _as_written(manifest):
         raise SignatureError(
             f"{path} was altered since it was signed. Restore it from a backup."
         )

@@ -3,6 +3,7 @@ import errno
 import json
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -544,6 +545,16 @@ def test_a_flipped_bit_anywhere_is_detected(tmp_path, name):
         path.write_bytes(damaged)
         with pytest.raises(DirectoryError, match=str(tmp_path)):
             SISAClassifier.load(tmp_path)
+
+
+def test_a_manifest_of_the_same_meaning_in_other_bytes_is_detected(tmp_path):
+    make_sisa(tmp_path, GaussianNB(), n_shards=1).fit(X, y)
+    path = tmp_path / "manifest.json"
+    same = re.sub(rb'"seconds": [0-9.]+', rb"\g<0>0", path.read_bytes())
+    assert json.loads(same) == json.loads(path.read_bytes())
+    path.write_bytes(same)
+    with pytest.raises(SignatureError, match="altered since it was signed"):
+        SISAClassifier.load(tmp_path)
 
 
 def test_loading_holds_the_directory_while_it_reads(tmp_path, monkeypatch):
