@@ -353,7 +353,11 @@ class ScoreRule:
         if smooth:
             people = 1.0 if weight is None else weight.sum() / np.sum(weight**2)
             # Groups learn from each other, so equal scores need equal ranks.
-            counts = smooth_counts(replace(counts, cell=common_ranks(shown)), people)
+            rank = common_ranks(shown)
+            distinct = np.empty(rank.max() + 1)
+            distinct[rank] = shown
+            counts = smooth_counts(replace(counts, cell=rank), people)
+            shown = distinct[counts.cell]
         regions, level = threshold_regions(counts)
         starts = np.searchsorted(counts.group, np.arange(counts.n_groups + 1))
         thresholds = []

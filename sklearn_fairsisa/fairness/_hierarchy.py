@@ -48,7 +48,7 @@ class Coefficients:
     own: np.ndarray
 
 
-def fit_hierarchy(features, group, total, positives, *, stiffness, rate):
+def fit_hierarchy(features, group, total, positives, *, stiffness, rate, offset=0.0):
     """Estimate each group's coefficients, and how far groups depart from each other.
 
     Parameters
@@ -64,6 +64,8 @@ def fit_hierarchy(features, group, total, positives, *, stiffness, rate):
     rate : float
         Of the factors' gamma prior. The square root is how great departures are
         expected to be.
+    offset : ndarray of shape (n_rows,), default=0.0
+        Known part of each row's logit.
 
     Returns
     -------
@@ -82,7 +84,7 @@ def fit_hierarchy(features, group, total, positives, *, stiffness, rate):
             np.concatenate([[_FREE, factors[1]], factors[2] * stiffness]),
         )
         mode, variances = posterior_mode(
-            features, group, total, positives, precision, mode
+            features, group, total, positives, precision, mode, offset
         )
         blocks = (
             (mode.common[2:], variances.common[2:], stiffness),
@@ -99,7 +101,7 @@ def fit_hierarchy(features, group, total, positives, *, stiffness, rate):
     return mode.common + mode.own
 
 
-def posterior_mode(features, group, total, positives, precision, start):
+def posterior_mode(features, group, total, positives, precision, start, offset=0.0):
     """Find the most probable coefficients by Newton's method.
 
     Parameters
@@ -113,6 +115,8 @@ def posterior_mode(features, group, total, positives, precision, start):
         Inverse variances of the priors.
     start : Coefficients
         Where the search begins.
+    offset : ndarray of shape (n_rows,), default=0.0
+        Known part of each row's logit.
 
     Returns
     -------
@@ -144,7 +148,7 @@ def posterior_mode(features, group, total, positives, precision, start):
         return np.concatenate([features[p] @ c for p, c in zip(parts, coefficients)])
 
     common, own = start.common, start.own
-    margin = margins(common + own)
+    margin = margins(common + own) + offset
     curvature = np.empty((n_groups, n_features, n_features))
     slope = np.empty((n_groups, n_features))
     for _ in range(100):

@@ -1,15 +1,16 @@
-r"""Counts of labels along a score, smoothed by a model that groups share.
+r"""Counts of labels along a score, smoothed by models that groups share.
 
 Notes
 -----
-Of a group with few negatives the empirical distribution of the negatives' scores is
-little known, even if the group has many people. Bayes' rule knows more of it:
+The distributions of a group's scores, given their labels, follow from two factors:
 
-.. math:: P(s \mid a, Y=0) \propto P(s \mid a)\, (1 - q_a(s)),
-    \qquad q_a(s) = P(Y=1 \mid s, a),
+.. math:: P(s \mid a, Y=1) \propto P(s \mid a)\, q_a(s),
+    \qquad q_a(s) = P(Y=1 \mid s, a).
 
-so a smooth estimate of :math:`q_a` lets all people of the group count. With u the rank
-of a score among all people, in (0, 1), and :math:`x = \Phi^{-1}(u)`,
+*Labels.* Of a group with few negatives the empirical distribution of the negatives'
+scores is little known, even if the group has many people. A smooth estimate of
+:math:`q_a(s)` lets all people of the group count. With u the rank of a score among all
+people, in (0, 1), and :math:`x = \Phi^{-1}(u)`,
 
 .. math::
     \operatorname{logit} q_a(s) = \alpha_a + (\beta + \beta_a)\, x
@@ -19,10 +20,24 @@ The cosines are the eigenfunctions of a penalty on curvature, whose eigenvalues 
 :math:`m^4`; so are the precisions of the normal priors of :math:`c_m` and
 :math:`c_{am}`.
 
+*Scores.* Of a group with few people :math:`P(s \mid a)` is little known as well. If
+only its base rate :math:`\pi_a` set it apart, so that a common threshold gave it equal
+odds, it would be
+
+.. math::
+    P_0(s \mid a) = \pi_a P(s \mid Y=1) + (1 - \pi_a) P(s \mid Y=0)
+    = P(s) \left( \pi_a \frac{q(s)}{\pi}
+    + (1 - \pi_a) \frac{1 - q(s)}{1 - \pi} \right) ,
+
+where what has no index is of all people. How it departs from that is seen in the odds
+of being in the group, which are modelled by the same functions of s beside the known
+:math:`\log P_0(s \mid a) / P(s)`. The model weighs as much as `_MODEL_PEOPLE` people
+against those of the group.
+
 References
 ----------
 Qin, Zhang (1997), A goodness-of-fit test for logistic regression models based on
-case-control data, Biometrika 84: the semiparametric estimate of both distributions.
+case-control data, Biometrika 84: distributions whose ratio a logistic model gives.
 """
 
 from dataclasses import replace
@@ -30,22 +45,24 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import expit, ndtri
 
+from ._cells import CellCounts
 from ._hierarchy import fit_hierarchy
 
-# Finer differences of a group's scores than these quantiles are not modelled.
+# Finer differences of scores than these quantiles are not modelled.
 _N_BINS = 256
 _FREQUENCIES = np.arange(2, 9)
 # Coefficients of about 0.3 are expected.
 _RATE = 0.1
+_MODEL_PEOPLE = 300.0
 
 
 def smooth_counts(counts, people=1.0):
-    """Replace each cell's own share of positives by a smooth estimate.
+    """Replace counts by what a smooth model expects.
 
     Parameters
     ----------
     counts : CellCounts
-        Codes order the cells, as the ranks of a score do.
+        Codes order the cells, alike in all groups, as the ranks of a score do.
     people : float, default=1.0
         Number of people that a unit of weight stands for, as evidence for differences
         between groups. Of weighted rows it is the sum of the weights over that of
@@ -54,8 +71,8 @@ def smooth_counts(counts, people=1.0):
     Returns
     -------
     CellCounts
-        The same cells with the same weights, and in each group as many positives as
-        before. A group of one label is returned as it is.
+        In each group as many negatives and as many positives as before, some of them
+        in cells that only other groups showed. A group of one label stays as it is.
 
     Examples
     --------
@@ -67,35 +84,78 @@ def smooth_counts(counts, people=1.0):
     array([0.17, 0.42, 0.58, 0.83])
     """
     has_both = (counts.totals > 0).all(axis=0)
-    chosen = has_both[counts.group]
-    if not chosen.any():
+    if not has_both.any():
         return counts
-    group = (np.cumsum(has_both) - 1)[counts.group[chosen]]
-    weight = (counts.negatives + counts.positives)[chosen].astype(float)
-    rank = _middle_ranks(counts.cell[chosen], weight)
-    bins = group * _N_BINS + _quantile_bins(group, weight)
+    if has_both.all():
+        return _smooth(counts, people)
+    chosen = has_both[counts.group]
+    smooth = _smooth(_entries(counts, chosen, np.cumsum(has_both) - 1), people)
+    smooth = _entries(smooth, slice(None), np.flatnonzero(has_both))
+    return smooth + _entries(counts, ~chosen, np.arange(counts.n_groups))
+
+
+def _entries(counts, chosen, code):
+    """Some entries of counts, whose groups are given other codes."""
+    return CellCounts(
+        code[counts.group[chosen]],
+        counts.cell[chosen],
+        counts.negatives[chosen],
+        counts.positives[chosen],
+        int(code.max()) + 1,
+    )
+
+
+def _smooth(counts, people):
+    """Smooth the counts of groups that all have both labels."""
+    n_groups, totals = counts.n_groups, counts.totals
+    weight = (counts.negatives + counts.positives).astype(float)
+    mass = np.bincount(counts.cell, weights=weight)
+    rank = (np.cumsum(mass) - mass / 2) / mass.sum()
+    coefficients, share = _fit_labels(counts, weight, rank[counts.cell], people)
+    # A single group has nobody to learn its scores from.
+    size = totals.sum(axis=0)
+    lent = _MODEL_PEOPLE / (_MODEL_PEOPLE + people * size) if n_groups > 1 else size * 0
+    own = weight * (1 - lent)[counts.group]
+    smooth = replace(counts, negatives=own * (1 - share), positives=own * share)
+    if n_groups > 1:
+        cell, in_bin = _grid(counts, weight, np.flatnonzero(mass), rank)
+        basis = _basis(ndtri(rank[cell]), rank[cell])
+        chance = expit(basis @ coefficients.T).T
+        density = _fit_scores(basis, in_bin, chance, totals, people)
+        expected = (lent * size)[:, None] * density
+        smooth = smooth + CellCounts(
+            np.repeat(np.arange(n_groups), len(cell)),
+            np.tile(cell, n_groups),
+            (expected * (1 - chance)).ravel(),
+            (expected * chance).ravel(),
+            n_groups,
+        )
+    kept = totals / smooth.totals
+    return replace(
+        smooth,
+        negatives=smooth.negatives * kept[0, smooth.group],
+        positives=smooth.positives * kept[1, smooth.group],
+    )
+
+
+def _fit_labels(counts, weight, rank, people):
+    """Coefficients of the groups' labels, and each entry's share of positives."""
+    shape = counts.n_groups, _N_BINS
+    bins = np.ravel_multi_index(
+        (counts.group, _quantile_bins(counts.group, weight)), shape
+    )
 
     def by_bin(values):
-        size = _N_BINS * int(has_both.sum())
-        return np.bincount(bins, values, minlength=size).reshape(-1, _N_BINS)
+        return np.bincount(bins, values, minlength=np.prod(shape)).reshape(shape)
 
     total = by_bin(weight)
     filled = np.where(total > 0, total, 1.0)
     basis = _basis(
         by_bin(weight * ndtri(rank)) / filled, by_bin(weight * rank) / filled
     )
-    positives = by_bin(counts.positives[chosen])
-    precision = _fit_precision(basis, people * total, people * positives)
-    smooth = weight * precision.ravel()[bins]
-    columns = np.array([counts.negatives, counts.positives], dtype=float)
-    columns[:, chosen] = weight - smooth, smooth
-    return replace(counts, negatives=columns[0], positives=columns[1])
-
-
-def _middle_ranks(cell, weight):
-    """Share of all weight below the middle of each entry's cell, in (0, 1)."""
-    mass = np.bincount(cell, weights=weight)
-    return ((np.cumsum(mass) - mass / 2) / mass.sum())[cell]
+    coefficients = _fit(basis, people * total, people * by_bin(counts.positives))
+    share = expit(np.einsum("abk,ak->ab", basis, coefficients))
+    return coefficients, share.ravel()[bins]
 
 
 def _quantile_bins(group, weight):
@@ -107,21 +167,54 @@ def _quantile_bins(group, weight):
     return (share * _N_BINS).astype(np.int64).clip(0, _N_BINS - 1)
 
 
+def _grid(counts, weight, seen, rank):
+    """Cells that stand for bins of all people, and each group's weight in the bins."""
+    start = np.flatnonzero(np.diff((rank[seen] * _N_BINS).astype(int), prepend=-1))
+    stop = np.append(start[1:], len(seen))
+    bins = np.searchsorted(seen[start], counts.cell, side="right") - 1
+    shape = counts.n_groups, len(start)
+    in_bin = np.bincount(
+        np.ravel_multi_index((counts.group, bins), shape),
+        weights=weight,
+        minlength=np.prod(shape),
+    )
+    return seen[(start + stop - 1) // 2], in_bin.reshape(shape)
+
+
+def _fit_scores(basis, in_bin, chance, totals, people):
+    """Expected share of each group's people in each bin."""
+    mass, size = in_bin.sum(axis=0), totals.sum(axis=0)
+    of_all = size @ chance / size.sum()
+    base_rate, of_group = mass @ of_all / mass.sum(), (totals[1] / size)[:, None]
+    ratio = of_group * of_all / base_rate
+    ratio += (1 - of_group) * (1 - of_all) / (1 - base_rate)
+    coefficients = _fit(
+        np.broadcast_to(basis, (len(size), *basis.shape)),
+        np.broadcast_to(people * mass, in_bin.shape),
+        people * in_bin,
+        np.log(ratio),
+    )
+    density = mass * expit(coefficients @ basis.T + np.log(ratio))
+    density /= density.sum(axis=1, keepdims=True)
+    # What is too light to add up belongs nowhere.
+    return np.where(density > 1e-9, density, 0.0)
+
+
 def _basis(x, u):
-    """Functions of the model, of shape (n_groups, n_bins, n_functions)."""
+    """Functions of the models, of shape (..., n_functions)."""
     waves = np.sqrt(2) * np.cos(np.pi * u[..., None] * _FREQUENCIES)
     return np.concatenate([np.ones_like(x)[..., None], x[..., None], waves], axis=-1)
 
 
-def _fit_precision(basis, total, positives):
-    """Probability of the positive label in each bin, of shape (n_groups, n_bins)."""
+def _fit(basis, total, positives, offset=0.0):
+    """Coefficients of each group, from arrays of shape (n_groups, n_bins, ...)."""
     n_groups, n_bins, n_functions = basis.shape
-    coefficients = fit_hierarchy(
+    return fit_hierarchy(
         basis.reshape(-1, n_functions),
         np.repeat(np.arange(n_groups), n_bins),
         total.ravel(),
         positives.ravel(),
         stiffness=(_FREQUENCIES / 2.0) ** 4,
         rate=_RATE,
+        offset=np.ravel(offset),
     )
-    return expit(np.einsum("abk,ak->ab", basis, coefficients))

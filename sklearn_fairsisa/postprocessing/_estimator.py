@@ -122,11 +122,12 @@ class FairEnsemblePostprocessor(
           apart, in levels whose share of positives rises with it; with more classes,
           class probabilities estimated from the logits and the group, to which a
           mixture of rules that decide at least cost is applied;
-        - ``"smooth_ensemble"``: the same sum, but the share of positives is a smooth
-          function of it that groups share as far as they agree. A group with few
-          negatives, or few positives, is then known by all its people. The rates are
-          equal as estimated, not as counted in calibration. With more classes it is
-          ``"soft_ensemble"``, whose estimates are smooth there.
+        - ``"smooth_ensemble"``: the same sum, but the share of positives along it, and
+          how the group's people spread over it, are smooth functions that groups share
+          as far as they agree. A group with few negatives, or few positives, is then
+          known by all its people, and one with few people by those of others. The
+          rates are equal as estimated, not as counted in calibration. With more
+          classes it is ``"soft_ensemble"``, whose estimates are smooth there.
 
     constraints : str, default="equalized_odds"
         ``"equalized_odds"``, ``"demographic_parity"``,
