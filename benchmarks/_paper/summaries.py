@@ -86,7 +86,7 @@ def _summarise_case(case, found, task):
         row["p_value"] = floor.p_value
         row["calibration_gap"] = float(np.mean(found.calibration_gaps[name]))
         row["auc"], row["auc_low"], row["auc_high"] = _auc(found)
-        row["constant"] = bool(np.ptp(decisions, axis=0).max() < 1e-9)
+        row["constant"] = _is_constant(decisions)
         rows.append(row)
     if not whole:
         return rows, []
@@ -146,6 +146,7 @@ def _compare_shards(judged, tasks):
                 "verdict": _verdict(
                     change, floors[base], floors[c], words=("smaller", "larger")
                 ),
+                "constant": _is_constant(columns[c]),
             }
 
 
@@ -283,6 +284,11 @@ def _difference(measured, base, m):
     return repeated.mean(), *widened(repeated.mean(), low, high, repeated)
 
 
+def _is_constant(decisions):
+    """Whether everyone is decided on alike, in each repeat."""
+    return bool(np.ptp(decisions, axis=0).max() < 1e-9)
+
+
 def _named(name, difference):
     return dict(zip((name, f"{name}_low", f"{name}_high"), difference))
 
@@ -406,11 +412,10 @@ def readable_tables(found):
 
 
 def _readable_methods(part):
-    marks = np.where(part["constant"], " *", "")
     return pd.DataFrame(
         {
             "S": part["n_shards"],
-            "method": part["method"] + marks,
+            "method": part["method"] + _mark(part),
             "balanced accuracy": _with_interval(part, SCORE),
             "gap": _with_interval(part, GAP),
             "noise floor": part["floor"].map("{:.3f}".format),
@@ -428,7 +433,7 @@ def _readable_rates(part):
             "accuracy": _with_interval(part, "accuracy_score"),
             "balanced accuracy": _with_interval(part, SCORE),
             "AUC": _with_interval(part, "auc"),
-            "gap of odds": _with_interval(part, GAP),
+            "gap of odds": _with_interval(part, GAP) + _mark(part),
             "gap of TPR": _with_interval(part, "true_positive_rate_difference"),
             "gap of FPR": _with_interval(part, "false_positive_rate_difference"),
             "noise floor": part["floor"].map("{:.3f}".format),
@@ -443,9 +448,14 @@ def _readable_shards(part):
             **part[["task", "learner", "attribute"]],
             "S": part["n_shards"],
             "gap, more than one model": _with_interval(part, "gap_change", "+.3f"),
-            "verdict": part["verdict"],
+            "verdict": part["verdict"] + _mark(part),
         }
     )
+
+
+def _mark(part):
+    """An asterisk where everyone is decided on alike."""
+    return np.where(part["constant"], " *", "")
 
 
 def _readable_peers(part):
@@ -485,7 +495,8 @@ def plain(name):
 
 def _with_interval(part, metric, form=".3f"):
     columns = part[metric], part[f"{metric}_low"], part[f"{metric}_high"]
-    return [
+    texts = [
         f"{value:{form}} [{low:{form}}, {high:{form}}]"
         for value, low, high in zip(*columns)
     ]
+    return pd.Series(texts, part.index)

@@ -105,37 +105,30 @@ def _entries(counts, chosen, code):
     )
 
 
+def _scaled(counts, factor):
+    """Counts times a factor for each group, of shape (n_groups,) or (2, n_groups)."""
+    factor = np.broadcast_to(factor, (2, counts.n_groups))[:, counts.group]
+    return replace(
+        counts,
+        negatives=counts.negatives * factor[0],
+        positives=counts.positives * factor[1],
+    )
+
+
 def _smooth(counts, people):
     """Smooth the counts of groups that all have both labels."""
-    n_groups, totals = counts.n_groups, counts.totals
     weight = (counts.negatives + counts.positives).astype(float)
     mass = np.bincount(counts.cell, weights=weight)
     rank = (np.cumsum(mass) - mass / 2) / mass.sum()
     coefficients, share = _fit_labels(counts, weight, rank[counts.cell], people)
+    smooth = replace(counts, negatives=weight * (1 - share), positives=weight * share)
     # A single group has nobody to learn its scores from.
-    size = totals.sum(axis=0)
-    lent = _MODEL_PEOPLE / (_MODEL_PEOPLE + people * size) if n_groups > 1 else size * 0
-    own = weight * (1 - lent)[counts.group]
-    smooth = replace(counts, negatives=own * (1 - share), positives=own * share)
-    if n_groups > 1:
+    if counts.n_groups > 1:
         cell, in_bin = _grid(counts, weight, np.flatnonzero(mass), rank)
-        basis = _basis(ndtri(rank[cell]), rank[cell])
-        chance = expit(basis @ coefficients.T).T
-        density = _fit_scores(basis, in_bin, chance, totals, people)
-        expected = (lent * size)[:, None] * density
-        smooth = smooth + CellCounts(
-            np.repeat(np.arange(n_groups), len(cell)),
-            np.tile(cell, n_groups),
-            (expected * (1 - chance)).ravel(),
-            (expected * chance).ravel(),
-            n_groups,
-        )
-    kept = totals / smooth.totals
-    return replace(
-        smooth,
-        negatives=smooth.negatives * kept[0, smooth.group],
-        positives=smooth.positives * kept[1, smooth.group],
-    )
+        expected = _expect(counts, cell, rank[cell], in_bin, coefficients, people)
+        lent = _MODEL_PEOPLE / (_MODEL_PEOPLE + people * in_bin.sum(axis=1))
+        smooth = _scaled(smooth, 1 - lent) + _scaled(expected, lent)
+    return _scaled(smooth, counts.totals / smooth.totals)
 
 
 def _fit_labels(counts, weight, rank, people):
@@ -181,23 +174,34 @@ def _grid(counts, weight, seen, rank):
     return seen[(start + stop - 1) // 2], in_bin.reshape(shape)
 
 
-def _fit_scores(basis, in_bin, chance, totals, people):
-    """Expected share of each group's people in each bin."""
-    mass, size = in_bin.sum(axis=0), totals.sum(axis=0)
-    of_all = size @ chance / size.sum()
-    base_rate, of_group = mass @ of_all / mass.sum(), (totals[1] / size)[:, None]
-    ratio = of_group * of_all / base_rate
-    ratio += (1 - of_group) * (1 - of_all) / (1 - base_rate)
-    coefficients = _fit(
-        np.broadcast_to(basis, (len(size), *basis.shape)),
+def _expect(counts, cell, rank, in_bin, coefficients, people):
+    """Counts that both models together expect in the cells of a grid."""
+    basis = _basis(ndtri(rank), rank)
+    chance = expit(basis @ coefficients.T).T
+    mass, size = in_bin.sum(axis=0), in_bin.sum(axis=1, keepdims=True)
+    of_all = (size * chance).sum(axis=0) / size.sum()
+    base_rate = mass @ of_all / mass.sum()
+    own_rate = counts.totals[1][:, None] / size
+    known = np.log(
+        own_rate * of_all / base_rate + (1 - own_rate) * (1 - of_all) / (1 - base_rate)
+    )
+    departures = _fit(
+        np.broadcast_to(basis, (*size.shape[:1], *basis.shape)),
         np.broadcast_to(people * mass, in_bin.shape),
         people * in_bin,
-        np.log(ratio),
+        known,
     )
-    density = mass * expit(coefficients @ basis.T + np.log(ratio))
+    density = mass * expit(departures @ basis.T + known)
     density /= density.sum(axis=1, keepdims=True)
     # What is too light to add up belongs nowhere.
-    return np.where(density > 1e-9, density, 0.0)
+    weight = size * np.where(density > 1e-9, density, 0.0)
+    return CellCounts(
+        np.repeat(np.arange(counts.n_groups), len(cell)),
+        np.tile(cell, counts.n_groups),
+        (weight * (1 - chance)).ravel(),
+        (weight * chance).ravel(),
+        counts.n_groups,
+    )
 
 
 def _basis(x, u):

@@ -16,11 +16,12 @@ def test_mode_and_variance_are_those_of_a_general_optimiser():
     basis[..., 0] = 1
     total = rng.integers(0, 5, (n_groups, n_bins)).astype(float)
     positives = rng.binomial(total.astype(int), 0.4).astype(float)
+    offset = rng.normal(size=(n_groups, n_bins))
     prior = np.array([50.0, 0.5, 1.0, 2.0]), np.array([0.1, 1.0, 3.0, 4.0])
 
     def loss(flat):
         common, own = flat[:k], flat[k:].reshape(n_groups, k)
-        margin = basis @ common + (basis * own[:, None]).sum(axis=-1)
+        margin = offset + basis @ common + (basis * own[:, None]).sum(axis=-1)
         likelihood = positives * margin - total * np.logaddexp(0, margin)
         penalty = prior[0] @ common**2 + np.sum(prior[1] * own**2)
         return penalty / 2 - likelihood.sum()
@@ -44,6 +45,7 @@ def test_mode_and_variance_are_those_of_a_general_optimiser():
         positives.ravel(),
         Coefficients(*prior),
         Coefficients(np.zeros(k), np.zeros((n_groups, k))),
+        offset.ravel(),
     )
     expected = minimize(loss, np.zeros(k * (n_groups + 1)), tol=1e-10)
     have = np.concatenate([mode.common, mode.own.ravel()])
