@@ -6,8 +6,8 @@ what does it do to fairness?
 
 ``python benchmarks/paper.py`` runs the CPU edition: heads over the frozen vectors of
 MiniLM, every number of shards, 25 splits. ``--gpu`` fine-tunes transformers instead,
-``--edition fine-tuned-small`` does that at a size that one core trains in three hours, and
-``--quick`` runs any of them at toy size. Answers are kept per unit of work, so a run
+``--edition fine-tuned-small`` does that at a size that one core trains in three hours,
+and ``--quick`` runs any of them at toy size. Answers are kept per unit, so a run
 that was interrupted goes on where it stopped. Your own rows and model:
 
     python benchmarks/paper.py --csv rows.csv --text comment --target toxic \
