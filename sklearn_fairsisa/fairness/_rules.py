@@ -91,7 +91,9 @@ def _on_boundary(region, fpr, tpr):
     nearest = progress[np.argmin(np.abs(progress - (fpr + tpr)))]
     # In a light level even a rounding error of the rates looks like a coin.
     reached = nearest if abs(nearest - (fpr + tpr)) <= 2 * _ROUNDING else fpr + tpr
-    done = (reached - progress[:-1]) / np.diff(progress)
+    # A level may be too light to add to the sum.
+    length = np.maximum(np.diff(progress), 1e-300)
+    done = (reached - progress[:-1]) / length
     return snapped(done.clip(0.0, 1.0))
 
 

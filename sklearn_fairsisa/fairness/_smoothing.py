@@ -193,8 +193,7 @@ def _expect(counts, cell, rank, in_bin, coefficients, people):
     )
     density = mass * expit(departures @ basis.T + known)
     density /= density.sum(axis=1, keepdims=True)
-    # What is too light to add up belongs nowhere.
-    weight = size * np.where(density > 1e-9, density, 0.0)
+    weight = size * density
     return CellCounts(
         np.repeat(np.arange(counts.n_groups), len(cell)),
         np.tile(cell, counts.n_groups),
