@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from scipy.stats import norm
 
+from sklearn_fairsisa.fairness import _smoothing
 from sklearn_fairsisa.fairness._cells import CellCounts, count_cells
 from sklearn_fairsisa.fairness._smoothing import smooth_counts
 
@@ -46,6 +47,37 @@ def test_each_group_keeps_its_people_its_negatives_and_its_positives(
     assert (smooth.negatives >= 0).all()
     assert (smooth.positives >= 0).all()
     np.testing.assert_allclose(smooth.totals, counts.totals)
+
+
+def test_of_a_model_that_weighs_nothing_only_the_labels_are_smoothed(monkeypatch):
+    monkeypatch.setattr(_smoothing, "_MODEL_PEOPLE", 0.0)
+    counts = count_scores(*binormal(500, 0))
+    smooth = smooth_counts(counts)
+    np.testing.assert_array_equal(smooth.group, counts.group)
+    np.testing.assert_array_equal(smooth.cell, counts.cell)
+    np.testing.assert_allclose(
+        smooth.negatives + smooth.positives,
+        counts.negatives + counts.positives,
+        rtol=0.01,
+    )
+
+
+def test_a_group_of_two_people_is_taken_for_what_its_base_rate_makes_of_all(
+    monkeypatch,
+):
+    monkeypatch.setattr(_smoothing, "_MODEL_PEOPLE", 1e9)
+    group, at = np.repeat([0, 1], [2000, 2]), np.linspace(-2, 4, 7)
+    found = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        label = np.append(rng.random(2000) < 0.3, [False, True])
+        score = rng.normal(2.0 * label)
+        smooth = smooth_counts(count_scores(score, group, label))
+        found.append(rate_above(smooth, 1, np.sort(score), at))
+    # As many negatives as positives, each spread as the other group's; what the two
+    # people say of their own group cancels in the mean.
+    expected = (norm.sf(at) + norm.sf(at, 2.0)) / 2
+    np.testing.assert_allclose(np.mean(found, axis=0), expected, atol=0.03)
 
 
 def test_only_the_order_of_the_scores_matters():
