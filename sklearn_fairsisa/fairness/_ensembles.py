@@ -347,8 +347,8 @@ class ScoreRule:
     thresholds: tuple[np.ndarray, ...]
 
     @classmethod
-    def fit(cls, scores, group, label, weight, demand, *, smooth=False):
-        """Solve on calibration rows, for their own labels or for smoothed ones."""
+    def learn(cls, scores, group, label, weight, *, smooth=False):
+        """Return a function from a demand to a rule, for labels or smoothed ones."""
         counts, shown = count_scores(scores, group, label, weight)
         if smooth:
             people = 1.0 if weight is None else weight.sum() / np.sum(weight**2)
@@ -367,7 +367,8 @@ class ScoreRule:
             halfway = below / 2 + above / 2
             # Between neighbouring doubles there is nothing halfway.
             thresholds.append(np.where(halfway > below, halfway, above))
-        return cls(LevelRule.solve(regions, demand), tuple(thresholds))
+        thresholds = tuple(thresholds)
+        return lambda demand: cls(LevelRule.solve(regions, demand), thresholds)
 
     @property
     def operating_points(self):

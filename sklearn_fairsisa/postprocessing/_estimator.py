@@ -802,15 +802,16 @@ class FairEnsemblePostprocessor(
             rows = self._rows
         else:
             rows = self._evaluation_rows(X, y, sensitive_features, sample_weight)
+        learnt = self._learn(self._rows)
         if tols is None:
-            free = self._solve(self._rows, 1.0)
+            free = learnt(replace(self._demand, tol=1.0))
             tols = np.linspace(0.0, free.constrained_gap(self._demand.constraint), 11)
         tols = np.atleast_1d(np.asarray(tols, dtype=float))
         if not ((tols >= 0) & (tols <= 1)).all():
             raise ValueError(f"tols must lie in [0, 1], got {tols.tolist()}.")
         records = []
         for tol in tols:
-            rule = self._solve(self._rows, tol)
+            rule = learnt(replace(self._demand, tol=float(tol)))
             records.append(
                 {
                     "tol": tol,
@@ -987,13 +988,13 @@ class FairEnsemblePostprocessor(
             _safe_indexing(X, training), _safe_indexing(y, training), **params
         )
 
-    def _solve(self, rows, tol=None):
-        demand = self._demand if tol is None else replace(self._demand, tol=float(tol))
-        return self._rule_family.fit(
+    def _learn(self, rows):
+        """Return a function from a demand to a rule."""
+        return self._rule_family.learn(
             rows,
             len(self.groups_),
             self._method,
-            demand,
+            self._demand.constraint,
             wants_blind=self._accepts_unknown,
         )
 
@@ -1001,7 +1002,7 @@ class FairEnsemblePostprocessor(
         """Solve on calibration rows; keep both, and the state that goes with them."""
         wanted = self._demand.tol
         if self._confidence is None:
-            rule, tol, bound = self._solve(rows), wanted, 0.0
+            rule, tol, bound = self._learn(rows)(self._demand), wanted, 0.0
         else:
             rule, tol, bound = tightened(
                 self._rule_family,

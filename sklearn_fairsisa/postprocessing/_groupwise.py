@@ -84,34 +84,40 @@ class GroupwiseRule:
         return probability
 
 
-def solve_groupwise(fit, rows, able, demand, *, wants_blind):
-    """Solve for the groups that can be constrained, and for everyone else.
+def learn_groupwise(learn, rows, able, *, wants_blind):
+    """Learn what rules need to know, whatever the tolerance and the objective.
 
     Parameters
     ----------
-    fit : callable
-        Takes calibration rows and a demand.
+    learn : callable
+        Takes calibration rows and returns a function from a demand to a rule.
     rows : CalibrationRows
     able : ndarray of bool of shape (n_groups,)
         Whether each group can be constrained.
-    demand : Demand
     wants_blind : bool
         Whether there may be people of unknown groups.
 
     Returns
     -------
-    dict
-        Parameters of a `GroupwiseRule`.
+    callable
+        Takes a demand and returns parameters of a `GroupwiseRule`, which solves for
+        the groups that can be constrained, and for everyone else.
     """
     code = np.where(able, np.cumsum(able) - 1, -1)
     fair = blind = None
     if able.any():
         able_rows = rows if able.all() else rows.take(able[rows.group])
-        fair = fit(replace(able_rows, group=code[able_rows.group]), demand)
+        fair = learn(replace(able_rows, group=code[able_rows.group]))
     if wants_blind or not able.all():
-        blind = fit(
-            replace(rows, group=np.zeros_like(rows.group)),
-            Demand(None, demand.objective),
-        )
+        blind = learn(replace(rows, group=np.zeros_like(rows.group)))
     silent_share = None if rows.counted is None else (~rows.counted).mean(axis=0)
-    return {"fair": fair, "blind": blind, "code": code, "silent_share": silent_share}
+
+    def solve(demand):
+        return {
+            "fair": fair and fair(demand),
+            "blind": blind and blind(Demand(None, demand.objective)),
+            "code": code,
+            "silent_share": silent_share,
+        }
+
+    return solve

@@ -134,8 +134,8 @@ def _name(kind, classes, counted, decision):
     return f"P(decision={classes[decision]} | Y={classes[counted.argmax()]})"
 
 
-def cross_fitted(family, rows, n_groups, method, demand):
-    """Probability of selection of each row by a rule that has not seen it.
+def cross_fitting(family, rows, n_groups, method, constraint):
+    """Learn on all rows but those of a fold, fold by fold.
 
     Parameters
     ----------
@@ -144,23 +144,35 @@ def cross_fitted(family, rows, n_groups, method, demand):
     rows : CalibrationRows
     n_groups : int
     method : str
-    demand : Demand
+    constraint : str
 
     Returns
     -------
-    ndarray of shape (n_rows,) or (n_rows, n_classes)
+    callable
+        Takes a demand and returns the probability of selection of each row by a rule
+        that has not seen it, of shape (n_rows,) or (n_rows, n_classes).
     """
     fold = _folds(_strata(rows), _N_FOLDS)
-    probability = None
+    parts = []
     for k in np.unique(fold):
         inside = fold == k
-        others, part = rows.take(~inside), rows.take(inside)
-        rule = family.fit(others, n_groups, method, demand, wants_blind=False)
-        decided = rule.selection_probability(part.scores, part.group, part.counted)
-        if probability is None:
-            probability = np.empty((len(rows), *decided.shape[1:]))
-        probability[inside] = decided
-    return probability
+        learnt = family.learn(
+            rows.take(~inside), n_groups, method, constraint, wants_blind=False
+        )
+        parts.append((inside, rows.take(inside), learnt))
+
+    def decide(demand):
+        probability = None
+        for inside, part, learnt in parts:
+            decided = learnt(demand).selection_probability(
+                part.scores, part.group, part.counted
+            )
+            if probability is None:
+                probability = np.empty((len(rows), *decided.shape[1:]))
+            probability[inside] = decided
+        return probability
+
+    return decide
 
 
 def held_out_rates(rule, rows, rates, probability, factor):
@@ -193,22 +205,23 @@ def dispersion(family, rows, rates, n_groups, method, demand):
     if method not in _UNSTABLE:
         return 1.0
     demand = replace(demand, tol=0.0)
+    asked = n_groups, method, demand.constraint
     squares = stated = noise = 0.0
     for seed in range(_N_HALVINGS):
         half = _folds(_strata(rows), 2, seed)
         for inside in (half == 0, half == 1):
             ours, theirs = rows.take(inside), rows.take(~inside)
-            refit = family.fit(ours, n_groups, method, demand, wants_blind=False)
+            refit = family.learn(ours, *asked, wants_blind=False)(demand)
             # Groups of which the half lacks a label are not constrained.
             able = refit.code >= 0
             if able.sum() < 2:
                 continue
-            cross = cross_fitted(family, ours, n_groups, method, demand)
+            decided = cross_fitting(family, ours, *asked)(demand)
             there = refit.selection_probability(
                 theirs.scores, theirs.group, theirs.counted
             )
             for rate in rates:
-                ones = rate.estimate(refit.code, ours, cross, added=0)
+                ones = rate.estimate(refit.code, ours, decided, added=0)
                 others = rate.estimate(refit.code, theirs, there, added=0)
                 known = np.isfinite(ones.rate) & np.isfinite(others.rate)
                 if known.sum() < 2:
@@ -221,15 +234,6 @@ def dispersion(family, rows, rates, n_groups, method, demand):
     if stated == 0:
         return 1.0
     return float(np.sqrt(max(1.0, (squares - noise) / stated)))
-
-
-def gap_bound(rule, rows, rates, method, demand, confidence, factor):
-    """Upper confidence bound of the true gap of a rule, over all constrained rates."""
-    if rule.is_constant or (rule.code >= 0).sum() < 2:
-        return 0.0
-    probability = cross_fitted(type(rule), rows, len(rule.code), method, demand)
-    found = held_out_rates(rule, rows, rates, probability, factor)
-    return spread_quantile(confidence, [(r.rate, r.error) for r in found.values()])
 
 
 def tightened(
@@ -250,7 +254,7 @@ def tightened(
     confidence : float
         Probability in (0, 1).
     wants_blind : bool
-        See `FairRule.fit`.
+        Whether there may be people of unknown groups.
 
     Returns
     -------
@@ -264,15 +268,18 @@ def tightened(
     """
     weighed = rows.weighed
     factor = dispersion(family, weighed, rates, n_groups, method, demand)
+    asked = n_groups, method, demand.constraint
+    learnt = family.learn(rows, *asked, wants_blind=wants_blind)
+    cross = cross_fitting(family, weighed, *asked)
 
     def solve(tol):
         inner = replace(demand, tol=tol)
-        rule = family.fit(rows, n_groups, method, inner, wants_blind=wants_blind)
-        return (
-            rule,
-            tol,
-            gap_bound(rule, weighed, rates, method, inner, confidence, factor),
-        )
+        rule = learnt(inner)
+        if rule.is_constant or (rule.code >= 0).sum() < 2:
+            return rule, tol, 0.0
+        found = held_out_rates(rule, weighed, rates, cross(inner), factor)
+        uncertain = [(rate.rate, rate.error) for rate in found.values()]
+        return rule, tol, spread_quantile(confidence, uncertain)
 
     loosest = solve(demand.tol)
     if loosest[2] <= demand.tol:

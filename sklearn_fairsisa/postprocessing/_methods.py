@@ -10,7 +10,7 @@ from ..fairness._cells import majority
 from ..fairness._ensembles import MajorityRule, MemberRules, PatternRule, ScoreRule
 from ..fairness._solve import CONSTRAINTS, linear_gain
 from ._calibration import votes_of
-from ._groupwise import GroupwiseRule, solve_groupwise
+from ._groupwise import GroupwiseRule, learn_groupwise
 from ._soft import LogitWeights
 
 
@@ -21,18 +21,15 @@ class OnVotes:
     rule: MajorityRule | MemberRules | PatternRule
 
     @classmethod
-    def fitter(cls, rule_class):
-        """Return a function that fits `rule_class` on calibration rows."""
+    def learner(cls, rule_class):
+        """Return a function from calibration rows to one from a demand to a rule."""
 
-        def fit(rows, demand):
+        def learn(rows):
             counted = {} if rows.counted is None else {"counted": rows.counted}
-            return cls(
-                rule_class.fit(
-                    rows.votes, rows.group, rows.label, rows.weight, demand, **counted
-                )
-            )
+            given = rows.votes, rows.group, rows.label, rows.weight
+            return lambda demand: cls(rule_class.fit(*given, demand, **counted))
 
-        return fit
+        return learn
 
     def selection_probability(self, scores, group, counted=None):
         """Probability of selection of rows of known groups."""
@@ -47,20 +44,19 @@ class OnScores:
     rule: ScoreRule
 
     @classmethod
-    def fit(cls, rows, demand, *, smooth=False):
-        """Fit on calibration rows, for their own labels or for smoothed ones."""
+    def learn(cls, rows, *, smooth=False):
+        """Return a function from a demand to a rule, for labels or smoothed ones."""
         weights = LogitWeights.fit(
             rows.scores, rows.group, rows.label, rows.weight, rows.counted
         )
-        rule = ScoreRule.fit(
+        learnt = ScoreRule.learn(
             weights.score(rows.scores, rows.group, rows.counted),
             rows.group,
             rows.label,
             rows.weight,
-            demand,
             smooth=smooth,
         )
-        return cls(weights, rule)
+        return lambda demand: cls(weights, learnt(demand))
 
     def selection_probability(self, scores, group, counted=None):
         """Probability of selection of rows of known groups."""
@@ -69,13 +65,13 @@ class OnScores:
 
 
 METHODS = {
-    "aggregate_then_postprocess": OnVotes.fitter(MajorityRule),
-    "postprocess_then_aggregate": OnVotes.fitter(MemberRules),
-    "ensemble": OnVotes.fitter(PatternRule),
-    "soft_ensemble": OnScores.fit,
-    "smooth_ensemble": partial(OnScores.fit, smooth=True),
+    "aggregate_then_postprocess": OnVotes.learner(MajorityRule),
+    "postprocess_then_aggregate": OnVotes.learner(MemberRules),
+    "ensemble": OnVotes.learner(PatternRule),
+    "soft_ensemble": OnScores.learn,
+    "smooth_ensemble": partial(OnScores.learn, smooth=True),
 }
-"""Functions of calibration rows and a demand."""
+"""Functions from calibration rows to functions from a demand to a rule."""
 
 
 GAPS = {
@@ -112,26 +108,31 @@ class FairRule(GroupwiseRule):
     positives: np.ndarray
 
     @classmethod
-    def fit(cls, rows, n_groups, method, demand, *, wants_blind):
-        """Solve on calibration rows."""
+    def learn(cls, rows, n_groups, method, constraint, *, wants_blind):
+        """Return a function that solves for a demand on calibration rows."""
         negatives, positives = label_weights(rows, n_groups)
-        able = suffices(negatives, positives, demand.constraint)
-        parts = solve_groupwise(
-            METHODS[method], rows, able, demand, wants_blind=wants_blind
-        )
-        fpr, tpr = np.full((2, n_groups), np.nan)
-        if parts["fair"] is not None:
-            fpr[able], tpr[able] = parts["fair"].rule.operating_points
-        rule = cls(**parts, fpr=fpr, tpr=tpr, negatives=negatives, positives=positives)
-        if not able.all():
-            probability = rule.selection_probability(
-                rows.scores, rows.group, rows.counted
+        able = suffices(negatives, positives, constraint)
+        learnt = learn_groupwise(METHODS[method], rows, able, wants_blind=wants_blind)
+
+        def solve(demand):
+            parts = learnt(demand)
+            fpr, tpr = np.full((2, n_groups), np.nan)
+            if parts["fair"] is not None:
+                fpr[able], tpr[able] = parts["fair"].rule.operating_points
+            rule = cls(
+                **parts, fpr=fpr, tpr=tpr, negatives=negatives, positives=positives
             )
-            rates = expected_rates(rows, probability, n_groups)
-            fpr[~able], tpr[~able] = rates[0][~able], rates[1][~able]
-        fpr[negatives == 0] = np.nan
-        tpr[positives == 0] = np.nan
-        return rule
+            if not able.all():
+                probability = rule.selection_probability(
+                    rows.scores, rows.group, rows.counted
+                )
+                rates = expected_rates(rows, probability, n_groups)
+                fpr[~able], tpr[~able] = rates[0][~able], rates[1][~able]
+            fpr[negatives == 0] = np.nan
+            tpr[positives == 0] = np.nan
+            return rule
+
+        return solve
 
     def constrained_gap(self, constraint):
         """Greatest difference between groups of the constrained rates."""

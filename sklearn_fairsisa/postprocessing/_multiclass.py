@@ -24,7 +24,7 @@ from ..fairness._multiclass import (
     PluralityRule,
     plurality,
 )
-from ._groupwise import GroupwiseRule, solve_groupwise
+from ._groupwise import GroupwiseRule, learn_groupwise
 
 _CLIP = 1e-6
 _DIFFERENCES = {
@@ -42,24 +42,18 @@ class OnLabels:
     rule: PluralityRule | MemberLabelRules | LabelPatternRule
 
     @classmethod
-    def fitter(cls, rule_class):
-        """Return a function that fits `rule_class` on calibration rows."""
+    def learner(cls, rule_class):
+        """Return a function from calibration rows to one from a demand to a rule."""
 
-        def fit(rows, demand):
+        def learn(rows):
             counted = {} if rows.counted is None else {"counted": rows.counted}
-            return cls(
-                rule_class.fit(
-                    rows.votes,
-                    rows.group,
-                    rows.label,
-                    rows.weight,
-                    demand,
-                    rows.scores.shape[2],
-                    **counted,
-                )
+            given = rows.votes, rows.group, rows.label, rows.weight
+            n_classes = rows.scores.shape[2]
+            return lambda demand: cls(
+                rule_class.fit(*given, demand, n_classes, **counted)
             )
 
-        return fit
+        return learn
 
     def selection_probability(self, scores, group, counted=None):
         """Probabilities of rows of known groups."""
@@ -74,14 +68,12 @@ class OnProbabilities:
     rule: CostRuleMixture
 
     @classmethod
-    def fit(cls, rows, demand):
-        """Fit on calibration rows."""
+    def learn(cls, rows):
+        """Return a function from a demand to a rule."""
         model = MultinomialModel.fit(rows)
         eta = model.probabilities(rows.scores, rows.group, rows.counted)
-        return cls(
-            model,
-            CostRuleMixture.fit(eta, rows.group, rows.label, rows.weight, demand),
-        )
+        given = eta, rows.group, rows.label, rows.weight
+        return lambda demand: cls(model, CostRuleMixture.fit(*given, demand))
 
     def selection_probability(self, scores, group, counted=None):
         """Probabilities of rows of known groups."""
@@ -167,14 +159,14 @@ class MultinomialModel:
 
 
 METHODS = {
-    "aggregate_then_postprocess": OnLabels.fitter(PluralityRule),
-    "postprocess_then_aggregate": OnLabels.fitter(MemberLabelRules),
-    "ensemble": OnLabels.fitter(LabelPatternRule),
-    "soft_ensemble": OnProbabilities.fit,
+    "aggregate_then_postprocess": OnLabels.learner(PluralityRule),
+    "postprocess_then_aggregate": OnLabels.learner(MemberLabelRules),
+    "ensemble": OnLabels.learner(LabelPatternRule),
+    "soft_ensemble": OnProbabilities.learn,
     # Its probabilities come from a model that groups share already.
-    "smooth_ensemble": OnProbabilities.fit,
+    "smooth_ensemble": OnProbabilities.learn,
 }
-"""Functions of calibration rows and a demand."""
+"""Functions from calibration rows to functions from a demand to a rule."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,24 +185,26 @@ class FairClassRule(GroupwiseRule):
     confusion: np.ndarray
 
     @classmethod
-    def fit(cls, rows, n_groups, method, demand, *, wants_blind):
-        """Solve on calibration rows."""
+    def learn(cls, rows, n_groups, method, constraint, *, wants_blind):
+        """Return a function that solves for a demand on calibration rows."""
         n_classes = rows.scores.shape[2]
         totals = class_weights(rows, n_groups, n_classes)
-        able = defined_rates(CLASS_RATES[demand.constraint], totals)
-        parts = solve_groupwise(
-            METHODS[method], rows, able, demand, wants_blind=wants_blind
-        )
-        confusion = np.zeros((n_groups, n_classes, n_classes))
-        rule = cls(**parts, confusion=confusion)
-        if not able.all():
-            probability = rule.selection_probability(
-                rows.scores, rows.group, rows.counted
-            )
-            confusion[:] = expected_confusion(rows, probability, n_groups)
-        if rule.fair is not None:
-            confusion[able] = rule.fair.rule.confusion
-        return rule
+        able = defined_rates(CLASS_RATES[constraint], totals)
+        learnt = learn_groupwise(METHODS[method], rows, able, wants_blind=wants_blind)
+
+        def solve(demand):
+            confusion = np.zeros((n_groups, n_classes, n_classes))
+            rule = cls(**learnt(demand), confusion=confusion)
+            if not able.all():
+                probability = rule.selection_probability(
+                    rows.scores, rows.group, rows.counted
+                )
+                confusion[:] = expected_confusion(rows, probability, n_groups)
+            if rule.fair is not None:
+                confusion[able] = rule.fair.rule.confusion
+            return rule
+
+        return solve
 
     def constrained_gap(self, constraint):
         """Greatest difference between groups of the constrained rates."""

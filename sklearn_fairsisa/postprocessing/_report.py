@@ -17,7 +17,7 @@ from ..fairness._draws import is_random
 from ._held_out import (
     OF_TWO,
     constrained_rates,
-    cross_fitted,
+    cross_fitting,
     dispersion,
     held_out_rates,
 )
@@ -319,7 +319,8 @@ def fairness_report(rule, rows, groups, classes, method, demand, *, claim, confi
     FairnessReport
     """
     family, n_groups, rows = type(rule), len(groups), rows.weighed
-    probability = cross_fitted(family, rows, n_groups, method, demand)
+    cross = cross_fitting(family, rows, n_groups, method, demand.constraint)
+    probability = cross(demand)
     rates = constrained_rates(demand.constraint, classes)
     factor = dispersion(family, rows, rates, n_groups, method, demand)
     constrained = rule.code >= 0

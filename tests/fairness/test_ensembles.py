@@ -103,7 +103,7 @@ def test_pattern_rule_attains_the_program_over_all_patterns(
 def test_score_rule_attains_the_program_over_all_monotone_rules(rows, decimals):
     signal, group, label, weight = rows
     scores = signal.round(decimals)
-    fitted = ScoreRule.fit(scores, group, label, weight, DEMAND)
+    fitted = ScoreRule.learn(scores, group, label, weight)(DEMAND)
     values, cell = np.unique(scores, return_inverse=True)
     table = tabulate_rows(cell, group, label, weight, len(values))
     probability = fitted.selection_probability(scores, group)
@@ -221,7 +221,7 @@ def test_score_rules_are_monotone_and_equalise_odds(seed, decimals, weighted):
     label = label.astype(bool)
     scores = rng.normal(label * (1 + group)).round(decimals)
     weight = rng.random(160) + 0.1 if weighted else None
-    fitted = ScoreRule.fit(scores, group, label, weight, DEMAND)
+    fitted = ScoreRule.learn(scores, group, label, weight)(DEMAND)
     probability = fitted.selection_probability(scores, group)
     for a in range(2):
         ordered = probability[group == a][np.argsort(scores[group == a])]
@@ -244,7 +244,7 @@ def test_adjacent_doubles_can_be_told_apart():
     scores = np.array([low, high] * 4)
     label = np.array([False, True] * 4)
     group = np.repeat([0, 1], 4)
-    fitted = ScoreRule.fit(scores, group, label, None, DEMAND)
+    fitted = ScoreRule.learn(scores, group, label, None)(DEMAND)
     np.testing.assert_array_equal(
         fitted.selection_probability(scores, group), label.astype(float)
     )

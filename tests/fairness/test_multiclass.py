@@ -188,7 +188,7 @@ def test_mixtures_of_two_classes_are_mixtures_of_thresholds(constraint):
     demand = Demand(constraint, "accuracy_score")
     mixture = CostRuleMixture.fit(eta, group, label, None, demand)
     by_mixture = np.trace(mixture.confusion.sum(axis=0)) / 2000
-    exact = ScoreRule.fit(eta[:, 1], group, label.astype(bool), None, demand)
+    exact = ScoreRule.learn(eta[:, 1], group, label.astype(bool), None)(demand)
     labels = np.array([np.bincount(group[label == j]) for j in (0, 1)])
     by_score = linear_gain(*labels, "accuracy_score").value(*exact.operating_points)
     assert by_mixture == pytest.approx(by_score, abs=1e-9)

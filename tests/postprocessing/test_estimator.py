@@ -925,7 +925,7 @@ def test_a_failed_recalibration_can_be_repeated(monkeypatch):
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(FairEnsemblePostprocessor, "_solve", fail)
+        patch.setattr(FairEnsemblePostprocessor, "_learn", fail)
         with pytest.raises(MemoryError):
             fair.forget([0, 1, 2])
     assert len(fair.forgotten_) == 0
