@@ -85,6 +85,13 @@ def make_parser():
     model.add_argument(
         "--slices", type=int, help="slices per shard (default: the edition's)"
     )
+    model.add_argument(
+        "--deletions-at",
+        nargs="*",
+        type=int,
+        metavar="SHARDS",
+        help="those of the shards at which rows are forgotten (default: the edition's)",
+    )
     run = parser.add_argument_group("run")
     run.add_argument(
         "--repeats",

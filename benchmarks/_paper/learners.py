@@ -80,14 +80,14 @@ class Edition:
         """Options with what was left open."""
         for name in (
             *("models", "tasks", "shards", "repeats", "max_rows", "min_group_rows"),
-            *("folds", "slices"),
+            *("folds", "slices", "deletions_at"),
         ):
             if getattr(options, name) is None:
                 setattr(options, name, getattr(self, name))
         options.frozen = self.frozen
         # Transformers would have to be fine-tuned twice more.
         options.every_row = self.frozen
-        options.deletions_at = [s for s in self.deletions_at if s in options.shards]
+        options.deletions_at = [s for s in options.deletions_at if s in options.shards]
         options.deletion_repeats = min(options.repeats, self.deletion_repeats)
         return options
 
@@ -118,6 +118,7 @@ EDITIONS = {
         shards=(1, 2, 5, 10, 20),
         repeats=2,
         frozen=False,
+        deletion_repeats=1,
         max_rows=2000,
         min_group_rows=70,
         folds=2,
