@@ -63,6 +63,9 @@ class LogitWeights:
         """
         n_groups, n_members = group.max() + 1, scores.shape[1]
         equal = np.full((n_groups, n_members), 1 / n_members)
+        # There is nobody to be weighed against.
+        if n_members == 1:
+            return cls(equal)
         z = _logits(scores, counted)
         mean = z.mean(axis=1, keepdims=True)
         deviation = z - mean
