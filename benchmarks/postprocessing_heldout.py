@@ -13,7 +13,11 @@ gap (see ``_heldout.py``).
 The tasks are HateXplain (frozen MiniLM vectors; left out where its files or the encoder
 are missing), Adult and COMPAS by race, and a synthetic one with a small group; and two
 that played no part when the default method was chosen, health insurance by ethnicity
-and release after an arrest by colour.
+and release after an arrest by colour. Three more that nobody looked at before the
+method was what it is are mortgages, wages and arrests of young men:
+
+    python benchmarks/postprocessing_heldout.py --tasks mortgages wages crime \
+        --output benchmarks/results/postprocessing_unseen.json
 """
 
 import argparse
