@@ -122,8 +122,8 @@ def _as_numbers(frame):
     # scaling them once is the same for every row, whichever is forgotten.
     numbers = frame.select_dtypes("number")
     numbers = (numbers - numbers.mean()) / numbers.std()
-    categories = pd.get_dummies(frame.select_dtypes(exclude="number"))
-    return np.column_stack([numbers, categories]).astype(np.float32)
+    columns = pd.concat([numbers, frame.select_dtypes(exclude="number")], axis=1)
+    return pd.get_dummies(columns).to_numpy(dtype=np.float32)
 
 
 def _read_csv(file):
