@@ -86,7 +86,8 @@ def measure(what, case, repeats):
         found["accuracy"], found["gap"] = runs[0].accuracy, runs[0].gap
     else:
         if what in (OURS, DEFAULT):
-            method = "smooth_ensemble" if what == DEFAULT else None
+            exact = "ensemble" if case.members else "soft_ensemble"
+            method = "smooth_ensemble" if what == DEFAULT else exact
             runs = repeated(lambda: fit_ours(outputs, y, group, method), repeats)
             keys = (*outputs.T, group) if case.members else (outputs, group)
             found["lexsort_seconds"] = best_seconds(lambda: np.lexsort(keys), repeats)
@@ -108,10 +109,8 @@ def measure(what, case, repeats):
     return found
 
 
-def fit_ours(outputs, y, group, method=None):
+def fit_ours(outputs, y, group, method):
     """Fit the estimator as a user would, on votes or on one score."""
-    if method is None:
-        method = "ensemble" if outputs.ndim == 2 else "soft_ensemble"
     X = outputs.reshape(len(y), -1)
     with measured() as work:
         rule = FairEnsemblePostprocessor(method=method, random_state=0)
