@@ -5,6 +5,8 @@ import io
 import pickle
 import sys
 
+from ._devices import is_here
+
 
 def pack(value):
     """Turn an object into a pickle and, where it holds torch tensors, safetensors.
@@ -158,9 +160,7 @@ class _Unpacker(pickle.Unpickler):
         tensor = self._tensors[name].clone()
         if place == "array":
             return tensor.numpy()
-        if place.startswith("cuda") and not sys.modules["torch"].cuda.is_available():
-            return tensor
-        return tensor.to(place)
+        return tensor.to(place) if is_here(place) else tensor
 
 
 def _new(kind):
@@ -169,6 +169,5 @@ def _new(kind):
 
 def _set_net(net, state):
     vars(net).update(state)
-    cuda = sys.modules["torch"].cuda
-    if str(net.device).startswith("cuda") and not cuda.is_available():
+    if not is_here(net.device):
         net.device = "cpu"

@@ -11,6 +11,8 @@ from functools import lru_cache
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from .._devices import accelerators
+
 # The global generators belong to the process, so threads must take turns.
 _TURN = threading.RLock()
 
@@ -22,7 +24,9 @@ def forked_generators(seed):
     if torch is None:
         fork = nullcontext()
     else:
-        fork = torch.random.fork_rng(devices=range(torch.cuda.device_count()))
+        devices = accelerators()
+        kind = devices[0].partition(":")[0] if devices else None
+        fork = torch.random.fork_rng(devices, device_type=kind)
     with _TURN, fork:
         before_python = random.getstate()
         before_numpy = np.random.get_state()  # noqa: NPY002 - the global one is meant

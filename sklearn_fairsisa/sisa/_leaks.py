@@ -284,7 +284,7 @@ def _look_at_net(net, found):
             "train_split holds rows of each shard out from training; they are dropped "
             "when forgotten. train_split=None trains on all of them."
         )
-    if str(net.device).startswith("cuda"):
+    if not str(net.device).startswith("cpu"):
         found.advice.append(
             "On a GPU equal bits need torch.use_deterministic_algorithms(True), one "
             "kind of card and one version of torch; verify_forgotten() tells."

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-# What a processor computes at full speed; more rows at a time gain nothing.
-TOKENS_PER_BATCH = {"cpu": 512, "cuda": 16384}
-
 # Lengths of inference batches are multiples of this.
 LENGTH_STEP = 16
+
+
+def tokens_per_batch(device):
+    """Return what a device computes at full speed; more at a time gains nothing."""
+    return 512 if torch.device(device).type == "cpu" else 16384
 
 
 @dataclass(frozen=True)

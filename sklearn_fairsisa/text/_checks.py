@@ -105,7 +105,11 @@ def advice_on_memory(advice):
 
 
 def _is_out_of_memory(error):
-    signs = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
-    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or any(
+    signs = (
+        "can't allocate memory",
+        "CUBLAS_STATUS_ALLOC_FAILED",
+        "MPS backend out of memory",
+    )
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
         sign in str(error) for sign in signs
     )

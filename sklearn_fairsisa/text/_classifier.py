@@ -16,6 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 from skorch.callbacks import EarlyStopping, LRScheduler
 
+from .._devices import computes_bfloat16
 from .._typing import FilePath, RandomState
 from ._checks import (
     PRECISIONS,
@@ -536,8 +537,7 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
         """Return the device and the type that autocast computes in."""
         device = pick_device(self.device)
         if self.mixed_precision == "auto":
-            good = device.startswith("cuda") and torch.cuda.is_bf16_supported()
-            return device, torch.bfloat16 if good else None
+            return device, torch.bfloat16 if computes_bfloat16(device) else None
         return device, PRECISIONS.get(self.mixed_precision)
 
     def _live(self):

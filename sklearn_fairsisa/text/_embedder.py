@@ -18,7 +18,7 @@ from sklearn.base import (
 from tqdm import tqdm
 
 from .._typing import FilePath
-from ._batches import TOKENS_PER_BATCH
+from ._batches import tokens_per_batch
 from ._cache import disk_cache, forget_everywhere, memory_cache
 from ._checks import PRECISIONS, advice_on_memory, check_choice, check_number
 from ._inference import infer
@@ -270,7 +270,7 @@ class TransformerEmbedder(
         max_length = longest_input(self.max_length, tokenizer, encoder.config)
         budget = self.tokens_per_batch
         if budget == "auto":
-            budget = TOKENS_PER_BATCH.get(kind, TOKENS_PER_BATCH["cuda"])
+            budget = tokens_per_batch(device)
         precision = PRECISIONS.get(self.mixed_precision)
 
         def forward(**inputs):
@@ -284,7 +284,7 @@ class TransformerEmbedder(
             bar = tqdm(total=len(texts), unit="text", disable=not self.verbose)
             with bar:
                 for rows, vectors in infer(
-                    forward, tokens, pad_id, max_length, device, tokens_per_batch=budget
+                    forward, tokens, pad_id, max_length, device, budget
                 ):
                     bar.update(len(rows))
                     yield rows, vectors

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from .._devices import generator_state, set_generator_state
+
 # The global generators belong to the process, so threads must take turns.
 _TURN = threading.RLock()
 
@@ -41,7 +43,7 @@ class Generators:
         self.python = random.Random(seed).getstate()
         self.numpy = np.random.RandomState(seed % 2**32).get_state()
         self.torch = torch.Generator().manual_seed(seed).get_state().numpy()
-        self.cuda = None
+        self.accelerator = {}  # by kind of device
         self.seed = seed
 
     @contextmanager
@@ -53,32 +55,37 @@ class Generators:
             try:
                 yield
             finally:
-                inside = _capture(device)
-                self.python, self.numpy, self.torch, self.cuda = inside
+                self.python, self.numpy, self.torch, inside = _capture(device)
+                if inside is not None:
+                    self.accelerator = {_kind(device): inside}
                 _install(outside, device)
 
     def _on(self, device):
-        if torch.device(device).type != "cuda":
-            return self.cuda
-        if self.cuda is not None:
-            return self.cuda
+        kind = _kind(device)
+        if kind == "cpu":
+            return None
+        if kind in self.accelerator:
+            return self.accelerator[kind]
         return torch.Generator(device).manual_seed(self.seed).get_state().numpy()
 
 
+def _kind(device):
+    return torch.device(device).type
+
+
 def _capture(device):
-    on_cuda = torch.device(device).type == "cuda"
     return (
         random.getstate(),
         np.random.get_state(),  # noqa: NPY002
         torch.get_rng_state().numpy().copy(),
-        torch.cuda.get_rng_state(device).numpy().copy() if on_cuda else None,
+        None if _kind(device) == "cpu" else generator_state(device).numpy().copy(),
     )
 
 
 def _install(states, device):
-    python, numpy, on_cpu, on_cuda = states
+    python, numpy, on_cpu, on_device = states
     random.setstate(python)
     np.random.set_state(numpy)  # noqa: NPY002
     torch.set_rng_state(torch.from_numpy(on_cpu.copy()))
-    if on_cuda is not None and torch.device(device).type == "cuda":
-        torch.cuda.set_rng_state(torch.from_numpy(on_cuda.copy()), device)
+    if on_device is not None:
+        set_generator_state(torch.from_numpy(on_device.copy()), device)

@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from ._batches import TOKENS_PER_BATCH, inference_batches
+from ._batches import inference_batches
 
 
-def infer(forward, tokens, pad_id, max_length, device, *, tokens_per_batch=None):
+def infer(forward, tokens, pad_id, max_length, device, tokens_per_batch):
     """Yield a network's outputs of texts, batch by batch.
 
     How many rows, columns and cores share a sum decides its rounding. Here each
@@ -24,8 +24,8 @@ def infer(forward, tokens, pad_id, max_length, device, *, tokens_per_batch=None)
     max_length : int
         Greatest number of columns of a batch.
     device : str
-    tokens_per_batch : int, default=None
-        Tokens, with padding, of a batch; by default what suits the device.
+    tokens_per_batch : int
+        Tokens, with padding, of a batch.
 
     Yields
     ------
@@ -33,9 +33,6 @@ def infer(forward, tokens, pad_id, max_length, device, *, tokens_per_batch=None)
         Positions of the texts.
     outputs : ndarray of shape (b, ...)
     """
-    kind = torch.device(device).type
-    if tokens_per_batch is None:
-        tokens_per_batch = TOKENS_PER_BATCH.get(kind, TOKENS_PER_BATCH["cuda"])
 
     def run(rows, n_real, length):
         # Inference mode belongs to a thread, so it is entered in here.
@@ -46,7 +43,7 @@ def infer(forward, tokens, pad_id, max_length, device, *, tokens_per_batch=None)
 
     batches = list(inference_batches(tokens.lengths, max_length, tokens_per_batch))
     n_cores = torch.get_num_threads()
-    if kind != "cpu" or n_cores == 1:
+    if torch.device(device).type != "cpu" or n_cores == 1:
         yield from (run(*batch) for batch in batches)
         return
     try:

@@ -21,6 +21,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from .._devices import accelerators, is_here
 from ._generators import Generators
 from ._tokens import HashingTokenizer
 
@@ -50,16 +51,26 @@ def load_once(key, load):
 def pick_device(device):
     """Return the device that `device` stands for.
 
-    ``"auto"`` is a CUDA device where there is one, else the CPU. The workers of a
-    process pool take the CUDA devices in turn.
+    ``"auto"`` is the accelerator that torch finds, else the CPU. Where there are
+    several, the workers of a process pool take them in turn.
+
+    Raises
+    ------
+    ValueError
+        If this machine does not have the device.
     """
+    devices = accelerators() or ["cpu"]
     if device != "auto":
-        return str(torch.device(device))
-    if not torch.cuda.is_available():
-        return "cpu"
+        device = str(torch.device(device))
+        if not is_here(device):
+            raise ValueError(
+                f"device={device!r} is not on this machine, which has {devices}. Name "
+                "one of these, or give device='auto'."
+            )
+        return device
     worker = multiprocessing.current_process()._identity
     turn = worker[-1] - 1 if worker else 0
-    return f"cuda:{turn % torch.cuda.device_count()}"
+    return devices[turn % len(devices)]
 
 
 def check_model(model):

@@ -8,7 +8,7 @@ import torch
 from skorch import NeuralNetClassifier
 from torch.nn.functional import cross_entropy
 
-from ._batches import training_steps
+from ._batches import tokens_per_batch, training_steps
 from ._inference import infer
 
 
@@ -174,7 +174,10 @@ class TextNet(NeuralNetClassifier):
         def forward(**inputs):
             return self.infer(inputs)
 
-        for rows, some in infer(forward, tokens, pad_id, max_length, self.device):
+        budget = tokens_per_batch(self.device)
+        for rows, some in infer(
+            forward, tokens, pad_id, max_length, self.device, budget
+        ):
             logits[rows] = some
         return logits
 

@@ -18,6 +18,7 @@ from transformers import (
 )
 from workers import device_of_worker, loads_of_base
 
+from sklearn_fairsisa import _devices
 from sklearn_fairsisa.text import TransformerClassifier, TransformerEmbedder, _models
 
 TEXTS, Y = sentences(40)
@@ -180,12 +181,17 @@ def test_workers_take_the_gpus_in_turn_and_load_a_shared_base_once(minilm):
 
 
 def test_a_device_is_taken_as_named(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert _models.pick_device("auto") == "cpu"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    assert _models.pick_device("auto").startswith("cuda:")
-    assert _models.pick_device("cuda:2") == "cuda:2"
+    def have(*devices):
+        for module in (_devices, _models):
+            monkeypatch.setattr(module, "accelerators", lambda: list(devices))
+
+    have()
+    assert _models.pick_device("auto") == _models.pick_device("cpu") == "cpu"
+    with pytest.raises(ValueError, match=r"'cuda:2' is not on this machine, which"):
+        _models.pick_device("cuda:2")
+    have("xpu:0", "xpu:1")
+    assert _models.pick_device("auto").startswith("xpu:")
+    assert _models.pick_device("xpu:1") == "xpu:1"
     assert _models.pick_device("cpu") == "cpu"
     with pytest.raises(RuntimeError, match="device"):
         _models.pick_device("graphics")

@@ -3,24 +3,21 @@
 import os
 import time
 
-import torch
 from tiny import sentences
 from transformers import AutoModelForSequenceClassification
 
 from sklearn_fairsisa import SISAClassifier
-from sklearn_fairsisa.text import TransformerClassifier
-from sklearn_fairsisa.text._models import pick_device
+from sklearn_fairsisa.text import TransformerClassifier, _models
 
 
 def device_of_worker(_):
     """Return this process and the device it takes where there are two GPUs."""
-    before = torch.cuda.is_available, torch.cuda.device_count
-    torch.cuda.is_available, torch.cuda.device_count = lambda: True, lambda: 2
+    before, _models.accelerators = _models.accelerators, lambda: ["cuda:0", "cuda:1"]
     try:
         time.sleep(0.2)  # so that no worker does the other's share
-        return os.getpid(), pick_device("auto")
+        return os.getpid(), _models.pick_device("auto")
     finally:
-        torch.cuda.is_available, torch.cuda.device_count = before
+        _models.accelerators = before
 
 
 def loads_of_base(folder):

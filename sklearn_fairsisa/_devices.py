@@ -1,0 +1,50 @@
+"""Devices that torch computes on, as far as torch is in use."""
+
+import sys
+
+
+def accelerators():
+    """Return the names of this machine's GPUs and the like, such as ``["cuda:0"]``.
+
+    Returns
+    -------
+    list of str
+        Empty where there are none, or where nobody has imported torch.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return []
+    # What the core runs beside may be older than what text/ needs.
+    known = getattr(torch, "accelerator", torch.cuda)
+    if not known.is_available():
+        return []
+    kind = "cuda" if known is torch.cuda else known.current_accelerator().type
+    return [f"{kind}:{i}" for i in range(known.device_count())]
+
+
+def is_here(device):
+    """Return whether this machine has a device, such as ``"cpu"`` or ``"cuda:1"``."""
+    kind, _, index = str(device).partition(":")
+    return kind == "cpu" or f"{kind}:{index or 0}" in accelerators()
+
+
+def computes_bfloat16(device):
+    """Return whether a device has circuits for products of bfloat16 numbers."""
+    # Emulation is slower than single precision. Apple's devices do not say.
+    check = getattr(_module(device), "is_bf16_supported", None)
+    on_cpu = str(device).partition(":")[0] == "cpu"
+    return not on_cpu and check is not None and check(including_emulation=False)
+
+
+def generator_state(device):
+    """Return the state of an accelerator's global generator, a tensor of bytes."""
+    return _module(device).get_rng_state(device)
+
+
+def set_generator_state(state, device):
+    """Put an accelerator's global generator into a state."""
+    _module(device).set_rng_state(state, device)
+
+
+def _module(device):
+    return sys.modules["torch"].get_device_module(device)
