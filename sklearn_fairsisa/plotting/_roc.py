@@ -93,6 +93,12 @@ class GroupRocDisplay:
         display : GroupRocDisplay
         """
         check_is_fitted(estimator)
+        if not hasattr(estimator, "operating_points_"):
+            raise TypeError(
+                f"{type(estimator).__name__} is no FairEnsemblePostprocessor, so it "
+                "has chosen no operating points. Give a fitted one, or draw scores "
+                "with from_predictions."
+            )
         if len(estimator.classes_) > 2:
             raise ValueError(
                 "A point of false and true positive rates needs two classes, but the "

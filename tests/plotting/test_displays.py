@@ -331,6 +331,11 @@ def test_estimators_that_cannot_be_drawn_are_named():
         GroupRocDisplay.from_estimator(FairEnsemblePostprocessor())
     with pytest.raises(TypeError, match="FairEnsemblePostprocessor is no fitted SISA"):
         ForgettingCostDisplay.from_estimator(FairEnsemblePostprocessor())
+    sisa = SISAClassifier(GaussianNB(), n_shards=2).fit(
+        [[0], [1], [2], [3]], [0, 1] * 2
+    )
+    with pytest.raises(TypeError, match="SISAClassifier is no FairEnsemblePostproc"):
+        GroupRocDisplay.from_estimator(sisa)
 
 
 def test_given_axes_are_drawn_on():
