@@ -95,7 +95,9 @@ class DirectoryStore:
         if manifest["current"] is not None and not own:
             raise DirectoryError(
                 f"{directory} holds a fitted ensemble already. Open it with "
-                "SISAClassifier.load, or fit into another directory."
+                "SISAClassifier.load, or fit into another directory. Clones, such as "
+                "those of a search or of cross-validation, cannot share a directory: "
+                "set checkpoint_dir=None for them."
             )
         store = cls(policy, manifest)
         if own and previous.manifest["commits"] != manifest["commits"]:

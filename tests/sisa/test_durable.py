@@ -240,8 +240,9 @@ def test_an_estimator_that_fell_behind_is_refused(tmp_path):
 
 def test_a_fit_does_not_overwrite_another_ensemble(tmp_path):
     sisa = make_sisa(tmp_path).fit(X, y)
-    with pytest.raises(DirectoryError, match="holds a fitted ensemble already"):
+    with pytest.raises(DirectoryError, match="holds a fitted ensemble already") as told:
         make_sisa(tmp_path).fit(X, y)
+    assert "Clones, such as those of a search or of cross-valid" in str(told.value)
     sisa.forget(1)
     sisa.fit(X[:50], y[:50])  # its own may be replaced
     assert SISAClassifier.load(tmp_path).n_rows_ == 50
