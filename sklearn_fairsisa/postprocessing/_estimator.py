@@ -35,6 +35,7 @@ from sklearn.utils.validation import (
 )
 
 from .._html import FindingsMixin
+from .._pipelines import weight_param
 from .._typing import Estimator, RandomState, Rows, SensitiveFeature
 from .._validation import (
     check_groups,
@@ -410,7 +411,9 @@ class FairEnsemblePostprocessor(
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows in calibration, and in the ensemble's ``fit`` if that
-            takes them.
+            takes them. A :class:`SISAClassifier` takes them if its learner does, a
+            Pipeline if its last step does; with metadata routing, whatever requests
+            them.
 
         groups : array-like of shape (n_samples,), default=None
             Data-subject ids, for ``forget(groups=...)``. All rows of a subject are
@@ -980,8 +983,9 @@ class FairEnsemblePostprocessor(
         if self.random_state is not None:
             _seed_where_none(estimator, rng)
         params = {}
-        if sample_weight is not None and has_fit_parameter(estimator, "sample_weight"):
-            params["sample_weight"] = sample_weight[training]
+        weights = None if sample_weight is None else weight_param(estimator)
+        if weights is not None:
+            params[weights] = sample_weight[training]
         if groups is not None and has_fit_parameter(estimator, "groups"):
             params["groups"] = _safe_indexing(groups, training)
         return estimator.fit(

@@ -44,6 +44,7 @@ from sklearn.utils.validation import (
 )
 
 from .._html import FindingsMixin
+from .._pipelines import weight_param
 from .._typing import Estimator, FilePath, RandomState, Rows
 from .._validation import check_no_missing_labels, check_subjects
 from ..exceptions import EmptyShardWarning, VanishedClassWarning
@@ -709,6 +710,10 @@ class SISAClassifier(
         if self.estimator is None:
             return SGDClassifier(loss="log_loss")
         return self.estimator
+
+    def _weight_param(self):
+        """Name under which the learner takes weights; `fit` hands them on to it."""
+        return weight_param(self._base())
 
     def _start(self, X, y, classes, groups, fit_params):
         """Plan and train from nothing."""

@@ -24,6 +24,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
@@ -35,6 +36,7 @@ from sklearn_fairsisa.exceptions import (
 )
 from sklearn_fairsisa.postprocessing import FairEnsemblePostprocessor
 from sklearn_fairsisa.sisa import SISAClassifier
+from sklearn_fairsisa.sisa._digests import digest
 
 METHODS = [
     "aggregate_then_postprocess",
@@ -521,6 +523,82 @@ def test_sample_weights_of_calibration_equal_repeated_rows():
     pd.testing.assert_frame_equal(
         weighted.operating_points_, repeated.operating_points_
     )
+
+
+@pytest.mark.parametrize("calibration", ["cross_shard", 0.3])
+@pytest.mark.parametrize(
+    ("learner", "name"),
+    [
+        (LogisticRegression(), "sample_weight"),
+        (SGDClassifier(loss="log_loss"), "sample_weight"),
+        (
+            make_pipeline(StandardScaler(), SGDClassifier()),
+            "sgdclassifier__sample_weight",
+        ),
+        (
+            make_pipeline("passthrough", make_pipeline(LogisticRegression())),
+            "pipeline__logisticregression__sample_weight",
+        ),
+    ],
+)
+def test_weights_reach_the_members_of_a_sharded_ensemble(learner, name, calibration):
+    X, y, group = make_rows(600)
+    weight = np.random.default_rng(1).random(len(y)) + 0.1
+    n_slices = 1 if "logistic" in str(learner).lower() else 2
+    ensemble = SISAClassifier(learner, n_slices=n_slices, random_state=3)
+    fair = FairEnsemblePostprocessor(
+        ensemble, calibration=calibration, random_state=0
+    ).fit(X, y, sensitive_features=group, sample_weight=weight)
+    rows = fair._training
+    alone = clone(ensemble).fit(X[rows], y[rows], **{name: weight[rows]})
+    given = [digest(member) for member in fair.estimator_.estimators_]
+    assert given == [digest(member) for member in alone.estimators_]
+    ignoring = clone(ensemble).fit(X[rows], y[rows])
+    assert given != [digest(member) for member in ignoring.estimators_]
+
+
+def test_a_pipeline_in_front_of_the_ensemble_passes_the_weights_on():
+    X, y, group = make_rows(600)
+    weight = np.random.default_rng(1).random(len(y)) + 0.1
+    ensemble = make_pipeline(StandardScaler(), sisa())
+    fair = FairEnsemblePostprocessor(ensemble, calibration=0.3, random_state=0)
+    fair.fit(X, y, sensitive_features=group, sample_weight=weight)
+    rows = fair._training
+    alone = clone(ensemble).fit(
+        X[rows], y[rows], sisaclassifier__sample_weight=weight[rows]
+    )
+    np.testing.assert_array_equal(
+        fair.estimator_.predict_proba(X), alone.predict_proba(X)
+    )
+
+
+def test_weights_that_no_learner_takes_still_calibrate():
+    X, y, group = make_rows(600)
+    weight = np.random.default_rng(1).random(len(y)) + 0.1
+    fair = FairEnsemblePostprocessor(
+        SISAClassifier(KNeighborsClassifier(), n_shards=2, random_state=0),
+        random_state=0,
+    ).fit(X, y, sensitive_features=group, sample_weight=weight)
+    np.testing.assert_array_equal(fair._rows.weight, weight)
+
+
+@pytest.mark.parametrize("requested", [True, False, None])
+@pytest.mark.parametrize("pipeline", [False, True])
+def test_with_metadata_routing_weights_reach_learners_that_request_them(
+    requested, pipeline
+):
+    X, y, group = make_rows(600)
+    weight = np.random.default_rng(1).random(len(y)) + 0.1
+    with sklearn.config_context(enable_metadata_routing=True):
+        learner = LogisticRegression().set_fit_request(sample_weight=requested)
+        ensemble = SISAClassifier(
+            make_pipeline(learner) if pipeline else learner, random_state=3
+        )
+        fair = FairEnsemblePostprocessor(ensemble, random_state=0)
+        fair.fit(X, y, sensitive_features=group, sample_weight=weight)
+        params = {"sample_weight": weight} if requested else {}
+        alone = clone(ensemble).fit(X, y, **params)
+    np.testing.assert_array_equal(fair.estimator_.transform(X), alone.transform(X))
 
 
 # Where the sensitive feature comes from --------------------------------------------
