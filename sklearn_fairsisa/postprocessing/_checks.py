@@ -125,7 +125,8 @@ def check_groups_suffice(groups, classes, rows, constraint, what="calibration ro
         return
     group, labels, rate = missing
     remedy = "Add such rows, or merge the group with another."
-    if constraint != "demographic_parity":
+    # Demographic parity needs rows, of whatever label.
+    if constraint != "demographic_parity" and labels != "rows":
         remedy = (
             "Add such rows, merge the group with another, or use "
             'constraints="demographic_parity".'
@@ -142,9 +143,9 @@ def _missing_label(groups, rows, constraint):
     if able.all():
         return None
     a = int(np.argmin(able))
-    missing, rate = ("positive", "TPR") if positives[a] == 0 else ("negative", "FPR")
     if negatives[a] + positives[a] == 0:
-        missing, rate = "positive or negative", "selection rate"
+        return groups[a].item(), "rows", "selection rate"
+    missing, rate = ("positive", "TPR") if positives[a] == 0 else ("negative", "FPR")
     return groups[a].item(), f"{missing} labels", rate
 
 
