@@ -939,10 +939,9 @@ class FairEnsemblePostprocessor(
         """
         everyone, grouped = np.arange(len(strata)), np.flatnonzero(strata >= 0)
         cross_shard = self._calibrates_across_shards
-        listed = isinstance(self.estimator, list | tuple)
-        if listed:
+        frozen = isinstance(self.estimator, list | tuple | FrozenEstimator)
+        if frozen:
             check_frozen(self.estimator)
-        frozen = listed or isinstance(self.estimator, FrozenEstimator)
         if self.estimator is None or frozen:
             if self.calibration == "cross_shard":
                 raise ValueError(

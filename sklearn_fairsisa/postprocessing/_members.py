@@ -5,7 +5,7 @@ from scipy import sparse
 from scipy.special import expit, softmax
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import _num_samples
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .._pipelines import reach_last_step
 
@@ -243,18 +243,55 @@ def ask_members(estimator, X, classes):
     return member_scores(estimator, X, len(classes))
 
 
-def check_frozen(models):
-    """Raise unless a list given as an ensemble holds frozen classifiers."""
-    if not models:
+def check_frozen(estimator):
+    """Raise unless what is used as it is has been fitted.
+
+    Parameters
+    ----------
+    estimator : FrozenEstimator, or list of anything
+        Everything in the list must be a frozen classifier.
+
+    Raises
+    ------
+    ValueError
+        If the list is empty, or holds something else.
+    NotFittedError
+        If what was frozen was not fitted before.
+    """
+    if isinstance(estimator, FrozenEstimator):
+        _check_fitted(estimator)
+        return
+    if not estimator:
         raise ValueError("estimator is an empty list. Give frozen classifiers.")
-    for model in models:
+    for model in estimator:
+        if isinstance(model, FrozenEstimator):
+            _check_fitted(model)
         if not (isinstance(model, FrozenEstimator) and hasattr(model, "classes_")):
             raise ValueError(
                 "A list of classifiers is used as it is, so each must be fitted and "
-                f"frozen: FrozenEstimator({type(model).__name__}(...).fit(X, y)), from "
+                f"frozen: FrozenEstimator({_frozen_name(model)}(...).fit(X, y)), from "
                 "sklearn.frozen. To have an ensemble trained, use SISAClassifier or "
                 "VotingClassifier."
             )
+
+
+def _check_fitted(frozen):
+    # Not all libraries mark their fitted models as check_is_fitted expects.
+    if hasattr(frozen, "classes_"):
+        return
+    name = _frozen_name(frozen)
+    check_is_fitted(
+        frozen,
+        msg=f"A frozen {name} is used as it is, but it is not fitted. Fit it before it "
+        f"is frozen, FrozenEstimator({name}(...).fit(X, y)), on other rows than those "
+        "that calibrate.",
+    )
+
+
+def _frozen_name(estimator):
+    while isinstance(estimator, FrozenEstimator):
+        estimator = estimator.estimator
+    return type(estimator).__name__
 
 
 def _check_classes_agree(estimator, classes):

@@ -19,6 +19,7 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     VotingClassifier,
 )
+from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, SGDClassifier
@@ -465,13 +466,29 @@ def test_frozen_models_are_post_processed_as_their_scores_are(method, labels):
     [
         ([], "empty list"),
         ([LogisticRegression()], r"frozen: FrozenEstimator\(LogisticRegression"),
-        ([FrozenEstimator(LogisticRegression())], "must be fitted"),
     ],
 )
 def test_lists_of_models_must_be_fitted_and_frozen(models, message):
     X, y, group = make_rows(100)
     with pytest.raises(ValueError, match=message):
         FairEnsemblePostprocessor(models).fit(X, y, sensitive_features=group)
+
+
+def test_what_was_frozen_unfitted_is_told_apart_from_what_is_no_ensemble():
+    X, y, group = make_rows(100)
+    forest = FrozenEstimator(RandomForestClassifier())
+    voting = FrozenEstimator(VotingClassifier([("forest", RandomForestClassifier())]))
+    for ensemble, name in [
+        (forest, "RandomForest"),
+        (FrozenEstimator(forest), "RandomForest"),
+        ([forest], "RandomForest"),
+        (voting, "Voting"),
+    ]:
+        with pytest.raises(
+            NotFittedError,
+            match=rf"A frozen {name}Classifier .* FrozenEstimator\({name}Classifier\(",
+        ):
+            FairEnsemblePostprocessor(ensemble).fit(X, y, sensitive_features=group)
 
 
 def test_a_frozen_ensemble_is_used_as_it_is_and_every_row_calibrates():
