@@ -884,9 +884,8 @@ class FairEnsemblePostprocessor(
     @property
     def fairness_report_(self) -> FairnessReport:
         """What can be said of the rule on new people; see Attributes."""
-        check_is_fitted(self)
         return fairness_report(
-            self._rule,
+            self._constraining_rule(),
             self._rows,
             self.groups_,
             self.classes_,

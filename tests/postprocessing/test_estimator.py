@@ -1346,6 +1346,6 @@ def test_forgetting_the_last_positive_of_all_groups_leaves_decisions(method):
     decided = fair.predict(scores, sensitive_features=group)
     assert set(decided) == {fair.classes_[0]}
     assert fair.objective_ == 1
-    for name in ("rule_", "boundaries_"):
+    for name in ("rule_", "boundaries_", "fairness_report_"):
         with pytest.raises(AttributeError, match="Fit again"):
             getattr(fair, name)
