@@ -706,9 +706,9 @@ class FairEnsemblePostprocessor(
         Raises
         ------
         ValueError
-            If a row or data subject is unknown, nothing is named, a row trained an
-            ensemble that cannot forget, or no calibration row would be left. Nothing
-            has changed then.
+            If a row or data subject is unknown, nothing is named, `groups` is a mask,
+            a row trained an ensemble that cannot forget, or no calibration row would
+            be left. Nothing has changed then.
 
         Warns
         -----

@@ -370,7 +370,8 @@ class SISAClassifier(
         Raises
         ------
         ValueError
-            If a row or data subject is unknown, or nothing is named.
+            If a row or data subject is unknown, nothing is named, or `groups` is a
+            mask.
         """
         check_is_fitted(self)
         with self._store.exclusive():

@@ -232,10 +232,42 @@ def asked_rows(indices, groups, n_rows, rows_of_subjects):
             "fit was not told which data subject each row belongs to. Pass "
             "groups= to fit, or name rows by their indices."
         )
+    subjects = check_subjects_asked(groups)
+    return np.union1d(rows, rows_of_subjects(subjects)).astype(np.intp)
+
+
+def check_subjects_asked(groups):
+    """Return the data-subject ids of a request as a list.
+
+    Parameters
+    ----------
+    groups : id or array-like of ids
+
+    Returns
+    -------
+    list
+
+    Raises
+    ------
+    ValueError
+        If they have more than one dimension or are booleans.
+    """
     if isinstance(groups, set | frozenset | range):
         groups = list(groups)
-    subjects = np.atleast_1d(np.asarray(groups, dtype=object)).tolist()
-    return np.union1d(rows, rows_of_subjects(subjects)).astype(np.intp)
+    subjects = np.atleast_1d(np.asarray(groups, dtype=object))
+    if subjects.ndim != 1:
+        raise ValueError(
+            f"groups must be one-dimensional, got shape {subjects.shape}. Give a list "
+            "of data-subject ids, such as a column of a data frame. Nothing was "
+            "forgotten."
+        )
+    # True is 1 and False is 0, so a mask would delete these two.
+    if any(isinstance(subject, bool | np.bool_) for subject in subjects):
+        raise ValueError(
+            "groups holds booleans, which look like a mask of rows. Pass a mask as "
+            "indices, and data-subject ids as groups. Nothing was forgotten."
+        )
+    return subjects.tolist()
 
 
 def check_known_subjects(n_unknown, n_wanted):

@@ -30,6 +30,17 @@ def fitted(*args):
     return make_fair(*args).fit(X, y, sensitive_features=club, groups=person)
 
 
+ids = np.arange(900) // 3
+kinds = pytest.mark.parametrize("kind", [FairEnsemblePostprocessor, SISAClassifier])
+
+
+def fitted_on(kind, groups):
+    if kind is SISAClassifier:
+        sisa = SISAClassifier(LogisticRegression(), n_shards=3, random_state=0)
+        return sisa.fit(X, y, groups=groups)
+    return make_fair().fit(X, y, sensitive_features=club, groups=groups)
+
+
 @pytest.mark.parametrize("calibration", ["cross_shard", 0.3])
 def test_forgetting_a_person_is_forgetting_all_their_rows(calibration):
     people = person[[0, 450]]
@@ -71,15 +82,31 @@ def test_an_integer_seed_repeats_the_split_of_people(calibration):
     )
 
 
+@kinds
 @pytest.mark.parametrize(
     "people", [3, [3], np.int8(3), [3.0], {3}, range(3, 4), pd.Series([3])]
 )
-def test_people_may_be_named_by_any_container(people):
-    ids = np.arange(900) // 3
-    fair = make_fair().fit(X, y, sensitive_features=club, groups=ids)
-    sisa = SISAClassifier(LogisticRegression(), n_shards=3).fit(X, y, groups=ids)
-    for estimator in (fair, sisa):
-        assert estimator.forget(groups=people).forgotten_.tolist() == [9, 10, 11]
+def test_people_may_be_named_by_any_container(kind, people):
+    estimator = fitted_on(kind, ids).forget(groups=people)
+    assert estimator.forgotten_.tolist() == [9, 10, 11]
+
+
+@kinds
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (pd.Series(ids) == 50, "look like a mask"),
+        (True, "look like a mask"),
+        ([1, np.True_], "look like a mask"),
+        (pd.DataFrame({"person": ids}), r"one-dimensional, got shape \(900, 1\)"),
+        ([[1, 2]], r"one-dimensional, got shape \(1, 2\)"),
+    ],
+)
+def test_what_is_no_list_of_ids_deletes_nobody(kind, groups, message):
+    estimator = fitted_on(kind, ids)
+    with pytest.raises(ValueError, match=message):
+        estimator.forget(groups=groups)
+    assert len(estimator.forgotten_) == 0
 
 
 def test_requests_may_be_repeated_and_leave_no_id():
