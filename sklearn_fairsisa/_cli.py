@@ -6,7 +6,6 @@ import json
 import re
 import sys
 import warnings
-from contextlib import suppress
 from pathlib import Path
 
 from .exceptions import DirectoryError, LockedDirectoryError
@@ -194,20 +193,11 @@ def _read_requests(path):
 
 def _as_fitted(groups, sisa):
     """Return data-subject ids, which the command line gives as text, as in fit."""
-    from .sisa._plan import group_key
+    from .sisa._requests import known_as, known_subjects
 
-    state = sisa._state
-    held = {group for rows in state.rows for group in rows.groups or ()}
-    known = {group_key(group, state.salt) for group in held} | state.forgotten_subjects
-
-    def as_fitted(text):
-        for kind in (str, int, float):
-            with suppress(ValueError):
-                if group_key(kind(text), state.salt) in known:
-                    return kind(text)
-        return text
-
-    return [as_fitted(text) for text in groups]
+    is_known = known_subjects(sisa._state)
+    fitted = [known_as(text, is_known) for text in groups]
+    return [text if known is None else known for text, known in zip(groups, fitted)]
 
 
 def _status(args):

@@ -72,6 +72,15 @@ def test_requests_come_from_files_too(directory, capsys, tmp_path):
     assert list(SISAClassifier.load(directory).forgotten_) == [7, 9, 11, 12]
 
 
+@pytest.mark.parametrize("text", ["0_7", "007", "7e0", "7.5", "٧"])
+def test_an_id_is_read_as_a_number_only_as_that_is_written(directory, capsys, text):
+    status, told = run(capsys, "forget", directory, "--groups", 3, text)
+    assert status == 1
+    assert "entries [1] of the request" in told
+    assert run(capsys, "forget", directory, "--groups", 3, "7.0")[0] == 0
+    assert list(SISAClassifier.load(directory).forgotten_) == [3, 7]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

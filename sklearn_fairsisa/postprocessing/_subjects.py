@@ -45,9 +45,9 @@ class Subjects:
         ValueError
             If there is no row of a subject.
         """
-        wanted = np.unique(_keys(ids, self.salt))
-        check_known_subjects(len(np.setdiff1d(wanted, self.keys)), len(wanted))
-        return np.flatnonzero(np.isin(self.keys, wanted))
+        given = set(self.keys.tolist())
+        check_known_subjects(ids, lambda i: group_key(i, self.salt) in given)
+        return np.flatnonzero(np.isin(self.keys, _keys(ids, self.salt)))
 
 
 def _keys(ids, salt):

@@ -1,6 +1,7 @@
 """What a deletion request asks for, what it did, whether it holds."""
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from numbers import Integral
@@ -270,28 +271,76 @@ def check_subjects_asked(groups):
     return subjects.tolist()
 
 
-def check_known_subjects(n_unknown, n_wanted):
-    """Raise if some of the data subjects of a request are unknown."""
-    if n_unknown:
-        raise ValueError(
-            f"{n_unknown} of {n_wanted} data subjects are unknown: no row "
-            "was given for them. Nothing was forgotten."
-        )
+def check_known_subjects(subjects, is_known):
+    """Raise if some of the data subjects of a request are unknown.
+
+    Parameters
+    ----------
+    subjects : list
+        Their ids, which the message does not tell.
+    is_known : callable
+        Tells whether a row was ever given for an id.
+    """
+    unknown = [i for i, subject in enumerate(subjects) if not is_known(subject)]
+    if not unknown:
+        return
+    more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""
+    types = ""
+    for entry in unknown:
+        meant = known_as(subjects[entry], is_known)
+        if meant is not None:
+            given = type(subjects[entry]).__name__
+            types = (
+                f" Entry {entry} is known as {type(meant).__name__}, not as {given}: "
+                "give ids of the type that fit was given."
+            )
+            break
+    raise ValueError(
+        f"{len(unknown)} of {len(subjects)} data subjects are unknown, entries "
+        f"{unknown[:10]}{more} of the request, counted from 0: no row was given for "
+        f"them.{types} Nothing was forgotten."
+    )
+
+
+def known_as(subject, is_known):
+    """Return an id, or what is written like it and known; None if nothing is.
+
+    Parameters
+    ----------
+    subject : object
+        Data-subject id, whose type may have changed on its way, as in a file.
+    is_known : callable
+        Tells whether a row was ever given for an id.
+    """
+    for kind in (str, int, float):
+        with suppress(ValueError, TypeError, OverflowError):
+            alike = kind(subject)
+            # int("0_7") and int(7.5) are 7, who is somebody else.
+            if str(alike) == str(subject) and is_known(alike):
+                return alike
+    return None
+
+
+def known_subjects(state):
+    """Return a function that tells whether rows were ever given for an id."""
+    held = {group for rows in state.rows for group in rows.groups or ()}
+
+    def is_known(subject):
+        key = group_key(subject, state.salt)
+        return subject in held or key in state.forgotten_subjects
+
+    return is_known
 
 
 def _rows_of_subjects(state, subjects):
+    check_known_subjects(subjects, known_subjects(state))
     wanted = set(subjects)
-    held = {}
-    for shard in state.rows:
-        for group, index in zip(shard.groups, shard.index):
-            held.setdefault(group, []).append(index)
-    unknown = [
-        group
-        for group in wanted - held.keys()
-        if group_key(group, state.salt) not in state.forgotten_subjects
+    return [
+        index
+        for rows in state.rows
+        for group, index in zip(rows.groups, rows.index)
+        if group in wanted
     ]
-    check_known_subjects(len(unknown), len(wanted))
-    return [index for group in wanted & held.keys() for index in held[group]]
 
 
 def audit_facts(change, work, seconds):

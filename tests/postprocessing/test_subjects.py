@@ -109,6 +109,41 @@ def test_what_is_no_list_of_ids_deletes_nobody(kind, groups, message):
     assert len(estimator.forgotten_) == 0
 
 
+@kinds
+def test_strangers_are_named_by_their_place_in_the_request(kind):
+    estimator = fitted_on(kind, [f"person {i}" for i in ids])
+    asked = [f"person {i}" for i in range(300)]
+    asked[17], asked[203] = "Mary Major", "John Doe"
+    with pytest.raises(ValueError, match=r"entries \[17, 203\] of the request") as told:
+        estimator.forget(groups=asked)
+    assert "2 of 300 data subjects are unknown" in str(told.value)
+    assert "Mary" not in str(told.value)
+    with pytest.raises(ValueError, match=r"\[0, 1, .*, 8, 9\] and 2 more"):
+        estimator.forget(groups=range(12))
+    # Who was forgotten is no stranger.
+    again = estimator.forget(groups=asked[:2])
+    with pytest.raises(ValueError, match=r"entries \[2\]"):
+        again.forget(groups=[*asked[:2], "John Doe"])
+
+
+@kinds
+@pytest.mark.parametrize(
+    ("given", "asked", "message"),
+    [
+        (int, ["8"], "known as int, not as str"),
+        (float, ["7", "8.0"], "known as int, not as str"),
+        (str, [7, np.int64(8)], "known as str, not as int"),
+    ],
+)
+def test_ids_of_another_type_than_in_fit_are_told(kind, given, asked, message):
+    estimator = fitted_on(kind, [given(i) for i in ids])
+    with pytest.raises(ValueError, match=f"Entry 0 is {message}"):
+        estimator.forget(groups=asked)
+    with pytest.raises(ValueError, match="unknown") as told:
+        estimator.forget(groups=["1_0", "007", "8.5", 8.5, None])
+    assert "known as" not in str(told.value)
+
+
 def test_requests_may_be_repeated_and_leave_no_id():
     fair = fitted(0.3)
     assert person[fair._training[0]].encode() in pickle.dumps(fair)
