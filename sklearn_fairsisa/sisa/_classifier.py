@@ -104,7 +104,8 @@ class SISAClassifier(
         ``SGDClassifier(loss="log_loss")``. With ``n_slices > 1``, `epochs` or
         :meth:`partial_fit` it must be able to continue, that is, have
         ``partial_fit``; a Pipeline can when its last step can: its earlier steps are
-        fitted on the first slice of each shard, so deletions reach them as well.
+        fitted on the first slice of each shard, so deletions reach them as well. A
+        dict of `class_weight`, its own or of a step, names labels of y.
 
     n_shards : int, default=5
         Number of shards S, and of members.
@@ -336,7 +337,10 @@ class SISAClassifier(
             classes = _union(self.classes_, y if classes is None else classes, y)
             recipe = before.recipe
             if len(classes) > recipe.n_classes:
-                prototype = make_prototype(recipe.prototype, len(classes))
+                codes = dict(
+                    enumerate(np.searchsorted(classes, self.classes_).tolist())
+                )
+                prototype = make_prototype(recipe.prototype, len(classes), codes)
                 recipe = replace(recipe, n_classes=len(classes), prototype=prototype)
             else:
                 classes = self.classes_
@@ -731,7 +735,7 @@ class SISAClassifier(
                 "rows of at least two."
             )
         seed = self._draw_seed()
-        recipe = self._make_recipe(seed, len(all_classes), settings)
+        recipe = self._make_recipe(seed, all_classes, settings)
         plan = make_plan(
             len(y),
             n_shards=self.n_shards,
@@ -816,8 +820,9 @@ class SISAClassifier(
             "forget_log_": reports,
         }
 
-    def _make_recipe(self, seed, n_classes, settings):
+    def _make_recipe(self, seed, classes, settings):
         base = self._base()
+        codes = {label: code for code, label in enumerate(classes.tolist())}
         replay = self.replay
         if replay == "auto":
             replay = "slice" if accumulates(base) else "prefix"
@@ -825,8 +830,8 @@ class SISAClassifier(
         if epochs is None:
             epochs = default_epochs(base, replay)
         return Recipe(
-            prototype=make_prototype(base, n_classes),
-            n_classes=n_classes,
+            prototype=make_prototype(base, len(classes), codes),
+            n_classes=len(classes),
             seed=seed,
             n_slices=self.n_slices,
             epochs=epochs,

@@ -1,6 +1,7 @@
 """What kinds of base learner there are, as far as training by slices cares."""
 
 import sys
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -74,13 +75,22 @@ def default_epochs(estimator, replay):
     )
 
 
-def make_prototype(estimator, n_classes):
+def make_prototype(estimator, n_classes, codes):
     """Clone a base learner into the state every member starts from.
+
+    Parameters
+    ----------
+    estimator : estimator
+    n_classes : int
+        Number of classes K, which members know as 0..K-1.
+    codes : dict
+        From what `estimator` calls a class to what members call it.
 
     Raises
     ------
     ValueError
-        If the learner would carry something from one shard to another.
+        If the learner would carry something from one shard to another, or has weights
+        for classes that cannot be told.
     """
     if is_skorch(estimator):
         _refuse_module_instance(last_step(estimator))
@@ -92,7 +102,46 @@ def make_prototype(estimator, n_classes):
     prototype = clone(estimator)
     if is_skorch(prototype):
         _absorb_skorch_defaults(last_step(prototype), n_classes)
+    _recode_class_weights(prototype, n_classes, codes)
     return prototype
+
+
+def _recode_class_weights(estimator, n_classes, codes):
+    """Have a dict of class weights name the classes as members know them."""
+    if isinstance(estimator, Pipeline):
+        for _, step in estimator.steps:
+            if hasattr(step, "get_params"):
+                _recode_class_weights(step, n_classes, codes)
+        return
+    # The parameters of a net's parts go by codes as it is: it takes no other labels.
+    for name, weights in estimator.get_params(deep=not is_skorch(estimator)).items():
+        *holders, param = name.split("__")
+        if param != "class_weight" or not isinstance(weights, Mapping):
+            continue
+        if holders:
+            _refuse_other_names(estimator, name, codes)
+            continue
+        unknown = [label for label in weights if label not in codes]
+        if unknown:
+            raise ValueError(
+                f"class_weight of {type(estimator).__name__} names {unknown}, which "
+                f"are not among the classes {list(codes)}. Leave them out, or begin "
+                "with partial_fit and name all that may come in its classes=."
+            )
+        # All are named, as learners refuse a dict that lacks a shard's classes.
+        recoded = dict.fromkeys(range(n_classes), 1.0)
+        recoded |= {codes[label]: weight for label, weight in weights.items()}
+        estimator.set_params(class_weight=recoded)
+
+
+def _refuse_other_names(estimator, name, codes):
+    # Some meta-estimators hand labels on, others make 0 and 1 of them, class by class.
+    if any(label != code for label, code in codes.items()):
+        raise ValueError(
+            f"{name} of {type(estimator).__name__} names classes by the labels "
+            f"{list(codes)}, but members know them as {list(codes.values())}. Give "
+            "labels that count from 0, or class_weight='balanced'."
+        )
 
 
 def caches_steps(estimator):

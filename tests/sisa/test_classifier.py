@@ -9,8 +9,9 @@ import polars
 import pytest
 from scipy import sparse
 from sklearn import config_context
+from sklearn.base import clone
 from sklearn.datasets import make_classification
-from sklearn.ensemble import VotingClassifier
+from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import (
     LinearRegression,
@@ -19,9 +20,11 @@ from sklearn.linear_model import (
     SGDClassifier,
 )
 from sklearn.model_selection import GridSearchCV, cross_val_predict
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
@@ -355,6 +358,74 @@ def test_a_class_that_comes_later_starts_from_what_fit_was_given():
     for one in (sisa, changed):
         one.partial_fit(X3[~early], y3[~early]).forget([0])
     np.testing.assert_array_equal(sisa.transform(X3), changed.transform(X3))
+
+
+@pytest.mark.parametrize("labels", [[1, 2, 3], ["x", "y", "z"], [-1, 0, 5]])
+@pytest.mark.parametrize(
+    ("learner", "name", "n_slices"),
+    [
+        (SGDClassifier(), "class_weight", 2),
+        (RandomForestClassifier(3), "class_weight", 1),
+        (
+            make_pipeline(StandardScaler(), SGDClassifier()),
+            "sgdclassifier__class_weight",
+            2,
+        ),
+    ],
+)
+def test_class_weights_name_labels_whatever_these_are(learner, name, n_slices, labels):
+    params = {"n_slices": n_slices, "n_shards": 2}
+    weights = {labels[0]: 7.0, labels[2]: 0.5}
+    sisa = make_sisa(clone(learner).set_params(**{name: weights}), **params)
+    sisa.fit(X3, np.array(labels)[y3])
+    by_code = make_sisa(clone(learner).set_params(**{name: {0: 7.0, 2: 0.5}}), **params)
+    np.testing.assert_array_equal(sisa.transform(X3), by_code.fit(X3, y3).transform(X3))
+    assert sisa.forget([3, 70]).verify_forgotten()
+    assert sisa.estimator.get_params()[name] == weights
+
+
+def test_class_weights_are_weights_of_the_rows_of_their_class():
+    labels = np.array(["no", "yes"])[y]
+    weighted = LogisticRegression(class_weight={"yes": 4.0})
+    sisa = make_sisa(weighted).fit(X, labels)
+    by_row = make_sisa(LogisticRegression()).fit(X, labels, sample_weight=1 + 3 * y)
+    np.testing.assert_allclose(sisa.transform(X), by_row.transform(X), rtol=1e-10)
+
+
+def test_class_weights_stay_with_their_class_when_another_comes_before_it():
+    weighted = SGDClassifier(class_weight={1: 9.0})
+    late = y3 == 0
+    surprised, warned = make_sisa(weighted), make_sisa(weighted)
+    surprised.partial_fit(X3[~late], y3[~late])
+    with pytest.warns(VanishedClassWarning, match="classes \\[0\\]"):
+        warned.partial_fit(X3[~late], y3[~late], classes=[0, 1, 2])
+    for sisa in (surprised, warned):
+        sisa.partial_fit(X3[late], y3[late])
+    np.testing.assert_array_equal(surprised.transform(X3), warned.transform(X3))
+    assert surprised.forget([5, 80]).verify_forgotten()
+
+
+def test_a_shard_may_lack_a_class_that_has_a_weight():
+    few = np.r_[np.flatnonzero(y3 != 2), np.flatnonzero(y3 == 2)[:1]]
+    weighted = LogisticRegression(class_weight={2: 9.0})
+    sisa = make_sisa(weighted).fit(X3[few], y3[few])
+    assert sorted(len(member.classes_) for member in sisa.estimators_) == [2, 2, 3]
+
+
+def test_class_weights_of_classes_that_cannot_be_told_are_refused():
+    labels = np.array(["no", "yes"])[y]
+    sisa = make_sisa(SGDClassifier()).fit(X, labels)
+    before = sisa.transform(X)
+    sisa.set_params(estimator__class_weight={"maybe": 2.0})
+    with pytest.raises(ValueError, match=r"\['maybe'\], which are not .*'no', 'yes'"):
+        sisa.fit(X, labels)
+    # It would see 0 and 1, whatever the labels.
+    nested = OneVsRestClassifier(SGDClassifier(class_weight={1: 2.0}))
+    sisa.set_params(estimator=nested)
+    with pytest.raises(ValueError, match=r"labels \['no', 'yes'\], but .* \[0, 1\]"):
+        sisa.fit(X, labels)
+    np.testing.assert_array_equal(sisa.transform(X), before)
+    assert make_sisa(nested).fit(X, y)
 
 
 def test_labels_of_another_kind_are_refused():
