@@ -72,6 +72,11 @@ def likelihood_regions(counts):
     regions : tuple of Region of length n_groups
     level : ndarray of int of shape (n_entries,)
         Level of each entry of `counts` within its group.
+
+    Raises
+    ------
+    ValueError
+        If a group has no rows.
     """
     precision = counts.positives / (counts.negatives + counts.positives)
     order = np.lexsort((-precision, counts.group))
@@ -97,6 +102,11 @@ def threshold_regions(counts):
     regions : tuple of Region of length n_groups
     level : ndarray of int of shape (n_entries,)
         Level of each entry of `counts` within its group.
+
+    Raises
+    ------
+    ValueError
+        If a group has no rows.
     """
     weight = (counts.negatives + counts.positives).astype(float)
     precision = counts.positives / weight
@@ -117,6 +127,12 @@ def threshold_regions(counts):
 
 def _regions(counts, order, block):
     """Regions from entries in falling order, `block` numbering the levels."""
+    empty = np.setdiff1d(np.arange(counts.n_groups), counts.group)
+    if len(empty):
+        raise ValueError(
+            f"Groups {empty.tolist()} of {counts.n_groups} have no rows of positive "
+            "weight, so there is nothing they can reach. Leave them out."
+        )
     n_levels = int(block[-1]) + 1 if len(block) else 0
     sums = [
         np.bincount(block, weights=column[order], minlength=n_levels)

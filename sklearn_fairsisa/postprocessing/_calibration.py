@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..sisa._rows import take
-from ._members import speaking_members
 
 
 @dataclass(frozen=True)
@@ -130,19 +129,32 @@ def holdout_of_subjects(strata, subject, fraction, random_state):
     return np.flatnonzero(np.isin(subject, chosen))
 
 
-def leave_own_shard_out(rows, estimator):
-    """Mark which members have not learnt from each row."""
-    if not hasattr(estimator, "plan_"):
+def leave_own_shard_out(rows, plan, speaking):
+    """Mark which members have not learnt from each row.
+
+    Parameters
+    ----------
+    rows : CalibrationRows
+        Their positions are the indices that the plan knows.
+    plan : Plan
+    speaking : ndarray of int of shape (n_members,)
+        Shards that have rows, whose members do not abstain.
+
+    Returns
+    -------
+    CalibrationRows
+        With `counted`.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two members speak.
+    """
+    if len(speaking) < 2:
         raise ValueError(
-            f'calibration="cross_shard" needs to know the shard of each row, but '
-            f"{type(estimator).__name__} has no plan_. Use SISAClassifier, or hold "
-            "rows out, for example by calibration=0.2."
+            'calibration="cross_shard" scores a row by the other shards, but '
+            f"{'only one shard' if len(speaking) else 'no shard'} has rows. Fit with "
+            "more shards, or hold rows out, for example by calibration=0.2."
         )
-    members = np.arange(len(estimator.estimators_))[speaking_members(estimator)]
-    if len(members) < 2:
-        raise ValueError(
-            'calibration="cross_shard" scores a row by the other shards, but there is '
-            "one shard only. Use more shards, or hold rows out."
-        )
-    own = np.asarray(estimator.plan_.shard_of(rows.index))
-    return replace(rows, counted=own[:, None] != members)
+    own = np.asarray(plan.shard_of(rows.index))
+    return replace(rows, counted=own[:, None] != speaking)

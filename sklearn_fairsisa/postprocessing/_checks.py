@@ -1,5 +1,6 @@
 """What may be asked of a fair rule, and on which rows."""
 
+from dataclasses import replace
 from numbers import Real
 
 import numpy as np
@@ -163,6 +164,31 @@ def _missing_class(groups, classes, rows, constraint):
         f"rows of class {absent[0]!r}",
         "rate of each decision there",
     )
+
+
+def check_some_row_counts(rows, method):
+    """Raise unless a rule can rest on the rows, if on no more than one label.
+
+    Parameters
+    ----------
+    rows : CalibrationRows
+    method : str
+    """
+    if rows.weight is not None:
+        rows = replace(rows, X=None).weighed
+    if len(rows) == 0:
+        raise ValueError(
+            "No calibration row would be left to base a rule on. Fit again with other "
+            "rows."
+        )
+    if method != "postprocess_then_aggregate" or rows.counted is None:
+        return
+    if not rows.counted.any(axis=0).all():
+        raise ValueError(
+            "All calibration rows left would be those of one shard, whose member would "
+            f"have none to be post-processed on, as method={method!r} does. Fit again "
+            "with other rows, or use another method."
+        )
 
 
 def check_members_suffice(groups, classes, rows, method, constraint):

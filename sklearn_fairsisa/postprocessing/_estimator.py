@@ -68,10 +68,17 @@ from ._checks import (
     check_labels,
     check_members_suffice,
     check_objective,
+    check_some_row_counts,
     check_weight,
 )
 from ._held_out import constrained_rates, tightened
-from ._members import ask_members, check_frozen, given_scores, holds_labels
+from ._members import (
+    ask_members,
+    check_frozen,
+    given_scores,
+    holds_labels,
+    speaking_members,
+)
 from ._methods import METHODS, FairRule
 from ._multiclass import FairClassRule
 from ._report import FairnessReport, fairness_report
@@ -257,7 +264,8 @@ class FairEnsemblePostprocessor(
 
     unconstrained_groups_ : ndarray
         Groups that lost their last positive or negative to forgetting, and are decided
-        on without regard to groups.
+        on without regard to groups. Members post-processed one by one across shards
+        each need those outside their own shard.
 
     n_features_in_ : int
         Number of columns of X, where X has columns.
@@ -471,7 +479,8 @@ class FairEnsemblePostprocessor(
         if training is not None and hasattr(estimator, "forget"):
             rows = replace(rows, X=seen)
         if training is not None and self._calibrates_across_shards:
-            rows = leave_own_shard_out(rows, estimator)
+            speaking = np.arange(estimator.plan_.n_shards)[speaking_members(estimator)]
+            rows = leave_own_shard_out(rows, estimator.plan_, speaking)
             check_members_suffice(groups_, classes, rows, self.method, self.constraints)
         only_votes = estimator is None and are_votes(rows.scores)
         vars(self).update(
@@ -707,8 +716,8 @@ class FairEnsemblePostprocessor(
         ------
         ValueError
             If a row or data subject is unknown, nothing is named, `groups` is a mask,
-            a row trained an ensemble that cannot forget, or no calibration row would
-            be left. Nothing has changed then.
+            a row trained an ensemble that cannot forget, or too few rows or shards
+            would be left to train or to calibrate on. Nothing has changed then.
 
         Warns
         -----
@@ -735,11 +744,16 @@ class FairEnsemblePostprocessor(
                 "SISAClassifier as estimator, or fit again without the rows."
             )
         rows = self._rows.without(gone)
-        if len(rows) == 0:
-            raise ValueError(
-                "No calibration row would be left to base a rule on. Fit again with "
-                "other rows."
-            )
+        if len(trained) and hasattr(self.estimator_, "_shards_left"):
+            left = self.estimator_._shards_left(trained)
+            if len(left) == 0:
+                raise ValueError(
+                    "No training row would be left, so that all members would abstain. "
+                    "Fit again with other rows."
+                )
+            if rows.counted is not None:
+                rows = leave_own_shard_out(rows, self.estimator_.plan_, left)
+        check_some_row_counts(rows, self._method)
         if rows.X is not None:
             calibrated = np.flatnonzero(np.isin(self._rows.index, gone))
             if len(calibrated):
@@ -748,16 +762,17 @@ class FairEnsemblePostprocessor(
             self.estimator_.forget(trained)
             scores = ask_members(self.estimator_, rows.X, self.classes_)
             rows = replace(rows, scores=scores)
-            if rows.counted is not None:
-                rows = leave_own_shard_out(rows, self.estimator_)
         if len(gone):
             forgotten = np.union1d(self.forgotten_, gone).astype(np.intp)
             self._calibrate(rows, stacklevel=3, forgotten_=forgotten)
             if len(self.unconstrained_groups_):
+                alone = self._method == "postprocess_then_aggregate"
+                where = " outside a shard" if alone and rows.counted is not None else ""
                 warnings.warn(
                     f"Groups {self.unconstrained_groups_.tolist()} have lost their "
-                    "last positive or negative calibration row. Their people are now "
-                    "decided on without regard to groups; fit again to have them back.",
+                    f"last positive or negative calibration row{where}. Their people "
+                    "are now decided on without regard to groups; fit again to have "
+                    "them back.",
                     UnconstrainedGroupWarning,
                     stacklevel=2,
                 )
@@ -950,6 +965,12 @@ class FairEnsemblePostprocessor(
                 )
             return None, grouped
         if cross_shard:
+            if not isinstance(self.estimator, SISAClassifier):
+                raise ValueError(
+                    'calibration="cross_shard" needs to know the shard of each row, '
+                    f"but {type(self.estimator).__name__} is not sharded. Use "
+                    "SISAClassifier, or hold rows out, for example by calibration=0.2."
+                )
             return everyone, grouped
         share = _HELD_OUT if self.calibration == "auto" else self.calibration
         # Without ids each row is somebody else's.

@@ -84,6 +84,30 @@ class GroupwiseRule:
         return probability
 
 
+def able_groups(rows, method, suffice):
+    """Whether each group can be constrained.
+
+    Parameters
+    ----------
+    rows : CalibrationRows
+    method : str
+    suffice : callable
+        Takes calibration rows and tells of each group whether they have the labels
+        that the constraint needs, bool of shape (n_groups,).
+
+    Returns
+    -------
+    ndarray of bool of shape (n_groups,)
+    """
+    able = suffice(rows)
+    if method == "postprocess_then_aggregate" and rows.counted is not None:
+        # Each member's own rule needs the group outside its shard.
+        weight = np.ones(len(rows)) if rows.weight is None else rows.weight
+        for heard in rows.counted.T:
+            able = able & suffice(replace(rows, weight=weight * heard))
+    return able
+
+
 def learn_groupwise(learn, rows, able, *, wants_blind):
     """Learn what rules need to know, whatever the tolerance and the objective.
 

@@ -10,7 +10,7 @@ from ..fairness._cells import majority
 from ..fairness._ensembles import MajorityRule, MemberRules, PatternRule, ScoreRule
 from ..fairness._solve import CONSTRAINTS, linear_gain
 from ._calibration import votes_of
-from ._groupwise import GroupwiseRule, learn_groupwise
+from ._groupwise import GroupwiseRule, able_groups, learn_groupwise
 from ._soft import LogitWeights
 
 
@@ -111,7 +111,11 @@ class FairRule(GroupwiseRule):
     def learn(cls, rows, n_groups, method, constraint, *, wants_blind):
         """Return a function that solves for a demand on calibration rows."""
         negatives, positives = label_weights(rows, n_groups)
-        able = suffices(negatives, positives, constraint)
+        able = able_groups(
+            rows,
+            method,
+            lambda part: suffices(*label_weights(part, n_groups), constraint),
+        )
         learnt = learn_groupwise(METHODS[method], rows, able, wants_blind=wants_blind)
 
         def solve(demand):

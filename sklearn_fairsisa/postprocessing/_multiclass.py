@@ -24,7 +24,7 @@ from ..fairness._multiclass import (
     PluralityRule,
     plurality,
 )
-from ._groupwise import GroupwiseRule, learn_groupwise
+from ._groupwise import GroupwiseRule, able_groups, learn_groupwise
 
 _CLIP = 1e-6
 _DIFFERENCES = {
@@ -188,8 +188,13 @@ class FairClassRule(GroupwiseRule):
     def learn(cls, rows, n_groups, method, constraint, *, wants_blind):
         """Return a function that solves for a demand on calibration rows."""
         n_classes = rows.scores.shape[2]
-        totals = class_weights(rows, n_groups, n_classes)
-        able = defined_rates(CLASS_RATES[constraint], totals)
+        able = able_groups(
+            rows,
+            method,
+            lambda part: defined_rates(
+                CLASS_RATES[constraint], class_weights(part, n_groups, n_classes)
+            ),
+        )
         learnt = learn_groupwise(METHODS[method], rows, able, wants_blind=wants_blind)
 
         def solve(demand):

@@ -720,6 +720,14 @@ class SISAClassifier(
         """Name under which the learner takes weights; `fit` hands them on to it."""
         return weight_param(self._base())
 
+    def _shards_left(self, indices):
+        """Shards that would still have rows to learn from without some of them."""
+        rows = np.setdiff1d(indices, self.forgotten_)
+        state = self._state.without(rows, frozenset()).state
+        n_stages = state.plan.n_stages
+        left = [r.slices_of_weight(n).any() for r, n in zip(state.rows, n_stages)]
+        return np.flatnonzero(left)
+
     def _start(self, X, y, classes, groups, fit_params):
         """Plan and train from nothing."""
         self._require_members()

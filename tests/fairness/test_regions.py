@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import ConvexHull
@@ -65,3 +66,12 @@ def test_a_group_without_negatives_is_one_level_on_the_diagonal():
     np.testing.assert_array_equal(region.fpr, [0, 1])
     np.testing.assert_array_equal(region.tpr, [0, 1])
     assert region.negatives == 0
+
+
+@pytest.mark.parametrize("regions", [likelihood_regions, threshold_regions])
+@pytest.mark.parametrize("empty", [0, 1, 2])
+def test_a_group_without_rows_reaches_nothing_and_is_named(regions, empty):
+    group = np.delete(np.arange(3), empty)
+    counts = count_cells(group, [0, 0], [True, False], n_groups=3)
+    with pytest.raises(ValueError, match=rf"Groups \[{empty}\] of 3 have no rows"):
+        regions(counts)

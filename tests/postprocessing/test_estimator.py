@@ -911,8 +911,8 @@ def test_by_default_every_row_of_a_sharded_ensemble_calibrates(estimator, alike)
 def test_cross_shard_needs_shards():
     X, y, group = make_rows(300)
     cases = [
-        (BaggingClassifier(LogisticRegression()), "soft_ensemble", "no plan_"),
-        (sisa(n_shards=1), "soft_ensemble", "one shard only"),
+        (BaggingClassifier(LogisticRegression()), "soft_ensemble", "is not sharded"),
+        (sisa(n_shards=1), "soft_ensemble", "only one shard has rows"),
         (None, "soft_ensemble", "not frozen"),
     ]
     for estimator, method, message in cases:
@@ -1025,6 +1025,159 @@ def test_a_failed_recalibration_can_be_repeated(monkeypatch):
             fair.forget([0, 1, 2])
     assert len(fair.forgotten_) == 0
     assert fitted_state(fair.forget([0, 1, 2])) == fitted_state(other)
+
+
+def whole_state(fair):
+    """All that may change: of the members, the rows and the rule."""
+    return (
+        [digest(member) for member in fair.estimator_.estimators_],
+        pickle.dumps(fair._rows),
+        pickle.dumps(fair._rule),
+        fair.forgotten_.tolist(),
+        fair.estimator_.forgotten_.tolist(),
+    )
+
+
+def cross_shard_rows(rare, **params):
+    """A fit across three shards, where group "b" has these rows by shard and label."""
+    X, y, _ = make_rows(300, seed=4)
+    model = SISAClassifier(LogisticRegression(), n_shards=3, random_state=0)
+    shard = model.fit(X, y).plan_.shard_of(np.arange(300))
+    group = np.full(300, "a")
+    chosen = {}
+    for (k, label), n in rare.items():
+        chosen[k, label] = np.flatnonzero((shard == k) & (y == label))[:n]
+        group[chosen[k, label]] = "b"
+    fair = FairEnsemblePostprocessor(clone(model), random_state=0, **params)
+    return fair.fit(X, y, sensitive_features=group), chosen, (X, y, group)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.DegenerateRuleWarning")
+@pytest.mark.filterwarnings(
+    "ignore::sklearn_fairsisa.exceptions.UnconstrainedGroupWarning"
+)
+@pytest.mark.parametrize("method", METHODS)
+def test_too_few_shards_left_are_refused_before_anything_changes(method):
+    X, y, group = make_rows(200)
+    fair = FairEnsemblePostprocessor(
+        sisa(n_shards=2), method=method, random_state=0
+    ).fit(X, y, sensitive_features=group)
+    before = whole_state(fair)
+    for rows, message in [
+        (fair.estimator_.plan_.rows(0), "only one shard has rows"),
+        (np.arange(200), "No training row would be left"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            fair.forget(rows)
+        assert whole_state(fair) == before
+    fair.forget(fair.estimator_.plan_.rows(0)[1:])
+    assert len(fair.forgotten_) == 99
+
+
+def test_shards_whose_rows_weigh_nothing_are_not_counted_as_left():
+    X, y, group = make_rows(200)
+    weight = np.ones(200)
+    model = SISAClassifier(LogisticRegression(), n_shards=2, random_state=0)
+    rows = model.fit(X, y).plan_.rows(0)
+    weight[rows[:10]] = 0
+    fair = FairEnsemblePostprocessor(model, random_state=0)
+    fair.fit(X, y, sensitive_features=group, sample_weight=weight)
+    before = whole_state(fair)
+    with pytest.raises(ValueError, match="only one shard has rows"):
+        fair.forget(rows[10:])
+    assert whole_state(fair) == before
+
+
+def test_forgetting_all_training_rows_is_refused_where_rows_were_held_out():
+    X, y, group = make_rows(200)
+    fair = FairEnsemblePostprocessor(sisa(), calibration=0.3, random_state=0)
+    fair.fit(X, y, sensitive_features=group)
+    before = whole_state(fair)
+    with pytest.raises(ValueError, match="No training row would be left"):
+        fair.forget(fair._training)
+    assert whole_state(fair) == before
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_calibration_rows_that_weigh_nothing_are_no_base_of_a_rule(method):
+    X, y, group = make_votes(200)
+    weight = np.repeat([1.0, 0.0], 100)
+    fair = FairEnsemblePostprocessor(method=method, random_state=0)
+    fair.fit(X, y, sensitive_features=group, sample_weight=weight)
+    before = pickle.dumps(fair)
+    with pytest.raises(ValueError, match="No calibration row would be left"):
+        fair.forget(np.arange(100))
+    assert pickle.dumps(fair) == before
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        [(0, 1)],  # its positives
+        [(0, 0), (0, 1)],  # all of its rows
+    ],
+)
+def test_a_group_that_a_member_cannot_hear_any_more_is_decided_on_blindly(gone):
+    rare = {(0, 0): 3, (0, 1): 3, (1, 0): 3, (1, 1): 3}
+    fair, chosen, (_, y, group) = cross_shard_rows(
+        rare, method="postprocess_then_aggregate"
+    )
+    assert len(fair.unconstrained_groups_) == 0
+    lost = np.concatenate([chosen[key] for key in gone])
+    with pytest.warns(UnconstrainedGroupWarning, match=r"\['b'\] have .* outside a sh"):
+        fair.forget(lost)
+    assert fair.unconstrained_groups_.tolist() == ["b"]
+    assert fair.estimator_.verify_forgotten()
+    # Its people are decided on as those of any unknown group are.
+    kept = np.setdiff1d(np.arange(300), lost)
+    rows = fair._rows
+    want = fair._rule.blind.selection_probability(
+        rows.scores, np.zeros(len(rows), dtype=int), rows.counted
+    )
+    have = fair._rule.selection_probability(rows.scores, rows.group, rows.counted)
+    of_b = group[kept] == "b"
+    np.testing.assert_array_equal(have[of_b], want[of_b])
+    points = fair.operating_points_.set_index("group").loc["b"]
+    negative = of_b & (y[kept] == 0)
+    assert points.false_positive_rate == pytest.approx(want[negative].mean())
+
+
+def test_members_that_no_row_is_left_for_are_refused_before_anything_changes():
+    rng = np.random.default_rng(0)
+    X, y, _ = make_rows(300)
+    model = SISAClassifier(LogisticRegression(), n_shards=3, random_state=0)
+    shard = model.fit(X, y).plan_.shard_of(np.arange(300))
+    group = np.where(rng.random(300) < 0.5, "a", "b").astype(object)
+    # People of no group train, so that the shard stays.
+    group[shard == 1] = None
+    group[shard == 2] = None
+    group[np.flatnonzero(shard == 1)[:40]] = "a"
+    group[np.flatnonzero(shard == 1)[40:80]] = "b"
+    fair = FairEnsemblePostprocessor(
+        model,
+        method="postprocess_then_aggregate",
+        unknown_group="unconstrained",
+        random_state=0,
+    ).fit(X, y, sensitive_features=group)
+    before = whole_state(fair)
+    with pytest.raises(ValueError, match="All calibration rows left would be those"):
+        fair.forget(np.flatnonzero(shard == 0))
+    assert whole_state(fair) == before
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_folds_without_a_group_outside_a_shard_are_reported_on(n_classes):
+    # The member of shard 0 hears of "b" by one row, which a fold takes away.
+    rare = {(0, 0): 20, (0, 1): 20, (1, 1): 1}
+    fair, _, (X, y, group) = cross_shard_rows(
+        rare, method="postprocess_then_aggregate", constraints="demographic_parity"
+    )
+    if n_classes == 3:
+        y = np.where((group == "a") & (X[:, 3] > 0.8), 2, y)
+        fair.fit(X, y, sensitive_features=group)
+    report = fair.fairness_report_
+    assert 0 < report.bound <= 1
+    assert report.groups.tolist() == ["a", "b"]
 
 
 def test_nothing_of_a_forgotten_row_survives():

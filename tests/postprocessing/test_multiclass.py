@@ -674,6 +674,29 @@ def test_groups_that_lose_a_class_are_decided_on_blindly(method):
     assert (decided == 2).all()
 
 
+def test_a_group_that_a_member_cannot_hear_any_more_is_decided_on_blindly():
+    X, y, group = make_rows(600)
+    ensemble = sisa().fit(X, y)
+    shard = ensemble.plan_.shard_of(np.arange(600))
+    # Of its normal posts, those outside shard 0 are to be forgotten.
+    gone = np.flatnonzero((group == "b") & (y == "normal") & (shard != 0))
+    fair = FairEnsemblePostprocessor(
+        sisa(), method="postprocess_then_aggregate", random_state=0
+    ).fit(X, y, sensitive_features=group)
+    with pytest.warns(UnconstrainedGroupWarning, match=r"\['b'\] have .* outside a sh"):
+        fair.forget(gone)
+    rows = fair._rows
+    want = fair._rule.blind.selection_probability(
+        rows.scores, np.zeros(len(rows), dtype=int), rows.counted
+    )
+    have = fair._rule.selection_probability(rows.scores, rows.group, rows.counted)
+    np.testing.assert_array_equal(have[rows.group == 1], want[rows.group == 1])
+    # The rates in calibration are those of these decisions.
+    points = fair.operating_points_.query("group == 'b' and true_class == 'normal'")
+    told = rows.label[rows.group == 1] == 1
+    np.testing.assert_allclose(points.rate, want[rows.group == 1][told].mean(axis=0))
+
+
 def test_nothing_of_a_forgotten_row_survives():
     scores, y, group = make_scores(300)
     mark = scores[17, 0].tobytes()
