@@ -23,8 +23,8 @@ class GroupwiseRule:
     code : ndarray of int of shape (n_groups,)
         What `fair` calls each group, -1 for groups that `blind` decides on.
     silent_share : ndarray of shape (n_members,), or None
-        Share of the calibration rows that each member may not speak of, being the only
-        one. None where all members speak of all rows.
+        Share of the calibration weight that each member may not speak of, being the
+        only one. None where all members speak of all rows.
 
     Notes
     -----
@@ -134,7 +134,9 @@ def learn_groupwise(learn, rows, able, *, wants_blind):
         fair = learn(replace(able_rows, group=code[able_rows.group]))
     if wants_blind or not able.all():
         blind = learn(replace(rows, group=np.zeros_like(rows.group)))
-    silent_share = None if rows.counted is None else (~rows.counted).mean(axis=0)
+    silent_share = None
+    if rows.counted is not None:
+        silent_share = np.average(~rows.counted, axis=0, weights=rows.weight)
 
     def solve(demand):
         return {

@@ -866,6 +866,24 @@ def test_new_people_are_judged_with_each_member_left_out_for_its_share(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_across_shards_rows_of_no_weight_change_no_decision(method):
+    X, y, group = make_rows(600)
+    weight = np.random.default_rng(0).random(600)
+    # Of one shard more than of the others.
+    shard = sisa().fit(X, y).plan_.shard_of(np.arange(600))
+    weight[np.flatnonzero(shard == 1)[::2]] = 0
+    fair = FairEnsemblePostprocessor(sisa(), method=method, random_state=0)
+    fair.fit(X, y, sensitive_features=group, sample_weight=weight)
+    alone = fair._learn(fair._rows.weighed)(fair._demand)
+    scores, code = fair._rows.scores, fair._rows.group
+    np.testing.assert_allclose(
+        fair._rule.selection_probability(scores, code),
+        alone.selection_probability(scores, code),
+        atol=1e-9,
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_cross_shard_rates_hold_for_new_people_even_if_members_memorise(method):
     X, y, group = make_rows(3000)
     # Trees grown to purity know the labels of all rows of their shard.
