@@ -41,7 +41,7 @@ def draw_classes(probability, coins):
     Parameters
     ----------
     probability : ndarray of shape (n_samples, n_classes)
-        Rows sum to 1.
+        Rows sum to 1, or to less where `snapped` has taken traces away.
     coins : ndarray of shape (n_samples,)
         In [0, 1).
 
@@ -61,7 +61,7 @@ def draw_classes(probability, coins):
     array([2, 1, 0])
     """
     ends = np.cumsum(probability[:, ::-1], axis=1)
-    # Where the classes left have no probability, rounding must not leave them a gap.
-    ends[ends > 1 - 1e-12] = 1.0
+    # No gap is left to coins near 1, nor to classes that have no probability.
+    ends /= ends[:, -1:]
     passed = (coins[:, None] >= ends).sum(axis=1)
     return probability.shape[1] - 1 - passed

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -22,6 +23,16 @@ def test_evenly_spread_coins_fall_on_each_class_as_often_as_it_is_probable():
     coins = (np.arange(1000) + 0.5) / 1000
     drawn = draw_classes(np.tile(probability, (1000, 1)), coins)
     np.testing.assert_allclose(np.bincount(drawn) / 1000, probability)
+
+
+@pytest.mark.parametrize(
+    ("row", "last"),
+    [([0.5, 0.25, 0.25], 0), ([0.0, 0.5, 0.5], 1), ([0.0, 0.0, 1.0], 2)],
+)
+@pytest.mark.parametrize("missing", [0.0, 1e-16, 1e-9, 2e-9])
+def test_coins_near_one_fall_on_the_first_class_that_is_probable(row, last, missing):
+    probability = np.array([row]) * (1 - missing)
+    assert draw_classes(probability, np.array([1 - 2.0**-53])) == [last]
 
 
 @given(
