@@ -28,7 +28,7 @@ def expected_equalized_odds_difference(
         Labels of two classes.
 
     selection_probability : array-like of shape (n_samples,)
-        Probability of the positive decision in [0, 1], or predicted labels.
+        Probability of the positive decision, floats in [0, 1]; or predicted labels.
 
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_features)
         Groups; several columns are intersected.
@@ -85,7 +85,7 @@ def expected_demographic_parity_difference(
         Labels of two classes; they only tell which label is positive.
 
     selection_probability : array-like of shape (n_samples,)
-        Probability of the positive decision in [0, 1], or predicted labels.
+        Probability of the positive decision, floats in [0, 1]; or predicted labels.
 
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_features)
         Groups; several columns are intersected.
@@ -129,7 +129,7 @@ def expected_accuracy_score(
         Labels of two classes.
 
     selection_probability : array-like of shape (n_samples,)
-        Probability of the positive decision in [0, 1], or predicted labels.
+        Probability of the positive decision, floats in [0, 1]; or predicted labels.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights.
@@ -169,7 +169,7 @@ def expected_balanced_accuracy_score(
         Labels of two classes, both present.
 
     selection_probability : array-like of shape (n_samples,)
-        Probability of the positive decision in [0, 1], or predicted labels.
+        Probability of the positive decision, floats in [0, 1]; or predicted labels.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights.
@@ -214,7 +214,7 @@ def group_rates(
         Labels of two classes.
 
     selection_probability : array-like of shape (n_samples,)
-        Probability of the positive decision in [0, 1], or predicted labels.
+        Probability of the positive decision, floats in [0, 1]; or predicted labels.
 
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_features)
         Groups; several columns are intersected.
@@ -257,7 +257,11 @@ def group_rates(
 
 
 def _tally(y_true, probability, sensitive_features, sample_weight, pos_label):
-    y, decisions = _rates.encode(y_true, probability, pos_label)
+    y_true, probability = np.asarray(y_true), np.asarray(probability)
+    # Floats are what the argument is called, unless the labels are floats as well.
+    are_named = probability.dtype.kind == "f" and y_true.dtype.kind != "f"
+    soft = True if are_named and _rates.are_shares(probability) else None
+    y, decisions = _rates.encode(y_true, probability, pos_label, soft=soft)
     if decisions.shape[1] != 1:
         raise ValueError(
             f"selection_probability has {decisions.shape[1]} columns. Give one number "

@@ -104,12 +104,15 @@ class PooledPredictions:
         Groups.
     pos_label : object
         Positive label, None for the greater one.
+    response_method : str
+        What `y_pred` holds: labels if it is "predict", else probabilities.
     """
 
     y_true: np.ndarray
     y_pred: np.ndarray
     sensitive_features: np.ndarray
     pos_label: object = None
+    response_method: str = "selection_probability"
 
     def group_sizes(self) -> pd.DataFrame:
         """Number of negatives and positives of each group.
@@ -119,11 +122,15 @@ class PooledPredictions:
         sizes : DataFrame of int
             Index: groups; columns: ``n_negative``, ``n_positive``.
         """
-        y, _ = _rates.encode(self.y_true, self.y_pred, self.pos_label)
+        y, _ = self._encoded()
         names, codes = _rates.encode_groups(self.sensitive_features, len(y))
         counts = np.bincount(2 * codes + y, minlength=2 * len(names)).reshape(-1, 2)
         columns = ["n_negative", "n_positive"]
         return pd.DataFrame(counts, pd.Index(names, name="group"), columns)
+
+    def _encoded(self):
+        soft = self.response_method != "predict"
+        return _rates.encode(self.y_true, self.y_pred, self.pos_label, soft=soft)
 
     def summary(
         self,
@@ -158,28 +165,25 @@ class PooledPredictions:
             ``p_value`` of :func:`noise_floor`.
         """
         rng = check_random_state(random_state)
-        common = {
-            "sensitive_features": self.sensitive_features,
-            "pos_label": self.pos_label,
-        }
+        y_true, decisions = self._encoded()
         intervals = bootstrap_interval(
             list(metrics),
-            self.y_true,
-            self.y_pred,
+            y_true,
+            decisions,
+            sensitive_features=self.sensitive_features,
             confidence=confidence,
             n_resamples=n_resamples,
             random_state=rng,
-            **common,
         )
         gaps = [name for name in metrics if name in _rates.GAPS]
         floors = noise_floor(
-            self.y_true,
-            self.y_pred,
+            y_true,
+            decisions,
+            sensitive_features=self.sensitive_features,
             metric=gaps,
             n_simulations=n_resamples,
             quantiles=(0.95,),
             random_state=rng,
-            **common,
         )
         table = pd.DataFrame.from_dict(
             {name: interval._asdict() for name, interval in intervals.items()},
@@ -302,7 +306,11 @@ def pooled_cross_validate(
             )
         groups = pool_predictions(zip(tests, found), n_samples)[:, 0]
     return PooledPredictions(
-        y, pool_predictions(zip(tests, answers), n_samples), groups, pos_label
+        y,
+        pool_predictions(zip(tests, answers), n_samples),
+        groups,
+        pos_label,
+        response_method,
     )
 
 

@@ -8,7 +8,7 @@ from .._validation import check_groups
 # group and label (negative, positive), and how many of them are selected.
 
 
-def encode(y_true, y_pred, pos_label=None):
+def encode(y_true, y_pred, pos_label=None, *, soft=None):
     """Return labels as 0 and 1, decisions as probabilities of the positive class.
 
     Parameters
@@ -20,11 +20,20 @@ def encode(y_true, y_pred, pos_label=None):
     pos_label : object, default=None
         Positive label. By default the greater of the two, or the 1 if there is only
         0 or 1.
+    soft : bool, default=None
+        Whether `y_pred` holds probabilities. By default floats do, unless all of them
+        may be labels.
 
     Returns
     -------
     y_true : ndarray of int, shape (n_samples,)
     decisions : ndarray of float, shape (n_samples, n_repeats)
+
+    Raises
+    ------
+    ValueError
+        If shapes or values are impossible, or if `soft` is not given and the values
+        may be labels as well as probabilities, which would decide otherwise.
     """
     y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
     if y_true.ndim != 1:
@@ -37,30 +46,50 @@ def encode(y_true, y_pred, pos_label=None):
     if len(y_true) == 0:
         raise ValueError("y_true is empty. Give at least one row.")
     labels = np.unique(y_true)
-    is_soft = y_pred.dtype.kind == "f" and not np.isin(y_pred, labels).all()
-    if is_soft and not np.isin(y_pred, [-1, 1]).all():
-        if not ((y_pred >= 0) & (y_pred <= 1)).all():
-            raise ValueError(
-                "y_pred holds numbers that are neither labels of y_true nor "
-                "probabilities in [0, 1]. Give predicted labels or the probability of "
-                "the positive label."
-            )
-    else:
-        is_soft = False
+    guesses = soft is None and y_pred.dtype.kind == "f"
+    if soft is None:
+        soft = guesses and not _may_be_labels(y_pred, labels)
+    if not soft:
         labels = np.union1d(labels, y_pred)
+    elif not are_shares(y_pred):
+        raise ValueError(
+            "y_pred holds numbers that are neither labels of y_true nor "
+            "probabilities in [0, 1]. Give predicted labels or the probability of "
+            "the positive label."
+        )
     if len(labels) > 2:
         raise ValueError(
             f"Rates need two labels, got {len(labels)}: {labels.tolist()[:10]}. Encode "
             "them as positive and negative."
         )
     if pos_label is None:
-        pos_label = 1 if set(labels.tolist()) <= {0, 1} else labels[-1]
+        pos_label = 1 if set(labels.tolist()) <= {0, 1} else labels.tolist()[-1]
     elif pos_label not in labels.tolist() and len(labels) == 2:
         raise ValueError(f"pos_label={pos_label!r} is not one of {labels.tolist()}.")
-    decisions = y_pred if is_soft else y_pred == pos_label
+    decisions = y_pred if soft else y_pred == pos_label
+    if guesses and are_shares(y_pred) and not np.array_equal(decisions, y_pred):
+        raise ValueError(
+            f"y_pred holds the floats {np.unique(y_pred).tolist()}, which may be "
+            f"labels as well as probabilities of {pos_label!r}. Give labels as "
+            "integers, y_pred.astype(int); or, beside probabilities, encode y_true as "
+            f"1 for {pos_label!r} and 0 for the other label."
+        )
     return (y_true == pos_label).astype(np.int64), (
         decisions.astype(float).reshape(len(y_true), -1)
     )
+
+
+def are_shares(values):
+    """Whether all values are numbers in [0, 1]."""
+    return values.dtype.kind in "biuf" and bool(((values >= 0) & (values <= 1)).all())
+
+
+def _may_be_labels(y_pred, labels):
+    # y_true may lack one of the two labels.
+    pairs = [labels, [-1, 1]]
+    if set(labels.tolist()) <= {0, 1}:
+        pairs.append([0, 1])
+    return any(np.isin(y_pred, pair).all() for pair in pairs)
 
 
 def encode_groups(sensitive_features, n_samples):

@@ -158,7 +158,9 @@ def bootstrap_interval(
     Raises
     ------
     ValueError
-        If an option is unknown, or a group lacks a label that the metric needs.
+        If an option is unknown, or a group lacks a label that the metric needs; or if
+        `y_pred` holds floats that may be labels as well as probabilities, which would
+        decide otherwise, as 0.0 and 1.0 would with ``pos_label=0``.
 
     Notes
     -----
@@ -316,7 +318,9 @@ def noise_floor(
     Raises
     ------
     ValueError
-        If a metric is unknown, or a group lacks a label that it needs.
+        If a metric is unknown, or a group lacks a label that it needs; or if `y_pred`
+        holds floats that may be labels as well as probabilities, which would decide
+        otherwise.
 
     Notes
     -----
@@ -405,8 +409,9 @@ class _Kinds:
                 "A gap between groups needs sensitive_features. Pass the group of "
                 "each row."
             )
+        label = decisions = None
         if named:
-            _rates.encode(y_true, y_pred, pos_label)
+            label, decisions = _rates.encode(y_true, y_pred, pos_label)
         names, codes = _rates.encode_groups(sensitive_features, len(y_true))
         columns = y_pred.reshape(len(y_true), -1)
         keys = [np.unique(c, return_inverse=True)[1] for c in (y_true, *columns.T)]
@@ -416,9 +421,8 @@ class _Kinds:
             return_index=True,
             return_counts=True,
         )
-        label = decisions = None
         if named:
-            label, decisions = _rates.encode(y_true[first], columns[first], pos_label)
+            label, decisions = label[first], decisions[first]
         kinds = cls(
             names, codes[first], y_true[first], columns[first], count, label, decisions
         )

@@ -177,9 +177,10 @@ class GroupRocDisplay:
         names, group = np.unique(
             check_groups(sensitive_features, len(y_true)), return_inverse=True
         )
-        label, chosen = encode(
-            y_true, y_score * 0 if y_pred is None else y_pred, pos_label
-        )
+        if y_pred is None:
+            label, chosen = encode(y_true, y_score * 0, pos_label, soft=True)
+        else:
+            label, chosen = encode(y_true, y_pred, pos_label)
         total, selected = tally(label, chosen[:, 0], group, len(names))
         check_defined("equalized_odds_difference", total, names)
         cell = np.unique(y_score, return_inverse=True)[1]

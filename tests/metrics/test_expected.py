@@ -1,5 +1,7 @@
 """Claims about metrics of randomised rules."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from fairlearn.metrics import (
@@ -99,6 +101,59 @@ def test_pos_label_swaps_the_rates():
     np.testing.assert_allclose(
         swapped["true_positive_rate"], 1 - rates["false_positive_rate"]
     )
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [-1, 1], [1, 2], [False, True], ["n", "y"]])
+@pytest.mark.parametrize("pos", [0, 1])
+@pytest.mark.parametrize("sure", ["mixed", "all", "none"])
+def test_certain_probabilities_score_as_almost_certain_ones(labels, pos, sure):
+    y, soft, group, _ = make_people(5)
+    chosen = {"mixed": soft > 0.4, "all": soft >= 0, "none": soft < 0}[sure] * 1.0
+    almost = np.abs(chosen - 1e-9)
+    named = np.array(labels)[y]
+    for metric, options in (
+        (expected_accuracy_score, {}),
+        (expected_balanced_accuracy_score, {}),
+        (expected_demographic_parity_difference, {"sensitive_features": group}),
+        (expected_equalized_odds_difference, {"sensitive_features": group}),
+        (group_rates, {"sensitive_features": group}),
+    ):
+        found, expected = (
+            metric(named, p, pos_label=labels[pos], **options) for p in (chosen, almost)
+        )
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    labels=st.sampled_from([[0, 1], [-1, 1], [1, 2], [0, 2], [3, 7]]),
+    pos=st.sampled_from([None, 0, 1]),
+    rate=st.sampled_from([0.0, 0.3, 1.0]),
+)
+def test_labels_score_as_in_scikit_learn_unless_floats_may_be_shares(
+    seed, labels, pos, rate
+):
+    y, soft, _, _ = make_people(seed, n=20)
+    y = np.array(labels)[y]
+    predicted = np.array(labels)[(soft < rate).astype(int)]
+    pos_label = None if pos is None else labels[pos]
+    score = partial(expected_accuracy_score, pos_label=pos_label)
+    expected = pytest.approx(accuracy_score(y, predicted))
+    assert score(y, predicted) == expected
+    y, floats = y.astype(float), predicted.astype(float)
+    positive = labels[1] if pos is None else labels[pos]
+    if set(predicted) <= {0, 1} and any((predicted == positive) != predicted):
+        with pytest.raises(ValueError, match="labels as well as probabilities"):
+            score(y, floats)
+    else:
+        assert score(y, floats) == expected
+
+
+def test_floats_of_0_and_1_are_labels_as_they_are_probabilities():
+    y = np.array([0.0, 1.0, 1.0, 0.0])
+    assert expected_accuracy_score(y, [0.0, 1.0, 0.0, 0.0]) == 0.75
+    assert expected_accuracy_score(y, [1.0, 1.0, 1.0, 1.0]) == 0.5
 
 
 def test_several_sensitive_features_are_intersected():

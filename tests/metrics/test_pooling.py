@@ -8,6 +8,7 @@ from fairlearn.metrics import equalized_odds_difference
 from fairlearn.postprocessing import ThresholdOptimizer
 from sklearn.base import clone
 from sklearn.datasets import make_classification
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     KFold,
@@ -18,6 +19,7 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_fairsisa.metrics import (
     FairlearnAdapter,
@@ -156,6 +158,34 @@ def test_summary_holds_intervals_and_floors(data):
     )
     assert gap["floor_mean"] == pytest.approx(floor.mean, rel=0.2)
     assert table.loc["accuracy_score", ["floor_mean", "p_value"]].isna().all()
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [0.0, 1.0], [-1, 1], [1, 2], ["no", "yes"]])
+@pytest.mark.parametrize(
+    "response_method", ["selection_probability", "predict", "predict_proba"]
+)
+@pytest.mark.parametrize("decides", [DecisionTreeClassifier, DummyClassifier])
+def test_accuracy_does_not_depend_on_which_label_is_positive(
+    data, labels, response_method, decides
+):
+    X, y, group = data
+    named = np.array(labels)[y]
+    tables = [
+        pooled_cross_validate(
+            decides(random_state=0), X, named, sensitive_features=group, cv=KFold(3),
+            response_method=response_method, pos_label=pos_label,
+        ).summary(n_resamples=5, random_state=0)["estimate"]
+        for pos_label in (*labels, None)
+    ]  # fmt: skip
+    accuracy = (
+        cross_val_predict(decides(random_state=0), X, named, cv=KFold(3)) == named
+    ).mean()
+    both = "accuracy_score", "balanced_accuracy_score", "equalized_odds_difference"
+    for table in tables:
+        if response_method != "predict_proba" or decides is DecisionTreeClassifier:
+            assert table["accuracy_score"] == pytest.approx(accuracy)
+        np.testing.assert_allclose(table[[*both]], tables[0][[*both]], atol=1e-12)
+    assert tables[0]["selection_rate"] == pytest.approx(1 - tables[1]["selection_rate"])
 
 
 def test_group_sizes_count_people_once(data):

@@ -141,6 +141,43 @@ def test_probabilities_are_expected_decisions():
     assert interval.estimate == pytest.approx(hard / 2)
 
 
+@pytest.mark.parametrize(
+    ("labels", "positive", "share"),
+    [([0, 1], 0, None), ([1, 2], 2, 1.0), ([-1, 1], -1, 1.0)],
+)
+def test_floats_that_mean_one_thing_as_labels_and_another_as_shares_are_refused(
+    labels, positive, share
+):
+    y, chosen, group = make_people(6)
+    named = np.array(labels)[y]
+    floats = chosen * 1.0 if share is None else np.full(len(y), share)
+    options = {"sensitive_features": group, "pos_label": positive, "random_state": 0}
+    message = "floats .* labels as well as probabilities of .*encode y_true"
+    with pytest.raises(ValueError, match=message):
+        bootstrap_interval("accuracy_score", named, floats, **options)
+    with pytest.raises(ValueError, match=message):
+        noise_floor(named, floats, **options)
+    # What the message asks for.
+    as_labels = bootstrap_interval(
+        "accuracy_score", named, floats.astype(int), **options
+    )
+    assert as_labels.estimate == np.mean(named == floats)
+    encoded = (named == positive).astype(int)
+    as_shares = bootstrap_interval("accuracy_score", encoded, floats, random_state=0)
+    assert as_shares.estimate == np.mean(encoded == floats)
+
+
+@pytest.mark.parametrize("dtype", [float, np.float32, int, bool])
+def test_zeros_and_ones_of_any_type_are_labels(dtype):
+    y, chosen, group = make_people(6)
+    found = bootstrap_interval(
+        "equalized_odds_difference", y.astype(dtype), chosen.astype(dtype),
+        sensitive_features=group, n_resamples=5, random_state=0,
+    )  # fmt: skip
+    expected = equalized_odds_difference(y, chosen, sensitive_features=group)
+    assert found.estimate == pytest.approx(expected)
+
+
 def test_functions_of_more_classes_work():
     rng = np.random.default_rng(0)
     y = rng.choice(["x", "y", "z"], 300)
