@@ -1,6 +1,5 @@
 """fairlearn's mitigators behind the interface of this package."""
 
-import inspect
 from typing import Any, Self
 
 import numpy as np
@@ -23,7 +22,7 @@ from sklearn.utils.validation import (
 from .._pipelines import reach_last_step
 from .._typing import Estimator, RandomState, Rows, SensitiveFeature
 from .._validation import check_groups, split_sensitive
-from ._response import names, respond
+from ._response import names, respond, takes_groups
 
 
 class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
@@ -149,7 +148,7 @@ class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         mitigator = _copy(self.mitigator)
         transformer, last = _split(mitigator)
         keywords = {}
-        if _takes_groups(last):
+        if takes_groups(last):
             X, groups = self._groups_of(X, sensitive_features, required=True)
             keywords["sensitive_features"] = groups
             self.groups_ = np.unique(groups)
@@ -243,7 +242,7 @@ class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         validate_data(self, X, skip_check_array=True, reset=False)
         transformer, last = _split(self.mitigator_)
         groups = None
-        if _takes_groups(last):
+        if takes_groups(last):
             required = names(last.predict, "sensitive_features")
             X, groups = self._groups_of(X, sensitive_features, required)
             if required and not np.isin(groups, self.groups_).all():
@@ -340,16 +339,6 @@ def _split(mitigator):
     if not isinstance(mitigator, Pipeline):
         return None, mitigator
     return (mitigator[:-1] if len(mitigator) > 1 else None), mitigator[-1]
-
-
-def _takes_groups(mitigator):
-    if names(mitigator.fit, "sensitive_features"):
-        return True
-    # fairlearn's reductions take the groups as one of **kwargs.
-    return type(mitigator).__module__.startswith("fairlearn.") and any(
-        p.kind is inspect.Parameter.VAR_KEYWORD
-        for p in inspect.signature(mitigator.fit).parameters.values()
-    )
 
 
 def _copy(mitigator):

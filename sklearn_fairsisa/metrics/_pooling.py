@@ -15,13 +15,14 @@ from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold, check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import _num_samples
 
 from .._typing import Estimator, RandomState, Rows, Splits, Splitter
 from .._validation import check_groups
 from . import _rates
 from ._resampling import bootstrap_interval, noise_floor
-from ._response import accepts, decider, own_groups, respond
+from ._response import accepts, decider, own_groups, respond, takes_groups
 
 _SUMMARY = (
     "accuracy_score",
@@ -351,10 +352,28 @@ def _fit_and_respond(estimator, X, y, groups, train, test, method, pos_label):
 
 
 def _fit_keywords(model, groups):
-    last = model.steps[-1][1] if isinstance(model, Pipeline) else model
-    finds_groups = getattr(last, "sensitive_feature", None) is not None
-    if finds_groups or not accepts(last.fit, "sensitive_features"):
+    """Return the keywords by which the groups reach the ``fit`` that takes them."""
+    last, prefix = model, ""
+    while not (_finds_groups(last) or takes_groups(last)):
+        if isinstance(last, Pipeline):
+            name, last = last.steps[-1]
+            prefix += f"{name}__"
+        elif accepts(last.fit, "sensitive_features") and hasattr(
+            getattr(last, "estimator", None), "fit"
+        ):
+            last = last.estimator
+        else:
+            break
+    if _finds_groups(last):
         return {}
-    if last is model or get_config()["enable_metadata_routing"]:
-        return {"sensitive_features": groups}
-    return {f"{model.steps[-1][0]}__sensitive_features": groups}
+    if get_config()["enable_metadata_routing"]:
+        # A search may want them for its scorer alone.
+        router = get_routing_for_object(model)
+        if takes_groups(last) or router.consumes("fit", ["sensitive_features"]):
+            return {"sensitive_features": groups}
+        return {}
+    return {f"{prefix}sensitive_features": groups} if takes_groups(last) else {}
+
+
+def _finds_groups(estimator):
+    return getattr(estimator, "sensitive_feature", None) is not None

@@ -26,6 +26,16 @@ def names(function, parameter):
     return parameter in inspect.signature(function).parameters
 
 
+def takes_groups(estimator):
+    """Whether ``fit`` takes ``sensitive_features``."""
+    if names(estimator.fit, "sensitive_features"):
+        return True
+    # fairlearn's reductions take the groups as one of **kwargs; elsewhere these go on
+    # to an estimator that may take none.
+    of_fairlearn = type(estimator).__module__.startswith("fairlearn.")
+    return of_fairlearn and accepts(estimator.fit, "sensitive_features")
+
+
 def decider(estimator, X):
     """Return the estimator that decides, and X as it reaches it.
 

@@ -6,11 +6,14 @@ import pytest
 import sklearn
 from fairlearn.metrics import equalized_odds_difference
 from fairlearn.postprocessing import ThresholdOptimizer
+from fairlearn.reductions import EqualizedOdds, ExponentiatedGradient
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.dummy import DummyClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
+    GridSearchCV,
     KFold,
     RepeatedKFold,
     ShuffleSplit,
@@ -21,8 +24,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
+from sklearn_fairsisa import SISAClassifier
 from sklearn_fairsisa.metrics import (
     FairlearnAdapter,
+    FairScorer,
     bootstrap_interval,
     noise_floor,
     pool_predictions,
@@ -138,6 +143,75 @@ def test_last_step_of_a_pipeline_gets_the_groups(data, routing):
             model, X, y, sensitive_features=group, cv=KFold(2)
         )
     assert np.isfinite(pooled.y_pred).all()
+
+
+@pytest.mark.parametrize("routing", [True, False])
+@pytest.mark.parametrize(
+    "model",
+    [
+        SISAClassifier(n_shards=2, random_state=0),
+        make_pipeline(StandardScaler(), SISAClassifier(n_shards=2, random_state=0)),
+        GridSearchCV(LogisticRegression(), {"C": [1]}, cv=2),
+        FrozenEstimator(DummyClassifier().fit([[0.0] * 5] * 2, [0, 1])),
+    ],
+    ids=["SISA", "pipeline", "search", "frozen"],
+)
+def test_learners_that_take_no_groups_get_none(data, routing, model):
+    X, y, group = data
+    cv = KFold(2)
+    with sklearn.config_context(enable_metadata_routing=routing):
+        pooled = pooled_cross_validate(model, X, y, sensitive_features=group, cv=cv)
+    expected = cross_val_predict(model, X, y, cv=cv)
+    np.testing.assert_array_equal(pooled.y_pred[:, 0], expected)
+
+
+# fairlearn's reductions use pandas in ways that pandas 3 warns of.
+@pytest.mark.filterwarnings("ignore:Setting a value on a Series")
+@pytest.mark.filterwarnings("ignore:Setting an item of incompatible dtype")
+@pytest.mark.parametrize("routing", [True, False])
+@pytest.mark.parametrize("in_pipeline", [True, False])
+def test_search_hands_the_groups_on(data, routing, in_pipeline):
+    X, y, group = data
+    inner = ExponentiatedGradient(LogisticRegression(), EqualizedOdds(), max_iter=2)
+    inner = FairlearnAdapter(inner, random_state=0)
+    inner = make_pipeline(StandardScaler(), inner) if in_pipeline else inner
+    options = {"param_grid": {}, "cv": 2, "error_score": "raise"}
+    with sklearn.config_context(enable_metadata_routing=routing):
+        alone, searched = (
+            pooled_cross_validate(
+                model, X, y, sensitive_features=group, cv=KFold(2)
+            ).y_pred
+            for model in (inner, GridSearchCV(inner, **options))
+        )
+    np.testing.assert_array_equal(alone, searched)
+
+
+def test_scorer_of_a_search_gets_the_groups_by_routing(data):
+    X, y, group = data
+    with sklearn.config_context(enable_metadata_routing=True):
+        search = GridSearchCV(
+            LogisticRegression(), {"C": [1]}, cv=2, error_score="raise",
+            scoring=FairScorer(equalized_odds_difference),
+        )  # fmt: skip
+        pooled = pooled_cross_validate(
+            search, X, y, sensitive_features=group, cv=KFold(2)
+        )
+    assert np.isfinite(pooled.y_pred).all()
+
+
+@pytest.mark.parametrize("routing", [True, False])
+def test_search_over_an_estimator_that_finds_the_groups_gets_none(data, routing):
+    X, y, group = data
+    table = pd.DataFrame(X).rename(columns=str).assign(group=group)
+    with sklearn.config_context(enable_metadata_routing=routing):
+        inner = adapter(sensitive_feature="group")
+        search = GridSearchCV(inner, {}, cv=2, error_score="raise")
+        cv = KFold(2)
+        beside, alone = (
+            pooled_cross_validate(model, table, y, sensitive_features=g, cv=cv).y_pred
+            for model, g in ((search, group), (inner, None))
+        )
+    np.testing.assert_array_equal(beside, alone)
 
 
 def test_summary_holds_intervals_and_floors(data):
