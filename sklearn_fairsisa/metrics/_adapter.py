@@ -1,5 +1,6 @@
 """fairlearn's mitigators behind the interface of this package."""
 
+import copy
 from typing import Any, Self
 
 import numpy as np
@@ -15,13 +16,12 @@ from sklearn.utils.validation import (
     _num_samples,
     check_consistent_length,
     check_is_fitted,
-    column_or_1d,
     validate_data,
 )
 
 from .._pipelines import reach_last_step
 from .._typing import Estimator, RandomState, Rows, SensitiveFeature
-from .._validation import check_groups, split_sensitive
+from .._validation import check_groups, check_no_missing_labels, split_sensitive
 from ._response import names, respond, takes_groups
 
 
@@ -131,11 +131,20 @@ class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If there are not two classes, if the groups are missing, or if a base
-            estimator declared as fitted is not.
+            If there are not two classes, if the groups are missing or come twice, or if
+            a base estimator declared as fitted is not.
         """
+        # A copy is fitted, so that a refusal leaves an earlier fit as it was.
+        fresh = copy.copy(self)
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(fresh, name)
+        fresh._fit(X, y, sensitive_features)
+        self.__dict__ = vars(fresh)
+        return self
+
+    def _fit(self, X, y, sensitive_features):
         validate_data(self, X, skip_check_array=True)
-        y = column_or_1d(y, warn=True)
+        y = check_no_missing_labels(y)
         check_consistent_length(X, y)
         check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)
@@ -161,7 +170,6 @@ class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         last.fit(X, codes, **keywords)
         self.classes_ = classes
         self.mitigator_ = mitigator
-        return self
 
     def predict(
         self, X: Rows, *, sensitive_features: ArrayLike | None = None
@@ -261,12 +269,15 @@ class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     def _groups_of(self, X, sensitive_features, required):
         """Return what the mitigator sees of X, and the groups."""
         groups = None
+        if self.sensitive_feature is not None and sensitive_features is not None:
+            raise ValueError(
+                f"sensitive_feature={self.sensitive_feature!r} already tells the group "
+                "of each row, and sensitive_features is passed too. Use one of them."
+            )
         if self.sensitive_feature is not None:
             X, groups = split_sensitive(X, self.sensitive_feature, self.drop_sensitive)
         if sensitive_features is not None:
-            groups = check_groups(
-                sensitive_features, len(X) if groups is None else len(groups)
-            )
+            groups = check_groups(sensitive_features, _num_samples(X))
         if required and groups is None:
             raise ValueError(
                 "FairlearnAdapter has no groups. Name their column of X by "

@@ -12,8 +12,10 @@ from fairlearn.reductions import (
     ExponentiatedGradient,
     GridSearch,
 )
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import make_classification
+from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -264,6 +266,68 @@ def test_missing_groups_are_explained(data):
     adapter.fit(table, y, sensitive_features=table["group"])
     with pytest.raises(ValueError, match=r"has no groups"):
         adapter.predict(table)
+
+
+def test_groups_inside_X_and_beside_it_at_once_are_refused(data):
+    table, y, group = data
+    adapter = FairlearnAdapter(threshold(), sensitive_feature="group")
+    message = "sensitive_feature='group' already tells the group"
+    with pytest.raises(ValueError, match=message):
+        adapter.fit(table, y, sensitive_features=group)
+    adapter.fit(table, y)
+    for method in (adapter.predict, adapter.selection_probability):
+        with pytest.raises(ValueError, match=message):
+            method(table, sensitive_features=group)
+
+
+@pytest.mark.parametrize("make", [sparse.csr_matrix, sparse.csr_array])
+@pytest.mark.parametrize("index", [None, 0])
+def test_sparse_rows_beside_their_groups_are_decided_as_dense_ones(data, make, index):
+    table, y, group = data
+    X = table.drop(columns="group").to_numpy()
+    mitigator = threshold() if index is None else reductions()[index]
+    groups = {"sensitive_features": group}
+    dense, thin = (
+        FairlearnAdapter(mitigator, random_state=0)
+        .fit(rows, y, **groups)
+        .selection_probability(rows, **groups)
+        for rows in (X, make(X))
+    )
+    np.testing.assert_allclose(thin, dense, atol=1e-3)
+
+
+def test_refused_fit_leaves_an_earlier_one_as_it_was(data):
+    table, y, group = data
+    X = table.drop(columns="group")
+    adapter = FairlearnAdapter(threshold(), random_state=0)
+    adapter.fit(X, y, sensitive_features=group)
+    before, decided = dict(vars(adapter)), adapter.predict(X, sensitive_features=group)
+    few = X[["x0", "x1"]]
+    for rows, labels, groups in (
+        (few, y, None),
+        (few, y % 1, group),
+        (few, np.where(y, np.nan, 0), group),
+        (few.assign(x0="text"), y, group),
+    ):
+        with pytest.raises(ValueError):
+            adapter.fit(rows, labels, sensitive_features=groups)
+        assert vars(adapter).keys() == before.keys()
+        assert all(vars(adapter)[name] is before[name] for name in before)
+    again = adapter.predict(X, sensitive_features=group)
+    np.testing.assert_array_equal(again, decided)
+    first = FairlearnAdapter(threshold())
+    with pytest.raises(ValueError, match="no groups"):
+        first.fit(X, y)
+    with pytest.raises(NotFittedError):
+        first.predict(X)
+
+
+def test_refit_keeps_nothing_of_the_fit_before(data):
+    table, y, _ = data
+    adapter = FairlearnAdapter(threshold(), sensitive_feature="group").fit(table, y)
+    adapter.set_params(mitigator=make_pipeline(LogisticRegression()))
+    adapter.set_params(sensitive_feature=None).fit(table.to_numpy(), y)
+    assert not {"groups_", "feature_names_in_"} & set(vars(adapter))
 
 
 def test_groups_not_seen_in_fit_are_refused(data):
