@@ -284,6 +284,21 @@ def test_parallel_folds_give_the_same(data):
     np.testing.assert_array_equal(serial, parallel)
 
 
+def test_workers_route_as_their_caller_does(data):
+    X, y, group = data
+    with sklearn.config_context(enable_metadata_routing=True):
+        search = GridSearchCV(
+            make_pipeline(StandardScaler(), adapter()), {}, cv=2, error_score="raise"
+        )
+        serial, parallel = (
+            pooled_cross_validate(
+                search, X, y, sensitive_features=group, cv=KFold(2), n_jobs=n_jobs
+            ).y_pred
+            for n_jobs in (None, 2)
+        )
+    np.testing.assert_array_equal(serial, parallel)
+
+
 def test_splits_that_do_not_test_everybody_equally_often_are_refused(data):
     X, y, group = data
     with pytest.raises(ValueError, match="must be tested equally often"):
