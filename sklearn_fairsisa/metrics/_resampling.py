@@ -1,5 +1,6 @@
 """How much a rate or a gap would vary if other people had been drawn."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -158,9 +159,10 @@ def bootstrap_interval(
     Raises
     ------
     ValueError
-        If an option is unknown, or a group lacks a label that the metric needs; or if
-        `y_pred` holds floats that may be labels as well as probabilities, which would
-        decide otherwise, as 0.0 and 1.0 would with ``pos_label=0``.
+        If an option is unknown, two metrics have one name, or a group lacks a label
+        that a metric needs; or if `y_pred` holds floats that may be labels as well as
+        probabilities, which would decide otherwise, as 0.0 and 1.0 would with
+        ``pos_label=0``.
 
     Notes
     -----
@@ -508,10 +510,16 @@ def _named_metrics(metric):
     """Return a dict of name to metric, the metric being a name or a function."""
     if isinstance(metric, dict):
         metrics = dict(metric)
-    elif isinstance(metric, list | tuple):
-        metrics = {getattr(m, "__name__", m): m for m in metric}
     else:
-        metrics = {getattr(metric, "__name__", repr(metric)): metric}
+        given = metric if isinstance(metric, list | tuple) else [metric]
+        names = [m if isinstance(m, str) else _name(m) for m in given]
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise ValueError(
+                f"Several metrics are called {twice[0]!r}, of which the result could "
+                "hold one only. Name them by a dict, {name: metric}."
+            )
+        metrics = dict(zip(names, given))
     for value in metrics.values():
         if callable(value):
             if not accepts(value, "sample_weight"):
@@ -526,6 +534,10 @@ def _named_metrics(metric):
                 f"{', '.join(map(repr, _rates.NAMES))}, or give a function."
             )
     return metrics
+
+
+def _name(function):
+    return getattr(function, "__name__", repr(function))
 
 
 def _check_number(name, value, kind, low, high):

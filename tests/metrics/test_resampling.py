@@ -1,5 +1,7 @@
 """Claims about bootstrap intervals and noise floors."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
@@ -191,6 +193,24 @@ def test_functions_of_more_classes_work():
     )
     assert low < estimate < high
     assert estimate == f1_score(y, predicted, average="macro")
+
+
+def test_metrics_of_one_name_are_refused_unless_a_dict_names_them():
+    y, chosen, _ = make_people(0)
+    first, second = (
+        lambda y_true, y_pred, sample_weight, value=value: value for value in (0.0, 1.0)
+    )
+    with pytest.raises(ValueError, match=r"called '<lambda>'.*by a dict"):
+        bootstrap_interval([first, second], y, chosen)
+    with pytest.raises(ValueError, match="called 'accuracy_score'"):
+        bootstrap_interval(["accuracy_score", accuracy_score], y, chosen)
+    intervals = bootstrap_interval(
+        {"a": first, "b": second}, y, chosen, n_resamples=3, random_state=0
+    )
+    assert [interval.estimate for interval in intervals.values()] == [0, 1]
+    partials = [partial(f1_score, zero_division=value) for value in (0, 1)]
+    intervals = bootstrap_interval(partials, y, chosen, n_resamples=3)
+    assert [*intervals] == [repr(function) for function in partials]
 
 
 def test_same_seed_same_interval_and_global_generator_untouched():
