@@ -52,8 +52,8 @@ def pool_predictions(folds: Splits, n_samples: int) -> NDArray[Any]:
     Raises
     ------
     ValueError
-        If an index is out of range, lengths differ, or rows are not tested equally
-        often.
+        If an index is out of range, a fold has other than one prediction per test row,
+        or rows are not tested equally often.
 
     Examples
     --------
@@ -71,8 +71,15 @@ def pool_predictions(folds: Splits, n_samples: int) -> NDArray[Any]:
                 f"A fold has {len(test)} test rows but {len(predicted)} predictions. "
                 "Give one prediction per test row."
             )
+        predicted = np.asarray(predicted)
+        if predicted.size != len(test):
+            raise ValueError(
+                f"The predictions of a fold have shape {predicted.shape}. Give one "
+                "number or label per test row; the scores of more than two classes "
+                'are too many, but response_method="predict" gives their labels.'
+            )
         indices.append(test)
-        predictions.append(np.asarray(predicted))
+        predictions.append(predicted)
     index = np.concatenate(indices) if indices else np.empty(0, dtype=int)
     if len(index) and (index.min() < 0 or index.max() >= n_samples):
         raise ValueError(
@@ -266,7 +273,8 @@ def pooled_cross_validate(
     Raises
     ------
     ValueError
-        If there are no groups, or rows are not tested equally often.
+        If there are no groups, rows are not tested equally often, or the response
+        method gives scores of more than two classes.
 
     Examples
     --------

@@ -314,6 +314,25 @@ def test_pool_predictions_puts_rows_back_in_order():
     assert pool_predictions(masks, 2).tolist() == [[5], [6]]
 
 
+def test_one_column_of_predictions_is_a_vector_of_them():
+    assert pool_predictions([([1, 0], [[1], [0]])], 2).tolist() == [[0], [1]]
+
+
+def test_scores_of_more_classes_are_no_repeats():
+    X, y = make_classification(
+        120, n_informative=4, n_classes=3, n_clusters_per_class=1, random_state=0
+    )
+    options = {"sensitive_features": y % 2, "cv": KFold(2)}
+    with pytest.raises(ValueError, match=r"shape \(60, 3\).*response_method"):
+        pooled_cross_validate(
+            LogisticRegression(), X, y, response_method="predict_proba", **options
+        )
+    labels = pooled_cross_validate(
+        LogisticRegression(), X, y, response_method="predict", **options
+    )
+    assert labels.y_pred.shape == (120, 1)
+
+
 @pytest.mark.parametrize(
     ("folds", "message"),
     [
@@ -322,6 +341,7 @@ def test_pool_predictions_puts_rows_back_in_order():
         ([([0, 5], [1.0, 2.0])], "tests row 5, but there are 2 rows"),
         ([([0, -1], [1.0, 2.0])], "tests row -1"),
         ([([0, 1], [1.0])], "2 test rows but 1 predictions"),
+        ([([0, 1], [[0.1, 0.9], [1.0, 0.0]])], r"shape \(2, 2\). Give one number"),
     ],
 )
 def test_bad_folds_are_explained(folds, message):
