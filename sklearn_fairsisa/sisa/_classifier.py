@@ -259,6 +259,9 @@ class SISAClassifier(
     ) -> Self:
         """Split the rows into shards and slices, then train a member per shard.
 
+        In the directory of an earlier fit, a deletion or a batch that an interrupt or
+        a failure left undone is finished first.
+
         Parameters
         ----------
         X : array-like, sparse matrix, data frame or list of texts, of length n
@@ -283,6 +286,8 @@ class SISAClassifier(
         ValueError
             If there are fewer rows than slices, a single class, or the learner cannot
             be trained by slices or would leak between shards.
+        DirectoryError
+            If `checkpoint_dir` holds an ensemble that is not this estimator's own.
         """
         return self._start(X, y, None, groups, fit_params)
 
@@ -331,7 +336,7 @@ class SISAClassifier(
             return self._start(X, y, classes, groups, {})
         X, y, groups, _ = self._check_rows(X, y, groups, reset=False)
         with self._store.exclusive():
-            self._finish_pending()
+            self._finish_pending(self._store)
             self._check_alike(groups)
             before = self._state
             classes = _union(self.classes_, y if classes is None else classes, y)
@@ -347,7 +352,8 @@ class SISAClassifier(
             plan = before.plan.extended(len(y), groups)
             codes = np.searchsorted(classes, y)
             batch = split_rows(X, codes, plan, groups, {}, before.plan.n_rows)
-            self._carry_out(before.with_batch(batch, plan, classes, recipe))
+            change = before.with_batch(batch, plan, classes, recipe)
+            self._carry_out(change, self._store)
         return self
 
     def forget(
@@ -379,9 +385,9 @@ class SISAClassifier(
         """
         check_is_fitted(self)
         with self._store.exclusive():
-            self._finish_pending()
+            self._finish_pending(self._store)
             rows, subjects = requested_rows(self._state, indices, groups)
-            self._carry_out(self._state.without(rows, subjects))
+            self._carry_out(self._state.without(rows, subjects), self._store)
         self._warn_of_vanished(self.forget_log_[-1].shards, stacklevel=3)
         return self
 
@@ -542,7 +548,7 @@ class SISAClassifier(
                 self._put_in_place(state, store, store.members(), log, reports)
         if finish and store.pending:
             with store.exclusive():
-                self._finish_pending()
+                self._finish_pending(store)
         return self
 
     def predict(self, X: Rows) -> NDArray[Any]:
@@ -763,6 +769,11 @@ class SISAClassifier(
         store = self._new_store()
         firsts = dict.fromkeys(range(plan.n_shards), 0)
         with store.exclusive():
+            # A fit that was interrupted is replaced by this one, anything else was
+            # promised: should this fit fail, it must not be lost with it.
+            if store.pending is not None and store.pending["kind"] != "fit":
+                self._finish_pending(store)
+                store = self._store
             self._carry_out(Change("fit", state, firsts, anew=True), store)
         # scikit-learn's wrapper of fit stands between.
         self._warn_of_vanished(firsts, stacklevel=5)
@@ -774,16 +785,24 @@ class SISAClassifier(
             return MemoryStore(policy)
         return DirectoryStore.create(policy, getattr(self, "_store", None))
 
-    def _finish_pending(self):
+    def _finish_pending(self, store):
         """Carry out what was written down and then interrupted, if there is such."""
-        if self._store.pending is not None:
-            change = self._store.pending_change()
-            self._carry_out(change, self._store, resumed=True)
+        if store.pending is None:
+            return
+        change = store.pending_change()
+        try:
+            self._carry_out(change, store, resumed=True)
+        except Exception as error:
+            if store.pending is None:
+                error.add_note(
+                    f"The {change.kind} that was written down before has failed and "
+                    "was given up: nothing of it was done. Ask for it again."
+                )
+            raise
 
-    def _carry_out(self, change, store=None, *, resumed=False):
+    def _carry_out(self, change, store, *, resumed=False):
         """Train what a change asks for aside, then put all of it in place at once."""
         started = time.perf_counter()
-        store = self._store if store is None else store
         before = None if change.kind == "fit" else self._state
         params = {**self.get_params(deep=False), "checkpoint_dir": None}
         work = store.begin(change, params, before, resumed=resumed)

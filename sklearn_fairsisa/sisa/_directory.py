@@ -175,14 +175,20 @@ class DirectoryStore:
                 with suppress(OSError, DirectoryError):
                     left = self._on_disk()
                     if left.pending is not None:
-                        error.add_note(
-                            f"The {left.pending['kind']} is written down in "
-                            f"{self.directory}. The next call, or SISAClassifier.load, "
-                            "finishes it: do not ask again."
-                        )
+                        error.add_note(left._promise())
                     left._tidy()
                 raise
             self._on_disk()._tidy()
+
+    def _promise(self):
+        """Say what becomes of the change that is pending."""
+        kind = self.pending["kind"]
+        # Estimators keep this promise: fit alone begins anew, and over a fit only.
+        then = "another fit replaces it" if kind == "fit" else "do not ask again"
+        return (
+            f"The {kind} is written down in {self.directory}. The next call that "
+            f"changes the ensemble, or SISAClassifier.load, finishes it: {then}."
+        )
 
     def _on_disk(self):
         """Return the store as the directory has it, which may be the next one."""

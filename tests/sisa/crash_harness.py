@@ -14,6 +14,7 @@ import time
 import warnings
 from collections import Counter
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from sklearn.datasets import make_classification
@@ -45,6 +46,22 @@ def partial_fit(directory):
 
 def forget(directory):
     SISAClassifier.load(directory).forget(GONE)
+
+
+def refit(directory):
+    """Fit other rows where a deletion is written down."""
+    rows = np.setdiff1d(np.arange(8, 48), GONE)
+    SISAClassifier.load(directory, finish=False).fit(X[rows], y[rows])
+
+
+def fail_to_forget(directory):
+    no_room = mock.patch.object(GaussianNB, "partial_fit", side_effect=MemoryError)
+    try:
+        with no_room:
+            forget(directory)
+    except MemoryError:
+        return
+    raise AssertionError("the deletion should have failed")
 
 
 class DyingOS:
@@ -127,7 +144,7 @@ def run_in_child(operation, directory, os_module=None, pipe=None):
 
 
 class Scenario:
-    """An operation with the states it may leave."""
+    """An operation with the states it may leave, in the order it goes through them."""
 
     def __init__(self, operation, before, root):
         self.operation = operation
@@ -135,12 +152,15 @@ class Scenario:
         self.template = before
         done = root / f"{operation.__name__}-done"
         self._copy(done)
+        pending = self._is_pending(done)
+        self.states = [self.members(done, finish=False)]
+        if pending:
+            self.states.append(self.members(done))
+            self._copy(done)
         self.seconds = -time.perf_counter()
         operation(done)
         self.seconds += time.perf_counter()
-        self.after = self.members(done)
-        self.before = None if before is None else self.members(before)
-        self.done = done
+        self.states.append(self.members(done))
         self.outcomes = Counter()
 
     def _copy(self, target):
@@ -188,14 +208,14 @@ class Scenario:
             return "the operation failed"
         asked = self._is_pending(directory)
         found = self.members(directory, finish=False)
-        if found not in (self.before, self.after):
+        if found not in self.states:
             return "a mixture of states"
         finished = self.members(directory)
-        if asked and finished != self.after:
+        if asked and finished != self.states[self.states.index(found) + 1]:
             return "a request was lost"
-        if finished not in (found, self.after):
+        if not asked and finished != found:
             return "loading changed the state"
-        self.outcomes["after" if finished == self.after else "before"] += 1
+        self.outcomes["after" if finished == self.states[-1] else "before"] += 1
         self.outcomes["finished by load"] += asked
         return self._look_at_files(directory, finished)
 
@@ -215,7 +235,8 @@ class Scenario:
             pass
         if sisa._store.stale_files():
             return "files were left behind"
-        if self.operation is forget and finished == self.after:
+        forgets = self.operation in (forget, refit)
+        if forgets and finished != self.states[0]:
             files = [path.read_bytes() for path in directory.iterdir()]
             for row in GONE:
                 if any(X[row].tobytes() in data for data in files):
@@ -230,10 +251,14 @@ def main(root):
     started = time.perf_counter()
     before = root / "before"
     fit(before)
+    failed = root / "failed"
+    shutil.copytree(before, failed)
+    fail_to_forget(failed)
     scenarios = [
         Scenario(fit, None, root),
         Scenario(partial_fit, before, root),
         Scenario(forget, before, root),
+        Scenario(refit, failed, root),
     ]
     failures, kills = [], 0
     rng = random.Random(0)

@@ -18,7 +18,7 @@ def test_a_kill_at_any_instant_leaves_the_state_before_or_after():
     found = json.loads(done.stdout)
     assert found["failures"] == []
     assert found["kills"] >= 200
-    for operation in ("fit", "partial_fit", "forget"):
+    for operation in ("fit", "partial_fit", "forget", "refit"):
         # Both outcomes occurred, and some requests were finished by load.
         outcomes = found["outcomes"][operation]
         assert min(outcomes["before"], outcomes["after"]) > 0

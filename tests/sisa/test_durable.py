@@ -479,6 +479,11 @@ class Fragile(GaussianNB):
         return super().partial_fit(X, y, classes, sample_weight)
 
 
+class Refusing(GaussianNB):
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        raise RuntimeError("never")
+
+
 @pytest.fixture
 def breaking():
     yield
@@ -517,6 +522,82 @@ def test_the_next_call_finishes_what_failed_before(tmp_path):
     assert digests(reopened) == digests(sisa)
     kinds = [entry["kind"] for entry in reopened._audit.entries]
     assert kinds == ["fit", "forget", "forget"]
+
+
+def interrupted(sisa, change, error):
+    """Make a change fail while it trains, and return what it raised."""
+    Fragile.raises = error
+    with pytest.raises(type(error)) as raised:
+        change(sisa)
+    Fragile.raises = None
+    return raised.value
+
+
+@pytest.mark.usefixtures("breaking")
+@pytest.mark.parametrize("reopened", [False, True])
+@pytest.mark.parametrize("fails", ["finishing", "fitting", "nothing"])
+def test_a_fit_does_not_lose_a_deletion_that_failed_before(tmp_path, fails, reopened):
+    sisa = make_sisa(tmp_path, Fragile()).fit(X, y)
+    interrupted(sisa, lambda sisa: sisa.forget([1, 2]), RuntimeError("broken"))
+    if reopened:
+        sisa = SISAClassifier.load(tmp_path, finish=False)
+    others = X[10:70], y[10:70]
+    if fails == "finishing":
+        error = interrupted(sisa, lambda sisa: sisa.fit(*others), RuntimeError("again"))
+        assert "The forget is written down" in error.__notes__[0]
+        assert SISAClassifier.load(tmp_path, finish=False)._store.pending is not None
+    elif fails == "fitting":
+        sisa.set_params(estimator=Refusing())
+        with pytest.raises(RuntimeError, match="never"):
+            sisa.fit(*others)
+        assert list(sisa.forgotten_) == [1, 2]
+        sisa.set_params(estimator=Fragile())
+    else:
+        sisa.fit(*others)
+    found = SISAClassifier.load(tmp_path)
+    kinds = [entry["kind"] for entry in found._audit.entries]
+    if fails == "nothing":
+        assert kinds == ["fit", "forget", "fit"]
+        assert digests(found) == digests(make_sisa(None, Fragile()).fit(*others))
+    else:
+        assert kinds == ["fit", "forget"]
+        assert digests(found) == digests(
+            make_sisa(None, Fragile()).fit(X, y).forget([1, 2])
+        )
+        assert found.verify_forgotten()
+
+
+@pytest.mark.usefixtures("breaking")
+def test_a_fit_that_fails_does_not_lose_a_batch_that_was_interrupted(tmp_path):
+    sisa = make_sisa(tmp_path, Fragile()).fit(X[:60], y[:60])
+    batch = X[60:], y[60:]
+    interrupted(sisa, lambda sisa: sisa.partial_fit(*batch), KeyboardInterrupt())
+    sisa.set_params(estimator=Refusing())
+    with pytest.raises(RuntimeError, match="never"):
+        sisa.fit(X[:60], y[:60])
+    assert SISAClassifier.load(tmp_path).n_rows_ == 90
+
+
+@pytest.mark.usefixtures("breaking")
+def test_a_fit_replaces_one_that_was_interrupted(tmp_path):
+    sisa = make_sisa(tmp_path, Fragile()).fit(X, y)
+    change = interrupted(
+        sisa, lambda sisa: sisa.fit(X[:80], y[:80]), KeyboardInterrupt()
+    )
+    assert "another fit replaces it" in change.__notes__[0]
+    assert sisa.fit(X[:70], y[:70]).n_rows_ == 70
+    kinds = [entry["kind"] for entry in SISAClassifier.load(tmp_path)._audit.entries]
+    assert kinds == ["fit", "fit"]
+
+
+@pytest.mark.usefixtures("breaking")
+def test_a_batch_that_fails_when_it_is_finished_is_said_to_be_given_up(tmp_path):
+    sisa = make_sisa(tmp_path, Fragile()).fit(X[:60], y[:60])
+    batch = X[60:], y[60:]
+    interrupted(sisa, lambda sisa: sisa.partial_fit(*batch), KeyboardInterrupt())
+    error = interrupted(sisa, lambda sisa: sisa.forget([1]), RuntimeError("broken"))
+    assert "The partial_fit that was written down before" in error.__notes__[0]
+    assert list(sisa.partial_fit(*batch).forget([1]).forgotten_) == [1]
 
 
 def test_pickles_hold_no_key(tmp_path):
