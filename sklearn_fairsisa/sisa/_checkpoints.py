@@ -30,8 +30,9 @@ class CheckpointPolicy:
         is the member, is always kept.
 
     max_bytes : int, default=None
-        Greatest total size of the checkpoints besides the members. Every second,
-        third, ... stage is kept until they fit.
+        Greatest total size of the checkpoints besides the members. Those of every
+        second, third, ... of the stages that `keep_every` names are kept, until they
+        fit.
 
     Examples
     --------
@@ -107,8 +108,10 @@ class CheckpointPolicy:
         kept = self.every(shards)
         if self.max_bytes is None:
             return kept
-        longest = max((len(stages) for stages in shards), default=0)
-        for step in range(self.keep_every, longest + 2):
+        n_stages = max((max(stages) + 1 for stages in shards if stages), default=0)
+        # Multiples only, so that it is all the same whether `every` came first. The
+        # last of them keeps nothing but the members.
+        for step in range(self.keep_every, n_stages + self.keep_every, self.keep_every):
             kept = _every(shards, step)
             earlier = [
                 c for stages in kept for s, c in stages.items() if s != max(stages)

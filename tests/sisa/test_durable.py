@@ -194,6 +194,43 @@ def test_a_byte_budget_bounds_all_but_the_members(tmp_path):
     assert sisa.forget([1, 2]).verify_forgotten()
 
 
+@pytest.mark.parametrize("keep_every", [1, 2, 3, 4])
+@pytest.mark.parametrize("max_bytes", [None, 0])
+def test_memory_and_directory_keep_the_same_stages(tmp_path, keep_every, max_bytes):
+    kept = []
+    for directory in (None, tmp_path):
+        policy = CheckpointPolicy(directory, keep_every, max_bytes)
+        sisa = make_sisa(policy, GaussianNB(), n_slices=12)
+        row = sisa.fit(X, y).plan_.rows(1, 10)[0]
+        stages = [[sorted(shard) for shard in sisa._store.shards]]
+        for _ in range(3):
+            sisa.partial_fit(X[:5], y[:5])
+        stages.append([sorted(shard) for shard in sisa._store.shards])
+        sisa.forget(row)
+        stages.append([sorted(shard) for shard in sisa._store.shards])
+        kept.append(stages)
+    assert kept[0] == kept[1]
+    every = [stage for stage in range(12) if (stage + 1) % keep_every == 0]
+    assert kept[0][0] == [[11] if max_bytes == 0 else every] * 3
+
+
+def test_a_budget_is_kept_whatever_stages_there_are():
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        shards = [
+            dict.fromkeys(rng.choice(15, rng.integers(0, 8), replace=False).tolist())
+            for _ in range(3)
+        ]
+        keep_every, budget = int(rng.integers(1, 6)), int(rng.integers(0, 8))
+        policy = CheckpointPolicy(keep_every=keep_every, max_bytes=budget)
+        kept = policy.thinned(shards, len)
+        members = [max(stages) for stages in shards if stages]
+        assert [max(stages) for stages in kept if stages] == members
+        assert sum(map(len, kept)) - len(members) <= budget
+        # Directories thin by keep_every first, before they write.
+        assert policy.thinned(policy.every(shards), len) == kept
+
+
 @pytest.mark.parametrize("wrong", [{"keep_every": 0}, {"max_bytes": -1}])
 def test_impossible_policies_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
