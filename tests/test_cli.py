@@ -115,6 +115,12 @@ def test_malformed_files_are_refused_before_anything_changes(
     assert (directory / "manifest.json").read_bytes() == before
 
 
+def test_a_number_of_any_length_may_be_an_unknown_subject(directory, capsys):
+    for digits in (400, 5000):
+        status, told = run(capsys, "forget", directory, "--groups", "9" * digits)
+        assert (status, "1 of 1 data subjects are unknown" in told) == (1, True)
+
+
 def test_files_out_of_a_spreadsheet_are_read(directory, capsys, tmp_path):
     requests = tmp_path / "requests.csv"
     requests.write_bytes(b"\xef\xbb\xbfindex,why\r\n 5 ,asked\r\n\r\n6,asked\r\n")

@@ -28,7 +28,9 @@ def group_key(group, seed):
     ``numpy.int64(1)`` are the same subject, ``"1"`` is another.
     """
     value = group.item() if isinstance(group, np.generic) else group
-    if isinstance(value, Real) and float(value).is_integer():
+    # An integer may be too large for a float.
+    whole = isinstance(value, Integral)
+    if whole or (isinstance(value, Real) and float(value).is_integer()):
         value = int(value)
     text = f"{type(value).__name__}:{value!r}".encode()
     digest = hashlib.blake2b(text, key=str(seed).encode()[:64], digest_size=8).digest()

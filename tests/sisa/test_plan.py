@@ -81,6 +81,11 @@ def test_equal_ids_of_different_types_are_one_subject():
     assert group_key(1, 0) != group_key(1, 1)
 
 
+def test_ids_may_be_larger_than_any_float():
+    assert group_key(10**400, 0) != group_key(10**400 + 1, 0)
+    assert make_plan(20, n_shards=2, n_slices=1, seed=0, groups=[10**400] * 20)
+
+
 @given(epochs=st.integers(1, 30), n_slices=st.integers(1, 12))
 def test_slicing_costs_what_the_epochs_cost_and_misses_no_row(epochs, n_slices):
     passes = np.array(passes_per_stage(epochs, n_slices))
