@@ -412,28 +412,29 @@ class SISAClassifier(
         """
         check_is_fitted(self)
         started = time.perf_counter()
-        rows = self.forgotten_
+        held = self._as_it_stands()
+        rows = held.forgotten_
         if indices is not None:
-            rows = check_indices(indices, self.plan_.n_rows)
-            retained = np.setdiff1d(rows, self.forgotten_)
+            rows = check_indices(indices, held.plan_.n_rows)
+            retained = np.setdiff1d(rows, held.forgotten_)
             if len(retained):
                 raise ValueError(
                     f"Row {retained[0]} has not been forgotten, so there is nothing to "
                     "verify. Call forget first."
                 )
-        shards = np.unique(self.plan_.shard_of(rows)).tolist()
+        shards = np.unique(held.plan_.shard_of(rows)).tolist()
         # Not the shards themselves: all their checkpoints would fill the memory.
         retrained = sorted(
             (trained.shard, trained.digest, trained.sample_visits)
-            for trained in self._train(self._state, dict.fromkeys(shards, 0), anew=True)
+            for trained in self._train(held._state, dict.fromkeys(shards, 0), anew=True)
         )
         return ForgetVerification(
             shards=tuple(shards),
-            digests=tuple(digest(self.estimators_[s]) for s in shards),
+            digests=tuple(digest(held.estimators_[s]) for s in shards),
             digests_retrained=tuple(found for _, found, _ in retrained),
             sample_visits=sum(visits for _, _, visits in retrained),
             seconds=time.perf_counter() - started,
-            audit_head=self._audit.head,
+            audit_head=held._audit.head,
         )
 
     def forgetting_report(self) -> ForgettingReport:
@@ -446,7 +447,8 @@ class SISAClassifier(
             Rows are named nowhere in it but by salted ids.
         """
         check_is_fitted(self)
-        return ForgettingReport(self._audit, self.n_rows_)
+        held = self._as_it_stands()
+        return ForgettingReport(held._audit, held.n_rows_)
 
     def expected_cost(
         self, indices: ArrayLike | None = None, *, groups: ArrayLike | None = None
@@ -468,14 +470,15 @@ class SISAClassifier(
             ``sample_visits`` of the replay and ``full_sample_visits`` of a retraining.
         """
         check_is_fitted(self)
-        rows, subjects = requested_rows(self._state, indices, groups)
-        change = self._state.without(rows, subjects)
+        held = self._as_it_stands()
+        rows, subjects = requested_rows(held._state, indices, groups)
+        change = held._state.without(rows, subjects)
         visits = sum(
             replay_visits(
                 change.state.recipe,
                 change.state.rows[shard],
-                self.plan_.n_stages[shard],
-                replay_stage(self._store, shard, first),
+                held.plan_.n_stages[shard],
+                replay_stage(held._store, shard, first),
             )
             for shard, first in change.firsts.items()
         )
@@ -565,8 +568,9 @@ class SISAClassifier(
         -------
         ndarray of shape (n,)
         """
-        share = self.predict_proba(X)
-        return self.classes_[share.argmax(axis=1)]
+        check_is_fitted(self)
+        held = self._as_it_stands()
+        return held.classes_[held.predict_proba(X).argmax(axis=1)]
 
     def predict_proba(self, X: Rows) -> NDArray[np.float64]:
         """Return each class's share of the votes, or its mean score.
@@ -583,14 +587,15 @@ class SISAClassifier(
             with ``aggregation="mean"``.
         """
         X = self._check_samples(X)
-        says = member_votes if self.aggregation == "majority" else member_scores
-        present = [member for member in self.estimators_ if member is not None]
+        held = self._as_it_stands()
+        says = member_votes if held.aggregation == "majority" else member_scores
+        present = [member for member in held.estimators_ if member is not None]
         if not present:
             raise ValueError(
                 "Every row has been forgotten, so no member is left to predict. Fit "
                 "again, or add rows with partial_fit."
             )
-        total = sum(says(member, X, len(self.classes_)) for member in present)
+        total = sum(says(member, X, len(held.classes_)) for member in present)
         return total / len(present)
 
     def transform(self, X: Rows) -> NDArray[np.float64]:
@@ -610,11 +615,12 @@ class SISAClassifier(
             decision function, or its vote. A shard without rows scores 1/n_classes.
         """
         X = self._check_samples(X)
-        n_classes = len(self.classes_)
+        held = self._as_it_stands()
+        n_classes = len(held.classes_)
         abstention = np.full((_num_samples(X), n_classes), 1 / n_classes)
         scores = [
             abstention if member is None else member_scores(member, X, n_classes)
-            for member in self.estimators_
+            for member in held.estimators_
         ]
         if n_classes == 2:
             return np.column_stack([score[:, 1] for score in scores])
@@ -716,6 +722,13 @@ class SISAClassifier(
             f"{len(self.forgotten_):,} forgotten"
         )
         return [(title, table)]
+
+    def _as_it_stands(self):
+        """Return what is fitted, all of one instant.
+
+        Another thread may change the ensemble between two reads of attributes.
+        """
+        return copy.copy(self)
 
     def _base(self):
         if self.estimator is None:

@@ -245,6 +245,45 @@ def test_threads_that_forget_at_once_lose_no_request():
     assert sisa.verify_forgotten()
 
 
+class Meddling(GaussianNB):
+    """Changes the ensemble while a member is at work, as another thread may."""
+
+    meddle = None
+
+    def _meddle(self):
+        meddle, Meddling.meddle = Meddling.meddle, None
+        if meddle is not None:
+            meddle()
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        self._meddle()
+        return super().partial_fit(X, y, classes, sample_weight)
+
+    def predict(self, X):
+        self._meddle()
+        return super().predict(X)
+
+
+def test_a_verification_is_of_one_instant():
+    sisa = make_sisa(Meddling(), n_slices=2).fit(X, y).forget([0])
+    head = sisa._audit.head
+    Meddling.meddle = lambda: sisa.forget(range(1, 60))
+    verification = sisa.verify_forgotten()
+    assert len(sisa.forgotten_) == 60
+    assert verification
+    assert verification.audit_head == head
+    assert sisa.verify_forgotten()
+
+
+def test_a_prediction_is_of_one_instant():
+    sisa = make_sisa(Meddling(), n_slices=2).fit(X, y)
+    expected = sisa.predict(X)
+    # A class that sorts before the others moves their places.
+    Meddling.meddle = lambda: sisa.partial_fit(X[:9], np.full(9, -1))
+    np.testing.assert_array_equal(sisa.predict(X), expected)
+    assert list(sisa.classes_) == [-1, 0, 1]
+
+
 def test_verification_fails_where_a_member_was_tampered_with():
     sisa = make_sisa(LogisticRegression()).fit(X, y).forget([0])
     assert sisa.verify_forgotten()
