@@ -1,11 +1,11 @@
-"""What a bug report needs to know of the installation."""
+"""Versions of what is installed here."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
 _PACKAGES = (
     "sklearn-fairsisa", "scikit-learn", "fairlearn", "numpy", "scipy", "pandas",
-    "joblib", "torch", "transformers", "skorch", "peft", "safetensors",
+    "joblib", "torch", "transformers", "tokenizers", "skorch", "peft", "safetensors",
 )  # fmt: skip
 
 

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import blake2b
-from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 import pandas as pd
 
+from .._versions import installed_versions
 from ..exceptions import DamagedDirectoryError
-
-_PACKAGES = ("sklearn-fairsisa", "scikit-learn", "numpy", "scipy", "torch", "skorch")
 
 # What the first entry holds in place of the hash of the one before.
 _NOTHING = "0" * 64
@@ -85,13 +83,7 @@ def now():
 @cache
 def versions():
     """Return the versions of what a member's bits depend on."""
-    found = {"python": platform.python_version(), "machine": platform.machine()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {**installed_versions(), "machine": platform.machine()}
 
 
 def salted_row(row, salt):

@@ -1,5 +1,7 @@
 import json
+import platform
 import re
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -38,6 +40,15 @@ def test_a_request_is_recorded_with_what_it_touched_and_cost(sisa):
     # The slice's rows, its checkpoint and the old settings.
     durable = sisa.checkpoint_dir is not None
     assert entry["purged"] == (3 if durable else 0)
+
+
+@pytest.mark.parametrize("package", ["torch", "transformers", "tokenizers", "peft"])
+def test_entries_and_certificates_tell_every_version_that_bits_depend_on(sisa, package):
+    pytest.importorskip(package)
+    certificate = json.loads(sisa.forget(1).verify_forgotten().certificate())
+    for told in (sisa._audit.entries[-1], certificate):
+        assert told["versions"][package] == version(package)
+        assert told["versions"]["machine"] == platform.machine()
 
 
 def test_entries_name_rows_by_salted_ids_alone(sisa, tmp_path):
