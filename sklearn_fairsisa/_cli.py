@@ -97,10 +97,10 @@ def _guarded(command, args):
         return 130
     except Exception as error:
         notes = getattr(error, "__notes__", ())
-        if any("is written down in" in note for note in notes):
+        if getattr(error, "pending_request", None) is not None:
             return _fail(f"{error!r}. {' '.join(notes)}", PENDING)
         if isinstance(error, OSError | ValueError):
-            return _fail(error, REFUSED)
+            return _fail(" ".join([str(error), *notes]), REFUSED)
         raise
 
 

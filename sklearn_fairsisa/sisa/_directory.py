@@ -146,7 +146,8 @@ class DirectoryStore:
     def exclusive(self):
         """Hold the directory alone, as this estimator last saw it.
 
-        At the end, what no longer counts is deleted.
+        At the end, what no longer counts is deleted. An error that leaves a change
+        written down says so in a note, and names its kind in ``pending_request``.
 
         Raises
         ------
@@ -175,6 +176,7 @@ class DirectoryStore:
                 with suppress(OSError, DirectoryError):
                     left = self._on_disk()
                     if left.pending is not None:
+                        error.pending_request = left.pending["kind"]
                         error.add_note(left._promise())
                     left._tidy()
                 raise
