@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 class ForgettingCostDisplay:
     """Cost of a request to forget against the number of rows it names.
 
-    The lines are the expected cost of uniformly drawn rows, one per number of slices;
-    the points what requests took. It is recommended to make it with
-    :meth:`from_estimator`, :meth:`from_reports` or :meth:`from_plan`.
+    Where rows have data-subject ids, subjects are counted, since the rows of one share
+    a slice. The lines are the expected cost of uniformly drawn rows or subjects, one
+    per number of slices; the points what requests took. It is recommended to make it
+    with :meth:`from_estimator`, :meth:`from_reports` or :meth:`from_plan`.
 
     Parameters
     ----------
     n_deletions : array-like of shape (n_points,)
-        Rows named by one request, k.
+        Rows, or data subjects, named by one request, k.
 
     expected : dict of int to array-like of shape (n_points,)
         For each number of slices R the expected sample visits, as a share of those of
@@ -37,8 +38,8 @@ class ForgettingCostDisplay:
         Number of shards, S.
 
     measured_deletions, measured_cost : array-like of shape (n_requests,), default=None
-        Rows of each request, and its sample visits as a share of those of a full
-        training.
+        Rows, or data subjects, of each request, and its sample visits as a share of
+        those of a full training.
 
     Attributes
     ----------
@@ -91,7 +92,7 @@ class ForgettingCostDisplay:
             Numbers of slices per shard.
 
         max_deletions : int, default=100
-            Most rows in one request.
+            Most rows, or data subjects, in one request.
 
         replay : {"prefix", "slice"}, default="prefix"
             See :class:`~sklearn_fairsisa.SISAClassifier`.
@@ -133,7 +134,7 @@ class ForgettingCostDisplay:
             Numbers of slices per shard.
 
         max_deletions : int, default=None
-            Most rows in one request, by default at least 100.
+            Most rows, or data subjects, in one request, by default at least 100.
 
         replay : {"prefix", "slice"}, default="prefix"
             See :class:`~sklearn_fairsisa.SISAClassifier`.
@@ -146,15 +147,15 @@ class ForgettingCostDisplay:
         display : ForgettingCostDisplay
         """
         reports = [report for report in reports if len(report.rows)]
-        rows = np.array([len(report.rows) for report in reports], dtype=int)
+        deletions = np.array([report.n_subjects for report in reports], dtype=int)
         if max_deletions is None:
-            max_deletions = max(100, 2 * rows.max(initial=0))
+            max_deletions = max(100, 2 * deletions.max(initial=0))
         visits = [report.sample_visits for report in reports]
         full = [report.full_sample_visits for report in reports]
         return cls(
             *_expect(n_shards, n_slices, max_deletions, replay),
             n_shards=n_shards,
-            measured_deletions=rows,
+            measured_deletions=deletions,
             measured_cost=np.divide(visits, full) if reports else np.empty(0),
         ).plot(ax)
 
@@ -178,7 +179,7 @@ class ForgettingCostDisplay:
             Numbers of slices to compare with, by default the ensemble's own.
 
         max_deletions : int, default=None
-            Most rows in one request, by default at least 100.
+            Most rows, or data subjects, in one request, by default at least 100.
 
         ax : matplotlib Axes, default=None
             Where to draw, by default a new figure.
@@ -241,7 +242,7 @@ class ForgettingCostDisplay:
         ax.set_ylim(0, 1.08)
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
-        ax.set_xlabel("rows forgotten in one request", color=INK)
+        ax.set_xlabel("rows, or data subjects, forgotten in one request", color=INK)
         ax.set_ylabel("sample visits, share of a full training", color=INK)
         shards = f"{self.n_shards} shard" + "s" * (self.n_shards != 1)
         ax.legend(

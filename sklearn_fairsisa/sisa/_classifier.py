@@ -828,7 +828,7 @@ class SISAClassifier(
                     forget_in_caches(before.recipe.prototype, X)
             log = store.audit_log() if change.kind == "fit" else self._audit
             seconds = time.perf_counter() - started
-            log = log.appended(audit_facts(change, work, seconds))
+            log = log.appended(audit_facts(change, before, work, seconds))
             next_store = work.commit(log.entries[-1])
         except Exception:
             work.abandon()

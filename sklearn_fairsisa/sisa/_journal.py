@@ -108,8 +108,8 @@ class ForgettingReport:
     """
 
     _COLUMNS = (
-        "time", "kind", "requested_at", "n_forgotten", "n_rows", "shards",
-        "first_slices", "sample_visits", "full_sample_visits", "share",
+        "time", "kind", "requested_at", "n_forgotten", "n_subjects", "n_rows",
+        "shards", "first_slices", "sample_visits", "full_sample_visits", "share",
         "expected_share", "seconds", "purged", "digest_before", "digest_after", "hash",
     )  # fmt: skip
 
@@ -123,8 +123,10 @@ class ForgettingReport:
         Returns
         -------
         DataFrame
-            ``share`` is ``sample_visits / full_sample_visits``, ``expected_share`` the
-            mean over uniform requests of as many rows.
+            ``n_subjects`` counts the data subjects of the ``n_forgotten`` rows, where
+            without ids each row is one. ``share`` is
+            ``sample_visits / full_sample_visits``, ``expected_share`` the mean over
+            uniform requests of as many data subjects.
         """
         frame = pd.DataFrame(
             [{**entry, "share": _share(entry)} for entry in self.log.entries],

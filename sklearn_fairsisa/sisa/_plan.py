@@ -221,7 +221,8 @@ def expected_replay_cost(n_shards, n_slices, n_deletions, replay="prefix"):
         Number of shards S and of slices per shard R.
 
     n_deletions : int or array of int
-        Rows k deleted in one request, drawn uniformly.
+        Rows k deleted in one request, drawn uniformly. Of rows with data-subject ids,
+        which share a slice, the number of subjects.
 
     replay : {"prefix", "slice"}, default="prefix"
         Whether stage i trains on slices 1..i or on slice i alone.

@@ -59,7 +59,7 @@ def recommend_plan(
     n_rows : int
         Number of rows.
     deletions_per_request : int, default=1
-        Rows k forgotten together.
+        Rows k forgotten together; data subjects, where rows have their ids.
     min_rows_per_shard : int, default=1000
         Fewest rows a member may learn from. It bounds what sharding costs in
         accuracy; learning curves of the learner tell it.

@@ -22,6 +22,9 @@ class ForgetReport:
     rows : tuple of int
         Indices forgotten by this request; those forgotten before are left out.
 
+    n_subjects : int
+        Data subjects that these rows belonged to. Without ids each row is one.
+
     shards : tuple of int
         Shards that held them.
 
@@ -42,6 +45,7 @@ class ForgetReport:
     """
 
     rows: tuple
+    n_subjects: int
     shards: tuple
     first_slices: tuple
     sample_visits: int
@@ -191,10 +195,7 @@ def requested_rows(state, indices, groups):
         partial(_rows_of_subjects, state) if told else None,
     )
     subjects = frozenset(
-        group_key(shard.groups[position], state.salt)
-        for shard in state.rows
-        if shard.groups is not None
-        for position in np.flatnonzero(np.isin(shard.index, rows))
+        group_key(subject, state.salt) for subject in state.subjects_of(rows)
     )
     return np.setdiff1d(rows, state.forgotten), subjects
 
@@ -343,12 +344,14 @@ def _rows_of_subjects(state, subjects):
     ]
 
 
-def audit_facts(change, work, seconds):
+def audit_facts(change, before, work, seconds):
     """Return what the audit log tells of a change that was carried out.
 
     Parameters
     ----------
     change : Change
+    before : State
+        What was changed; unused for a fit.
     work : work
         What a store began for the change, with all shards trained.
     seconds : float
@@ -359,28 +362,32 @@ def audit_facts(change, work, seconds):
     """
     state = change.state
     plan = state.plan
-    n_forgotten = len(change.forgotten_rows)
-    before, after = work.digests()
+    n_forgotten = n_subjects = len(change.forgotten_rows)
+    if n_forgotten and before.rows[0].groups is not None:
+        n_subjects = len(before.subjects_of(change.forgotten_rows))
+    old, new = work.digests()
     return {
         "time": now(),
         "kind": change.kind,
         "requested_at": change.requested_at,
         "rows": [salted_row(row, state.salt) for row in change.forgotten_rows],
         "n_forgotten": n_forgotten,
+        "n_subjects": n_subjects,
         "n_rows": state.n_rows,
         "shards": list(change.firsts),
         "first_slices": list(change.firsts.values()),
         "sample_visits": sum(trained.sample_visits for trained in work.results()),
         "full_sample_visits": state.full_sample_visits,
+        # The rows of a subject share a slice, so subjects are what is drawn.
         "expected_share": expected_replay_cost(
-            plan.n_shards, plan.n_slices, n_forgotten, state.recipe.replay
+            plan.n_shards, plan.n_slices, n_subjects, state.recipe.replay
         )
         if change.kind == "forget"
         else None,
         "seconds": seconds,
         "purged": work.n_purged(),
-        "digest_before": combine(before),
-        "digest_after": combine(after),
+        "digest_before": combine(old),
+        "digest_after": combine(new),
         "seed": plan.seed,
         "versions": versions(),
     }
@@ -389,8 +396,8 @@ def audit_facts(change, work, seconds):
 def forget_report(entry, rows):
     """Return the report of a request out of its entry in the audit log."""
     names = (
-        "sample_visits", "full_sample_visits", "seconds", "digest_before",
-        "digest_after",
+        "n_subjects", "sample_visits", "full_sample_visits", "seconds",
+        "digest_before", "digest_after",
     )  # fmt: skip
     return ForgetReport(
         rows=tuple(rows),

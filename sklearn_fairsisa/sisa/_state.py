@@ -60,6 +60,15 @@ class State:
             if len(where):
                 yield take(rows.X, where)
 
+    def subjects_of(self, indices):
+        """Return the ids of the data subjects of some rows; none if fit had no ids."""
+        return {
+            rows.groups[position]
+            for rows in self.rows
+            if rows.groups is not None
+            for position in np.flatnonzero(np.isin(rows.index, indices))
+        }
+
     def without(self, rows, subjects):
         """Return the change that forgets rows, which were not forgotten before."""
         touched = np.unique(self.plan.shard_of(rows)).tolist()

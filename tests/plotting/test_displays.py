@@ -277,6 +277,7 @@ def test_missing_columns_and_ragged_input_are_named():
 @dataclass
 class Report:
     rows: tuple
+    n_subjects: int
     sample_visits: int
     full_sample_visits: int
 
@@ -294,9 +295,11 @@ def test_expected_cost_is_the_formula_of_the_theory():
 
 
 def test_requests_are_shares_of_a_full_training():
-    reports = [Report((1, 2), 30, 120), Report((), 0, 120), Report((3,), 12, 120)]
+    reports = [
+        Report((1, 2), 2, 30, 120), Report((), 0, 0, 120), Report((3, 4), 1, 12, 120)
+    ]  # fmt: skip
     display = ForgettingCostDisplay.from_reports(reports, n_shards=4, n_slices=2)
-    assert display.measured_deletions.tolist() == [2, 1]
+    assert display.measured_deletions.tolist() == [2, 1]  # people, not rows
     assert display.measured_cost.tolist() == [0.25, 0.1]
     assert display.n_deletions.max() == pytest.approx(100)
 

@@ -30,9 +30,9 @@ def test_a_request_is_recorded_with_what_it_touched_and_cost(sisa):
     entry = sisa._audit.entries[-1]
     assert entry["kind"] == "forget"
     assert (entry["shards"], entry["first_slices"]) == ([1], [1])
-    assert entry["n_rows"] == 59
+    assert (entry["n_rows"], entry["n_subjects"]) == (59, 1)
     report = sisa.forget_log_[-1]
-    for name in ("sample_visits", "full_sample_visits", "digest_before"):
+    for name in ("n_subjects", "sample_visits", "full_sample_visits", "digest_before"):
         assert entry[name] == getattr(report, name)
     assert entry["expected_share"] == expected_replay_cost(3, 2, 1, "slice")
     assert entry["seed"] == 0
@@ -59,6 +59,26 @@ def test_entries_name_rows_by_salted_ids_alone(sisa, tmp_path):
     assert len(ids) == 2
     assert all(re.fullmatch("[0-9a-f]{32}", row) for row in ids)
     assert not set(ids) & set(other_ids)
+
+
+def test_the_expected_share_is_the_mean_over_requests_of_as_many_data_subjects():
+    X, y = make_classification(n_samples=3000, n_features=4, random_state=0)
+    person = np.arange(3000) // 10
+    rng = np.random.default_rng(0)
+    shares = []
+    for seed in range(40):
+        sisa = SISAClassifier(GaussianNB(), n_shards=4, n_slices=3, random_state=seed)
+        sisa.fit(X, y, groups=person)
+        for _ in range(10):
+            cost = sisa.expected_cost(groups=rng.choice(300, 2, replace=False))
+            shares.append(cost["sample_visits"] / cost["full_sample_visits"])
+    sisa.forget(np.flatnonzero(person == 7)[:4], groups=[8])
+    assert sisa.forget_log_[-1].n_subjects == 2
+    entry = sisa._audit.entries[-1]
+    assert (entry["n_forgotten"], entry["n_subjects"]) == (14, 2)
+    assert entry["expected_share"] == pytest.approx(np.mean(shares), rel=0.08)
+    # Subject 8 has no row left to forget.
+    assert sisa.forget(groups=[7, 8]).forget_log_[-1].n_subjects == 1
 
 
 @pytest.mark.parametrize("damage", ["alter", "remove", "insert", "swap"])
