@@ -1,5 +1,6 @@
 """A scorer that knows the group of each row."""
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, Self
@@ -13,6 +14,8 @@ from .._validation import check_groups, split_sensitive
 from ._response import accepts, decider, own_groups, respond
 
 _METHODS = ("predict", "predict_proba", "decision_function", "selection_probability")
+# What scikit-learn and fairlearn call metrics of which more is better.
+_SCORES = ("score", "ratio", "group_min")
 
 
 class FairScorer:
@@ -44,7 +47,10 @@ class FairScorer:
         randomised rule says yes (0 or 1 where the estimator draws no coin).
 
     greater_is_better : bool, default=False
-        Whether the metric is a score. Gaps and losses are returned negated.
+        Whether the metric is a score. Gaps and losses are returned negated. False for
+        a metric that is a score by its name (``accuracy_score``,
+        ``demographic_parity_ratio``, ``recall_score_group_min``) warns, for a search
+        would take the worst candidate.
 
     sensitive_feature : str, int, list of these, or callable, default=None
         Column of X with the groups, for estimators that do not name it themselves.
@@ -100,6 +106,15 @@ class FairScorer:
             raise ValueError(
                 f"response_method={response_method!r} is unknown. Choose one of "
                 f"{', '.join(map(repr, _METHODS))}."
+            )
+        if not greater_is_better and _is_score_by_name(metric):
+            warnings.warn(
+                f"{_name(metric)} is a score by its name, the greater the better, but "
+                "greater_is_better=False negates it, so that a search takes the worst "
+                "candidate. Set greater_is_better=True, or rename the metric if it is "
+                "a loss.",
+                UserWarning,
+                stacklevel=2,
             )
         self.metric = metric
         self.response_method = response_method
@@ -240,10 +255,22 @@ class FairScorer:
         return f"FairScorer({_name(self.metric)}{''.join(given)})"
 
 
-def _check_countable(y, metric):
-    """Refuse labels that fairlearn takes for negative, for it counts ones alone."""
+def _is_score_by_name(metric):
+    """Whether a metric has the name of a score, or fairlearn derived it as one."""
+    function = _without_options(metric)
+    names = _name(function), getattr(function, "_transform", None)
+    return any(isinstance(name, str) and name.endswith(_SCORES) for name in names)
+
+
+def _without_options(metric):
     while isinstance(metric, partial):
         metric = metric.func
+    return metric
+
+
+def _check_countable(y, metric):
+    """Refuse labels that fairlearn takes for negative, for it counts ones alone."""
+    metric = _without_options(metric)
     counts = getattr(metric, "_metric_fn", metric)
     if not getattr(counts, "__module__", "").startswith("fairlearn."):
         return

@@ -1,6 +1,7 @@
 """Claims about FairScorer in scikit-learn's model selection."""
 
 import pickle
+import warnings
 from functools import partial
 
 import numpy as np
@@ -8,18 +9,29 @@ import pandas as pd
 import pytest
 import sklearn
 from fairlearn.metrics import (
+    accuracy_score_difference,
     demographic_parity_difference,
+    demographic_parity_ratio,
     equalized_odds_difference,
     make_derived_metric,
+    recall_score_group_min,
     selection_rate,
     selection_rate_difference,
+    zero_one_loss_group_max,
 )
 from fairlearn.postprocessing import ThresholdOptimizer
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    brier_score_loss,
+    fbeta_score,
+    roc_auc_score,
+    zero_one_loss,
+)
 from sklearn.model_selection import (
     GridSearchCV,
     StratifiedKFold,
@@ -32,6 +44,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_fairsisa.metrics import (
     FairlearnAdapter,
     FairScorer,
+    expected_accuracy_score,
     expected_equalized_odds_difference,
     within_fairness_budget,
 )
@@ -418,6 +431,41 @@ def test_bad_options_are_refused_at_once():
         FairScorer(accuracy_score, response_method="proba")
 
 
+@pytest.mark.parametrize(
+    "metric",
+    [
+        accuracy_score,
+        partial(fbeta_score, beta=2),
+        demographic_parity_ratio,
+        recall_score_group_min,
+        make_derived_metric(metric=zero_one_loss, transform="ratio"),
+        expected_accuracy_score,
+    ],
+)
+def test_no_search_takes_the_least_score_without_a_warning(metric):
+    with pytest.warns(UserWarning, match="Set greater_is_better=True") as caught:
+        FairScorer(metric)
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        FairScorer(metric, greater_is_better=True)
+
+
+def test_gaps_losses_and_nameless_metrics_do_not_warn():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for metric in (
+            equalized_odds_difference,
+            partial(demographic_parity_difference, method="to_overall"),
+            accuracy_score_difference,
+            brier_score_loss,
+            zero_one_loss_group_max,
+            make_derived_metric(metric=accuracy_score, transform="difference"),
+            lambda y_true, y_pred: 0.0,
+        ):
+            FairScorer(metric)
+
+
 def test_lacking_response_method_is_named(data):
     class OnlyPredicts(ClassifierMixin, BaseEstimator):
         def fit(self, X, y):
@@ -428,6 +476,8 @@ def test_lacking_response_method_is_named(data):
             return self.classes_[np.zeros(len(X), dtype=int)]
 
     X, y, _ = data
-    scorer = FairScorer(accuracy_score, response_method="predict_proba")
+    scorer = FairScorer(
+        accuracy_score, response_method="predict_proba", greater_is_better=True
+    )
     with pytest.raises(AttributeError, match="OnlyPredicts has no predict_proba"):
         scorer(OnlyPredicts().fit(X, y), X, y)
