@@ -458,6 +458,15 @@ class FairEnsemblePostprocessor(
                 "No row has a group: the sensitive feature is missing (NaN or None) in "
                 "all rows. Give rows of at least two groups."
             )
+        if len(groups_) == 1:
+            # scikit-learn's wrapper of fit stands between.
+            warnings.warn(
+                f"All rows are of one group, {groups_.tolist()}, so the rule keeps "
+                "nothing equal and fairness_report_ knows no gap. Give rows of at "
+                "least two groups.",
+                UserWarning,
+                stacklevel=3,
+            )
         rng = check_random_state(self.random_state)
 
         strata = np.where(group < 0, -1, len(classes) * group + label)

@@ -44,7 +44,7 @@ class FairnessReport:
     confidence : float
         Confidence of all intervals and bounds.
     groups : ndarray of shape (n_groups,)
-        Groups that the rule constrains.
+        Groups that the rule constrains. All gaps are gaps between these.
     rates : dict of str to GroupRates
         Cross-fitted estimate of each constrained rate, its standard error, and the
         number of people that it rests on, in each group.
@@ -62,7 +62,8 @@ class FairnessReport:
     is_degenerate : bool
         Whether the rule decides the same for everyone.
     unconstrained_groups : ndarray
-        Groups decided on without regard to groups.
+        Groups decided on without regard to groups. Nothing is known of how far their
+        rates lie from those of others.
 
     Notes
     -----
@@ -148,14 +149,19 @@ class FairnessReport:
     def bound(self) -> float:
         """Gap that the rule keeps within at `confidence`: its upper confidence bound.
 
-        Over all constrained rates at once.
+        Over all constrained rates at once, between `groups`. NaN if there is one group
+        alone.
         """
         return float(self._gap_table["bound"].iloc[0])
 
     @property
     def holds(self) -> bool:
-        """Whether the data support that the true gap is at most `claim`."""
-        return self.bound <= self.claim
+        """Whether the data support that the true gap is at most `claim`.
+
+        Never where some groups are unconstrained, unless the rule decides the same for
+        everyone; compare `bound` with `claim` for the others.
+        """
+        return self._is_within and not self._leaves_some_out
 
     @property
     def small_groups(self) -> list[Any]:
@@ -194,6 +200,15 @@ class FairnessReport:
         """
         return self._group_table.copy()
 
+    @property
+    def _is_within(self):
+        """Whether the constrained groups keep the claim."""
+        return self.bound <= self.claim
+
+    @property
+    def _leaves_some_out(self):
+        return len(self.unconstrained_groups) > 0 and not self.is_degenerate
+
     @cached_property
     def _gap_table(self):
         table = {gap_name(self.constraint): list(self.rates)}
@@ -230,16 +245,17 @@ class FairnessReport:
         return pd.concat(frames, ignore_index=True)
 
     def _describe(self, names):
-        in_calibration = max(np.ptp(self.calibrated[name]) for name in names)
-        if self.is_degenerate or len(self.groups) < 2:
-            nothing = dict.fromkeys(("expected", "low", "high", "bound"), 0.0)
-            return {"calibration": in_calibration, **nothing}
+        columns = "calibration", "expected", "low", "high", "bound"
+        if self.is_degenerate:
+            return dict.fromkeys(columns, 0.0)
+        if len(self.groups) < 2:
+            return dict.fromkeys(columns, np.nan)
         rates = [self.rates[name] for name in names]
         around = [(r.rate, r.error) for r in rates]
         noise = [(np.zeros_like(r.rate), r.error) for r in rates]
         spread = max(r.spread for r in rates)
         return {
-            "calibration": in_calibration,
+            "calibration": max(np.ptp(self.calibrated[name]) for name in names),
             "expected": expected_spread(around),
             "low": max(0.0, spread - spread_quantile(self.confidence, noise)),
             "high": spread_quantile((1 + self.confidence) / 2, around),
@@ -268,13 +284,7 @@ class FairnessReport:
         return self.to_frame().rename_axis(None).round(3)
 
     def _sentences(self):
-        percent = f"{100 * self.confidence:g}%"
-        verb = "is" if self.holds else "is not"
-        yield (
-            f"On new people the gap in {self.constraint} is at most {self.bound:.3f} "
-            f"with {percent} confidence; {self._shown()['expected'].iloc[0]:.3f} is to "
-            f"be expected. A gap of at most {self.claim:g} {verb} supported."
-        )
+        yield self._verdict()
         if self.is_degenerate:
             yield "The rule is degenerate: it decides the same for everyone."
         for _, row in self._too_small().iterrows():
@@ -290,10 +300,30 @@ class FairnessReport:
             "of the weight) are decided by a coin."
         )
         if len(self.unconstrained_groups):
+            beware = (
+                " Their gap to others is not known." if self._leaves_some_out else ""
+            )
             yield (
                 f"Decided on without regard to groups: "
-                f"{self.unconstrained_groups.tolist()}."
+                f"{self.unconstrained_groups.tolist()}.{beware}"
             )
+
+    def _verdict(self):
+        if np.isnan(self.bound):
+            return (
+                f"Nothing is known of the gap in {self.constraint} on new people, as "
+                f"the rule constrains one group alone, {self.groups.tolist()}."
+            )
+        among = f" among {self.groups.tolist()}" if self._leaves_some_out else ""
+        supported = "is supported" if self._is_within else "is not supported"
+        if self._is_within and self._leaves_some_out:
+            supported += " there"
+        return (
+            f"On new people the gap in {self.constraint}{among} is at most "
+            f"{self.bound:.3f} with {100 * self.confidence:g}% confidence; "
+            f"{self._shown()['expected'].iloc[0]:.3f} is to be expected. A gap of at "
+            f"most {self.claim:g} {supported}."
+        )
 
 
 def fairness_report(rule, rows, groups, classes, method, demand, *, claim, confidence):

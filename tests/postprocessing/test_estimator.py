@@ -758,6 +758,7 @@ def test_it_stands_as_the_last_step_of_a_pipeline():
 # Unknown groups --------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:All rows are of one group")
 def test_unknown_groups_are_refused_or_decided_on_blindly():
     X, y, group = make_votes()
     strict = FairEnsemblePostprocessor(random_state=0)
@@ -1390,8 +1391,12 @@ def test_another_number_of_members_is_refused():
 def test_tiny_groups_and_a_single_group_are_handled():
     X, y, group = make_votes(100)
     alone = FairEnsemblePostprocessor(random_state=0)
-    alone.fit(X, y, sensitive_features=np.zeros(100))
+    with pytest.warns(UserWarning, match=r"one group, \[0\.0\]") as caught:
+        alone.fit(X, y, sensitive_features=np.zeros(100))
+    assert caught[0].filename == __file__
     assert alone.randomised_share_ == 0
+    assert not alone.fairness_report_.holds
+    assert "Nothing is known of the gap" in str(alone.fairness_report_)
     group[:2], y[:2] = 9, [0, 1]
     fair = FairEnsemblePostprocessor(method="ensemble", random_state=0)
     fair.fit(X, y, sensitive_features=group)

@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.linear_model import SGDClassifier
 
 from sklearn_fairsisa.exceptions import (
+    DegenerateRuleWarning,
     UnconstrainedGroupWarning,
     UnsupportedToleranceWarning,
 )
@@ -345,6 +346,56 @@ def test_groups_that_cannot_be_constrained_are_named_apart():
     assert report.groups.tolist() == ["a", "b"]
     assert report.unconstrained_groups.tolist() == ["c"]
     assert "without regard to groups: ['c']" in str(report)
+
+
+def lacking_positives(others, n_members, rng):
+    """A fitted rule whose last group has lost its positives."""
+    X, y, group = draw_votes(dict.fromkeys("ab", 1500), n_members, rng)
+    group[rng.random(len(y)) < 0.2] = "c"
+    fair = fit((X, y, group))
+    for name in others:
+        with pytest.warns(UnconstrainedGroupWarning):
+            fair.forget((group == name) & (y == 1))
+    return fair
+
+
+def test_no_gap_to_an_unconstrained_group_is_supported():
+    fair = lacking_positives("c", 3, np.random.default_rng(0))
+    report = fair.fairness_report_.at(claim=0.2)
+    # The group's decisions are far from those of the others, as all can see.
+    assert fair.tradeoff([0.0]).false_positive_rate_difference.item() > 0.05
+    assert 0 < report.bound < 0.2
+    assert not report.holds
+    assert "among ['a', 'b'] is at most" in str(report)
+    assert "at most 0.2 is supported there" in str(report)
+    assert "['c']. Their gap to others is not known" in str(report)
+    assert report.small_groups == []
+
+
+def test_one_constrained_group_has_no_gap_that_could_be_known():
+    fair = lacking_positives("cb", 3, np.random.default_rng(0))
+    report = fair.fairness_report_
+    assert report.groups.tolist() == ["a"]
+    assert report.to_frame().isna().all(axis=None)
+    assert not report.holds
+    assert "Nothing is known of the gap" in str(report)
+    assert "supported" not in str(report)
+
+
+def test_a_decision_for_all_has_no_gap_to_an_unconstrained_group_either():
+    X, y, group = draw_votes({"a": 100, "b": 100}, 3, np.random.default_rng(0))
+    costs = {"false_positive": 1000, "false_negative": 1}
+    fair = FairEnsemblePostprocessor(
+        objective=costs, method="aggregate_then_postprocess"
+    )
+    with pytest.warns(DegenerateRuleWarning):
+        fair.fit(X, y, sensitive_features=group)
+    with pytest.warns(UnconstrainedGroupWarning), pytest.warns(DegenerateRuleWarning):
+        fair.forget((group == "b") & (y == 1))
+    report = fair.fairness_report_
+    assert report.holds
+    assert report.bound == 0
+    assert "is supported." in str(report)
 
 
 # Members that may not speak of a row -----------------------------------------------
