@@ -197,8 +197,9 @@ class _Work:
         self._trained.append(trained)
 
     def results(self):
-        """Return the TrainedShard of each shard, ordered by shard."""
-        return sorted(self._trained, key=lambda trained: trained.shard)
+        """Return the TrainedMember of each shard, ordered by shard."""
+        members = [trained.last() for trained in self._trained]
+        return sorted(members, key=lambda trained: trained.shard)
 
     def digests(self):
         """Return the digests of all members as they are and once this work counts."""

@@ -837,7 +837,7 @@ class SISAClassifier(
         if not change.anew:
             members = list(self.estimators_)
         for trained in work.results():
-            members[trained.shard] = trained.checkpoints[-1]
+            members[trained.shard] = trained.member
         reports = [] if change.kind == "fit" else list(self.forget_log_)
         if change.kind == "forget":
             report = forget_report(log.entries[-1], change.forgotten_rows)

@@ -6,7 +6,6 @@ import os
 import re
 import secrets
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ from ._journal import AuditLog, line
 from ._rows import ShardRows
 from ._signing import KEY_VARIABLE, is_signed, key_id, sign, signing_key
 from ._state import Change, State
-from ._training import TrainedShard
+from ._training import TrainedMember
 
 _FORMAT = 1
 _MANIFEST, _LOCK, _AUDIT = "manifest.json", "lock", "audit.jsonl"
@@ -501,10 +500,9 @@ class _Work:
         self._results = {}
         for shard, done in store.pending["done"].items():
             stages = done["stages"]
-            self._results[int(shard)] = TrainedShard(
+            self._results[int(shard)] = TrainedMember(
                 int(shard),
-                done["first_stage"],
-                [store._unpack(stages[max(stages, key=int)])],
+                store._unpack(stages[max(stages, key=int)]),
                 done["digest"],
                 done["sample_visits"],
             )
@@ -538,10 +536,10 @@ class _Work:
         else:
             store.manifest = {**store.manifest, **changes}
         # Of all its checkpoints, only the member is needed in memory.
-        self._results[shard] = replace(trained, checkpoints=trained.checkpoints[-1:])
+        self._results[shard] = trained.last()
 
     def results(self):
-        """Return the TrainedShard of each shard with its last checkpoint, by shard."""
+        """Return the TrainedMember of each shard, ordered by shard."""
         return [self._results[shard] for shard in sorted(self._results)]
 
     def digests(self):

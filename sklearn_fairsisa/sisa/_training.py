@@ -75,6 +75,27 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class TrainedMember:
+    """The member that training a shard ends with.
+
+    Parameters
+    ----------
+    shard : int
+    member : estimator or None
+        None if the shard has no rows.
+    digest : str
+        Digest of the member.
+    sample_visits : int
+        Rows trained on, counted once per pass.
+    """
+
+    shard: int
+    member: object
+    digest: str
+    sample_visits: int
+
+
+@dataclass(frozen=True)
 class TrainedShard:
     """What training some stages of a shard gives.
 
@@ -101,6 +122,11 @@ class TrainedShard:
     def by_stage(self):
         """Return the checkpoints by their stage."""
         return dict(enumerate(self.checkpoints, start=self.first_stage))
+
+    def last(self):
+        """Return the member, without the checkpoints before it."""
+        member = self.checkpoints[-1]
+        return TrainedMember(self.shard, member, self.digest, self.sample_visits)
 
 
 @dataclass(frozen=True)
