@@ -181,8 +181,8 @@ def passes_per_stage(epochs, n_slices, n_stages=None):
         Number of slices R the schedule is made for.
 
     n_stages : int, default=None
-        Length of the result; stages past `n_slices` belong to rows appended later
-        and pass as often as an average stage, at least once.
+        Length of the result, `n_slices` by default. Stages past these belong to rows
+        appended later and pass as often as an average stage, at least once.
 
     Returns
     -------
@@ -207,9 +207,9 @@ def passes_per_stage(epochs, n_slices, n_stages=None):
         max(1, int(rate * (n_slices - stage) + 0.5)) for stage in range(n_slices)
     ] + [0]
     passes = [seen[stage] - seen[stage + 1] for stage in range(n_slices)]
-    if isinstance(n_stages, Integral):
+    if n_stages is not None:
         passes += [max(1, int(rate + 0.5))] * (n_stages - n_slices)
-    return tuple(passes)
+    return tuple(passes[:n_stages])
 
 
 def expected_replay_cost(n_shards, n_slices, n_deletions, replay="prefix"):

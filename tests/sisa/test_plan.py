@@ -105,6 +105,14 @@ def test_later_stages_pass_as_often_as_an_average_stage():
     assert passes_per_stage(1, 4, n_stages=6)[4:] == (1, 1)
 
 
+@given(epochs=st.integers(1, 9), n_slices=st.integers(1, 6), n_stages=st.integers(0, 9))
+def test_earlier_stages_pass_as_often_whatever_comes_later(epochs, n_slices, n_stages):
+    passes = passes_per_stage(epochs, n_slices, n_stages)
+    assert len(passes) == n_stages
+    n_shared = min(n_stages, n_slices)
+    assert passes[:n_shared] == passes_per_stage(epochs, n_slices)[:n_shared]
+
+
 @pytest.mark.parametrize("replay", ["prefix", "slice"])
 @pytest.mark.parametrize("k", [1, 7])
 def test_expected_cost_is_the_mean_over_simulated_requests(replay, k):
