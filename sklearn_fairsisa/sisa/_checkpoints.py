@@ -2,14 +2,11 @@
 
 import pickle
 import threading
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self
 
-from .._typing import FilePath
 from ._journal import AuditLog
 
 
@@ -58,74 +55,60 @@ class CheckpointPolicy:
                 "least 0, or None for no limit."
             )
 
-    @classmethod
-    def of(cls, checkpoint_dir: FilePath | Self | None) -> Self:
-        """Return the policy that the parameter ``checkpoint_dir`` stands for.
 
-        Parameters
-        ----------
-        checkpoint_dir : str, path, CheckpointPolicy or None
-            As given to the ensemble.
-
-        Returns
-        -------
-        CheckpointPolicy
-        """
-        if isinstance(checkpoint_dir, cls):
-            return checkpoint_dir
-        return cls(None if checkpoint_dir is None else Path(checkpoint_dir))
-
-    def every(self, shards: Sequence[dict[int, Any]]) -> list[dict[int, Any]]:
-        """Return the checkpoints that `keep_every` keeps; see `thinned`.
-
-        Parameters
-        ----------
-        shards : list of dict
-            For each shard, its checkpoints by stage.
-
-        Returns
-        -------
-        list of dict
-        """
-        return _every(shards, self.keep_every)
-
-    def thinned(
-        self, shards: Sequence[dict[int, Any]], size: Callable[[list[Any]], int]
-    ) -> list[dict[int, Any]]:
-        """Return the checkpoints to keep.
-
-        Parameters
-        ----------
-        shards : list of dict
-            For each shard, its checkpoints by stage.
-        size : callable
-            Gives the bytes that a list of checkpoints takes.
-
-        Returns
-        -------
-        list of dict
-        """
-        kept = self.every(shards)
-        if self.max_bytes is None:
-            return kept
-        n_stages = max((max(stages) + 1 for stages in shards if stages), default=0)
-        # Multiples only, so that it is all the same whether `every` came first. The
-        # last of them keeps nothing but the members.
-        for step in range(self.keep_every, n_stages + self.keep_every, self.keep_every):
-            kept = _every(shards, step)
-            earlier = [
-                c for stages in kept for s, c in stages.items() if s != max(stages)
-            ]
-            if size(earlier) <= self.max_bytes:
-                break
-        return kept
+def as_policy(checkpoint_dir):
+    """Return the policy that the parameter ``checkpoint_dir`` stands for."""
+    if isinstance(checkpoint_dir, CheckpointPolicy):
+        return checkpoint_dir
+    return CheckpointPolicy(None if checkpoint_dir is None else Path(checkpoint_dir))
 
 
-def _every(shards, step):
+def every_nth(shards, n):
+    """Return the checkpoints of each shard's every n-th stage and of its last.
+
+    Parameters
+    ----------
+    shards : list of dict
+        For each shard, its checkpoints by stage.
+    n : int
+
+    Returns
+    -------
+    list of dict
+    """
     return [
-        {s: c for s, c in stages.items() if (s + 1) % step == 0 or s == max(stages)}
+        {s: c for s, c in stages.items() if (s + 1) % n == 0 or s == max(stages)}
         for stages in shards
     ]
+
+
+def thinned(shards, policy, size):
+    """Return the checkpoints that a policy keeps.
+
+    Parameters
+    ----------
+    shards : list of dict
+        For each shard, its checkpoints by stage.
+    policy : CheckpointPolicy
+    size : callable
+        Gives the bytes that a list of checkpoints takes.
+
+    Returns
+    -------
+    list of dict
+    """
+    kept = every_nth(shards, policy.keep_every)
+    if policy.max_bytes is None:
+        return kept
+    n_stages = max((max(stages) + 1 for stages in shards if stages), default=0)
+    # Multiples only, so that it is all the same whether these were thinned by
+    # keep_every before. The last of them keeps nothing but the members.
+    for multiple in range(1, -(-n_stages // policy.keep_every) + 1):
+        kept = every_nth(shards, multiple * policy.keep_every)
+        earlier = [c for stages in kept for s, c in stages.items() if s != max(stages)]
+        if size(earlier) <= policy.max_bytes:
+            break
+    return kept
 
 
 class _Turn:
@@ -218,7 +201,7 @@ class _Work:
             store.shards,
             [(t.shard, t.first_stage, t.by_stage()) for t in self._trained],
         )
-        kept = store.policy.thinned(shards, _size)
+        kept = thinned(shards, store.policy, _size)
         return MemoryStore(store.policy, kept, self.digests()[1], store._turn)
 
     def abandon(self):

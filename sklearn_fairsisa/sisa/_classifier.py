@@ -48,7 +48,13 @@ from .._pipelines import weight_param
 from .._typing import Estimator, FilePath, RandomState, Rows
 from .._validation import check_no_missing_labels, check_subjects
 from ..exceptions import EmptyShardWarning, VanishedClassWarning
-from ._checkpoints import CheckpointPolicy, MemoryStore, replay_stage, replay_start
+from ._checkpoints import (
+    CheckpointPolicy,
+    MemoryStore,
+    as_policy,
+    replay_stage,
+    replay_start,
+)
 from ._digests import digest
 from ._directory import DirectoryStore
 from ._isolation import this_process
@@ -793,7 +799,7 @@ class SISAClassifier(
         return self
 
     def _new_store(self):
-        policy = CheckpointPolicy.of(self.checkpoint_dir)
+        policy = as_policy(self.checkpoint_dir)
         if policy.directory is None:
             return MemoryStore(policy)
         return DirectoryStore.create(policy, getattr(self, "_store", None))

@@ -18,7 +18,13 @@ from ..exceptions import (
     SignatureError,
 )
 from . import _files
-from ._checkpoints import CheckpointPolicy, replaced_digests, replaced_stages
+from ._checkpoints import (
+    CheckpointPolicy,
+    every_nth,
+    replaced_digests,
+    replaced_stages,
+    thinned,
+)
 from ._journal import AuditLog, line
 from ._rows import ShardRows
 from ._signing import KEY_VARIABLE, is_signed, key_id, sign, signing_key
@@ -516,7 +522,7 @@ class _Work:
         """Write a trained shard to disk, where it does not count yet."""
         store, shard = self._store, trained.shard
         files = dict(store.manifest["files"])
-        (stages,) = store.policy.every([trained.by_stage()])
+        (stages,) = every_nth([trained.by_stage()], store.policy.keep_every)
         written = {
             str(stage): store._add(files, f"member-s{shard:03d}-r{stage:03d}", member)
             for stage, member in stages.items()
@@ -593,7 +599,7 @@ class _Work:
         shards = replaced_stages(self._change, store.shards, trained)
         current = {
             **pending["target"],
-            "stages": store.policy.thinned(shards, store._bytes_of),
+            "stages": thinned(shards, store.policy, store._bytes_of),
             "digests": list(self.digests()[1]),
         }
         files = store.manifest["files"]

@@ -25,6 +25,7 @@ from sklearn_fairsisa.exceptions import (
     SignatureError,
 )
 from sklearn_fairsisa.sisa import CheckpointPolicy, _files
+from sklearn_fairsisa.sisa._checkpoints import every_nth, thinned
 from sklearn_fairsisa.sisa._digests import digest
 from sklearn_fairsisa.sisa._directory import DirectoryStore
 
@@ -223,12 +224,12 @@ def test_a_budget_is_kept_whatever_stages_there_are():
         ]
         keep_every, budget = int(rng.integers(1, 6)), int(rng.integers(0, 8))
         policy = CheckpointPolicy(keep_every=keep_every, max_bytes=budget)
-        kept = policy.thinned(shards, len)
+        kept = thinned(shards, policy, len)
         members = [max(stages) for stages in shards if stages]
         assert [max(stages) for stages in kept if stages] == members
         assert sum(map(len, kept)) - len(members) <= budget
         # Directories thin by keep_every first, before they write.
-        assert policy.thinned(policy.every(shards), len) == kept
+        assert thinned(every_nth(shards, keep_every), policy, len) == kept
 
 
 @pytest.mark.parametrize("wrong", [{"keep_every": 0}, {"max_bytes": -1}])
