@@ -179,6 +179,12 @@ class SISAClassifier(
     forget_log_ : list of ForgetReport
         One report per request.
 
+    full_sample_visits_ : int
+        Sample visits of training the whole ensemble on the retained rows.
+
+    checkpoint_bytes_ : int
+        Bytes that the checkpoints take, on disk or pickled.
+
     See Also
     --------
     FairEnsemblePostprocessor : Makes the ensemble's decisions fair.
@@ -293,7 +299,8 @@ class SISAClassifier(
             If there are fewer rows than slices, a single class, or the learner cannot
             be trained by slices or would leak between shards.
         DirectoryError
-            If `checkpoint_dir` holds an ensemble that is not this estimator's own.
+            If `checkpoint_dir` holds an ensemble that is not this estimator's own, or
+            someone else is at work in it.
         """
         return self._start(X, y, None, groups, fit_params)
 
@@ -336,7 +343,11 @@ class SISAClassifier(
         AttributeError
             If the learner cannot continue.
         ValueError
-            If `groups` are given here and were not before, or the reverse.
+            If `groups` are given here and were not before, or the reverse; if ``fit``
+            was given values per row, such as ``sample_weight``; if X has other
+            features, or y labels of another kind.
+        DirectoryError
+            If someone else is at work in `checkpoint_dir`, or has changed it.
         """
         if not hasattr(self, "plan_"):
             return self._start(X, y, classes, groups, {})
@@ -388,6 +399,8 @@ class SISAClassifier(
         ValueError
             If a row or data subject is unknown, nothing is named, or `groups` is a
             mask.
+        DirectoryError
+            If someone else is at work in `checkpoint_dir`, or has changed it.
         """
         check_is_fitted(self)
         with self._store.exclusive():
@@ -573,6 +586,11 @@ class SISAClassifier(
         Returns
         -------
         ndarray of shape (n,)
+
+        Raises
+        ------
+        ValueError
+            If every row has been forgotten, or X has other features.
         """
         check_is_fitted(self)
         held = self._as_it_stands()
@@ -591,6 +609,11 @@ class SISAClassifier(
         ndarray of shape (n, n_classes)
             Share of votes with ``aggregation="majority"``, mean score of the members
             with ``aggregation="mean"``.
+
+        Raises
+        ------
+        ValueError
+            If every row has been forgotten, or X has other features.
         """
         X = self._check_samples(X)
         held = self._as_it_stands()
