@@ -14,7 +14,7 @@ from threadpoolctl import ThreadpoolController
 from .._devices import accelerators
 
 # The global generators belong to the process, so threads must take turns.
-_TURN = threading.RLock()
+TURN = threading.RLock()
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def forked_generators(seed):
         devices = accelerators()
         kind = devices[0].partition(":")[0] if devices else None
         fork = torch.random.fork_rng(devices, device_type=kind)
-    with _TURN, fork:
+    with TURN, fork:
         before_python = random.getstate()
         before_numpy = np.random.get_state()  # noqa: NPY002 - the global one is meant
         random.seed(seed)
@@ -50,7 +50,7 @@ def one_thread():
     what runs in parallel.
     """
     torch = sys.modules.get("torch")
-    with _TURN, _thread_pools(len(sys.modules)).limit(limits=1):
+    with TURN, _thread_pools(len(sys.modules)).limit(limits=1):
         before = None if torch is None else torch.get_num_threads()
         if torch is not None:
             torch.set_num_threads(1)

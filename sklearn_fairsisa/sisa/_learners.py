@@ -1,5 +1,6 @@
 """What kinds of base learner there are, as far as training by slices cares."""
 
+import os
 import sys
 from collections.abc import Mapping
 from functools import partial
@@ -100,6 +101,7 @@ def make_prototype(estimator, n_classes, codes):
             "cannot reach. Pass memory=None."
         )
     prototype = clone(estimator)
+    _settle_cache_dirs(prototype)
     if is_skorch(prototype):
         _absorb_skorch_defaults(last_step(prototype), n_classes)
     _recode_class_weights(prototype, n_classes, codes)
@@ -142,6 +144,14 @@ def _refuse_other_names(estimator, name, codes):
             f"{list(codes)}, but members know them as {list(codes.values())}. Give "
             "labels that count from 0, or class_weight='balanced'."
         )
+
+
+def _settle_cache_dirs(estimator):
+    """Make paths of caches absolute, or another working folder would change them."""
+    for name, folder in estimator.get_params(deep=True).items():
+        is_path = isinstance(folder, str | os.PathLike)
+        if name.split("__")[-1] == "cache_dir" and is_path:
+            estimator.set_params(**{name: os.path.abspath(folder)})
 
 
 def caches_steps(estimator):

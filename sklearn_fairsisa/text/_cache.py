@@ -1,8 +1,10 @@
 """Vectors of texts, kept under keyed hashes that do not tell the texts."""
 
 import os
+import re
 import sqlite3
 import threading
+from collections import OrderedDict
 from contextlib import closing, contextmanager
 from hashlib import blake2b
 from pathlib import Path
@@ -10,10 +12,17 @@ from pathlib import Path
 import numpy as np
 
 _KEY_BYTES = 32
+# Files of others may lie in the same folder.
+_FINGERPRINT = re.compile(r"[0-9a-f]{32}$")
 
 
 class MemoryCache:
-    """Vectors in the memory of this process.
+    """Vectors in the memory of this process, those used last.
+
+    Parameters
+    ----------
+    max_bytes : int, default=2**28
+        Bytes of vectors to keep; what was used longest ago goes first.
 
     Examples
     --------
@@ -25,24 +34,45 @@ class MemoryCache:
     1
     """
 
-    def __init__(self):
+    def __init__(self, max_bytes=2**28):
+        self.max_bytes = max_bytes
         self._secret = os.urandom(_KEY_BYTES)
-        self._vectors = {}
+        self._vectors = OrderedDict()
+        self._n_bytes = 0
+        self._lock = threading.Lock()
 
     def get(self, texts):
         """Return the vector of each text, or None."""
-        return [self._vectors.get(name) for name in _names(self._secret, texts)]
+        with self._lock:
+            return [self._find(name) for name in _names(self._secret, texts)]
 
     def put(self, texts, vectors):
         """Keep the vector of each text."""
-        # A view would keep its whole batch alive after the row is forgotten.
-        rows = [vector.copy() for vector in vectors]
-        self._vectors.update(zip(_names(self._secret, texts), rows))
+        with self._lock:
+            for name, vector in zip(_names(self._secret, texts), vectors):
+                self._drop(name)
+                # A view would keep its whole batch alive after the row is forgotten.
+                self._vectors[name] = vector.copy()
+                self._n_bytes += vector.nbytes
+            while self._n_bytes > self.max_bytes:
+                self._drop(next(iter(self._vectors)))
 
     def forget(self, texts):
         """Drop the vectors of some texts; return how many there were."""
-        names = set(_names(self._secret, texts))
-        return sum(self._vectors.pop(name, None) is not None for name in names)
+        with self._lock:
+            return sum(self._drop(name) for name in _names(self._secret, texts))
+
+    def _find(self, name):
+        if name in self._vectors:
+            self._vectors.move_to_end(name)
+        return self._vectors.get(name)
+
+    def _drop(self, name):
+        vector = self._vectors.pop(name, None)
+        if vector is None:
+            return False
+        self._n_bytes -= vector.nbytes
+        return True
 
 
 class DiskCache:
@@ -63,6 +93,8 @@ class DiskCache:
 
     def get(self, texts):
         """Return the vector of each text, or None."""
+        if self._is_empty():
+            return [None] * len(texts)
         with self._open() as (database, secret):
             names = list(_names(secret, texts))
             found = {}
@@ -77,6 +109,8 @@ class DiskCache:
 
     def put(self, texts, vectors):
         """Keep the vector of each text."""
+        if self._is_empty():
+            self._create()
         with self._open() as (database, secret):
             database.executemany(
                 "INSERT OR REPLACE INTO vectors VALUES (?, ?)",
@@ -88,6 +122,8 @@ class DiskCache:
 
     def forget(self, texts):
         """Drop the vectors of some texts; return how many there were."""
+        if self._is_empty():
+            return 0
         with self._open() as (database, secret):
             names = sorted(set(_names(secret, texts)))
             return sum(
@@ -105,26 +141,36 @@ class DiskCache:
     @contextmanager
     def _open(self):
         """Yield a connection, in a transaction, and the secret of this file."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(self.path, timeout=60)) as database:
             database.execute("PRAGMA secure_delete = ON")
-            # Vectors fill the default pages so badly that a file is twice as large.
-            database.execute("PRAGMA page_size = 32768")
             with database:
-                database.execute(
-                    "CREATE TABLE IF NOT EXISTS vectors "
-                    "(name BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID"
-                )
-                database.execute(
-                    "CREATE TABLE IF NOT EXISTS secret "
-                    "(one INTEGER PRIMARY KEY CHECK (one = 1), secret BLOB)"
-                )
-                database.execute(
-                    "INSERT OR IGNORE INTO secret VALUES (1, ?)",
-                    (os.urandom(_KEY_BYTES),),
-                )
                 (secret,) = database.execute("SELECT secret FROM secret").fetchone()
                 yield database, secret
+
+    def _create(self):
+        """Make a file without vectors, unless another process did."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # A vector tells much about its text: readable by its owner alone.
+        os.close(os.open(self.path, os.O_CREAT, 0o600))
+        with closing(sqlite3.connect(self.path, timeout=60)) as database, database:
+            # Vectors fill the default pages so badly that a file is twice as large.
+            database.execute("PRAGMA page_size = 32768")
+            database.execute("BEGIN IMMEDIATE")
+            database.execute(
+                "CREATE TABLE IF NOT EXISTS vectors "
+                "(name BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID"
+            )
+            database.execute(
+                "CREATE TABLE IF NOT EXISTS secret "
+                "(one INTEGER PRIMARY KEY CHECK (one = 1), secret BLOB)"
+            )
+            database.execute(
+                "INSERT OR IGNORE INTO secret VALUES (1, ?)", (os.urandom(_KEY_BYTES),)
+            )
+
+    def _is_empty(self):
+        # A file is begun without content, which appears as a whole.
+        return not self.path.exists() or self.path.stat().st_size == 0
 
 
 _in_memory = {}
@@ -159,7 +205,8 @@ def forget_everywhere(texts, folder=None):
     with _in_memory_lock:
         caches = list(_in_memory.values())
     if folder is not None:
-        caches += [DiskCache(path) for path in sorted(Path(folder).glob("*.sqlite"))]
+        files = sorted(Path(folder).glob("*.sqlite"))
+        caches += [DiskCache(file) for file in files if _FINGERPRINT.match(file.stem)]
     return sum(cache.forget(texts) for cache in caches)
 
 

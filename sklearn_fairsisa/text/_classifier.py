@@ -127,7 +127,9 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
 
     lora : dict or None, default=None
         Arguments of peft's ``LoraConfig``, such as ``{"r": 8}``: only small adapters
-        and the head are trained. All other weights are frozen, as with `freeze`.
+        are trained, the head, and what else the model comes without. All other weights
+        are frozen, as with `freeze`. Where peft knows no layers to adapt, these are the
+        queries and values of a DistilBERT, and all linear layers of others.
 
     mixed_precision : {"auto", "bf16", "fp16"} or None, default="auto"
         Type of number that matrix products are computed in. "auto" is bf16 on a GPU
@@ -319,7 +321,7 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
 
     @property
     def net_(self) -> NeuralNetClassifier:
-        """The skorch net."""
+        """The skorch net; copy its module before you change frozen weights in it."""
         if getattr(self, "_training", None) is None:
             raise AttributeError("There is no net_ yet. Call fit first.")
         return self._live()
@@ -469,7 +471,7 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
     def _begin(self, classes, device, precision):
         model_kwargs = dict(self.model_kwargs or {})
         config = load_config(self.model, model_kwargs)
-        tokenizer = load_tokenizer_once(
+        tokenizer, digest = load_tokenizer_once(
             self.model, model_kwargs, self.tokenizer, config
         )
         check_vocabulary(tokenizer, config)
@@ -494,7 +496,7 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
             optimizer_params=optimizer_params,
         )
         length = longest_input(self.max_length, tokenizer, config)
-        training = Training(birth, tokenizer, length, device, precision)
+        training = Training(birth, tokenizer, digest, length, device, precision)
         training.random_state = self.random_state
         return training
 
@@ -503,9 +505,15 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
             return training.tokenizer
         birth = training.birth
         config = load_config(birth.model, birth.model_kwargs)
-        return load_tokenizer_once(
+        tokenizer, digest = load_tokenizer_once(
             birth.model, birth.model_kwargs, self.tokenizer, config
         )
+        if digest != training.tokenizer_digest:
+            raise ValueError(
+                f"The tokenizer of {birth.model!r} is not that with which this model "
+                "was trained. Restore it, or train anew."
+            )
+        return tokenizer
 
     def _is_new_seed(self, training):
         return (

@@ -33,7 +33,7 @@ from ._models import (
     pick_device,
 )
 from ._texts import as_texts
-from ._tokens import tokenize, tokenizer_digest
+from ._tokens import tokenize
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
@@ -84,10 +84,13 @@ class TransformerEmbedder(
 
     cache : bool, default=True
         Whether vectors are kept in the memory of this process, for every embedder
-        with the same settings. They do not travel with pickle.
+        with the same settings: up to 256 MiB of them, those used last. They do not
+        travel with pickle.
 
     cache_dir : str or path, default=None
-        Folder in which vectors are kept as well, in SQLite files.
+        Folder in which vectors are kept as well, in SQLite files that grow without
+        bound. Members of a :class:`~sklearn_fairsisa.SISAClassifier` keep to the folder
+        that a relative path named when it was fitted.
 
     mixed_precision : {"bf16", "fp16"} or None, default=None
         Type of number that matrix products are computed in.
@@ -119,7 +122,8 @@ class TransformerEmbedder(
 
     Caches hold vectors under BLAKE2 hashes of the texts, keyed with a random secret of
     each cache, never the texts. A vector still tells much about its text: call
-    `forget` for deleted texts.
+    `forget` for deleted texts. Texts that are predicted are cached as well as those
+    trained on; ``cache=False`` with no `cache_dir` keeps nothing of either.
 
     References
     ----------
@@ -262,7 +266,7 @@ class TransformerEmbedder(
         kind = torch.device(device).type
         model_kwargs = dict(self.model_kwargs or {})
         encoder, weights = load_encoder(self.model, model_kwargs, device)
-        tokenizer = load_tokenizer_once(
+        tokenizer, tokenizer_digest = load_tokenizer_once(
             self.model, model_kwargs, self.tokenizer, encoder.config
         )
         check_vocabulary(tokenizer, encoder.config)
@@ -291,7 +295,7 @@ class TransformerEmbedder(
 
         what = (
             weights,
-            tokenizer_digest(tokenizer),
+            tokenizer_digest,
             self.pooling,
             self.normalize,
             max_length,

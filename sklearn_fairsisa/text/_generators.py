@@ -1,16 +1,13 @@
 """Random generators that belong to one estimator instead of the process."""
 
 import random
-import threading
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 
 from .._devices import generator_state, set_generator_state
-
-# The global generators belong to the process, so threads must take turns.
-_TURN = threading.RLock()
+from ..sisa._isolation import TURN
 
 
 class Generators:
@@ -49,7 +46,7 @@ class Generators:
     @contextmanager
     def in_use(self, device="cpu"):
         """Install these states in the process; put its own back at the end."""
-        with _TURN:
+        with TURN:
             outside = _capture(device)
             _install((self.python, self.numpy, self.torch, self._on(device)), device)
             try:

@@ -22,8 +22,9 @@ from transformers import (
 from transformers.utils import logging
 
 from .._devices import accelerators, is_here
+from ..sisa._isolation import TURN
 from ._generators import Generators
-from ._tokens import HashingTokenizer
+from ._tokens import HashingTokenizer, tokenizer_digest
 
 # Those arguments of from_pretrained that say where a model is, not what it is.
 _WHERE = (
@@ -31,21 +32,34 @@ _WHERE = (
     "revision", "subfolder", "token", "trust_remote_code",
 )  # fmt: skip
 
-_LOADED_LOCK = threading.RLock()
+_LOADED_LOCK = threading.Lock()
 _MOST_LOADED = 8
 _loaded = OrderedDict()
 
 
 def load_once(key, load):
     """Return what `load` gave for this key earlier in this process, or call it."""
-    with _LOADED_LOCK:
-        if key not in _loaded:
+    value = _find_loaded(key)
+    if value is not None:
+        return value
+    # Loading draws on the generators. Who trains has their lock and may want to load,
+    # so here as there it comes before the lock of what is loaded.
+    with TURN:
+        value = _find_loaded(key)
+        if value is None:
             value = load()
-            while len(_loaded) >= _MOST_LOADED:
-                _loaded.popitem(last=False)
-            _loaded[key] = value
-        _loaded.move_to_end(key)
-        return _loaded[key]
+            with _LOADED_LOCK:
+                while len(_loaded) >= _MOST_LOADED:
+                    _loaded.popitem(last=False)
+                _loaded[key] = value
+    return value
+
+
+def _find_loaded(key):
+    with _LOADED_LOCK:
+        if key in _loaded:
+            _loaded.move_to_end(key)
+        return _loaded.get(key)
 
 
 def pick_device(device):
@@ -131,16 +145,20 @@ def _as_is(tokenizer):
 
 
 def load_tokenizer_once(model, model_kwargs, tokenizer, config):
-    """Return the tokenizer, loaded once per process; others must not change it."""
+    """Return the tokenizer, once per process, and a digest of what it does.
+
+    Others have it too, and must not change it.
+    """
     if isinstance(tokenizer, PreTrainedTokenizerBase):
         key, kept = id(tokenizer), tokenizer  # keeping it keeps its id its own
     else:
         key, kept = f"{tokenizer}{model_key(model, model_kwargs)}", None
 
     def load():
-        return load_tokenizer(model, model_kwargs, tokenizer, config), kept
+        loaded = load_tokenizer(model, model_kwargs, tokenizer, config)
+        return loaded, tokenizer_digest(loaded), kept
 
-    return load_once(("tokenizer", key), load)[0]
+    return load_once(("tokenizer", key), load)[:2]
 
 
 def pad_token(tokenizer, config):
@@ -192,8 +210,15 @@ def model_key(model, model_kwargs):
         model = f"{type(model).__name__}{model.to_json_string(use_diff=False)}"
     else:
         model = str(model)
-        model = os.path.realpath(model) if os.path.isdir(model) else model
+        model = _folder_as_it_is(model) if os.path.isdir(model) else model
     return json.dumps([model, model_kwargs], sort_keys=True, default=repr)
+
+
+def _folder_as_it_is(folder):
+    """Return a folder's path and what tells whether a file in it was replaced."""
+    with os.scandir(folder) as files:
+        stats = sorted((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files)
+    return [os.path.realpath(folder), stats]
 
 
 def new_classifier(model, model_kwargs, n_classes, pad_id, seed, *, shared, device):

@@ -17,6 +17,9 @@ from ._models import (
 )
 from ._net import TextNet
 
+# What adapters adapt by default, as the LoRA paper does, where peft has no default.
+_TARGETS = {"distilbert": ["q_lin", "v_lin"]}
+
 
 @dataclass(frozen=True)
 class Birth:
@@ -91,6 +94,7 @@ class Training:
     ----------
     birth : Birth
     tokenizer : object
+    tokenizer_digest : str
     max_length : int
         Greatest number of tokens of a text.
     device : str
@@ -105,14 +109,21 @@ class Training:
     generators : Generators
     """
 
-    def __init__(self, birth, tokenizer, max_length, device, precision):
+    def __init__(
+        self, birth, tokenizer, tokenizer_digest, max_length, device, precision
+    ):
         self.birth = birth
         self.tokenizer = tokenizer
+        self.tokenizer_digest = tokenizer_digest
         self.max_length = max_length
         self.epochs = 0
         self.random_state = None
         self.generators = Generators(birth.seeds()[2])
         module, self._shared = birth.network(device)
+        # For good: a callback that freezes some for a while changes nothing here.
+        self._trained = {
+            name for name, weight in module.named_parameters() if weight.requires_grad
+        }
         self._config = module.config if self._shared is None else None
         self._net = self._new_net(module, device, precision)
         self._packed = None
@@ -167,7 +178,7 @@ class Training:
         weights = {
             name: weight
             for name, weight in self._net.module_.state_dict(keep_vars=True).items()
-            if weight.requires_grad or not isinstance(weight, torch.nn.Parameter)
+            if name in self._trained or not isinstance(weight, torch.nn.Parameter)
         }
         return {
             "weights": _map(_as_array, weights),
@@ -195,16 +206,52 @@ class Training:
         return twin
 
 
+# Ways to draw new adapters that leave alone what they adapt. Others rewrite it.
+_LEAVING_THE_BASE = (True, False, "gaussian", "orthogonal")
+
+
 def _with_adapters(module, lora, seed):
+    """Return a module with adapters, in which nothing that is shared is trained.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Weights that require a gradient are its own, others are shared.
+    lora : dict
+    seed : int
+    """
     try:
         import peft
     except ImportError as error:
         raise ImportError(
             "lora= needs peft. Install it with: pip install peft"
         ) from error
-    lora = {"task_type": "SEQ_CLS", **lora}
+    own = {id(weight) for weight in module.parameters() if weight.requires_grad}
+    shared = {w.data_ptr() for w in module.parameters() if not w.requires_grad}
+    known = peft.utils.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+    if module.config.model_type not in known:
+        targets = _TARGETS.get(module.config.model_type, "all-linear")
+        if not {"target_modules", "target_parameters"} & lora.keys():
+            lora = {**lora, "target_modules": targets}
+    if lora.get("init_lora_weights", True) not in _LEAVING_THE_BASE:
+        _unshare(module.parameters())
     with Generators(seed).in_use(), quiet():
-        return peft.get_peft_model(module, peft.LoraConfig(**lora))
+        config = peft.LoraConfig(**{"task_type": "SEQ_CLS", **lora})
+        adapted = peft.get_peft_model(module, config)
+    for name, weight in adapted.named_parameters():
+        # A layer that the model came without, as some have below the head; of the
+        # head itself a copy is trained.
+        if id(weight) in own and ".original_module." not in name:
+            weight.requires_grad_(True)
+    # bias="all" trains weights of the base.
+    trained = (weight for weight in adapted.parameters() if weight.requires_grad)
+    _unshare(weight for weight in trained if weight.data_ptr() in shared)
+    return adapted
+
+
+def _unshare(weights):
+    for weight in weights:
+        weight.data = weight.data.clone()
 
 
 def _map(convert, value):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
+from skorch.callbacks import Freezer
 from test_transformer_classifier import assert_same_weights, weights
 from tiny import sentences, tiny_bert, tiny_gpt2
 from transformers import AutoModelForMaskedLM, BertTokenizerFast
@@ -184,3 +185,25 @@ def test_a_changed_base_is_noticed(tmp_path):
     _models._loaded.clear()  # as a new process begins
     with pytest.raises(ValueError, match=r"not those on top of.*Restore them"):
         pickle.loads(stored).predict(TEXTS)
+
+
+def test_a_part_that_is_frozen_for_a_while_is_stored_nonetheless():
+    freezer = Freezer("bert.embeddings*", at=2)
+    clf = classifier(
+        model=tiny_bert(), freeze="encoder", callbacks=[freezer], max_epochs=3
+    )
+    stored = pickle.loads(pickle.dumps(clf.fit(TEXTS, Y)))
+    assert_same_weights(clf, stored)
+    assert_array_equal(stored.predict_proba(TEXTS), clf.predict_proba(TEXTS))
+
+
+def test_a_folder_that_was_replaced_is_read_anew(tmp_path):
+    vocabulary = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "sun": 4}
+    BertTokenizerFast(vocab=vocabulary).save_pretrained(tmp_path)
+    clf = classifier(model=str(tmp_path), model_kwargs={}, freeze=None, max_epochs=0)
+    name = "bert.embeddings.word_embeddings.weight"
+    for _ in range(2):
+        model = AutoModelForMaskedLM.from_config(tiny_bert())
+        model.save_pretrained(tmp_path)
+        loaded = clf.fit(TEXTS, Y).net_.module_.get_parameter(name)
+        assert_array_equal(loaded.detach(), model.get_parameter(name).detach())

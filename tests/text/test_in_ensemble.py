@@ -1,10 +1,12 @@
 """SISA over transformers forgets texts exactly."""
 
 import pickle
+import threading
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from joblib import Parallel, delayed
 from sklearn.compose import make_column_transformer
 from sklearn.frozen import FrozenEstimator
@@ -15,7 +17,9 @@ from tiny import sentences, tiny_bert, tiny_gpt2
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
 from sklearn_fairsisa.sisa._digests import digest
+from sklearn_fairsisa.sisa._isolation import forked_generators
 from sklearn_fairsisa.text import TransformerClassifier, TransformerEmbedder
+from sklearn_fairsisa.text._generators import Generators
 
 TEXTS, Y = sentences(81)
 
@@ -270,3 +274,46 @@ def test_the_ensembles_decisions_can_be_made_fair():
     order = np.random.default_rng(0).permutation(len(Y))
     again = fair.predict(texts[order], sensitive_features=group[order])
     np.testing.assert_array_equal(decided[order], again)
+
+
+def test_another_working_folder_changes_no_cache(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    embedder = TransformerEmbedder(tiny_bert(), cache=False, cache_dir="vectors")
+    learner = make_pipeline(embedder, SGDClassifier(loss="log_loss"))
+    sisa = SISAClassifier(learner, n_shards=2, checkpoint_dir="kept", random_state=0)
+    sisa.fit(TEXTS, Y)
+    assert embedder.cache_dir == "vectors"
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    SISAClassifier.load(tmp_path / "kept").forget([7])
+    assert list(tmp_path.joinpath("elsewhere").iterdir()) == []
+    embedder.set_params(cache_dir=tmp_path / "vectors")
+    assert embedder.forget([TEXTS[7]]) == 0
+    assert embedder.forget([TEXTS[8]]) >= 1
+
+
+def test_threads_that_train_and_draw_take_turns():
+    wanted = torch.rand(2, generator=torch.Generator().manual_seed(5))
+    inside, leave = threading.Event(), threading.Event()
+
+    def draw():
+        with Generators(1).in_use():
+            inside.set()
+            leave.wait(10)
+
+    def load():
+        TransformerEmbedder(tiny_bert(hidden_size=22), cache=False).transform(["a"])
+
+    others = [threading.Thread(target=work) for work in (draw, load)]
+    with forked_generators(5):
+        first = torch.rand(1)
+        for thread in others:
+            thread.start()
+        assert not inside.wait(0.5)
+        second = torch.rand(1)
+        # Nor does one who has the turn wait for what another is about to load.
+        TransformerEmbedder(tiny_bert(hidden_size=20), cache=False).transform(["a"])
+    leave.set()
+    for thread in others:
+        thread.join()
+    np.testing.assert_array_equal(torch.cat([first, second]), wanted)

@@ -6,9 +6,11 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from test_transformer_classifier import assert_same_weights
-from tiny import sentences, tiny_bert, tiny_gpt2
+from tiny import sentences, tiny_bert, tiny_gpt2, tiny_modernbert
+from transformers import AutoModelForMaskedLM, DistilBertConfig
 
-from sklearn_fairsisa.text import TransformerClassifier
+from sklearn_fairsisa import SISAClassifier
+from sklearn_fairsisa.text import TransformerClassifier, _models
 
 pytest.importorskip("peft")
 
@@ -99,8 +101,6 @@ def test_adapters_learn():
 def test_a_changed_base_is_noticed(tmp_path):
     from transformers import AutoModelForSequenceClassification
 
-    from sklearn_fairsisa.text import _models
-
     texts, y = sentences(20)
     model = AutoModelForSequenceClassification.from_config(tiny_bert())
     model.save_pretrained(tmp_path)
@@ -117,13 +117,79 @@ def test_a_changed_base_is_noticed(tmp_path):
         pickle.loads(stored).predict(texts)
 
 
-def _wordlevel_tokenizer():
+def _wordlevel_tokenizer(vocabulary=None):
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    vocabulary = {"[PAD]": 0, "[UNK]": 1, "sun": 2, "rain": 3}
+    vocabulary = vocabulary or {"[PAD]": 0, "[UNK]": 1, "sun": 2, "rain": 3}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]"
     )
+
+
+@pytest.fixture
+def headless(tmp_path):
+    """Folder of a model that comes without weights for its pooler and its head."""
+    AutoModelForMaskedLM.from_config(tiny_bert()).save_pretrained(tmp_path)
+    _wordlevel_tokenizer().save_pretrained(tmp_path)
+    return str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"bias": "all"}, {"bias": "lora_only"}, {"init_lora_weights": "olora"},
+     {"init_lora_weights": "pissa"}, {"use_dora": True}],
+    ids=repr,
+)  # fmt: skip
+def test_whatever_peft_trains_the_shared_base_stays_as_it_was(headless, options):
+    texts, y = sentences(40)
+    plain = adapted(headless, lora=None, max_epochs=0, model_kwargs=None)
+    before = plain.fit(texts, y).decision_function(texts)
+    member = adapted(headless, lora={"r": 2, **options}, model_kwargs=None)
+    sisa = SISAClassifier(member, n_shards=2, n_slices=2, epochs=3, random_state=0)
+    sisa.fit(texts, y).forget([7, 30])
+    assert_array_equal(clone(plain).fit(texts, y).decision_function(texts), before)
+    assert sisa.verify_forgotten()
+    _models._loaded.clear()  # as a new process begins
+    assert sisa.verify_forgotten()
+
+
+def test_layers_that_a_model_comes_without_are_trained(headless):
+    texts, y = sentences(40)
+    clf = adapted(headless, model_kwargs=None)
+    start = clone(clf).set_params(max_epochs=0).fit(texts, y).net_.module_
+    drawn = start.get_parameter("base_model.model.bert.pooler.dense.weight")
+    whole = clone(clf).set_params(max_epochs=2).fit(texts, y)
+    learnt = whole.net_.module_.get_parameter(
+        "base_model.model.bert.pooler.dense.weight"
+    )
+    assert (drawn != learnt).any()
+    resumed = pickle.loads(pickle.dumps(clf.fit(texts, y))).partial_fit(texts, y)
+    assert_same_weights(whole, resumed)
+
+
+@pytest.mark.parametrize(
+    ("config", "adapts"),
+    [
+        (DistilBertConfig(vocab_size=1000, dim=32, n_layers=1, n_heads=2), "q_lin"),
+        (tiny_modernbert(), "attn.Wqkv"),
+    ],
+    ids=["distilbert", "modernbert"],
+)
+def test_a_rank_alone_is_enough_for_models_that_peft_has_no_default_for(config, adapts):
+    texts, y = sentences(20)
+    clf = adapted(config, lora={"r": 2}, model_kwargs=None).fit(texts, y)
+    names = [name for name, _ in clf.net_.module_.named_parameters()]
+    assert any(f"{adapts}.lora_A" in name for name in names)
+
+
+def test_another_tokenizer_is_noticed(headless):
+    texts, y = sentences(20)
+    clf = adapted(headless, model_kwargs=None).fit(texts, y)
+    stored = pickle.dumps(clf)
+    tokenizer = _wordlevel_tokenizer({"[PAD]": 0, "[UNK]": 1, "rain": 2, "sun": 3})
+    tokenizer.save_pretrained(headless)
+    with pytest.raises(ValueError, match="not that with which this model was trained"):
+        pickle.loads(stored).predict(texts)

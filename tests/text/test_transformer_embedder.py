@@ -1,7 +1,10 @@
 import pickle
+import sqlite3
+import stat
 import subprocess
 import sys
 import warnings
+from contextlib import closing
 
 import numpy as np
 import pandas as pd
@@ -15,7 +18,7 @@ from tiny import sentences, tiny_bert, tiny_gpt2
 from transformers import AutoModel, AutoTokenizer
 
 from sklearn_fairsisa.text import TransformerEmbedder, _cache, _embedder
-from sklearn_fairsisa.text._cache import disk_cache
+from sklearn_fairsisa.text._cache import MemoryCache, disk_cache
 
 # Each text once, because computations are counted.
 TEXTS = list(dict.fromkeys([*sentences(40)[0], "", "sun", "a " * 70, "Ünïcödé 🙂"]))
@@ -204,3 +207,37 @@ def test_missing_libraries_are_named_with_the_remedy():
     )
     assert 'pip install "sklearn-fairsisa[text]"' in run.stdout
     assert "transformers cannot be imported" in run.stdout
+
+
+def test_memory_is_bounded_and_keeps_what_was_used_last():
+    cache = MemoryCache(max_bytes=3 * 8)
+    for text in "abc":
+        cache.put([text], np.ones((1, 2), dtype=np.float32))
+    assert cache.get(["a"])[0] is not None
+    cache.put(["d"], np.ones((1, 2), dtype=np.float32))
+    assert [vector is None for vector in cache.get("abcd")] == [0, 1, 0, 0]
+    assert cache.forget(["a", "b", "a"]) == 1
+    cache.put(["e"], np.ones((1, 2), dtype=np.float32))
+    assert [vector is None for vector in cache.get("cde")] == [0, 0, 0]
+
+
+def test_files_of_others_in_the_folder_are_left_alone(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "mlflow.sqlite")) as database, database:
+        database.execute("CREATE TABLE runs (name TEXT)")
+    before = (tmp_path / "mlflow.sqlite").read_bytes()
+    embedder = TransformerEmbedder(tiny_bert(hidden_size=48), cache_dir=tmp_path)
+    embedder.transform(TEXTS[:3])
+    assert embedder.forget(TEXTS[:2]) == 4
+    assert (tmp_path / "mlflow.sqlite").read_bytes() == before
+
+
+def test_only_what_is_kept_makes_a_file_which_its_owner_alone_reads(tmp_path):
+    cache = disk_cache(tmp_path / "new", "0" * 32)
+    assert cache.get(["text"]) == [None]
+    assert cache.forget(["text"]) == 0
+    assert not (tmp_path / "new").exists()
+    cache.put(["text"], np.ones((1, 2), np.float32))
+    assert stat.S_IMODE(cache.path.stat().st_mode) == 0o600
+    before = cache.path.stat().st_mtime_ns
+    assert cache.get(["text"])[0] is not None
+    assert cache.path.stat().st_mtime_ns == before

@@ -1,7 +1,7 @@
 """Models small enough for tests, with texts they can learn."""
 
 import numpy as np
-from transformers import BertConfig, GPT2Config
+from transformers import BertConfig, GPT2Config, ModernBertConfig
 
 
 def tiny_bert(**changes):
@@ -42,3 +42,19 @@ def sentences(n, n_classes=2, seed=0):
         words.insert(rng.integers(len(words) + 1), telling[label])
         texts.append(" ".join(words))
     return texts, y
+
+
+def tiny_modernbert(**changes):
+    sizes = {
+        "vocab_size": 1000,
+        "hidden_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "cls_token_id": 1,
+        "sep_token_id": 2,
+    }
+    return ModernBertConfig(**{**sizes, **changes})
