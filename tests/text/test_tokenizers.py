@@ -76,5 +76,5 @@ def test_words_are_in_no_pickle_but_that_of_the_rows(slow_tokenizer):
 def test_embedders_keep_no_words_either(slow_tokenizer):
     TransformerEmbedder(tiny_bert(), tokenizer=slow_tokenizer).transform(TEXTS)
     assert slow_tokenizer.cache == {}
-    kept = load_tokenizer_once(tiny_bert(), {}, slow_tokenizer, tiny_bert())
+    kept, _ = load_tokenizer_once(tiny_bert(), {}, slow_tokenizer, tiny_bert())
     assert kept.cache == {}
