@@ -5,6 +5,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import _check_sample_weight
 
+from ..fairness._rates import operating_points, selection_rates, tally
 from . import _rates
 
 
@@ -243,14 +244,14 @@ def group_rates(
     total, chosen, names = _tally(
         y_true, selection_probability, sensitive_features, sample_weight, pos_label
     )
-    rates = _rates.group_rates(total, chosen)
+    rates = operating_points(total, chosen)
     return pd.DataFrame(
         {
             "n_negative": total[:, 0],
             "n_positive": total[:, 1],
             "false_positive_rate": rates[:, 0],
             "true_positive_rate": rates[:, 1],
-            "selection_rate": _rates.selection_rates(total, chosen),
+            "selection_rate": selection_rates(total, chosen),
         },
         index=pd.Index(names, name="group"),
     )
@@ -267,12 +268,12 @@ def _tally(y_true, probability, sensitive_features, sample_weight, pos_label):
             f"selection_probability has {decisions.shape[1]} columns. Give one number "
             "per row."
         )
-    names, codes = _rates.encode_groups(sensitive_features, len(y))
+    names, codes = _rates.code_groups(sensitive_features, len(y))
     if sample_weight is not None:
         sample_weight = _check_sample_weight(
             sample_weight, np.empty((len(y), 1)), ensure_non_negative=True
         )
-    return *_rates.tally(y, decisions[:, 0], codes, len(names), sample_weight), names
+    return *tally(codes, y, decisions[:, 0], len(names), sample_weight), names
 
 
 def _gap(metric, total, chosen, names):

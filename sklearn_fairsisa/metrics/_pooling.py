@@ -20,6 +20,7 @@ from sklearn.utils.validation import _num_samples
 
 from .._typing import Estimator, RandomState, Rows, Splits, Splitter
 from .._validation import check_groups
+from ..fairness._rates import GAPS
 from . import _rates
 from ._resampling import bootstrap_interval, noise_floor
 from ._response import accepts, decider, own_groups, respond, takes_groups
@@ -122,24 +123,6 @@ class PooledPredictions:
     pos_label: object = None
     response_method: str = "selection_probability"
 
-    def group_sizes(self) -> pd.DataFrame:
-        """Number of negatives and positives of each group.
-
-        Returns
-        -------
-        sizes : DataFrame of int
-            Index: groups; columns: ``n_negative``, ``n_positive``.
-        """
-        y, _ = self._encoded()
-        names, codes = _rates.encode_groups(self.sensitive_features, len(y))
-        counts = np.bincount(2 * codes + y, minlength=2 * len(names)).reshape(-1, 2)
-        columns = ["n_negative", "n_positive"]
-        return pd.DataFrame(counts, pd.Index(names, name="group"), columns)
-
-    def _encoded(self):
-        soft = self.response_method != "predict"
-        return _rates.encode(self.y_true, self.y_pred, self.pos_label, soft=soft)
-
     def summary(
         self,
         metrics: Sequence[str] = _SUMMARY,
@@ -173,7 +156,12 @@ class PooledPredictions:
             ``p_value`` of :func:`noise_floor`.
         """
         rng = check_random_state(random_state)
-        y_true, decisions = self._encoded()
+        y_true, decisions = _rates.encode(
+            self.y_true,
+            self.y_pred,
+            self.pos_label,
+            soft=self.response_method != "predict",
+        )
         intervals = bootstrap_interval(
             list(metrics),
             y_true,
@@ -183,7 +171,7 @@ class PooledPredictions:
             n_resamples=n_resamples,
             random_state=rng,
         )
-        gaps = [name for name in metrics if name in _rates.GAPS]
+        gaps = [name for name in metrics if name in GAPS]
         floors = noise_floor(
             y_true,
             decisions,

@@ -1,11 +1,12 @@
-"""Rates of groups and what follows from them, for hard and for randomised decisions."""
+"""From what callers hand over to tallies, and from tallies to named metrics."""
 
 import numpy as np
 
 from .._validation import check_groups
+from ..fairness._rates import GAPS, SCORES, gap_rates, spread
 
-# A tally is a pair of arrays of shape (..., n_groups, 2): the number of people of each
-# group and label (negative, positive), and how many of them are selected.
+NAMES = (*SCORES, *GAPS)
+_LABELS = {"fpr": 0, "tpr": 1}
 
 
 def encode(y_true, y_pred, pos_label=None, *, soft=None):
@@ -92,7 +93,7 @@ def _may_be_labels(y_pred, labels):
     return any(np.isin(y_pred, pair).all() for pair in pairs)
 
 
-def encode_groups(sensitive_features, n_samples):
+def code_groups(sensitive_features, n_samples):
     """Return the names of the groups and the index of each row's group."""
     if sensitive_features is None:
         return np.array(["all"]), np.zeros(n_samples, dtype=np.intp)
@@ -100,97 +101,26 @@ def encode_groups(sensitive_features, n_samples):
     return np.unique(groups, return_inverse=True)
 
 
-def tally(y, decisions, groups, n_groups, sample_weight=None):
-    """Return the tally of one column of decisions."""
-    weight = np.ones(len(y)) if sample_weight is None else sample_weight
-    place = 2 * groups + y
-    total = np.bincount(place, weight, 2 * n_groups).reshape(n_groups, 2)
-    chosen = np.bincount(place, weight * decisions, 2 * n_groups)
-    return total, chosen.reshape(n_groups, 2)
-
-
-def group_rates(total, chosen):
-    """False and true positive rate of each group, NaN where it has no such label."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return chosen / total
-
-
-def _overall(total, chosen):
-    return group_rates(total.sum(axis=-2), chosen.sum(axis=-2))
-
-
-def selection_rates(total, chosen):
-    """Selection rate of each group, NaN where it is empty."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return chosen.sum(axis=-1) / total.sum(axis=-1)
-
-
-def spread(rates):
-    """Greatest difference between groups, over one or several rates.
-
-    A seminorm of the rates, so that a gap is never further from the true one than the
-    spread of the errors of the rates.
-
-    Parameters
-    ----------
-    rates : ndarray of shape (..., n_groups, n_rates)
-        NaN where undefined; such a group is left out.
-
-    Returns
-    -------
-    gap : ndarray of shape (...)
-    """
-    defined = ~np.isnan(rates)
-    high = np.max(rates, axis=-2, where=defined, initial=-np.inf)
-    low = np.min(rates, axis=-2, where=defined, initial=np.inf)
-    return np.max(high - low, axis=-1, initial=0, where=defined.any(axis=-2))
-
-
-def _accuracy(total, chosen):
-    total, chosen = total.sum(axis=-2), chosen.sum(axis=-2)
-    right = chosen[..., 1] + total[..., 0] - chosen[..., 0]
-    return right / total.sum(axis=-1)
-
-
-def _balanced_accuracy(total, chosen):
-    rates = _overall(total, chosen)
-    return (1 - rates[..., 0] + rates[..., 1]) / 2
-
-
-SCORES = {
-    "accuracy_score": _accuracy,
-    "balanced_accuracy_score": _balanced_accuracy,
-    "selection_rate": lambda n, s: selection_rates(n.sum(axis=-2), s.sum(axis=-2)),
-    "true_positive_rate": lambda n, s: _overall(n, s)[..., 1],
-    "false_positive_rate": lambda n, s: _overall(n, s)[..., 0],
-}
-# The rates, of shape (..., n_groups, n_rates), whose spread is the gap.
-GAPS = {
-    "equalized_odds_difference": group_rates,
-    "true_positive_rate_difference": lambda n, s: group_rates(n, s)[..., 1:],
-    "false_positive_rate_difference": lambda n, s: group_rates(n, s)[..., :1],
-    "demographic_parity_difference": lambda n, s: selection_rates(n, s)[..., None],
-}
-NAMES = (*SCORES, *GAPS)
-# Labels that every group must have for the gap to be defined.
-NEEDED_LABELS = {
-    "equalized_odds_difference": (0, 1),
-    "true_positive_rate_difference": (1,),
-    "false_positive_rate_difference": (0,),
-    "demographic_parity_difference": (),
-}
-
-
 def evaluate(metric, total, chosen):
     """Return a named score or gap of tallies, shape (...)."""
     if metric in GAPS:
-        return spread(GAPS[metric](total, chosen))
+        return gap_of(gap_rates(metric, total, chosen))
     return SCORES[metric](total, chosen)
+
+
+def gap_of(rates):
+    """Return the spread of rates; where none is defined no groups differ."""
+    return np.nan_to_num(spread(rates))
+
+
+def needed_labels(metric):
+    """Return the labels that every group must have for a metric to be defined."""
+    return [_LABELS[rate] for rate in GAPS.get(metric, ()) if rate in _LABELS]
 
 
 def check_defined(metric, total, group_names):
     """Raise if a gap is undefined because a group lacks a label."""
-    for label in NEEDED_LABELS.get(metric, ()):
+    for label in needed_labels(metric):
         lacking = np.flatnonzero(total[..., label] == 0)
         if len(lacking):
             kind, rate = (("negative", "FPR"), ("positive", "TPR"))[label]

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
 from .._typing import RandomState
+from ..fairness._rates import GAPS, gap_rates
 from . import _rates
 from ._response import accepts
 
@@ -214,7 +215,7 @@ def bootstrap_interval(
     deviating = [
         name
         for name, metric in metrics.items()
-        if method == "deviation" and not callable(metric) and metric in _rates.GAPS
+        if method == "deviation" and not callable(metric) and metric in GAPS
     ]
     rng = _generator(random_state)
     draws = _simulate(
@@ -342,10 +343,10 @@ def noise_floor(
     """
     names = [metric] if isinstance(metric, str) else list(metric)
     for name in names:
-        if name not in _rates.GAPS:
+        if name not in GAPS:
             raise ValueError(
                 f"metric={name!r} is not a gap. Choose out of "
-                f"{', '.join(map(repr, _rates.GAPS))}."
+                f"{', '.join(map(repr, GAPS))}."
             )
     _check_number("n_simulations", n_simulations, Integral, 1, np.inf)
     for quantile in quantiles:
@@ -358,7 +359,7 @@ def noise_floor(
     floors = {}
     for name in names:
         # Who may swap decisions: people of the same label, or everybody.
-        pools = kinds.label if _rates.NEEDED_LABELS[name] else 0 * kinds.label
+        pools = kinds.label if _rates.needed_labels(name) else 0 * kinds.label
         gaps = _simulate(
             lambda size, pools=pools: kinds.fair_tally(rng, pools, size),
             lambda chosen, name=name: {
@@ -405,7 +406,7 @@ class _Kinds:
     def of(cls, metrics, y_true, y_pred, sensitive_features, pos_label):
         y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
         named = [metric for metric in metrics.values() if not callable(metric)]
-        needs_groups = any(m in _rates.GAPS for m in named)
+        needs_groups = any(m in GAPS for m in named)
         if needs_groups and sensitive_features is None:
             raise ValueError(
                 "A gap between groups needs sensitive_features. Pass the group of "
@@ -414,7 +415,7 @@ class _Kinds:
         label = decisions = None
         if named:
             label, decisions = _rates.encode(y_true, y_pred, pos_label)
-        names, codes = _rates.encode_groups(sensitive_features, len(y_true))
+        names, codes = _rates.code_groups(sensitive_features, len(y_true))
         columns = y_pred.reshape(len(y_true), -1)
         keys = [np.unique(c, return_inverse=True)[1] for c in (y_true, *columns.T)]
         _, first, count = np.unique(
@@ -486,9 +487,9 @@ class _Kinds:
             if callable(metric):
                 values[name] = np.array([self._call(metric, row) for row in counts])
             elif name in deviating:
-                rates = _rates.GAPS[metric]
-                errors = rates(*tallies) - rates(*self.tally(self.count[None, :]))
-                values[name] = _rates.spread(errors).mean(axis=1)
+                given = self.tally(self.count[None, :])
+                errors = gap_rates(metric, *tallies) - gap_rates(metric, *given)
+                values[name] = _rates.gap_of(errors).mean(axis=1)
             else:
                 values[name] = _rates.evaluate(metric, *tallies).mean(axis=1)
         return values

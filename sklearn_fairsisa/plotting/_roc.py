@@ -170,8 +170,9 @@ class GroupRocDisplay:
         display : GroupRocDisplay
         """
         from ..fairness._cells import count_cells
+        from ..fairness._rates import operating_points, tally
         from ..fairness._regions import threshold_regions
-        from ..metrics._rates import check_defined, encode, group_rates, tally
+        from ..metrics._rates import check_defined, encode
 
         y_true, y_score = np.asarray(y_true), np.asarray(y_score, dtype=float)
         names, group = np.unique(
@@ -181,13 +182,13 @@ class GroupRocDisplay:
             label, chosen = encode(y_true, y_score * 0, pos_label, soft=True)
         else:
             label, chosen = encode(y_true, y_pred, pos_label)
-        total, selected = tally(label, chosen[:, 0], group, len(names))
+        total, selected = tally(group, label, chosen[:, 0], len(names))
         check_defined("equalized_odds_difference", total, names)
         cell = np.unique(y_score, return_inverse=True)[1]
         regions, _ = threshold_regions(count_cells(group, cell, label))
         points = None
         if y_pred is not None:
-            points = dict(zip(names.tolist(), group_rates(total, selected)))
+            points = dict(zip(names.tolist(), operating_points(total, selected)))
         return cls(
             {name: (r.fpr, r.tpr) for name, r in zip(names.tolist(), regions)},
             operating_points=points,

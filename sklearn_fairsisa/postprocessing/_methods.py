@@ -8,6 +8,16 @@ import pandas as pd
 
 from ..fairness._cells import majority
 from ..fairness._ensembles import MajorityRule, MemberRules, PatternRule, ScoreRule
+from ..fairness._rates import (
+    GAP_OF_CONSTRAINT,
+    GAPS,
+    SCORES,
+    label_totals,
+    operating_points,
+    selection_rates,
+    spread,
+    tally,
+)
 from ..fairness._solve import CONSTRAINTS, linear_gain
 from ._calibration import votes_of
 from ._groupwise import GroupwiseRule, able_groups, learn_groupwise
@@ -74,20 +84,6 @@ METHODS = {
 """Functions from calibration rows to functions from a demand to a rule."""
 
 
-GAPS = {
-    "fpr": "false_positive_rate_difference",
-    "tpr": "true_positive_rate_difference",
-    "share": "demographic_parity_difference",
-}
-"""Names of the differences between groups of each rate."""
-
-
-def gap_name(constraint):
-    """Name of the greatest difference of the rates that a constraint wants equal."""
-    rates = CONSTRAINTS[constraint]
-    return GAPS[rates[0]] if len(rates) == 1 else "equalized_odds_difference"
-
-
 @dataclass(frozen=True, kw_only=True)
 class FairRule(GroupwiseRule):
     """A rule for two classes, with its quality in calibration.
@@ -140,7 +136,7 @@ class FairRule(GroupwiseRule):
 
     def constrained_gap(self, constraint):
         """Greatest difference between groups of the constrained rates."""
-        return self.describe()[gap_name(constraint)]
+        return self.describe()[GAP_OF_CONSTRAINT[constraint]]
 
     @property
     def confusion(self):
@@ -248,9 +244,7 @@ class FairRule(GroupwiseRule):
 
 def label_weights(rows, n_groups):
     """Weight of the negatives and of the positives of each group."""
-    place = 2 * rows.group + rows.label
-    total = np.bincount(place, weights=rows.weight, minlength=2 * n_groups)
-    return tuple(total.astype(float).reshape(n_groups, 2).T)
+    return label_totals(rows.group, rows.label, n_groups, rows.weight).T
 
 
 def suffices(negatives, positives, constraint):
@@ -266,12 +260,9 @@ def suffices(negatives, positives, constraint):
 
 def expected_rates(rows, probability, n_groups):
     """Expected false and true positive rate of each group, NaN where undefined."""
-    weight = np.ones(len(rows)) if rows.weight is None else rows.weight
-    selected = label_weights(replace(rows, weight=weight * probability), n_groups)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return tuple(
-            part / whole for part, whole in zip(selected, label_weights(rows, n_groups))
-        )
+    return operating_points(
+        *tally(rows.group, rows.label, probability, n_groups, rows.weight)
+    ).T
 
 
 def _points_frame(groups, rates, **extra):
@@ -296,23 +287,13 @@ def describe_rates(fpr, tpr, negatives, positives):
     -------
     dict of str to float
     """
-    false = np.where(negatives > 0, fpr, 0.0) * negatives
-    true = np.where(positives > 0, tpr, 0.0) * positives
-    n_negatives, n_positives = negatives.sum(), positives.sum()
-    total = n_negatives + n_positives
-    with np.errstate(invalid="ignore", divide="ignore"):
-        selection = (false + true) / (negatives + positives)
-        balanced = (1 - false.sum() / n_negatives + true.sum() / n_positives) / 2
-    fpr_gap, tpr_gap, selection_gap = (
-        np.nanmax(rate) - np.nanmin(rate) if np.isfinite(rate).any() else np.nan
-        for rate in (fpr, tpr, selection)
-    )
+    total = np.stack([negatives, positives], axis=1)
+    chosen = total * np.nan_to_num(np.stack([fpr, tpr], axis=1))
+    rates = {"fpr": fpr, "tpr": tpr, "share": selection_rates(total, chosen)}
+    quality = "accuracy_score", "balanced_accuracy_score", "selection_rate"
     return {
-        "accuracy": (n_negatives - false.sum() + true.sum()) / total,
-        "balanced_accuracy": balanced,
-        "selection_rate": (false.sum() + true.sum()) / total,
-        "equalized_odds_difference": np.fmax(fpr_gap, tpr_gap),
-        "demographic_parity_difference": selection_gap,
-        "true_positive_rate_difference": tpr_gap,
-        "false_positive_rate_difference": fpr_gap,
+        name.removesuffix("_score"): SCORES[name](total, chosen) for name in quality
+    } | {
+        gap: float(spread(np.stack([rates[rate] for rate in compared], axis=1)))
+        for gap, compared in GAPS.items()
     }

@@ -24,15 +24,11 @@ from ..fairness._multiclass import (
     PluralityRule,
     plurality,
 )
+from ..fairness._rates import GAP_OF_CONSTRAINT
 from ._groupwise import GroupwiseRule, able_groups, learn_groupwise
 
 _CLIP = 1e-6
-_DIFFERENCES = {
-    "equalized_odds_difference": "confusion",
-    "demographic_parity_difference": "share",
-    "true_positive_rate_difference": "recall",
-    "false_positive_rate_difference": "false alarm",
-}
+_DIFFERENCES = {GAP_OF_CONSTRAINT[name]: kind for name, kind in CLASS_RATES.items()}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from ..fairness._confidence import (
     spread_quantile,
 )
 from ..fairness._draws import is_random
+from ..fairness._rates import GAP_OF_CONSTRAINT, GAPS
 from ._held_out import (
     OF_TWO,
     constrained_rates,
@@ -21,11 +22,12 @@ from ._held_out import (
     dispersion,
     held_out_rates,
 )
-from ._methods import GAPS, gap_name
 
 # What is claimed of a rule whose tolerance is zero: no data show a gap of zero.
 _CLAIM = 0.05
-_OF_ONE_RATE = {name: GAPS[rate] for rate, (name, _) in OF_TWO.items()}
+_OF_ONE_RATE = {
+    OF_TWO[compared[0]][0]: gap for gap, compared in GAPS.items() if len(compared) == 1
+}
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,7 @@ class FairnessReport:
 
     @cached_property
     def _gap_table(self):
-        table = {gap_name(self.constraint): list(self.rates)}
+        table = {GAP_OF_CONSTRAINT[self.constraint]: list(self.rates)}
         for name in self.rates:
             # With more than two classes the rate names its gap.
             table.setdefault(_OF_ONE_RATE.get(name, name), [name])

@@ -262,16 +262,6 @@ def test_accuracy_does_not_depend_on_which_label_is_positive(
     assert tables[0]["selection_rate"] == pytest.approx(1 - tables[1]["selection_rate"])
 
 
-def test_group_sizes_count_people_once(data):
-    X, y, group = data
-    pooled = pooled_cross_validate(
-        LogisticRegression(), X, y, sensitive_features=group, n_repeats=2
-    )
-    sizes = pooled.group_sizes()
-    assert sizes.loc[1, "n_positive"] == np.sum((group == 1) & (y == 1))
-    assert sizes.to_numpy().sum() == 400
-
-
 def test_parallel_folds_give_the_same(data):
     X, y, group = data
     serial, parallel = (
