@@ -7,6 +7,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._warnings import level_of_caller
+
 
 def within_fairness_budget(
     budget: float, *, score: str = "score", gap: str = "gap"
@@ -77,7 +79,7 @@ def _best_index(results, *, budget, score, gap):
             f"gap, {gaps[order[0]]:.3g}, was taken. Raise the budget or widen the "
             "search.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=level_of_caller(),
         )
     return int(order[0])
 

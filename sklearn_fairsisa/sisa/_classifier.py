@@ -47,6 +47,7 @@ from .._html import FindingsMixin
 from .._pipelines import weight_param
 from .._typing import Estimator, FilePath, RandomState, Rows
 from .._validation import check_no_missing_labels, check_subjects
+from .._warnings import level_of_caller
 from ..exceptions import EmptyShardWarning, VanishedClassWarning
 from ._checkpoints import (
     CheckpointPolicy,
@@ -407,7 +408,7 @@ class SISAClassifier(
             self._finish_pending(self._store)
             rows, subjects = requested_rows(self._state, indices, groups)
             self._carry_out(self._state.without(rows, subjects), self._store)
-        self._warn_of_vanished(self.forget_log_[-1].shards, stacklevel=3)
+        self._warn_of_vanished(self.forget_log_[-1].shards)
         return self
 
     def verify_forgotten(self, indices: ArrayLike | None = None) -> ForgetVerification:
@@ -817,8 +818,7 @@ class SISAClassifier(
                 self._finish_pending(store)
                 store = self._store
             self._carry_out(Change("fit", state, firsts, anew=True), store)
-        # scikit-learn's wrapper of fit stands between.
-        self._warn_of_vanished(firsts, stacklevel=5)
+        self._warn_of_vanished(firsts)
         return self
 
     def _new_store(self):
@@ -945,14 +945,14 @@ class SISAClassifier(
         )
         return chain.from_iterable(trained)
 
-    def _warn_of_vanished(self, shards, *, stacklevel):
+    def _warn_of_vanished(self, shards):
         """Warn of what has lost its last row in some shards just trained."""
         empty = [shard for shard in shards if len(self._state.rows[shard]) == 0]
         if empty:
             warnings.warn(
                 f"Shards {empty} have no rows, so their members abstain.",
                 EmptyShardWarning,
-                stacklevel=stacklevel,
+                stacklevel=level_of_caller(),
             )
         present = np.unique(np.concatenate([rows.y for rows in self._state.rows]))
         vanished = np.delete(self.classes_, present)
@@ -962,7 +962,7 @@ class SISAClassifier(
                 "classes_, which thus tells that they were there; fit again to be rid "
                 "of them.",
                 VanishedClassWarning,
-                stacklevel=stacklevel,
+                stacklevel=level_of_caller(),
             )
 
     def _check_alike(self, groups):

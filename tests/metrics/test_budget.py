@@ -4,6 +4,8 @@ import pickle
 
 import numpy as np
 import pytest
+from sklearn.dummy import DummyClassifier
+from sklearn.model_selection import GridSearchCV
 
 from sklearn_fairsisa.metrics import within_fairness_budget
 
@@ -36,6 +38,19 @@ def test_no_candidate_within_the_budget_warns_and_takes_the_smallest_gap():
     refit = within_fairness_budget(0.01)
     with pytest.warns(UserWarning, match=r"budget of 0.01; the smallest gap, 0.2"):
         assert refit(results([0.9, 0.8, np.nan], [0.3, 0.2, 0.1])) == 1
+
+
+def test_the_warning_points_at_the_line_that_fits_the_search():
+    search = GridSearchCV(
+        DummyClassifier(),
+        {"strategy": ["prior"]},
+        scoring={"score": "accuracy", "gap": "accuracy"},
+        refit=within_fairness_budget(0.01),
+        cv=2,
+    )
+    with pytest.warns(UserWarning, match="smallest gap") as warned:
+        search.fit([[0]] * 8, [0, 1] * 4)
+    assert warned[0].filename == __file__
 
 
 def test_all_nan_is_an_error():

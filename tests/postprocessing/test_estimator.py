@@ -33,6 +33,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_fairsisa.exceptions import (
     DegenerateRuleWarning,
+    EmptyShardWarning,
     UnconstrainedGroupWarning,
 )
 from sklearn_fairsisa.postprocessing import FairEnsemblePostprocessor
@@ -1004,7 +1005,6 @@ def test_forgetting_training_rows_rebuilds_all_that_rested_on_them(calibration, 
         assert fitted_state(fair) == fitted_state(fresh)
 
 
-@pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.EmptyShardWarning")
 @pytest.mark.parametrize("calibration", [0.25, "cross_shard"])
 def test_a_member_without_rows_abstains_instead_of_voting_no(calibration):
     X, y, group = make_rows(500)
@@ -1016,7 +1016,9 @@ def test_a_member_without_rows_abstains_instead_of_voting_no(calibration):
     ).fit(X, y, sensitive_features=group)
     lost = fair.estimator_.plan_.rows(1)
     trained = np.arange(500) if calibration == "cross_shard" else fair._training
-    fair.forget(trained[lost])
+    with pytest.warns(EmptyShardWarning) as warned:
+        fair.forget(trained[lost])
+    assert warned[0].filename == __file__
     assert fair.estimator_.estimators_[1] is None
     members = [m for m in fair.estimator_.estimators_ if m is not None]
     assert set(fair.member_points_.member) == {*range(len(members)), "majority"}
