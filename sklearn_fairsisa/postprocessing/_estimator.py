@@ -708,6 +708,11 @@ class FairEnsemblePostprocessor(
         counts, of which none is stored apart from the rows, are taken again, so that
         weighted counts are exact too. The split into training and calibration stays.
 
+        Where rows are held out, as with ``calibration=0.2``, the ensemble counts the
+        rows that train alone. A row then has another position in ``estimator_``, in
+        its log and in its directory than here. Ids of data subjects, given as `groups`
+        to ``fit`` and here, mean the same people in both.
+
         Parameters
         ----------
         indices : int, array-like of int or boolean mask, default=None
