@@ -1,5 +1,6 @@
 """Fair decisions from what the members of an ensemble say."""
 
+import copy
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -440,7 +441,11 @@ class FairEnsemblePostprocessor(
             unusable.
         """
         X, y = indexable(X, y)
-        X = validate_data(self, X, reset=True, skip_check_array=True)
+        # All is done to a copy, so that a fit that fails has changed nothing.
+        fitted = copy.copy(self)
+        for name in ("n_features_in_", "feature_names_in_"):
+            vars(fitted).pop(name, None)
+        X = validate_data(fitted, X, reset=True, skip_check_array=True)
         classes, label = check_labels(y)
         objective = check_objective(self.objective, classes)
         check_confidence(self.confidence, self.tol)
@@ -492,7 +497,7 @@ class FairEnsemblePostprocessor(
             rows = leave_own_shard_out(rows, estimator.plan_, speaking)
             check_members_suffice(groups_, classes, rows, self.method, self.constraints)
         only_votes = estimator is None and are_votes(rows.scores)
-        vars(self).update(
+        vars(fitted).update(
             classes_=classes,
             groups_=groups_,
             estimator_=estimator,
@@ -508,8 +513,10 @@ class FairEnsemblePostprocessor(
             _n_rows_given=len(label),
             _seed=int(rng.randint(2**31)),
         )
+        found, bound = fitted._calibrated(rows)
+        self.__dict__ = vars(fitted) | found
         # scikit-learn's wrapper of fit stands between.
-        self._calibrate(rows, stacklevel=4)
+        self._warn_of_rule(bound, stacklevel=4)
         return self
 
     def predict(
@@ -778,7 +785,10 @@ class FairEnsemblePostprocessor(
             rows = replace(rows, scores=scores)
         if len(gone):
             forgotten = np.union1d(self.forgotten_, gone).astype(np.intp)
-            self._calibrate(rows, stacklevel=3, forgotten_=forgotten)
+            found, bound = self._calibrated(rows)
+            # One update: a request that fails before can be repeated.
+            vars(self).update(found, forgotten_=forgotten)
+            self._warn_of_rule(bound, stacklevel=3)
             if len(self.unconstrained_groups_):
                 alone = self._method == "postprocess_then_aggregate"
                 where = " outside a shard" if alone and rows.counted is not None else ""
@@ -1035,8 +1045,11 @@ class FairEnsemblePostprocessor(
             wants_blind=self._accepts_unknown,
         )
 
-    def _calibrate(self, rows, *, stacklevel, **state):
-        """Solve on calibration rows; keep both, and the state that goes with them."""
+    def _calibrated(self, rows):
+        """Solve on calibration rows.
+
+        Returns the state that goes with them, and the bound of the rule's true gap.
+        """
         wanted = self._demand.tol
         if self._confidence is None:
             rule, tol, bound = self._learn(rows)(self._demand), wanted, 0.0
@@ -1051,8 +1064,11 @@ class FairEnsemblePostprocessor(
                 self._confidence,
                 wants_blind=self._accepts_unknown,
             )
-        # One update: a request that fails before can be repeated.
-        vars(self).update(state, _rows=rows, _rule=rule, tol_=tol)
+        return {"_rows": rows, "_rule": rule, "tol_": tol}, bound
+
+    def _warn_of_rule(self, bound, *, stacklevel):
+        """Warn of a rule that may not be what was wanted."""
+        wanted = self._demand.tol
         if bound > wanted:
             warnings.warn(
                 f"The calibration rows do not support a true gap of at most "
@@ -1063,7 +1079,7 @@ class FairEnsemblePostprocessor(
                 UnsupportedToleranceWarning,
                 stacklevel=stacklevel,
             )
-        if rule.is_constant:
+        if self._rule.is_constant:
             warnings.warn(
                 "The fair rule decides the same for everyone, so it makes no use of "
                 'the members. Try objective="balanced_accuracy_score", other costs, '

@@ -1,4 +1,5 @@
 import pickle
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -88,6 +89,16 @@ def odds_gap(probability, y, group, weight=None):
         for a in np.unique(group)
     ]
     return np.ptp(rates, axis=0).max()
+
+
+@contextmanager
+def refused(fair, message):
+    """What runs here is refused and changes nothing of a post-processor."""
+    before = dict(vars(fair))
+    with pytest.raises(ValueError, match=message):
+        yield
+    assert vars(fair).keys() == before.keys()
+    assert all(value is before[name] for name, value in vars(fair).items())
 
 
 # The rule ------------------------------------------------------------------------
@@ -1325,17 +1336,62 @@ def test_inputs_that_cannot_be_used_say_what_is_needed():
         (np.where(scores > 0.9, np.inf, scores), y, group, "NaN or infinity"),
         (np.full((100, 2), "?"), y, group, "not numbers"),
     ]
-    for X_, y_, group_, message in bad:
-        with pytest.raises(ValueError, match=message):
-            FairEnsemblePostprocessor().fit(X_, y_, sensitive_features=group_)
-    for weight, message in [(np.zeros(100), "zero"), (-np.ones(100), "Negative")]:
-        with pytest.raises(ValueError, match=message):
-            FairEnsemblePostprocessor().fit(
-                X, y, sensitive_features=group, sample_weight=weight
-            )
-    both = FairEnsemblePostprocessor(sensitive_feature=0)
-    with pytest.raises(ValueError, match="Use one of them"):
-        both.fit(X, y, sensitive_features=group)
+    for fair in (
+        FairEnsemblePostprocessor(),
+        FairEnsemblePostprocessor().fit(X, y, sensitive_features=group),
+    ):
+        for X_, y_, group_, message in bad:
+            with refused(fair, message):
+                fair.fit(X_, y_, sensitive_features=group_)
+        for weight, message in [(np.zeros(100), "zero"), (-np.ones(100), "Negative")]:
+            with refused(fair, message):
+                fair.fit(X, y, sensitive_features=group, sample_weight=weight)
+        fair.set_params(sensitive_feature=0)
+        with refused(fair, "Use one of them"):
+            fair.fit(X, y, sensitive_features=group)
+
+
+def test_a_fit_that_fails_late_leaves_what_was_fitted(monkeypatch):
+    X, y, group = make_rows(300)
+    fair = FairEnsemblePostprocessor(sisa(), random_state=0)
+    fair.fit(X, y, sensitive_features=group)
+    decided = fair.predict(X, sensitive_features=group)
+    with refused(fair, "No sensitive feature is given"):
+        fair.fit(X[:, :3], y)
+    frame = pd.DataFrame(X[:, :3], columns=["p", "q", "r"])
+    with refused(fair, "Group 'b' has no positive labels"):
+        fair.fit(frame, np.where(group == "b", 0, y), sensitive_features=group)
+    with monkeypatch.context() as patch, refused(fair, "no solution"):
+        patch.setattr(FairEnsemblePostprocessor, "_learn", fails)
+        fair.fit(frame, np.array(["no", "yes"])[y], sensitive_features=group == "a")
+    again = fair.predict(X, sensitive_features=group)
+    np.testing.assert_array_equal(again, decided)
+    # Rules that go through all tallies refuse late, of more classes too.
+    rng = np.random.default_rng(0)
+    votes, labels = rng.integers(0, 10, (2000, 20)), rng.integers(0, 10, 2000)
+    fair.set_params(estimator=None, method="postprocess_then_aggregate")
+    with refused(fair, "Use another method"):
+        fair.fit(votes, labels, sensitive_features=np.arange(2000) % 2)
+
+
+def fails(*args):
+    raise ValueError("no solution")
+
+
+def test_rows_without_columns_leave_no_number_of_columns_of_a_fit_before():
+    X, y, group = make_rows(300)
+    fair = FairEnsemblePostprocessor(
+        SISAClassifier(SGDClassifier(loss="log_loss"), n_shards=2, random_state=0),
+        random_state=0,
+    ).fit(pd.DataFrame(X, columns=list("pqrs")), y, sensitive_features=group)
+    assert fair.n_features_in_ == 4
+    reader = make_pipeline(HashingVectorizer(), SGDClassifier(loss="log_loss"))
+    fair.set_params(estimator=SISAClassifier(reader, n_shards=2, random_state=0))
+    texts = [" ".join(["good"] * label + [f"{x:.0f}"]) for label, x in zip(y, X[:, 0])]
+    fair.fit(texts, y, sensitive_features=group)
+    assert not hasattr(fair, "n_features_in_")
+    assert not hasattr(fair, "feature_names_in_")
+    assert fair.predict(texts, sensitive_features=group).shape == (300,)
 
 
 @pytest.mark.parametrize(
@@ -1432,11 +1488,10 @@ def test_weights_that_leave_a_group_without_labels_or_are_no_weights_are_refused
         ((group == 0) * 1.0, "Group 1 has no rows .*another.$"),
         (1.0 - ((group == 1) & (y == 1)), "Group 1 has no positive labels"),
     ]
+    fair = FairEnsemblePostprocessor().fit(X, y, sensitive_features=group)
     for weight, message in bad:
-        with pytest.raises(ValueError, match=message):
-            FairEnsemblePostprocessor().fit(
-                X, y, sensitive_features=group, sample_weight=weight
-            )
+        with refused(fair, message):
+            fair.fit(X, y, sensitive_features=group, sample_weight=weight)
 
 
 def test_outputs_and_labels_that_fit_has_not_seen_are_refused_later():
