@@ -189,7 +189,7 @@ class PatternRule:
     @classmethod
     def fit(cls, votes, group, label, weight, demand, counted=None):
         """Solve on calibration rows; `counted` says which members may speak."""
-        heard = _heard(votes, counted)
+        heard = heard_votes(votes, counted)
         patterns, cell = vote_patterns(heard)
         counts = count_cells(group, cell, label, weight)
         n_votes = count_votes(patterns, votes.shape[1])
@@ -237,7 +237,7 @@ class PatternRule:
 
     def selection_probability(self, votes, group, counted=None):
         """Probability of selection of rows of known groups."""
-        heard = _heard(votes, counted)
+        heard = heard_votes(votes, counted)
         n_votes = heard[:, : self.n_members].sum(axis=1)
         return self.cells.selection_probability(
             group,
@@ -273,7 +273,7 @@ class MemberRules:
                 n_groups=n_groups,
             )
             members.append(CellRule.fit(counts, demand))
-        heard = _heard(votes, counted)
+        heard = heard_votes(votes, counted)
         patterns, cell = vote_patterns(heard)
         counts = count_cells(group, cell, label, weight)
         rules = cls(tuple(members), counts, np.empty(0))
@@ -414,7 +414,7 @@ class ScoreRule:
         return probability
 
 
-def _heard(votes, counted):
+def heard_votes(votes, counted):
     """Votes that count; where not all do, followed by whether each counts."""
     return votes if counted is None else np.hstack([votes & counted, counted])
 

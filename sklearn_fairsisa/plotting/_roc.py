@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from ..postprocessing import FairEnsemblePostprocessor
 
+_RATES = ["false_positive_rate", "true_positive_rate"]
+
 # More groups than these in one picture cannot be followed.
 _MOST_IN_ONE = 4
 
@@ -81,7 +83,7 @@ class GroupRocDisplay:
         Parameters
         ----------
         estimator : FairEnsemblePostprocessor
-            Fitted. The regions are those of its method's cells; with
+            Fitted. The regions are its ``boundaries_``; with
             ``"postprocess_then_aggregate"``, which has no region of its own, those of
             all rules on the votes.
 
@@ -105,31 +107,16 @@ class GroupRocDisplay:
                 f"post-processor knows {estimator.classes_.tolist()}. Look at its "
                 "operating_points_ instead."
             )
-        points = estimator.operating_points_
-        names = points["group"].tolist()
-        rows = estimator._rows
-        counted = np.ones_like(rows.votes) if rows.counted is None else rows.counted
-        weight = np.ones(len(rows)) if rows.weight is None else rows.weight
-        members, aggregate = {}, {}
-        for code, name in enumerate(names):
-            mine = rows.group == code
-            heard = (weight[:, None] * counted)[mine]
-            members[name] = _rates(rows.votes[mine], rows.label[mine], heard)
-            share = (rows.votes & counted)[mine].sum(axis=1) / counted[mine].sum(axis=1)
-            majority = (share > 0.5)[:, None]
-            aggregate[name] = _rates(majority, rows.label[mine], weight[mine][:, None])[
-                0
-            ]
+        names = estimator.groups_.tolist()
+        members = estimator.member_points_
+        of_all = members["member"] == "majority"
+        aggregate = _points_of(members[of_all], names)
+        chosen = _points_of(estimator.operating_points_, names)
         return cls(
             _regions_of(estimator, names),
-            operating_points=dict(
-                zip(
-                    names,
-                    points[["false_positive_rate", "true_positive_rate"]].to_numpy(),
-                )
-            ),
-            member_points=members,
-            aggregate_points=aggregate,
+            operating_points={name: points[0] for name, points in chosen.items()},
+            member_points=_points_of(members[~of_all], names),
+            aggregate_points={name: points[0] for name, points in aggregate.items()},
         ).plot(ax)
 
     @classmethod
@@ -390,37 +377,29 @@ def _place_legend(ax, handles, labels):
     ax.legend(handles, labels, borderaxespad=0, **anchor, **style)
 
 
-def _rates(votes, label, weight):
-    """FPR and TPR of each column of votes, shape (n_columns, 2); NaN if undefined."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.column_stack(
-            [
-                (votes * weight)[label == kind].sum(axis=0)
-                / (weight[label == kind] * np.ones_like(votes[label == kind])).sum(
-                    axis=0
-                )
-                for kind in (False, True)
-            ]
-        )
+def _points_of(frame, names):
+    """FPR and TPR of each group, of shape (n_points, 2); NaN where undefined."""
+    return {
+        name: frame.loc[frame["group"] == name, _RATES].to_numpy() for name in names
+    }
 
 
 def _regions_of(estimator, names):
-    """Return the vertices of the boundary of each group that is constrained."""
+    """Vertices of the boundary of each group that has one."""
+    if estimator._method == "postprocess_then_aggregate":
+        return _regions_of_votes(estimator._rows, names)
+    points = _points_of(estimator.boundaries_, names)
+    return {name: tuple(of.T) for name, of in points.items() if len(of)}
+
+
+def _regions_of_votes(rows, names):
+    """Vertices of what all rules on the votes reach, of each group that has rows."""
     from ..fairness._cells import count_cells, vote_patterns
+    from ..fairness._ensembles import heard_votes
     from ..fairness._regions import likelihood_regions
 
-    rule, rows = estimator._rule, estimator._rows
-    regions = getattr(getattr(rule.fair, "rule", None), "regions", None)
-    if regions is None:
-        cell = vote_patterns(rows.votes)[1]
-        counts = count_cells(
-            rows.group, cell, rows.label, rows.weight, n_groups=len(names)
-        )
-        regions, codes = likelihood_regions(counts)[0], range(len(names))
-    else:
-        codes = rule.code
-    return {
-        name: (regions[code].fpr, regions[code].tpr)
-        for name, code in zip(names, codes)
-        if code >= 0
-    }
+    rows = rows.weighed
+    codes, group = np.unique(rows.group, return_inverse=True)
+    cell = vote_patterns(heard_votes(rows.votes, rows.counted))[1]
+    regions, _ = likelihood_regions(count_cells(group, cell, rows.label, rows.weight))
+    return {names[code]: (of.fpr, of.tpr) for code, of in zip(codes, regions)}

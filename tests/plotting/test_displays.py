@@ -15,7 +15,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_curve
 from sklearn.naive_bayes import GaussianNB
+from sklearn.tree import DecisionTreeClassifier
 
+from sklearn_fairsisa.exceptions import UnconstrainedGroupWarning
 from sklearn_fairsisa.metrics import Interval
 from sklearn_fairsisa.plotting import (
     FairnessTradeoffDisplay,
@@ -101,6 +103,54 @@ def test_members_and_majority_are_where_their_votes_put_them(people):
             )
             majority = (mine.mean(axis=1) > 0.5).mean()
             assert display.aggregate_points[name][rate] == pytest.approx(majority)
+
+
+def test_across_shards_no_member_is_drawn_by_rows_that_it_has_learnt(people):
+    X, y, group, _ = people
+    weight = np.random.default_rng(0).random(len(y))
+    trees = SISAClassifier(DecisionTreeClassifier(), n_shards=3, random_state=0)
+    displays = {}
+    for method in ("ensemble", "postprocess_then_aggregate"):
+        fair = FairEnsemblePostprocessor(trees, method=method, random_state=0)
+        fair.fit(X, y, sensitive_features=group, sample_weight=weight)
+        displays[method] = GroupRocDisplay.from_estimator(fair)
+    of_votes, display = displays.values()
+    shard = fair.estimator_.plan_.shard_of(np.arange(len(y)))
+    votes = np.column_stack([m.predict(X) for m in fair.estimator_.estimators_])
+    for name in "abc":
+        np.testing.assert_allclose(
+            display.boundaries[name], of_votes.boundaries[name], atol=1e-12
+        )
+        for label, rate in ((0, 0), (1, 1)):
+            mine = (group == name) & (y == label)
+            for k in range(3):
+                heard = mine & (shard != k)
+                expected = np.average(votes[heard, k], weights=weight[heard])
+                point = display.member_points[name][k, rate]
+                assert point == pytest.approx(expected, abs=1e-12)
+            others = [np.delete(v, k) for v, k in zip(votes[mine], shard[mine])]
+            agreed = np.average(np.all(others, axis=1), weights=weight[mine])
+            point = display.aggregate_points[name][rate]
+            assert point == pytest.approx(agreed, abs=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.DegenerateRuleWarning")
+def test_groups_that_forgetting_left_without_a_region_are_not_drawn(people):
+    X, y, group, ensemble = people
+    for method in ("ensemble", "postprocess_then_aggregate"):
+        fair = FairEnsemblePostprocessor(ensemble, method=method, random_state=0)
+        fair.fit(X, y, sensitive_features=group)
+        with pytest.warns(UnconstrainedGroupWarning):
+            fair.forget(group == "b")
+        display = GroupRocDisplay.from_estimator(fair)
+        assert list(display.boundaries) == ["a", "c"]
+        assert np.isnan(display.aggregate_points["b"]).all()
+    with pytest.warns(UnconstrainedGroupWarning):
+        fair.set_params(method="ensemble").fit(X, y, sensitive_features=group).forget(
+            y == 1
+        )
+    with pytest.raises(AttributeError, match="no rule is left that constrains any"):
+        GroupRocDisplay.from_estimator(fair)
 
 
 def test_boundary_of_a_score_is_the_hull_of_its_roc_curve(people):
