@@ -225,7 +225,7 @@ class FairEnsemblePostprocessor(
         of each constrained gap (at `confidence`, or 0.95), the groups that are too
         small and the rows they need, how many people are decided on by a coin, and
         whether the rule is degenerate. Print it, or take its ``to_frame()`` and
-        ``group_frame()``. It is computed when asked for, by cross-fitting.
+        ``group_frame()``. It is computed when first asked for, by cross-fitting.
 
     rule_ : DataFrame
         Columns group, cell, mass (share of the calibration weight) and probability of
@@ -923,16 +923,20 @@ class FairEnsemblePostprocessor(
     @property
     def fairness_report_(self) -> FairnessReport:
         """What can be said of the rule on new people; see Attributes."""
-        return fairness_report(
-            self._constraining_rule(),
-            self._rows,
-            self.groups_,
-            self.classes_,
-            self._method,
-            replace(self._demand, tol=self.tol_),
-            claim=self._demand.tol,
-            confidence=self._confidence or 0.95,
-        )
+        rule = self._constraining_rule()
+        # Cross-fitting solves for ten rules at least.
+        if self._report is None:
+            self._report = fairness_report(
+                rule,
+                self._rows,
+                self.groups_,
+                self.classes_,
+                self._method,
+                replace(self._demand, tol=self.tol_),
+                claim=self._demand.tol,
+                confidence=self._confidence or 0.95,
+            )
+        return self._report
 
     @property
     def calibration_indices_(self) -> NDArray[np.intp]:
@@ -1064,7 +1068,8 @@ class FairEnsemblePostprocessor(
                 self._confidence,
                 wants_blind=self._accepts_unknown,
             )
-        return {"_rows": rows, "_rule": rule, "tol_": tol}, bound
+        found = {"_rows": rows, "_rule": rule, "tol_": tol, "_report": None}
+        return found, bound
 
     def _warn_of_rule(self, bound, *, stacklevel):
         """Warn of a rule that may not be what was wanted."""

@@ -1,5 +1,7 @@
 """Claims about what is said of a rule on people whom it has not seen."""
 
+import copy
+import pickle
 import warnings
 from itertools import product
 
@@ -321,6 +323,24 @@ def test_after_forgetting_the_report_is_that_of_a_fit_without_the_rows(
     assert same_report(fair.fairness_report_, fresh.fairness_report_)
     assert fair.tol_ == fresh.tol_
     assert str(fair.fairness_report_) != before
+
+
+def test_a_rule_is_examined_once_and_anew_after_each_change():
+    X, y, group = draw_votes({"a": 100, "b": 80}, 3, np.random.default_rng(0))
+    fair = FairEnsemblePostprocessor(random_state=0)
+    fair.fit(X, y, sensitive_features=group)
+    first = fair.fairness_report_
+    assert fair.fairness_report_ is first
+    twin = copy.copy(fair)
+    assert same_report(pickle.loads(pickle.dumps(fair)).fairness_report_, first)
+    fair.forget(np.arange(5))
+    second = fair.fairness_report_
+    assert second is not first
+    assert fair.forget(np.arange(5)).fairness_report_ is second
+    assert twin.fairness_report_ is first
+    fair.fit(X, y, sensitive_features=group)
+    assert fair.fairness_report_ is not second
+    assert same_report(fair.fairness_report_, first)
 
 
 def test_forgetting_may_take_the_support_from_a_tolerance():
