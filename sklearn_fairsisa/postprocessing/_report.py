@@ -40,9 +40,11 @@ class FairnessReport:
     ----------
     constraint : str
         What the rule keeps equal.
+    tol : float
+        Tolerance that the rule keeps in calibration.
     claim : float
-        Gap that the report examines: the tolerance of the rule, or 0.05 where that
-        is 0. See `at` for others.
+        Gap that the report examines: the tolerance demanded of the rule, or 0.05 where
+        that is 0. See `at` for others.
     confidence : float
         Confidence of all intervals and bounds.
     groups : ndarray of shape (n_groups,)
@@ -111,6 +113,7 @@ class FairnessReport:
     """
 
     constraint: str
+    tol: float
     claim: float
     confidence: float
     groups: np.ndarray
@@ -195,10 +198,11 @@ class FairnessReport:
             ``standard_error``, ``rows`` and ``rows_needed``. Rows are those that the
             rate rests on: negatives, positives, or all; weighted ones count as the
             number of rows of equal weight that would tell as much. ``rows_needed`` is
-            ``rows`` where these are enough. If every group had the rows it needs, a
-            rule solved at tolerance zero would keep its true gap within the claim at
-            the confidence. Overfitting is taken to fall with the square root of the
-            rows, as the noise does; it falls faster as a rule.
+            ``rows`` where these are enough, as all are where the groups keep the claim
+            already. If every group had the rows it needs, a rule solved at tolerance
+            zero would keep its true gap within the claim at the confidence. Overfitting
+            is taken to fall with the square root of the rows, as the noise does; it
+            falls faster as a rule.
         """
         return self._group_table.copy()
 
@@ -226,7 +230,9 @@ class FairnessReport:
             (rates.rate - self.calibrated[name], rates.error)
             for name, rates in self.rates.items()
         ]
-        enough = largest_error(self.confidence, self.claim, off)
+        enough = np.inf
+        if not self._is_within:
+            enough = largest_error(self.confidence, self.claim, off)
         frames = []
         for name, rates in self.rates.items():
             rows = np.floor(rates.size + 1e-6)
@@ -289,7 +295,10 @@ class FairnessReport:
         yield self._verdict()
         if self.is_degenerate:
             yield "The rule is degenerate: it decides the same for everyone."
-        for _, row in self._too_small().iterrows():
+        too_small = self._too_small()
+        if len(too_small) == 0 and self.bound > self.claim:
+            yield self._remedy()
+        for _, row in too_small.iterrows():
             yield (
                 f"Group {row['group']!r} is too small for that: its {row['rate']} "
                 f"rests on {row['rows']} calibration rows and needs about "
@@ -309,6 +318,19 @@ class FairnessReport:
                 f"Decided on without regard to groups: "
                 f"{self.unconstrained_groups.tolist()}.{beware}"
             )
+
+    def _remedy(self):
+        """What helps where the rows are enough, but the rule is not."""
+        left = self.to_frame()["calibration"].iloc[0]
+        rule = (
+            f"No group is too small for that, but the rule leaves a gap of {left:.3f}"
+        )
+        if self.tol > 0:
+            return (
+                f"{rule} in calibration. Fit with tol={self.claim:g}, "
+                f"confidence={self.confidence:g} to have a stricter one."
+            )
+        return f"{rule} in calibration even at tol=0. Use another method."
 
     def _verdict(self):
         if np.isnan(self.bound):
@@ -359,6 +381,7 @@ def fairness_report(rule, rows, groups, classes, method, demand, *, claim, confi
     random = is_random(rule.selection_probability(rows.scores, rows.group))
     return FairnessReport(
         constraint=demand.constraint,
+        tol=demand.tol,
         claim=claim or _CLAIM,
         confidence=confidence,
         groups=groups[constrained],

@@ -202,6 +202,64 @@ def test_a_group_with_the_rows_it_needs_is_large_enough():
 
 
 @pytest.mark.parametrize(
+    ("method", "constraints"),
+    [
+        ("aggregate_then_postprocess", "equalized_odds"),
+        ("smooth_ensemble", "demographic_parity"),
+    ],
+)
+def test_a_report_that_does_not_hold_says_why_and_one_that_holds_complains_of_nothing(
+    method, constraints
+):
+    said = {"holds": 0, "rests on": 0, "a stricter one": 0}
+    for seed in range(4):
+        data = draw_votes({"a": 800, "b": 400}, 3, np.random.default_rng(seed))
+        fair = fit(data, method=method, constraints=constraints, tol=0.12)
+        whole = fair.fairness_report_
+        for claim in np.linspace(0.02, 0.25, 40):
+            report = whole.at(claim=claim)
+            reasons = [reason for reason in said if reason in str(report)]
+            if report.holds:
+                assert reasons == report.small_groups == []
+                reasons = ["holds"]
+            # One reason or the other.
+            assert len(reasons) == 1
+            assert ("rests on" in reasons) == (report.small_groups != [])
+            said[reasons[0]] += 1
+    assert min(said.values()) > 5
+
+
+def test_a_stricter_rule_keeps_the_claim_where_the_report_says_so():
+    rng = np.random.default_rng(4)
+    kept = []
+    for _ in range(20):
+        data = draw_votes({"a": 800, "b": 400}, 3, rng)
+        common = {"method": "aggregate_then_postprocess", "tol": 0.12}
+        text = str(fit(data, **common).fairness_report_)
+        if "Fit with tol=0.12, confidence=0.95 to have a stricter one" in text:
+            strict = fit(data, confidence=0.95, **common)
+            kept.append(strict.fairness_report_.holds)
+    assert len(kept) > 10
+    assert np.mean(kept) > 0.9
+
+
+def test_members_made_fair_one_by_one_are_named_as_the_reason_at_tolerance_zero():
+    reports = []
+    for seed in range(2):
+        data = draw_votes({"a": 1500, "b": 1500}, 5, np.random.default_rng(seed))
+        fair = fit(
+            data,
+            method="postprocess_then_aggregate",
+            constraints="demographic_parity",
+        )
+        whole = fair.fairness_report_
+        reports += [whole.at(claim=claim) for claim in np.linspace(0.02, 0.12, 20)]
+    alike = [r for r in reports if not (r.holds or r.small_groups)]
+    assert len(alike) > 0
+    assert all("Use another method" in str(report) for report in alike)
+
+
+@pytest.mark.parametrize(
     ("constraint", "gaps"),
     [
         (
