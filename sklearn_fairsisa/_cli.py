@@ -227,7 +227,7 @@ def _verify(args):
 
 def _report(args):
     from .sisa._directory import DirectoryStore
-    from .sisa._journal import ForgettingReport
+    from .sisa._forgetting_report import ForgettingReport
 
     with DirectoryStore.opened(args.directory) as store:
         report = ForgettingReport(store.audit_log(), store.status()["rows"])

@@ -58,8 +58,8 @@ from ._checkpoints import (
 )
 from ._digests import digest
 from ._directory import DirectoryStore
+from ._forgetting_report import ForgettingReport
 from ._isolation import this_process
-from ._journal import ForgettingReport
 from ._leaks import holds_sisa
 from ._learners import (
     accumulates,

@@ -18,6 +18,7 @@ from ..exceptions import (
     SignatureError,
 )
 from . import _files
+from ._audit import AuditLog, line
 from ._checkpoints import (
     CheckpointPolicy,
     every_nth,
@@ -25,7 +26,6 @@ from ._checkpoints import (
     replaced_stages,
     thinned,
 )
-from ._journal import AuditLog, line
 from ._rows import ShardRows
 from ._signing import KEY_VARIABLE, is_signed, key_id, sign, signing_key
 from ._state import Change, State

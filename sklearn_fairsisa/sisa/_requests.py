@@ -8,8 +8,8 @@ from numbers import Integral
 
 import numpy as np
 
+from ._audit import now, salted_row, versions
 from ._digests import combine
-from ._journal import now, salted_row, versions
 from ._plan import expected_replay_cost, group_key
 
 

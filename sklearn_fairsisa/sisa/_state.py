@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ._journal import now
+from ._audit import now
 from ._plan import Plan
 from ._rows import ShardRows, take
 from ._training import Recipe, replay_visits

@@ -10,7 +10,7 @@ from sklearn.naive_bayes import GaussianNB
 
 from sklearn_fairsisa import SISAClassifier
 from sklearn_fairsisa.exceptions import DamagedDirectoryError
-from sklearn_fairsisa.sisa._journal import AuditLog
+from sklearn_fairsisa.sisa._audit import AuditLog
 from sklearn_fairsisa.sisa._plan import expected_replay_cost
 
 X, y = make_classification(n_samples=60, n_features=4, n_redundant=0, random_state=0)
