@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ..sisa._classifier import SISAClassifier
-    from ..sisa._requests import ForgetReport
+    from ..sisa._reports import ForgetReport
 
 
 class ForgettingCostDisplay:

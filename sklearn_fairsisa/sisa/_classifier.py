@@ -73,14 +73,13 @@ from ._learners import (
     trains_together,
 )
 from ._plan import make_plan
-from ._requests import (
+from ._reports import (
     ForgetVerification,
     audit_facts,
-    check_indices,
     forget_report,
     forget_reports,
-    requested_rows,
 )
+from ._requests import check_indices, requested_rows
 from ._rows import check_container
 from ._state import Change, State, split_rows
 from ._training import Recipe, ShardTask, replay_visits, train_shards

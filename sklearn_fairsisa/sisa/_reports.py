@@ -1,0 +1,187 @@
+"""What a deletion did, as the log, a report and a verification tell it."""
+
+import json
+from dataclasses import asdict, dataclass
+
+from ._audit import now, salted_row, versions
+from ._digests import combine
+from ._plan import expected_replay_cost
+
+
+@dataclass(frozen=True)
+class ForgetReport:
+    """What one call of ``forget`` did.
+
+    Parameters
+    ----------
+    rows : tuple of int
+        Indices forgotten by this request; those forgotten before are left out.
+
+    n_subjects : int
+        Data subjects that these rows belonged to. Without ids each row is one.
+
+    shards : tuple of int
+        Shards that held them.
+
+    first_slices : tuple of int
+        Earliest slice touched in each of `shards`.
+
+    sample_visits : int
+        Rows trained on by the replay, counted once per pass.
+
+    full_sample_visits : int
+        What training the whole ensemble on the retained rows would have taken.
+
+    seconds : float
+        Duration of the request.
+
+    digest_before, digest_after : str
+        SHA-256 of the members' states.
+    """
+
+    rows: tuple
+    n_subjects: int
+    shards: tuple
+    first_slices: tuple
+    sample_visits: int
+    full_sample_visits: int
+    seconds: float
+    digest_before: str
+    digest_after: str
+
+
+@dataclass(frozen=True)
+class ForgetVerification:
+    """The result of retraining shards from scratch; true where all digests agree.
+
+    Parameters
+    ----------
+    shards : tuple of int
+        Shards retrained.
+
+    digests : tuple of str
+        SHA-256 of the members as they stand.
+
+    digests_retrained : tuple of str
+        SHA-256 of the members retrained without the forgotten rows.
+
+    sample_visits : int
+        Rows trained on, counted once per pass.
+
+    seconds : float
+        Duration of the verification.
+
+    audit_head : str
+        Hash that stands for the audit log at the time.
+    """
+
+    shards: tuple
+    digests: tuple
+    digests_retrained: tuple
+    sample_visits: int
+    seconds: float
+    audit_head: str = ""
+
+    @property
+    def differing_shards(self):
+        """Shards whose member is not the one that retraining gives."""
+        pairs = zip(self.shards, self.digests, self.digests_retrained)
+        return tuple(shard for shard, is_, should in pairs if is_ != should)
+
+    def __bool__(self):
+        return not self.differing_shards
+
+    def certificate(self):
+        """Return a statement of the result as JSON.
+
+        Returns
+        -------
+        str
+            What was compared and by which versions, with the head of the audit log,
+            which tells which requests had been carried out.
+        """
+        holds = bool(self)
+        statement = (
+            "Retraining these shards from scratch on the retained rows gave members "
+            + ("equal bit for bit to those in use." if holds else "that differ.")
+        )
+        facts = {"statement": statement, "holds": holds, "time": now()}
+        return json.dumps({**facts, **asdict(self), "versions": versions()}, indent=1)
+
+
+def audit_facts(change, before, work, seconds):
+    """Return what the audit log tells of a change that was carried out.
+
+    Parameters
+    ----------
+    change : Change
+    before : State
+        What was changed; unused for a fit.
+    work : work
+        What a store began for the change, with all shards trained.
+    seconds : float
+
+    Returns
+    -------
+    dict
+    """
+    state = change.state
+    plan = state.plan
+    n_forgotten = n_subjects = len(change.forgotten_rows)
+    if n_forgotten and before.rows[0].groups is not None:
+        n_subjects = len(before.subjects_of(change.forgotten_rows))
+    old, new = work.digests()
+    return {
+        "time": now(),
+        "kind": change.kind,
+        "requested_at": change.requested_at,
+        "rows": [salted_row(row, state.salt) for row in change.forgotten_rows],
+        "n_forgotten": n_forgotten,
+        "n_subjects": n_subjects,
+        "n_rows": state.n_rows,
+        "shards": list(change.firsts),
+        "first_slices": list(change.firsts.values()),
+        "sample_visits": sum(trained.sample_visits for trained in work.results()),
+        "full_sample_visits": state.full_sample_visits,
+        # The rows of a subject share a slice, so subjects are what is drawn.
+        "expected_share": expected_replay_cost(
+            plan.n_shards, plan.n_slices, n_subjects, state.recipe.replay
+        )
+        if change.kind == "forget"
+        else None,
+        "seconds": seconds,
+        "purged": work.n_purged(),
+        "digest_before": combine(old),
+        "digest_after": combine(new),
+        "seed": plan.seed,
+        "versions": versions(),
+    }
+
+
+def forget_report(entry, rows):
+    """Return the report of a request out of its entry in the audit log."""
+    names = (
+        "n_subjects", "sample_visits", "full_sample_visits", "seconds",
+        "digest_before", "digest_after",
+    )  # fmt: skip
+    return ForgetReport(
+        rows=tuple(rows),
+        shards=tuple(entry["shards"]),
+        first_slices=tuple(entry["first_slices"]),
+        **{name: entry[name] for name in names},
+    )
+
+
+def forget_reports(log, state):
+    """Return the reports of all requests since the last fit.
+
+    The log names rows by salted ids alone; who has the salt can tell which they are.
+    """
+    rows = {salted_row(row, state.salt): row for row in state.forgotten.tolist()}
+    entries = list(log.entries)
+    start = max(i for i, entry in enumerate(entries) if entry["kind"] == "fit")
+    return [
+        forget_report(entry, [rows[row] for row in entry["rows"]])
+        for entry in entries[start:]
+        if entry["kind"] == "forget"
+    ]
