@@ -15,7 +15,6 @@ from ..exceptions import (
     ChangedDirectoryError,
     DamagedDirectoryError,
     DirectoryError,
-    SignatureError,
 )
 from . import _files
 from ._audit import AuditLog, line
@@ -26,13 +25,22 @@ from ._checkpoints import (
     replaced_stages,
     thinned,
 )
+from ._manifest import (
+    FORMAT,
+    MANIFEST,
+    as_written,
+    by_stage,
+    listed_files,
+    read_manifest,
+    signed_part,
+    what_it_holds,
+)
 from ._rows import ShardRows
-from ._signing import KEY_VARIABLE, is_signed, key_id, sign, signing_key
+from ._signing import key_id, sign, signing_key
 from ._state import Change, State
 from ._training import TrainedMember
 
-_FORMAT = 1
-_MANIFEST, _LOCK, _AUDIT = "manifest.json", "lock", "audit.jsonl"
+_LOCK, _AUDIT = "lock", "audit.jsonl"
 # What a state consists of besides its plan and rows, which have files of their own.
 _IN_STATE_FILE = (
     "recipe", "classes", "inputs", "salt", "forgotten", "forgotten_subjects",
@@ -83,19 +91,19 @@ class DirectoryStore:
         """
         directory = Path(policy.directory)
         directory.mkdir(parents=True, exist_ok=True)
-        if not (directory / _MANIFEST).exists():
+        if not (directory / MANIFEST).exists():
             if (directory / _AUDIT).exists():
                 raise DamagedDirectoryError(
-                    f"{directory / _MANIFEST} is missing, though {_AUDIT} is there. "
+                    f"{directory / MANIFEST} is missing, though {_AUDIT} is there. "
                     "Restore it from a backup, or empty the directory."
                 )
             manifest = {
-                "format": _FORMAT, "id": secrets.token_hex(8), "commits": 0,
+                "format": FORMAT, "id": secrets.token_hex(8), "commits": 0,
                 "files": {}, "current": None, "pending": None,
                 "audit": {"entries": 0, "head": AuditLog().head, "bytes": 0},
             }  # fmt: skip
             return cls(policy, manifest)
-        manifest = _read_manifest(directory)
+        manifest = read_manifest(directory)
         own = isinstance(previous, cls) and previous.manifest["id"] == manifest["id"]
         if manifest["current"] is not None and not own:
             raise DirectoryError(
@@ -130,13 +138,13 @@ class DirectoryStore:
             If someone is changing it.
         """
         directory = Path(directory)
-        if not (directory / _MANIFEST).exists():
+        if not (directory / MANIFEST).exists():
             raise FileNotFoundError(
-                f"{directory} holds no ensemble: it has no {_MANIFEST}. Fit with "
+                f"{directory} holds no ensemble: it has no {MANIFEST}. Fit with "
                 "checkpoint_dir= first."
             )
         with _files.locked(directory / _LOCK, shared=not resign):
-            manifest = _read_manifest(directory, check_signature=not resign)
+            manifest = read_manifest(directory, check_signature=not resign)
             policy = CheckpointPolicy(directory, *manifest["policy"])
             store = cls(policy, manifest)
             for name in manifest["files"]:
@@ -162,8 +170,8 @@ class DirectoryStore:
             If someone else changed it.
         """
         with _files.locked(self.directory / _LOCK):
-            if (self.directory / _MANIFEST).exists():
-                manifest = _read_manifest(self.directory)
+            if (self.directory / MANIFEST).exists():
+                manifest = read_manifest(self.directory)
                 same = ("id", "commits")
                 if any(manifest[name] != self.manifest[name] for name in same):
                     raise self._changed()
@@ -171,7 +179,7 @@ class DirectoryStore:
                 self.manifest = manifest
             elif self.manifest["commits"]:
                 raise DamagedDirectoryError(
-                    f"{self.directory / _MANIFEST} is gone. Restore it from a backup."
+                    f"{self.directory / MANIFEST} is gone. Restore it from a backup."
                 )
             self._tidy()
             try:
@@ -199,9 +207,9 @@ class DirectoryStore:
 
     def _on_disk(self):
         """Return the store as the directory has it, which may be the next one."""
-        if not (self.directory / _MANIFEST).exists():
+        if not (self.directory / MANIFEST).exists():
             return self
-        return DirectoryStore(self.policy, _read_manifest(self.directory))
+        return DirectoryStore(self.policy, read_manifest(self.directory))
 
     def _tidy(self):
         """Complete the log, then delete what does not count."""
@@ -227,7 +235,7 @@ class DirectoryStore:
     def shards(self):
         """For each shard, the names of its checkpoints' files by stage."""
         current = self.manifest["current"]
-        return [] if current is None else _by_stage(current["stages"])
+        return [] if current is None else by_stage(current["stages"])
 
     def checkpoint(self, shard, stage):
         """Return a member as it was after a stage."""
@@ -349,7 +357,10 @@ class DirectoryStore:
     def _read(self, name):
         listed = self.manifest["files"][name]
         return _files.read_checked(
-            self.directory / name, listed["bytes"], listed["sha256"], _what(name)
+            self.directory / name,
+            listed["bytes"],
+            listed["sha256"],
+            what_it_holds(name),
         )
 
     def _bytes_of(self, groups):
@@ -461,11 +472,11 @@ class DirectoryStore:
             "key": key_id(key),
         }
         manifest.pop("signature", None)
-        manifest["signature"] = sign(key, _signed_part(manifest))
-        data = _as_written(manifest)
+        manifest["signature"] = sign(key, signed_part(manifest))
+        data = as_written(manifest)
         # Names of new files reach the disk before what lists them.
         _files.sync_folder(self.directory)
-        _files.swap(self.directory / _MANIFEST, data)
+        _files.swap(self.directory / MANIFEST, data)
         return manifest
 
     def _write_down_tail(self):
@@ -557,7 +568,7 @@ class _Work:
         """Return how many files will be deleted when this work counts."""
         store = self._store
         current, _ = self._outcome()
-        return len(set(store.manifest["files"]) - _listed(current))
+        return len(set(store.manifest["files"]) - listed_files(current))
 
     def commit(self, entry):
         """Make this work count, with its entry in the log; return the next store.
@@ -593,7 +604,7 @@ class _Work:
         """Return what will count, and the files that it consists of."""
         store, pending = self._store, self._store.pending
         trained = [
-            (int(shard), done["first_stage"], _by_stage([done["stages"]])[0])
+            (int(shard), done["first_stage"], by_stage([done["stages"]])[0])
             for shard, done in pending["done"].items()
         ]
         shards = replaced_stages(self._change, store.shards, trained)
@@ -603,7 +614,7 @@ class _Work:
             "digests": list(self.digests()[1]),
         }
         files = store.manifest["files"]
-        return current, {name: files[name] for name in sorted(_listed(current))}
+        return current, {name: files[name] for name in sorted(listed_files(current))}
 
     def abandon(self):
         """Leave the directory as it was; a deletion stays written down."""
@@ -611,80 +622,8 @@ class _Work:
         if self._change.kind == "forget":
             return
         current = store.manifest["current"]
-        listed = set() if current is None else _listed(current)
+        listed = set() if current is None else listed_files(current)
         files = {name: store.manifest["files"][name] for name in listed}
         # Where not even this can be written, the change stays written down.
         with suppress(OSError):
             store._swap({"pending": None, "files": files})
-
-
-def _by_stage(shards):
-    """Undo that JSON makes strings of stages."""
-    return [{int(stage): names for stage, names in s.items()} for s in shards]
-
-
-def _listed(current):
-    """Return the names of the files that make up a described ensemble."""
-    names = [current["state"], current["plan"]]
-    names += [slice for shard in current["rows"] for slice in shard]
-    names += [files for stages in current["stages"] for files in stages.values()]
-    return {name for group in names for name in group}
-
-
-def _what(name):
-    """Say what a file holds."""
-    kind, *places = name.split("-")[:-1]
-    if kind == "frozen":
-        return "the weights that are not trained"
-    if kind in ("rows", "member"):
-        shard, slice = (int(place[1:]) for place in places)
-        holds = "the rows" if kind == "rows" else "the checkpoint"
-        return f"{holds} of shard {shard}, slice {slice}"
-    return f"the {kind} of the ensemble"
-
-
-def _signed_part(manifest):
-    unsigned = {k: v for k, v in manifest.items() if k != "signature"}
-    return _as_written(unsigned)
-
-
-def _as_written(manifest):
-    # Through text, so that keys are strings as they are when read back.
-    plain = json.loads(json.dumps(manifest))
-    return json.dumps(plain, indent=1, sort_keys=True).encode()
-
-
-def _read_manifest(directory, *, check_signature=True):
-    path = directory / _MANIFEST
-    try:
-        data = path.read_bytes()
-        manifest = json.loads(data)
-        form, signer = manifest["format"], str(manifest["key"])
-        signature = str(manifest["signature"]).encode()
-    except (ValueError, KeyError, TypeError):
-        raise DamagedDirectoryError(
-            f"{path} is truncated or altered: it is no manifest. Restore it from a "
-            "backup."
-        ) from None
-    if form != _FORMAT:
-        raise DirectoryError(
-            f"{path} has the format {form}, this version reads {_FORMAT}. Open it with "
-            "the version of sklearn-fairsisa that wrote it."
-        )
-    if not check_signature:
-        return manifest
-    key = signing_key()
-    if signer != key_id(key):
-        raise SignatureError(
-            f"{directory} is signed with the key {signer}, not with yours, "
-            f"{key_id(key)}. Opening it may run code that its files hold. Set "
-            f"{KEY_VARIABLE} to its key, or, if you know where it comes from, open it "
-            "once with SISAClassifier.load(..., resign=True)."
-        )
-    # Other bytes can mean the same manifest, as the last digit of a float may.
-    as_signed = is_signed(key, _signed_part(manifest), signature)
-    if not as_signed or data != _as_written(manifest):
-        raise SignatureError(
-            f"{path} was altered since it was signed. Restore it from a backup."
-        )
-    return manifest
