@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import chain
-from numbers import Integral, Number
+from numbers import Integral
 from os import PathLike
 from typing import Any, Literal, Self
 
@@ -15,38 +15,24 @@ import numpy as np
 import pandas as pd
 from joblib.parallel import get_active_backend
 from numpy.typing import ArrayLike, NDArray
-from sklearn import get_config
 from sklearn.base import (
     BaseEstimator,
     ClassifierMixin,
     MetaEstimatorMixin,
     TransformerMixin,
     _fit_context,
-    is_classifier,
 )
 from sklearn.linear_model import SGDClassifier
-from sklearn.utils import check_random_state, get_tags, indexable
+from sklearn.utils import check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.metadata_routing import (
-    MetadataRouter,
-    MethodMapping,
-    process_routing,
-)
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import (
-    _check_y,
-    _num_samples,
-    check_consistent_length,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .._html import FindingsMixin
 from .._pipelines import weight_param
 from .._typing import Estimator, FilePath, RandomState, Rows
-from .._validation import check_no_missing_labels, check_subjects
 from .._warnings import level_of_caller
 from ..exceptions import EmptyShardWarning, VanishedClassWarning
 from ._checkpoints import (
@@ -59,12 +45,20 @@ from ._checkpoints import (
 from ._digests import digest
 from ._directory import DirectoryStore
 from ._forgetting_report import ForgettingReport
+from ._inputs import (
+    INPUTS,
+    check_alike,
+    check_enough_rows,
+    check_rows,
+    check_samples,
+    require_continuing,
+    require_members,
+    split_fit_params,
+    union,
+)
 from ._isolation import this_process
-from ._leaks import holds_sisa
 from ._learners import (
     accumulates,
-    can_continue,
-    check_raw_rows,
     default_epochs,
     forget_in_caches,
     last_step,
@@ -80,16 +74,12 @@ from ._reports import (
     forget_reports,
 )
 from ._requests import check_indices, requested_rows
-from ._rows import check_container
 from ._state import Change, State, split_rows
 from ._training import Recipe, ShardTask, replay_visits, train_shards
 from ._votes import member_scores, member_votes
 
 # Where joblib keeps its backends of one machine.
 _OWN_BACKENDS = "joblib._parallel_backends"
-
-# What an estimator says of the X it was fitted on.
-_INPUTS = ("n_features_in_", "feature_names_in_")
 
 
 class SISAClassifier(
@@ -304,7 +294,7 @@ class SISAClassifier(
         """
         return self._start(X, y, None, groups, fit_params)
 
-    @available_if(lambda self: self._require_continuing("partial_fit"))
+    @available_if(lambda self: require_continuing(self._base(), "partial_fit"))
     @_fit_context(prefer_skip_nested_validation=False)
     def partial_fit(
         self,
@@ -351,12 +341,12 @@ class SISAClassifier(
         """
         if not hasattr(self, "plan_"):
             return self._start(X, y, classes, groups, {})
-        X, y, groups, _ = self._check_rows(X, y, groups, reset=False)
+        X, y, groups, _ = check_rows(self, X, y, groups, reset=False)
         with self._store.exclusive():
             self._finish_pending(self._store)
-            self._check_alike(groups)
+            check_alike(self._state.rows[0], groups)
             before = self._state
-            classes = _union(self.classes_, y if classes is None else classes, y)
+            classes = union(self.classes_, y if classes is None else classes, y)
             recipe = before.recipe
             if len(classes) > recipe.n_classes:
                 codes = dict(
@@ -615,7 +605,7 @@ class SISAClassifier(
         ValueError
             If every row has been forgotten, or X has other features.
         """
-        X = self._check_samples(X)
+        X = check_samples(self, X)
         held = self._as_it_stands()
         says = member_votes if held.aggregation == "majority" else member_scores
         present = [member for member in held.estimators_ if member is not None]
@@ -643,7 +633,7 @@ class SISAClassifier(
             the member's probabilities, the logistic function (softmax) of its
             decision function, or its vote. A shard without rows scores 1/n_classes.
         """
-        X = self._check_samples(X)
+        X = check_samples(self, X)
         held = self._as_it_stands()
         n_classes = len(held.classes_)
         abstention = np.full((_num_samples(X), n_classes), 1 / n_classes)
@@ -778,13 +768,14 @@ class SISAClassifier(
 
     def _start(self, X, y, classes, groups, fit_params):
         """Plan and train from nothing."""
-        self._require_members()
+        require_members(self._base())
         if self.n_slices > 1 or self.epochs is not None:
-            self._require_continuing("n_slices > 1" if self.n_slices > 1 else "epochs")
-        X, y, groups, inputs = self._check_rows(X, y, groups, reset=True)
-        params, settings = self._check_params(len(y), groups, fit_params)
-        self._check_enough_rows(len(y), groups)
-        all_classes = _union(y if classes is None else classes, y)
+            what = "n_slices > 1" if self.n_slices > 1 else "epochs"
+            require_continuing(self._base(), what)
+        X, y, groups, inputs = check_rows(self, X, y, groups, reset=True)
+        params, settings = split_fit_params(self, len(y), groups, fit_params)
+        check_enough_rows(len(y), groups, self.n_shards, self.n_slices)
+        all_classes = union(y if classes is None else classes, y)
         if len(all_classes) < 2:
             raise ValueError(
                 f"y holds one class, {all_classes.tolist()[0]!r}; a classifier needs "
@@ -873,7 +864,7 @@ class SISAClassifier(
         self._put_in_place(change.state, next_store, members, log, reports)
 
     def _put_in_place(self, state, store, members, log, reports):
-        others = {k: v for k, v in vars(self).items() if k not in _INPUTS}
+        others = {k: v for k, v in vars(self).items() if k not in INPUTS}
         # One assignment, so that an interrupt leaves the state before or that after.
         self.__dict__ = {
             **others,
@@ -964,130 +955,9 @@ class SISAClassifier(
                 stacklevel=level_of_caller(),
             )
 
-    def _check_alike(self, groups):
-        """Refuse a batch that cannot follow those before it."""
-        held = self._state.rows[0]
-        if (groups is None) != (held.groups is None):
-            raise ValueError(
-                "groups must be given to every call or to none, since a data subject's "
-                "rows can only be found if all of them are named."
-            )
-        if held.params:
-            raise ValueError(
-                f"fit was given {sorted(held.params)} for its rows, which "
-                "partial_fit does not take. Fit without, to append rows later."
-            )
-
-    def _require_members(self):
-        """Refuse what cannot be trained again to the same bits, or does not vote."""
-        base = self._base()
-        if not is_classifier(base):
-            raise ValueError(
-                f"estimator must be a classifier, got {type(last_step(base)).__name__}."
-            )
-        if holds_sisa(base):
-            raise ValueError(
-                f"estimator={type(base).__name__} holds a SISAClassifier, which keeps "
-                "a random salt and a log of times, so that no retraining gives the "
-                "same bits. Use one SISAClassifier with more shards or slices."
-            )
-
-    def _require_continuing(self, what):
-        base = self._base()
-        if not can_continue(base):
-            raise ValueError(
-                f"{what} needs a learner that can continue training, but "
-                f"{type(last_step(base)).__name__} has no partial_fit. Use n_slices=1 "
-                "and fit, or a learner with partial_fit, such as SGDClassifier, "
-                "MLPClassifier, GaussianNB or a skorch net."
-            )
-        return True
-
-    def _check_params(self, n_rows, groups, fit_params):
-        """Split the learner's fit parameters into values per row and settings."""
-        if get_config()["enable_metadata_routing"]:
-            routed = process_routing(self, "fit", groups=groups, **fit_params)
-            fit_params = routed.estimator.fit
-        params, settings = {}, {}
-        for name, value in fit_params.items():
-            if value is None or isinstance(value, Number | str | bool):
-                settings[name] = value
-            elif hasattr(value, "__len__") and _num_samples(value) == n_rows:
-                params[name] = indexable(value)[0]
-                if name.endswith("sample_weight") and not np.any(value):
-                    raise ValueError(
-                        f"{name} is zero in all rows, so there is nothing to learn "
-                        "from. Give some row a weight."
-                    )
-            else:
-                raise ValueError(
-                    f"The fit parameter {name} holds neither one value per row "
-                    f"({n_rows}) nor a plain setting, so forget could not reach what "
-                    "it holds. Pass it aligned with the rows, or to the learner."
-                )
-        return params, settings
-
-    def _check_rows(self, X, y, groups, *, reset):
-        """Validate a batch of rows; return containers that can be indexed."""
-        check_consistent_length(X, y)
-        y = _check_y(check_no_missing_labels(y))
-        check_classification_targets(y)
-        check_container(X)
-        # On a copy, so that what is refused further on has changed nothing.
-        seen = copy.copy(self)
-        for name in _INPUTS if reset else ():
-            vars(seen).pop(name, None)
-        X = validate_data(seen, X, reset=reset, skip_check_array=True)
-        inputs = {k: v for k, v in vars(seen).items() if k in _INPUTS}
-        if groups is not None:
-            groups = check_subjects(groups, len(y))
-        X = indexable(X)[0]
-        # Before any shard is trained, and by the position in X, not in a shard.
-        check_raw_rows(self._base(), X)
-        return X, y, groups, inputs
-
-    def _check_samples(self, X):
-        check_is_fitted(self)
-        if hasattr(self, "n_features_in_") and getattr(X, "ndim", 2) == 1:
-            raise ValueError(
-                f"X has one dimension, but {type(self).__name__} was fitted on "
-                f"{self.n_features_in_} features. Reshape your data with "
-                "X.reshape(1, -1) if it is a single sample."
-            )
-        X = validate_data(self, X, reset=False, skip_check_array=True)
-        return indexable(X)[0]
-
-    def _check_enough_rows(self, n_rows, groups):
-        needed = self.n_shards * self.n_slices
-        if n_rows < needed:
-            raise ValueError(
-                f"n_samples={n_rows} cannot fill n_shards={self.n_shards} shards of "
-                f"n_slices={self.n_slices} slices. Give at least {needed} rows, or "
-                "ask for fewer shards or slices."
-            )
-        n_subjects = n_rows if groups is None else len(set(groups))
-        if n_subjects < self.n_shards:
-            raise ValueError(
-                f"{n_subjects} data subjects cannot fill n_shards={self.n_shards} "
-                "shards, since a subject's rows share one. Ask for fewer shards."
-            )
-
     def _draw_seed(self):
         if self.random_state is None:
             return secrets.randbits(63)
         if isinstance(self.random_state, Integral):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
-
-
-def _union(*labels):
-    """Return the sorted distinct labels of several lists of labels."""
-    parts = [np.asarray(part) for part in labels]
-    firsts = [label for part in parts for label in part[:1].tolist()]
-    kinds = {isinstance(label, str): label for label in firsts}
-    if len(kinds) > 1:
-        raise ValueError(
-            f"Labels are texts, such as {kinds[True]!r}, and numbers, such as "
-            f"{kinds[False]!r}. Give labels of one kind in all calls."
-        )
-    return np.unique(np.concatenate(parts))

@@ -1,0 +1,171 @@
+"""Checks of what an ensemble is given, ahead of any training."""
+
+import copy
+from numbers import Number
+
+import numpy as np
+from sklearn import get_config
+from sklearn.base import is_classifier
+from sklearn.utils import indexable
+from sklearn.utils.metadata_routing import process_routing
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_y,
+    _num_samples,
+    check_consistent_length,
+    check_is_fitted,
+    validate_data,
+)
+
+from .._validation import check_no_missing_labels, check_subjects
+from ._leaks import holds_sisa
+from ._learners import can_continue, check_raw_rows, last_step
+from ._rows import check_container
+
+# What an estimator says of the X it was fitted on.
+INPUTS = ("n_features_in_", "feature_names_in_")
+
+
+def require_members(base):
+    """Refuse what cannot be trained again to the same bits, or does not vote."""
+    if not is_classifier(base):
+        raise ValueError(
+            f"estimator must be a classifier, got {type(last_step(base)).__name__}."
+        )
+    if holds_sisa(base):
+        raise ValueError(
+            f"estimator={type(base).__name__} holds a SISAClassifier, which keeps "
+            "a random salt and a log of times, so that no retraining gives the "
+            "same bits. Use one SISAClassifier with more shards or slices."
+        )
+
+
+def require_continuing(base, what):
+    """Refuse a learner that cannot go on from where it was, which `what` needs."""
+    if not can_continue(base):
+        raise ValueError(
+            f"{what} needs a learner that can continue training, but "
+            f"{type(last_step(base)).__name__} has no partial_fit. Use n_slices=1 "
+            "and fit, or a learner with partial_fit, such as SGDClassifier, "
+            "MLPClassifier, GaussianNB or a skorch net."
+        )
+    # As `available_if` wants to be told.
+    return True
+
+
+def check_rows(estimator, X, y, groups, *, reset):
+    """Validate a batch of rows for an estimator, which stays as it is.
+
+    Returns
+    -------
+    X : container
+        Such that rows of it can be taken.
+    y : ndarray of shape (n,)
+    groups : list or None
+    inputs : dict
+        What the estimator is to say of X, by the names in `INPUTS`.
+    """
+    check_consistent_length(X, y)
+    y = _check_y(check_no_missing_labels(y))
+    check_classification_targets(y)
+    check_container(X)
+    # On a copy, so that what is refused further on has changed nothing.
+    seen = copy.copy(estimator)
+    for name in INPUTS if reset else ():
+        vars(seen).pop(name, None)
+    X = validate_data(seen, X, reset=reset, skip_check_array=True)
+    inputs = {k: v for k, v in vars(seen).items() if k in INPUTS}
+    if groups is not None:
+        groups = check_subjects(groups, len(y))
+    X = indexable(X)[0]
+    # Before any shard is trained, and by the position in X, not in a shard.
+    check_raw_rows(estimator._base(), X)
+    return X, y, groups, inputs
+
+
+def check_samples(estimator, X):
+    """Validate samples to predict; return a container that can be indexed."""
+    check_is_fitted(estimator)
+    if hasattr(estimator, "n_features_in_") and getattr(X, "ndim", 2) == 1:
+        raise ValueError(
+            f"X has one dimension, but {type(estimator).__name__} was fitted on "
+            f"{estimator.n_features_in_} features. Reshape your data with "
+            "X.reshape(1, -1) if it is a single sample."
+        )
+    X = validate_data(estimator, X, reset=False, skip_check_array=True)
+    return indexable(X)[0]
+
+
+def check_enough_rows(n_rows, groups, n_shards, n_slices):
+    """Refuse rows, or data subjects, that are too few for the shards and slices."""
+    needed = n_shards * n_slices
+    if n_rows < needed:
+        raise ValueError(
+            f"n_samples={n_rows} cannot fill n_shards={n_shards} shards of "
+            f"n_slices={n_slices} slices. Give at least {needed} rows, or "
+            "ask for fewer shards or slices."
+        )
+    n_subjects = n_rows if groups is None else len(set(groups))
+    if n_subjects < n_shards:
+        raise ValueError(
+            f"{n_subjects} data subjects cannot fill n_shards={n_shards} "
+            "shards, since a subject's rows share one. Ask for fewer shards."
+        )
+
+
+def check_alike(held, groups):
+    """Refuse a batch that cannot follow the rows that are held, as a ShardRows."""
+    if (groups is None) != (held.groups is None):
+        raise ValueError(
+            "groups must be given to every call or to none, since a data subject's "
+            "rows can only be found if all of them are named."
+        )
+    if held.params:
+        raise ValueError(
+            f"fit was given {sorted(held.params)} for its rows, which "
+            "partial_fit does not take. Fit without, to append rows later."
+        )
+
+
+def split_fit_params(estimator, n_rows, groups, fit_params):
+    """Split the learner's fit parameters into values per row and settings.
+
+    Returns
+    -------
+    params : dict of containers of length `n_rows`
+    settings : dict
+    """
+    if get_config()["enable_metadata_routing"]:
+        routed = process_routing(estimator, "fit", groups=groups, **fit_params)
+        fit_params = routed.estimator.fit
+    params, settings = {}, {}
+    for name, value in fit_params.items():
+        if value is None or isinstance(value, Number | str | bool):
+            settings[name] = value
+        elif hasattr(value, "__len__") and _num_samples(value) == n_rows:
+            params[name] = indexable(value)[0]
+            if name.endswith("sample_weight") and not np.any(value):
+                raise ValueError(
+                    f"{name} is zero in all rows, so there is nothing to learn "
+                    "from. Give some row a weight."
+                )
+        else:
+            raise ValueError(
+                f"The fit parameter {name} holds neither one value per row "
+                f"({n_rows}) nor a plain setting, so forget could not reach what "
+                "it holds. Pass it aligned with the rows, or to the learner."
+            )
+    return params, settings
+
+
+def union(*labels):
+    """Return the sorted distinct labels of several lists of labels."""
+    parts = [np.asarray(part) for part in labels]
+    firsts = [label for part in parts for label in part[:1].tolist()]
+    kinds = {isinstance(label, str): label for label in firsts}
+    if len(kinds) > 1:
+        raise ValueError(
+            f"Labels are texts, such as {kinds[True]!r}, and numbers, such as "
+            f"{kinds[False]!r}. Give labels of one kind in all calls."
+        )
+    return np.unique(np.concatenate(parts))
