@@ -6,14 +6,12 @@ import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import chain
 from numbers import Integral
 from os import PathLike
 from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
-from joblib.parallel import get_active_backend
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import (
     BaseEstimator,
@@ -27,7 +25,6 @@ from sklearn.utils import check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .._html import FindingsMixin
@@ -40,7 +37,6 @@ from ._checkpoints import (
     MemoryStore,
     as_policy,
     replay_stage,
-    replay_start,
 )
 from ._digests import digest
 from ._directory import DirectoryStore
@@ -56,14 +52,12 @@ from ._inputs import (
     split_fit_params,
     union,
 )
-from ._isolation import this_process
 from ._learners import (
     accumulates,
     default_epochs,
     forget_in_caches,
     last_step,
     make_prototype,
-    places,
     trains_together,
 )
 from ._plan import make_plan
@@ -75,11 +69,9 @@ from ._reports import (
 )
 from ._requests import check_indices, requested_rows
 from ._state import Change, State, split_rows
-from ._training import Recipe, ShardTask, replay_visits, train_shards
+from ._training import Recipe, replay_visits
 from ._votes import member_scores, member_votes
-
-# Where joblib keeps its backends of one machine.
-_OWN_BACKENDS = "joblib._parallel_backends"
+from ._workers import train_members
 
 
 class SISAClassifier(
@@ -879,6 +871,10 @@ class SISAClassifier(
             "forget_log_": reports,
         }
 
+    def _train(self, state, firsts, store=None, *, anew):
+        how = {"anew": anew, "n_jobs": self.n_jobs, "verbose": self.verbose > 0}
+        return train_members(state, firsts, store, **how)
+
     def _make_recipe(self, seed, classes, settings):
         base = self._base()
         codes = {label: code for code, label in enumerate(classes.tolist())}
@@ -900,40 +896,6 @@ class SISAClassifier(
             and not trains_together(base),
             settings=settings,
         )
-
-    def _train(self, state, firsts, store=None, *, anew):
-        """Yield shards as they are trained, each from its first stage to replay."""
-        backend, _ = get_active_backend()
-        firsts, n_together = list(firsts.items()), places(state.recipe.prototype)
-        jobs = [firsts[i : i + n_together] for i in range(0, len(firsts), n_together)]
-        # A process costs more than it saves on a single job. A cluster was asked for,
-        # perhaps since this machine has no GPU or rounds otherwise.
-        here = len(jobs) <= 1 and type(backend).__module__ == _OWN_BACKENDS
-        # Each shard is kept as soon as it is trained, where the backend can say so;
-        # Ray's cannot.
-        unordered = backend.supports_return_generator
-        parallel = Parallel(
-            n_jobs=1 if here else self.n_jobs,
-            # No memory maps: they would leave rows in temporary files.
-            max_nbytes=None,
-            return_as="generator_unordered" if unordered else "list",
-        )
-
-        def task(shard, first):
-            start = {} if anew else replay_start(store, shard, first)
-            rows, n_stages = state.rows[shard], state.plan.n_stages[shard]
-            return ShardTask(shard, rows, n_stages, **start)
-
-        trained = parallel(
-            delayed(train_shards)(
-                state.recipe,
-                [task(shard, first) for shard, first in job],
-                verbose=self.verbose > 0,
-                caller=this_process(),
-            )
-            for job in jobs
-        )
-        return chain.from_iterable(trained)
 
     def _warn_of_vanished(self, shards):
         """Warn of what has lost its last row in some shards just trained."""

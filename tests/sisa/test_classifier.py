@@ -30,7 +30,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_fairsisa import SISAClassifier
 from sklearn_fairsisa.exceptions import EmptyShardWarning, VanishedClassWarning
-from sklearn_fairsisa.sisa import _classifier
+from sklearn_fairsisa.sisa import _workers
 from sklearn_fairsisa.sisa._digests import digest
 from sklearn_fairsisa.sisa._learners import last_step
 from sklearn_fairsisa.sisa._plan import expected_replay_cost
@@ -641,7 +641,7 @@ def test_grid_search_and_cross_validation_work():
 
 
 def test_verifying_needs_the_memory_of_one_shard_at_a_time(monkeypatch):
-    train, alive, most = _classifier.train_shards, weakref.WeakSet(), []
+    train, alive, most = _workers.train_shards, weakref.WeakSet(), []
 
     def watched(*args, **kwargs):
         most.append(len(alive))
@@ -651,7 +651,7 @@ def test_verifying_needs_the_memory_of_one_shard_at_a_time(monkeypatch):
 
     sisa = make_sisa(GaussianNB(), n_shards=5, n_slices=2).fit(X, y)
     sisa.forget(range(20))
-    monkeypatch.setattr(_classifier, "train_shards", watched)
+    monkeypatch.setattr(_workers, "train_shards", watched)
     assert sisa.verify_forgotten()
     assert len(most) == 5
     assert max(most) <= 2  # the two of the shard before

@@ -723,7 +723,7 @@ def test_a_failed_fit_leaves_nothing_and_an_interrupted_one_goes_on(tmp_path):
 
 
 def test_a_resumed_fit_trains_only_the_shards_that_are_left(tmp_path, monkeypatch):
-    from sklearn_fairsisa.sisa import _classifier
+    from sklearn_fairsisa.sisa import _workers
 
     trained = []
 
@@ -733,8 +733,8 @@ def test_a_resumed_fit_trains_only_the_shards_that_are_left(tmp_path, monkeypatc
             raise KeyboardInterrupt
         return real(recipe, tasks, **kwargs)
 
-    real = _classifier.train_shards
-    monkeypatch.setattr(_classifier, "train_shards", train_shards)
+    real = _workers.train_shards
+    monkeypatch.setattr(_workers, "train_shards", train_shards)
     with pytest.raises(KeyboardInterrupt):
         make_sisa(tmp_path).fit(X, y)
     sisa = SISAClassifier.load(tmp_path)

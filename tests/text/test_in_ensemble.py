@@ -172,7 +172,7 @@ def test_what_is_no_text_is_named_by_its_place_before_any_training(wrong, monkey
             texts, other = (pd.DataFrame({"text": t, "n": 1}) for t in (texts, other))
         sisa = SISAClassifier(learner, n_shards=2, n_slices=2, random_state=0)
         with monkeypatch.context() as patch:
-            patch.setattr("sklearn_fairsisa.sisa._classifier.train_shards", None)
+            patch.setattr("sklearn_fairsisa.sisa._workers.train_shards", None)
             with pytest.raises(TypeError, match="The value at position 17 is"):
                 sisa.fit(texts, Y)
         sisa.fit(other, Y)

@@ -1,0 +1,68 @@
+"""Shards trained by the workers of a joblib backend."""
+
+from itertools import chain
+
+from joblib.parallel import get_active_backend
+from sklearn.utils.parallel import Parallel, delayed
+
+from ._checkpoints import replay_start
+from ._isolation import this_process
+from ._learners import places
+from ._training import ShardTask, train_shards
+
+# Where joblib keeps its backends of one machine.
+_OWN_BACKENDS = "joblib._parallel_backends"
+
+
+def train_members(state, firsts, store=None, *, anew, n_jobs, verbose):
+    """Return shards as they are trained, each from its first stage to replay.
+
+    Parameters
+    ----------
+    state : State
+    firsts : dict of int to int
+        Earliest stage to train of each shard that must be.
+    store : store, default=None
+        Holds the checkpoints to start from, unless all is trained anew.
+    anew : bool
+        Whether to train all stages, from no checkpoint.
+    n_jobs : int or None
+    verbose : bool
+        Whether to print a line after each stage of each shard.
+
+    Returns
+    -------
+    iterator of TrainedShard
+        In any order.
+    """
+    backend, _ = get_active_backend()
+    firsts, n_together = list(firsts.items()), places(state.recipe.prototype)
+    jobs = [firsts[i : i + n_together] for i in range(0, len(firsts), n_together)]
+    # A process costs more than it saves on a single job. A cluster was asked for,
+    # perhaps since this machine has no GPU or rounds otherwise.
+    here = len(jobs) <= 1 and type(backend).__module__ == _OWN_BACKENDS
+    # Each shard is kept as soon as it is trained, where the backend can say so;
+    # Ray's cannot.
+    unordered = backend.supports_return_generator
+    parallel = Parallel(
+        n_jobs=1 if here else n_jobs,
+        # No memory maps: they would leave rows in temporary files.
+        max_nbytes=None,
+        return_as="generator_unordered" if unordered else "list",
+    )
+
+    def task(shard, first):
+        start = {} if anew else replay_start(store, shard, first)
+        rows, n_stages = state.rows[shard], state.plan.n_stages[shard]
+        return ShardTask(shard, rows, n_stages, **start)
+
+    trained = parallel(
+        delayed(train_shards)(
+            state.recipe,
+            [task(shard, first) for shard, first in job],
+            verbose=verbose,
+            caller=this_process(),
+        )
+        for job in jobs
+    )
+    return chain.from_iterable(trained)
