@@ -1,5 +1,6 @@
 """Checks of parameters and labels that the estimators share."""
 
+import math
 import numbers
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -7,21 +8,62 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from sklearn.utils.class_weight import compute_class_weight
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def check_number(name, value, kind, least):
-    """Raise unless a parameter is a number of some kind and not too small."""
-    if not isinstance(value, kind) or isinstance(value, bool) or not value >= least:
-        what = "an integer" if kind is numbers.Integral else "a number"
-        raise ValueError(f"{name}={value!r} is not valid: give {what} >= {least}.")
+def check_number(name, value, kind, least, *, above=False):
+    """Raise unless a parameter is a finite number of some kind and not too small.
+
+    Parameters
+    ----------
+    name : str
+    value : object
+    kind : {numbers.Integral, numbers.Real}
+    least : int
+    above : bool, default=False
+        Whether `least` itself is too small.
+    """
+    is_number = isinstance(value, kind) and not isinstance(value, bool)
+    if not is_number or not least <= value < math.inf or (above and value == least):
+        what = "an integer" if kind is numbers.Integral else "a finite number"
+        sign = ">" if above else ">="
+        raise ValueError(f"{name}={value!r} is not valid: give {what} {sign} {least}.")
 
 
 def check_choice(name, value, choices):
     """Raise unless a parameter is one of its choices."""
     if value not in choices:
         raise ValueError(f"{name}={value!r} is not valid: give one of {choices}.")
+
+
+def check_callbacks(callbacks):
+    """Raise unless these are skorch callbacks that steer no training by its rows."""
+    if not isinstance(callbacks, list | tuple | None):
+        raise TypeError(
+            f"callbacks is a {type(callbacks).__name__}; give a list of skorch "
+            "callbacks, or None."
+        )
+    for callback in callbacks or ():
+        # They come as instances, classes, or pairs of a name and one.
+        one = callback[1] if isinstance(callback, tuple) else callback
+        kind = one if isinstance(one, type) else type(one)
+        if not issubclass(kind, Callback):
+            raise TypeError(
+                f"callbacks has a {kind.__name__}, which is no skorch callback."
+            )
+        if issubclass(kind, EarlyStopping | LRScheduler):
+            todo = (
+                "Choose max_epochs instead"
+                if issubclass(kind, EarlyStopping)
+                else "Choose scheduler= and warmup= instead"
+            )
+            raise ValueError(
+                f"callbacks has a {kind.__name__}, which steers the training by "
+                "state that would not be unlearnt with a row, nor resumed from "
+                f"a checkpoint. {todo}."
+            )
 
 
 def known_classes(y, classes, before):
@@ -68,13 +110,19 @@ def class_weights(class_weight, classes, y):
     Parameters
     ----------
     class_weight : dict, "balanced" or None
-        "balanced" goes by the classes that `y` has; others weigh 1.
+        Classes that a dict lacks weigh 1. "balanced" goes by the classes that `y`
+        has; others weigh 1.
     classes : ndarray of shape (n_classes,)
     y : ndarray of shape (n,)
 
     Returns
     -------
     ndarray of shape (n_classes,)
+
+    Raises
+    ------
+    ValueError
+        If a dict names another class, or a weight is not a finite number >= 0.
     """
     weight = np.ones(len(classes))
     if isinstance(class_weight, Mapping):
@@ -84,6 +132,8 @@ def class_weights(class_weight, classes, y):
                 f"class_weight names {sorted(unknown, key=repr)}, which are not "
                 f"among the classes {classes.tolist()}."
             )
+        for label, value in class_weight.items():
+            check_number(f"class_weight[{label!r}]", value, numbers.Real, 0)
         weight[:] = [class_weight.get(label, 1.0) for label in classes.tolist()]
     elif class_weight is not None:
         present = np.unique(y)

@@ -14,13 +14,13 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
-from skorch.callbacks import EarlyStopping, LRScheduler
 
 from .._devices import computes_bfloat16
 from .._typing import FilePath, RandomState
 from ._checks import (
     PRECISIONS,
     advice_on_memory,
+    check_callbacks,
     check_choice,
     check_number,
     class_weights,
@@ -366,6 +366,9 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
             check_number("scheduler_epochs", self.scheduler_epochs, numbers.Integral, 1)
         for name in ("lr", "weight_decay"):
             check_number(name, getattr(self, name), numbers.Real, 0)
+        if self.max_grad_norm is not None:
+            norm = self.max_grad_norm
+            check_number("max_grad_norm", norm, numbers.Real, 0, above=True)
         check_number("warmup", self.warmup, numbers.Real, 0)
         if self.warmup >= 1:
             raise ValueError(
@@ -384,25 +387,13 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
                 "freeze= and lora= are both given, but adapters freeze all else. "
                 "Leave one of them out."
             )
-        if isinstance(self.random_state, numbers.Integral) and self.random_state < 0:
+        seed = self.random_state
+        if isinstance(seed, numbers.Integral) and not 0 <= seed < 2**32:
             raise ValueError(
-                f"random_state={self.random_state} is negative; give 0 or more."
+                f"random_state={seed} is not valid: give an integer in [0, 2**32 - 1]."
             )
-        for callback in self.callbacks or ():
-            # Callbacks come as instances, classes, or pairs of a name and one.
-            one = callback[1] if isinstance(callback, tuple) else callback
-            kind = one if isinstance(one, type) else type(one)
-            if issubclass(kind, EarlyStopping | LRScheduler):
-                todo = (
-                    "Choose max_epochs instead"
-                    if issubclass(kind, EarlyStopping)
-                    else "Choose scheduler= and warmup= instead"
-                )
-                raise ValueError(
-                    f"callbacks has a {kind.__name__}, which steers the training by "
-                    "state that would not be unlearnt with a row, nor resumed from "
-                    f"a checkpoint. {todo}."
-                )
+        check_random_state(seed)
+        check_callbacks(self.callbacks)
 
     def _train(self, texts, y, classes, training):
         weight = self._class_weight(classes, y)

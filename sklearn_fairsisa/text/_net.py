@@ -124,7 +124,10 @@ class TextNet(NeuralNetClassifier):
             return self.module_(**x, **fit_params).logits
 
     def train_step(self, batch, **fit_params):
-        """Take one optimizer step; its loss is the mean over its rows."""
+        """Take one optimizer step; its loss is the mean over its rows.
+
+        Rows that all weigh nothing make no step.
+        """
         optimizer, scaler = self.optimizer_, self.scaler_
         for i, group in enumerate(optimizer.param_groups):
             group["lr"] = self.lr * batch.rate
@@ -133,6 +136,8 @@ class TextNet(NeuralNetClassifier):
         total = len(batch)
         if weight is not None:
             total = sum(weight[labels].sum() for _, labels in batch.batches)
+            if total == 0:
+                return {"loss": total, "y_pred": None}
             weight, total = weight.to(self.device), total.to(self.device)
 
         optimizer.zero_grad(set_to_none=True)

@@ -242,6 +242,19 @@ def test_a_class_weighs_as_much_as_its_rows_repeated():
     classifier(class_weight="balanced").partial_fit(texts, y, classes=[0, 1, 2])
 
 
+@pytest.mark.parametrize("precision", [None, "fp16"])
+def test_rows_of_a_class_without_weight_leave_no_trace(precision):
+    texts, y = sentences(24)
+    params = {"batch_size": 2, "class_weight": {1: 0}, "mixed_precision": precision}
+    clf = classifier(without_dropout(), **params).fit(texts, y)
+    others = [
+        " ".join(["thunder"] * len(text.split())) if label else text
+        for text, label in zip(texts, y)
+    ]
+    assert_same_weights(clf, clone(clf).fit(others, y))
+    assert np.isfinite(clf.predict_proba(texts)).all()
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_balanced_weights_are_those_of_scikit_learn(n_classes):
     texts, y = sentences(40, n_classes)
@@ -405,14 +418,28 @@ def test_callbacks_that_steer_by_rows_are_refused(callback):
         ({"scheduler": "step"}, "scheduler='step' is not valid"),
         ({"optimizer": "lion"}, "optimizer='lion' is not valid"),
         ({"mixed_precision": "int8"}, "mixed_precision='int8' is not valid"),
-        ({"random_state": -1}, "random_state=-1 is negative"),
+        ({"lr": np.inf}, "lr=inf is not valid: give a finite number >= 0"),
+        ({"max_grad_norm": 0}, "max_grad_norm=0 is not valid: .* > 0"),
+        ({"max_grad_norm": np.nan}, "max_grad_norm=nan is not valid"),
+        ({"max_grad_norm": "a"}, "max_grad_norm='a' is not valid"),
+        ({"callbacks": ["x"]}, "callbacks has a str"),
+        ({"callbacks": Callback()}, "callbacks is a Callback; give a list"),
+        ({"random_state": -1}, "random_state=.* is not valid: give an integer"),
+        ({"random_state": 2**70}, "random_state=.* is not valid: give an integer"),
         ({"class_weight": {7: 1}}, r"class_weight names \[7\]"),
+        ({"class_weight": {1: -1.0}}, r"class_weight\[1\]=-1.0 is not valid"),
+        ({"class_weight": {1: np.nan}}, r"class_weight\[1\]=nan is not valid"),
+        ({"class_weight": {1: "a"}}, r"class_weight\[1\]='a' is not valid"),
         ({"lora": 8}, "lora is a int"),
     ],
 )
-def test_bad_parameters_are_named(params, message):
+def test_bad_parameters_are_named_before_anything_changes(params, message):
+    texts, y = sentences(8)
+    clf = classifier().fit(texts, y)
+    before, good = clf.predict_proba(texts), clf.get_params(deep=False)
     with pytest.raises((ValueError, TypeError), match=message):
-        classifier(**params).fit(*sentences(8))
+        clf.set_params(**params).fit(texts, y)
+    assert_array_equal(clf.set_params(**good).predict_proba(texts), before)
 
 
 def test_bad_rows_leave_a_fitted_classifier_as_it_is():
