@@ -32,7 +32,6 @@ from ._models import (
     check_vocabulary,
     load_config,
     load_tokenizer_once,
-    longest_input,
     pad_token,
     pick_device,
 )
@@ -486,8 +485,9 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
             optimizer=optimizer,
             optimizer_params=optimizer_params,
         )
-        length = longest_input(self.max_length, tokenizer, config)
-        training = Training(birth, tokenizer, digest, length, device, precision)
+        training = Training(
+            birth, tokenizer, digest, self.max_length, device, precision
+        )
         training.random_state = self.random_state
         return training
 

@@ -271,7 +271,7 @@ class TransformerEmbedder(
         )
         check_vocabulary(tokenizer, encoder.config)
         pad_id = pad_token(tokenizer, encoder.config)
-        max_length = longest_input(self.max_length, tokenizer, encoder.config)
+        max_length = longest_input(self.max_length, tokenizer, encoder)
         budget = self.tokens_per_batch
         if budget == "auto":
             budget = tokens_per_batch(device)

@@ -108,9 +108,15 @@ def load_config(model, model_kwargs):
         with quiet():
             config = copy.deepcopy(model)
             config.update(model_kwargs)
-        return config
-    with _reaching(model), quiet():
-        return AutoConfig.from_pretrained(model, **model_kwargs)
+    else:
+        with _reaching(model), quiet():
+            config = AutoConfig.from_pretrained(model, **model_kwargs)
+    if not hasattr(config, "vocab_size"):
+        raise ValueError(
+            f"The model's config is a {type(config).__name__}, which has no "
+            "vocab_size. Give a model that reads tokens of texts, such as BERT."
+        )
+    return config
 
 
 def load_tokenizer(model, model_kwargs, tokenizer, config):
@@ -163,11 +169,11 @@ def load_tokenizer_once(model, model_kwargs, tokenizer, config):
 
 def pad_token(tokenizer, config):
     """Return the id to pad with: the tokenizer's, the config's or the end of text."""
-    eos = config.eos_token_id
+    eos = getattr(config, "eos_token_id", None)
     candidates = (
         # A config may have one by default that is a word of the tokenizer.
         tokenizer.pad_token_id,
-        config.pad_token_id,
+        getattr(config, "pad_token_id", None),
         getattr(tokenizer, "eos_token_id", None),
         eos[0] if isinstance(eos, list) else eos,
     )
@@ -177,17 +183,44 @@ def pad_token(tokenizer, config):
     return 0
 
 
-def longest_input(max_length, tokenizer, config):
-    """Return `max_length`, or the greatest length that the model can take."""
-    limit = getattr(config, "max_position_embeddings", None) or max_length
-    if "roberta" in config.model_type:  # positions are counted from the padding on
-        limit -= (config.pad_token_id or 0) + 1
-    return min(max_length, limit, getattr(tokenizer, "model_max_length", max_length))
+def longest_input(max_length, tokenizer, module):
+    """Return `max_length`, or the greatest length that a model can take.
+
+    Raises
+    ------
+    ValueError
+        If the tokens that are put around every text leave no room for one of it.
+    """
+    longest = min(max_length, getattr(tokenizer, "model_max_length", max_length))
+    limit = getattr(module.config, "max_position_embeddings", None) or 0
+    if limit > 0:  # XLNet says -1 for none
+        longest = min(longest, limit - _first_position(module))
+    n_special = tokenizer.num_special_tokens_to_add()
+    if longest <= n_special:
+        raise ValueError(
+            f"{longest} tokens, with max_length={max_length}, leave no room for a text: "
+            f"the tokenizer puts {n_special} around each. Give at least "
+            f"{n_special + 1}, and a model that takes as many."
+        )
+    return longest
+
+
+def _first_position(module):
+    """Return the position that a model gives to the first token of a text."""
+    for name, part in module.named_modules():
+        padding = getattr(part, "padding_idx", None)
+        if name.endswith("position_embeddings") and padding is not None:
+            return padding + 1
+    return 0
 
 
 def check_vocabulary(tokenizer, config):
     """Raise if the tokenizer makes ids that the model has no embedding for."""
-    size = tokenizer.vocab_size
+    if isinstance(tokenizer, HashingTokenizer):
+        return
+    # Where the model lacks the tokenizer's padding, another token pads.
+    added = set(tokenizer.get_added_vocab().values()) - {tokenizer.pad_token_id}
+    size = max([tokenizer.vocab_size, *(token + 1 for token in added)])
     if size > config.vocab_size:
         raise ValueError(
             f"The tokenizer has {size} tokens, but the model's config has "

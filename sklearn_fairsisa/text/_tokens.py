@@ -54,6 +54,10 @@ class HashingTokenizer:
         words = _WORD.findall(text.lower())
         return [self.start_id, *map(self._id, words), self.end_id]
 
+    def num_special_tokens_to_add(self):
+        """Return the number of tokens put around every text."""
+        return 2
+
     def _id(self, word):
         reserved = sorted((self.pad_token_id, self.start_id, self.end_id))
         digest = blake2b(word.encode(), digest_size=8).digest()

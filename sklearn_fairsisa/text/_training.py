@@ -10,6 +10,7 @@ import torch
 from ._generators import Generators
 from ._models import (
     initialised,
+    longest_input,
     new_classifier,
     pretrained_weights,
     quiet,
@@ -96,12 +97,14 @@ class Training:
     tokenizer : object
     tokenizer_digest : str
     max_length : int
-        Greatest number of tokens of a text.
+        Greatest number of tokens of a text, if the model can take as many.
     device : str
     precision : torch.dtype or None
 
     Attributes
     ----------
+    max_length : int
+        Greatest number of tokens in use.
     epochs : int
         Number of epochs trained.
     random_state : object
@@ -115,7 +118,6 @@ class Training:
         self.birth = birth
         self.tokenizer = tokenizer
         self.tokenizer_digest = tokenizer_digest
-        self.max_length = max_length
         self.epochs = 0
         self.random_state = None
         self.generators = Generators(birth.seeds()[2])
@@ -124,6 +126,7 @@ class Training:
         self._trained = {
             name for name, weight in module.named_parameters() if weight.requires_grad
         }
+        self.max_length = longest_input(max_length, tokenizer, module)
         self._config = module.config if self._shared is None else None
         self._net = self._new_net(module, device, precision)
         self._packed = None

@@ -1,5 +1,6 @@
 """Models load with the right pad token, head, device and precision."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -13,8 +14,16 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
+    AutoTokenizer,
+    CamembertConfig,
+    FunnelConfig,
     LlamaConfig,
+    LongformerConfig,
+    MPNetConfig,
     PreTrainedTokenizerFast,
+    RobertaConfig,
+    ViTConfig,
+    XLNetConfig,
 )
 from workers import device_of_worker, loads_of_base
 
@@ -125,6 +134,71 @@ def test_a_hub_name_gives_what_its_folder_gives(tmp_path):
         for model, k in ((name, kwargs), (str(snapshot), None))
     ]
     assert_array_equal(*vectors)
+
+
+SIZES = {
+    "vocab_size": 300, "hidden_size": 16, "num_hidden_layers": 1,
+    "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 48,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "length"),
+    [
+        (tiny_bert(max_position_embeddings=48), 48),
+        (RobertaConfig(**SIZES), 46),
+        (CamembertConfig(**SIZES), 46),
+        (MPNetConfig(**SIZES), 46),
+        (LongformerConfig(**SIZES, attention_window=8), 46),
+        (XLNetConfig(vocab_size=300, d_model=16, n_layer=1, n_head=2, d_inner=32), 128),
+        (
+            FunnelConfig(
+                vocab_size=300, d_model=16, n_head=2, d_head=8, d_inner=32,
+                block_sizes=[1],
+            ),
+            128,
+        ),
+    ],
+    ids=lambda value: getattr(value, "model_type", None),
+)  # fmt: skip
+def test_as_many_tokens_are_used_as_the_model_has_positions(config, length):
+    texts = ["much " * 200, *TEXTS[1:8]]
+    clf = classifier(config).fit(texts, Y[:8])
+    assert clf.max_length_ == length
+    assert np.isfinite(clf.predict_proba(texts)).all()
+    if not isinstance(config, FunnelConfig):  # transformers has no such encoder
+        assert np.isfinite(TransformerEmbedder(config).transform(texts)).all()
+
+
+def test_a_tokenizer_may_know_a_token_more_than_the_model_for_padding_only(tmp_path):
+    model = AutoModelForCausalLM.from_config(tiny_gpt2(vocab_size=len(WORDS) + 1))
+    save_pretrained(tmp_path, model, unk_token="<unk>")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    classifier(tmp_path, tokenizer=tokenizer).fit(TEXTS, Y)
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.add_tokens(["covid"])
+    n = len(WORDS) + 1
+    message = f"has {n + 2} tokens, but the model's config has vocab_size={n}"
+    with pytest.raises(ValueError, match=message):
+        classifier(tmp_path, tokenizer=tokenizer).fit(["covid", "rain"], [0, 1])
+    with pytest.raises(ValueError, match=message):
+        TransformerEmbedder(tmp_path, tokenizer=tokenizer).transform(["covid"])
+
+
+def test_a_model_of_pictures_is_refused():
+    with pytest.raises(ValueError, match="a ViTConfig, which has no vocab_size"):
+        classifier(ViTConfig()).fit(TEXTS, Y)
+    with pytest.raises(ValueError, match="a ViTConfig, which has no vocab_size"):
+        TransformerEmbedder(ViTConfig()).transform(TEXTS)
+
+
+def test_a_length_without_room_for_a_text_is_refused(minilm):
+    for model in (tiny_bert(), minilm):
+        with pytest.raises(ValueError, match=r"2 tokens.*leave no room.* at least 3"):
+            classifier(model, max_length=2).fit(TEXTS, Y)
+        with pytest.raises(ValueError, match=r"leave no room"):
+            TransformerEmbedder(model, max_length=1).transform(TEXTS)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
