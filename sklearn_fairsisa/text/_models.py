@@ -198,8 +198,8 @@ def longest_input(max_length, tokenizer, module):
     n_special = tokenizer.num_special_tokens_to_add()
     if longest <= n_special:
         raise ValueError(
-            f"{longest} tokens, with max_length={max_length}, leave no room for a text: "
-            f"the tokenizer puts {n_special} around each. Give at least "
+            f"{longest} tokens, with max_length={max_length}, leave no room for a "
+            f"text: the tokenizer puts {n_special} around each. Give at least "
             f"{n_special + 1}, and a model that takes as many."
         )
     return longest

@@ -11,6 +11,8 @@ from torch.nn.functional import cross_entropy
 from ._batches import tokens_per_batch, training_steps
 from ._inference import infer
 
+_UNSCALED = torch.amp.GradScaler("cpu", enabled=False)
+
 
 @dataclass(frozen=True)
 class Step:
@@ -103,10 +105,7 @@ class TextNet(NeuralNetClassifier):
             lr=self.lr,
             **self.get_params_for("optimizer"),
         )
-        # Half precision's gradients underflow unless the loss is scaled up.
-        self.scaler_ = torch.amp.GradScaler(
-            torch.device(self.device).type, enabled=self.precision is torch.float16
-        )
+        self.scaler_ = torch.amp.GradScaler(torch.device(self.device).type)
         return self
 
     def on_epoch_begin(self, net, **kwargs):
@@ -128,7 +127,9 @@ class TextNet(NeuralNetClassifier):
 
         Rows that all weigh nothing make no step.
         """
-        optimizer, scaler = self.optimizer_, self.scaler_
+        # Half precision's gradients underflow unless the loss is scaled up.
+        is_half = self.precision is torch.float16
+        optimizer, scaler = self.optimizer_, self.scaler_ if is_half else _UNSCALED
         for i, group in enumerate(optimizer.param_groups):
             group["lr"] = self.lr * batch.rate
             group["weight_decay"] = 0.0 if i else self.weight_decay

@@ -173,8 +173,7 @@ class Training:
         self._net.optimizer_.load_state_dict(
             _map(_as_tensor, self._packed["optimizer"])
         )
-        if self._packed["scaler"]:
-            self._net.scaler_.load_state_dict(self._packed["scaler"])
+        self._net.scaler_.load_state_dict(self._packed["scaler"])
         self._packed = None
 
     def _pack(self):

@@ -217,6 +217,19 @@ def test_mixed_precision_learns_in_full_precision_weights_and_resumes(precision)
         assert_array_equal(weights(stored)[name], value, err_msg=name)
 
 
+def test_precision_may_change_between_calls_and_pickles():
+    whole = classifier(tiny_bert(), lr=1e-2).fit(TEXTS, Y)
+    parts = copy.deepcopy(whole)
+    for precision in ("fp16", None, "fp16", "bf16"):
+        whole.set_params(mixed_precision=precision).partial_fit(TEXTS, Y)
+        parts = pickle.loads(pickle.dumps(parts))
+        parts.set_params(mixed_precision=precision).partial_fit(TEXTS, Y)
+        # Predicting otherwise than training leaves no trace.
+        parts.set_params(mixed_precision=None).predict(TEXTS)
+    for name, value in weights(whole).items():
+        assert_array_equal(weights(parts)[name], value, err_msg=name)
+
+
 def test_weighted_accumulated_batches_are_one_large_batch():
     exact = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     large = classifier(
