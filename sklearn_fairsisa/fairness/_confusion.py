@@ -109,13 +109,13 @@ class ClassRates:
 
     Parameters
     ----------
-    share : ndarray of shape (n_rates, n_groups, n_classes)
+    weight_by_class : ndarray of shape (n_rates, n_groups, n_classes)
         The constants h. NaN or infinite where a group lacks those whose rate it is.
     decision : ndarray of int of shape (n_rates,)
         The decision k of each rate.
     """
 
-    share: np.ndarray
+    weight_by_class: np.ndarray
     decision: np.ndarray
 
     def of(self, confusion, group):
@@ -132,8 +132,9 @@ class ClassRates:
         """
         columns = confusion[:, :, self.decision].transpose(2, 0, 1)
         # A class that a group lacks adds nothing to any of its rates.
-        share = np.where(np.isfinite(self.share), self.share, 0.0)
-        return (share[:, group] * columns).sum(axis=2)
+        defined = np.isfinite(self.weight_by_class)
+        weight = np.where(defined, self.weight_by_class, 0.0)
+        return (weight[:, group] * columns).sum(axis=2)
 
 
 def class_rates(kind, totals):
@@ -153,8 +154,8 @@ def class_rates(kind, totals):
     """
     counted, decision = counted_classes(kind, totals.shape[1])
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = counted[:, None] / (counted @ totals.T)[:, :, None]
-    return ClassRates(share, decision)
+        weight_by_class = counted[:, None] / (counted @ totals.T)[:, :, None]
+    return ClassRates(weight_by_class, decision)
 
 
 def counted_classes(kind, n_classes):
@@ -184,7 +185,7 @@ def counted_classes(kind, n_classes):
 def defined_rates(kind, totals):
     """Whether each group has the people whose rates are meant, of shape (n_groups,)."""
     rates = class_rates(kind, totals)
-    return np.isfinite(rates.share).all(axis=(0, 2))
+    return np.isfinite(rates.weight_by_class).all(axis=(0, 2))
 
 
 @dataclass(frozen=True)
@@ -302,7 +303,7 @@ def solve_mixtures(block, group, confusion, gain, rates, tol):
             multiplier = upper - lower
         multiplier = multiplier.reshape(n_rates, n_groups, 1)
         charge = np.zeros((n_rates, n_groups, gain.shape[0]))
-        np.multiply(multiplier, rates.share, out=charge)
+        np.multiply(multiplier, rates.weight_by_class, out=charge)
         for k, of_rate in zip(rates.decision, charge):
             price[:, :, k] += of_rate
     weight = result.x[:n_options]

@@ -1,8 +1,9 @@
 """Fair rules on what the members of an ensemble say.
 
 Each class is one method: ``fit`` solves it on calibration rows, and
-``selection_probability`` applies it. Outputs are votes, bool of shape
-(n_samples, n_members), or scores of shape (n_samples,).
+``selection_probability`` applies it to rows of known groups, as an array of shape
+(n_samples,). Outputs are votes, bool of shape (n_samples, n_members), or scores of
+shape (n_samples,).
 """
 
 from dataclasses import dataclass, replace
@@ -77,7 +78,15 @@ class RuleTable:
 
 @dataclass(frozen=True)
 class CellRule:
-    """A rule on unordered cells, any set of which may be selected."""
+    """A rule on unordered cells, any set of which may be selected.
+
+    Parameters
+    ----------
+    counts : CellCounts
+    level : ndarray of int of shape (n_entries,)
+        Level of each entry of `counts` within its group.
+    rule : LevelRule
+    """
 
     counts: CellCounts
     level: np.ndarray
@@ -85,7 +94,14 @@ class CellRule:
 
     @classmethod
     def fit(cls, counts, demand):
-        """Solve for the cells of a calibration set."""
+        """Solve for the cells of a calibration set.
+
+        Parameters
+        ----------
+        counts : CellCounts
+            Each group needs rows.
+        demand : Demand
+        """
         regions, level = likelihood_regions(counts)
         return cls(counts, level, LevelRule.solve(regions, demand))
 
@@ -99,7 +115,17 @@ class CellRule:
         return probability
 
     def table(self, names):
-        """Group, name, mass and probability of each cell; see `RuleTable`."""
+        """Write the rule out.
+
+        Parameters
+        ----------
+        names : ndarray of str of shape (n_cells,)
+            Name of each cell by its code.
+
+        Returns
+        -------
+        RuleTable
+        """
         weight = self.counts.negatives + self.counts.positives
         return RuleTable(
             self.counts.group,
@@ -116,6 +142,10 @@ class CellRule:
         group, cell : ndarray of int of shape (n_samples,)
         precision : ndarray of shape (n_samples,)
             Estimated share of positives, used for cells that the group never showed.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
         """
         n_cells = int(max(self.counts.cell.max(), cell.max(initial=0))) + 2
         # Cell -1 stands for one that no group ever showed.
@@ -134,13 +164,31 @@ class CellRule:
 
 @dataclass(frozen=True)
 class MajorityRule:
-    """Aggregate, then post-process: cells are the majority's label."""
+    """Aggregate, then post-process: cells are the majority's label.
+
+    Parameters
+    ----------
+    cells : CellRule
+        On cells 0 and 1.
+    """
 
     cells: CellRule
 
     @classmethod
     def fit(cls, votes, group, label, weight, demand, counted=None):
-        """Solve on calibration rows; `counted` says which members may speak."""
+        """Solve on calibration rows.
+
+        Parameters
+        ----------
+        votes : ndarray of bool of shape (n_samples, n_members)
+        group : ndarray of int of shape (n_samples,)
+            Codes without gaps.
+        label : ndarray of bool of shape (n_samples,)
+        weight : ndarray of shape (n_samples,), or None
+        demand : Demand
+        counted : ndarray of bool of shape (n_samples, n_members), default=None
+            Members that may speak of a row; all if None.
+        """
         cell = majority(votes, counted).astype(np.int64)
         return cls(CellRule.fit(count_cells(group, cell, label, weight), demand))
 
@@ -178,6 +226,18 @@ class PatternRule:
     level of nearest precision, its own being estimated by the isotonic regression of
     the group's labels on the number of votes. Where some members may not speak of a
     row, which ones is part of its pattern.
+
+    Parameters
+    ----------
+    patterns : ndarray of bytes of shape (n_patterns,)
+        Observed patterns, packed and sorted; see `vote_patterns`.
+    n_members : int
+    masked : bool
+        Whether patterns tell, after the votes, who may speak.
+    cells : CellRule
+        Cell c is pattern c.
+    precision_by_votes : ndarray of shape (n_groups, n_members + 1)
+        Estimated share of positives by the number of positive votes.
     """
 
     patterns: np.ndarray
@@ -188,7 +248,19 @@ class PatternRule:
 
     @classmethod
     def fit(cls, votes, group, label, weight, demand, counted=None):
-        """Solve on calibration rows; `counted` says which members may speak."""
+        """Solve on calibration rows.
+
+        Parameters
+        ----------
+        votes : ndarray of bool of shape (n_samples, n_members)
+        group : ndarray of int of shape (n_samples,)
+            Codes without gaps.
+        label : ndarray of bool of shape (n_samples,)
+        weight : ndarray of shape (n_samples,), or None
+        demand : Demand
+        counted : ndarray of bool of shape (n_samples, n_members), default=None
+            Members that may speak of a row; all if None.
+        """
         heard = heard_votes(votes, counted)
         patterns, cell = vote_patterns(heard)
         counts = count_cells(group, cell, label, weight)
@@ -252,6 +324,15 @@ class MemberRules:
 
     Each member's own label is post-processed; the members' coins are independent, and
     the expected decision is the chance that more than half of them select.
+
+    Parameters
+    ----------
+    members : tuple of CellRule of length n_members
+        On cells 0 and 1, the member's label.
+    counts : CellCounts
+        Of the vote patterns.
+    probability : ndarray of shape (n_entries,)
+        Probability of selection of each entry of `counts`.
     """
 
     members: tuple[CellRule, ...]
@@ -260,7 +341,19 @@ class MemberRules:
 
     @classmethod
     def fit(cls, votes, group, label, weight, demand, counted=None):
-        """Solve on calibration rows; `counted` says which members may speak."""
+        """Solve on calibration rows.
+
+        Parameters
+        ----------
+        votes : ndarray of bool of shape (n_samples, n_members)
+        group : ndarray of int of shape (n_samples,)
+            Codes without gaps.
+        label : ndarray of bool of shape (n_samples,)
+        weight : ndarray of shape (n_samples,), or None
+        demand : Demand
+        counted : ndarray of bool of shape (n_samples, n_members), default=None
+            Members that may speak of a row; all if None.
+        """
         n_groups = int(group.max()) + 1
         members = []
         for s in range(votes.shape[1]):
@@ -341,14 +434,38 @@ class MemberRules:
 
 @dataclass(frozen=True)
 class ScoreRule:
-    """A rule that never selects a smaller score of a group rather than a greater."""
+    """A rule that never selects a smaller score of a group rather than a greater.
+
+    Parameters
+    ----------
+    rule : LevelRule
+    thresholds : tuple of ndarray of shape (n_levels - 1,)
+        One array per group: rising scores that part its levels, the first of which
+        has the greatest scores.
+    """
 
     rule: LevelRule
     thresholds: tuple[np.ndarray, ...]
 
     @classmethod
     def learn(cls, scores, group, label, weight, *, smooth=False):
-        """Return a function from a demand to a rule, for labels or smoothed ones."""
+        """Learn what a rule needs to know, whatever the demand.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_samples,)
+        group : ndarray of int of shape (n_samples,)
+            Codes without gaps.
+        label : ndarray of bool of shape (n_samples,)
+        weight : ndarray of shape (n_samples,), or None
+        smooth : bool, default=False
+            Whether to count labels and people as `smooth_counts` does.
+
+        Returns
+        -------
+        callable
+            Takes a demand and returns a rule.
+        """
         counts, shown = count_scores(scores, group, label, weight)
         if smooth:
             people = 1.0 if weight is None else weight.sum() / np.sum(weight**2)
@@ -405,7 +522,17 @@ class ScoreRule:
         )
 
     def selection_probability(self, scores, group):
-        """Probability of selection of rows of known groups."""
+        """Probability of selection of rows of known groups.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_samples,)
+        group : ndarray of int of shape (n_samples,)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
         probability = np.empty(len(scores))
         for code in np.unique(group):
             rows = group == code

@@ -53,14 +53,26 @@ class ClassTable:
 
 @dataclass(frozen=True)
 class CellDecisions:
-    """Probability of each decision in each (group, cell) of a calibration set."""
+    """Probability of each decision in each (group, cell) of a calibration set.
+
+    Parameters
+    ----------
+    counts : LabelCounts
+    probability : ndarray of shape (n_entries, n_classes)
+    """
 
     counts: LabelCounts
     probability: np.ndarray
 
     @classmethod
     def fit(cls, counts, demand):
-        """Solve for the cells of a calibration set."""
+        """Solve for the cells of a calibration set.
+
+        Parameters
+        ----------
+        counts : LabelCounts
+        demand : Demand
+        """
         return cls(counts, solve_cells(counts, demand))
 
     @property
@@ -69,7 +81,17 @@ class CellDecisions:
         return confusion_of(self.counts, self.probability)
 
     def table(self, names):
-        """Group, name, mass and probabilities of each cell; see `ClassTable`."""
+        """Write the rule out.
+
+        Parameters
+        ----------
+        names : list of str of length n_cells
+            Name of each cell by its code.
+
+        Returns
+        -------
+        ClassTable
+        """
         mass = self.counts.weight.sum(axis=1)
         return ClassTable(
             self.counts.group,
@@ -79,16 +101,34 @@ class CellDecisions:
         )
 
     def find(self, group, cell):
-        """Entry of each row's cell, -1 where its group never showed it."""
+        """Entry of each row's cell, -1 where its group never showed it.
+
+        Parameters
+        ----------
+        group, cell : ndarray of int of shape (n_samples,)
+            Cell -1 is one that no group ever showed.
+
+        Returns
+        -------
+        ndarray of int of shape (n_samples,)
+        """
         n_cells = int(max(self.counts.cell.max(), cell.max(initial=0))) + 2
-        # Cell -1 stands for one that no group ever showed.
         known = self.counts.group * n_cells + self.counts.cell + 1
         wanted = group * n_cells + cell + 1
         entry = np.searchsorted(known, wanted).clip(max=len(known) - 1)
         return np.where(known[entry] == wanted, entry, -1)
 
     def by_label(self, group, label):
-        """Probabilities where cells are labels; what a group never showed stands."""
+        """Probabilities where cells are labels; what a group never showed stands.
+
+        Parameters
+        ----------
+        group, label : ndarray of int of shape (n_samples,)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
         entry = self.find(group, label)
         as_said = np.eye(self.probability.shape[1])[label]
         return np.where(entry[:, None] >= 0, self.probability[entry], as_said)
@@ -99,13 +139,30 @@ class PluralityRule:
     """Aggregate, then post-process: cells are the class with most votes.
 
     A class that a group never showed in calibration is decided as the members say.
+
+    Parameters
+    ----------
+    cells : CellDecisions
+        On class codes.
     """
 
     cells: CellDecisions
 
     @classmethod
     def fit(cls, votes, group, label, weight, demand, n_classes, counted=None):
-        """Solve on calibration rows; `counted` says which members may speak."""
+        """Solve on calibration rows.
+
+        Parameters
+        ----------
+        votes : ndarray of int of shape (n_samples, n_members)
+        group, label : ndarray of int of shape (n_samples,)
+            Codes, those of groups without gaps.
+        weight : ndarray of shape (n_samples,), or None
+        demand : Demand
+        n_classes : int
+        counted : ndarray of bool of shape (n_samples, n_members), default=None
+            Members that may speak of a row; all if None.
+        """
         counts = count_labels(
             group,
             plurality(votes, n_classes, counted),
@@ -143,6 +200,13 @@ class LabelPatternRule:
     A pattern that a group never showed in calibration is treated like the group's
     pattern that agrees with it in most votes, of several the heaviest. Where some
     members may not speak of a row, which ones is part of its pattern.
+
+    Parameters
+    ----------
+    patterns : ndarray of int of shape (n_patterns, n_members)
+        Observed patterns, sorted; n_classes stands for a vote that does not count.
+    cells : CellDecisions
+        Cell c is pattern c.
     """
 
     patterns: np.ndarray
@@ -150,7 +214,19 @@ class LabelPatternRule:
 
     @classmethod
     def fit(cls, votes, group, label, weight, demand, n_classes, counted=None):
-        """Solve on calibration rows; `counted` says which members may speak."""
+        """Solve on calibration rows.
+
+        Parameters
+        ----------
+        votes : ndarray of int of shape (n_samples, n_members)
+        group, label : ndarray of int of shape (n_samples,)
+            Codes, those of groups without gaps.
+        weight : ndarray of shape (n_samples,), or None
+        demand : Demand
+        n_classes : int
+        counted : ndarray of bool of shape (n_samples, n_members), default=None
+            Members that may speak of a row; all if None.
+        """
         heard = _heard(votes, n_classes, counted)
         patterns, cell = np.unique(heard, axis=0, return_inverse=True)
         counts = count_labels(
@@ -221,6 +297,15 @@ class MemberLabelRules:
 
     Each member's own label is post-processed; the members' coins are independent, and
     the expected decision is the distribution of the class with most votes.
+
+    Parameters
+    ----------
+    members : tuple of CellDecisions of length n_members
+        On class codes, the member's label.
+    counts : LabelCounts
+        Of the vote patterns.
+    probability : ndarray of shape (n_entries, n_classes)
+        Of each entry of `counts`.
     """
 
     members: tuple[CellDecisions, ...]
@@ -229,7 +314,19 @@ class MemberLabelRules:
 
     @classmethod
     def fit(cls, votes, group, label, weight, demand, n_classes, counted=None):
-        """Solve on calibration rows; `counted` says which members may speak."""
+        """Solve on calibration rows.
+
+        Parameters
+        ----------
+        votes : ndarray of int of shape (n_samples, n_members)
+        group, label : ndarray of int of shape (n_samples,)
+            Codes, those of groups without gaps.
+        weight : ndarray of shape (n_samples,), or None
+        demand : Demand
+        n_classes : int
+        counted : ndarray of bool of shape (n_samples, n_members), default=None
+            Members that may speak of a row; all if None.
+        """
         check_tallies(votes.shape[1], n_classes)
         shape = {"n_groups": int(group.max()) + 1, "n_classes": n_classes}
         members = []
@@ -405,7 +502,7 @@ class CostRuleMixture:
         for a in np.unique(group):
             rows = np.flatnonzero(group == a)
             probability[rows] = _mixed(
-                [cheapest(eta[rows], price) for price in self.prices[a]],
+                [best_decision(eta[rows], price) for price in self.prices[a]],
                 self.weights[a],
                 eta.shape[1],
             )
@@ -431,7 +528,7 @@ class _RulePool:
 
     def add(self, price):
         """Add a rule; return whether it is new."""
-        decided = cheapest(self.eta, price).astype(np.min_scalar_type(len(price)))
+        decided = best_decision(self.eta, price).astype(np.min_scalar_type(len(price)))
         key = blake2b(decided).digest()
         if key in self.known:
             return False
@@ -586,8 +683,8 @@ def check_tallies(n_votes, n_classes):
         )
 
 
-def cheapest(eta, price):
-    """Class of greatest expected price, the first of several.
+def best_decision(eta, price):
+    """Class that is worth most to decide for, the first of several.
 
     Parameters
     ----------

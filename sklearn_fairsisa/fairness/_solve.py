@@ -56,21 +56,22 @@ class Gain:
 
     Parameters
     ----------
-    tpr, fpr : ndarray of shape (n_groups,)
+    tpr_gain, fpr_cost : ndarray of shape (n_groups,)
         What a unit of each group's TPR gains and what a unit of its FPR loses, both
         non-negative.
     offset, scale : float
         The objective as users know it is ``offset + scale * gain``.
     """
 
-    tpr: np.ndarray
-    fpr: np.ndarray
+    tpr_gain: np.ndarray
+    fpr_cost: np.ndarray
     offset: float
     scale: float
 
     def value(self, fpr, tpr):
         """Objective at operating points, arrays of shape (n_groups,)."""
-        return float(self.offset + self.scale * np.sum(self.tpr * tpr - self.fpr * fpr))
+        gain = np.sum(self.tpr_gain * tpr - self.fpr_cost * fpr)
+        return float(self.offset + self.scale * gain)
 
 
 def linear_gain(negatives, positives, objective):
@@ -99,9 +100,9 @@ def linear_gain(negatives, positives, objective):
             0.5,
             1.0,
         )
-    tpr = objective["false_negative"] * positives / total
-    fpr = objective["false_positive"] * negatives / total
-    return Gain(tpr, fpr, float(tpr.sum()), -1.0)
+    tpr_gain = objective["false_negative"] * positives / total
+    fpr_cost = objective["false_positive"] * negatives / total
+    return Gain(tpr_gain, fpr_cost, float(tpr_gain.sum()), -1.0)
 
 
 def operating_points(regions, demand):
@@ -139,7 +140,7 @@ def operating_points(regions, demand):
 
 def _unconstrained(regions, gain):
     best = []
-    for region, w1, w0 in zip(regions, gain.tpr, gain.fpr):
+    for region, w1, w0 in zip(regions, gain.tpr_gain, gain.fpr_cost):
         k = _best_vertex(w1 * region.tpr - w0 * region.fpr, region.tpr - region.fpr)
         best.append((region.fpr[k], region.tpr[k]))
     fpr, tpr = np.array(best).T
@@ -168,7 +169,7 @@ def _common_point(regions, gain):
     matters lies in one of the two segments beside the best merged vertex, because
     the gain is concave.
     """
-    w1, w0 = gain.tpr.sum(), gain.fpr.sum()
+    w1, w0 = gain.tpr_gain.sum(), gain.fpr_cost.sum()
     x = np.unique(np.concatenate([region.fpr for region in regions]))
     lowest = regions[0].upper(x)
     for region in regions[1:]:
@@ -202,7 +203,7 @@ def _common_rate(regions, gain, rate):
     with its vertices at those of the boundary; the sum over groups is too.
     """
     curves = []
-    for region, w1, w0 in zip(regions, gain.tpr, gain.fpr):
+    for region, w1, w0 in zip(regions, gain.tpr_gain, gain.fpr_cost):
         fpr, tpr, at = region.fpr, region.tpr, getattr(region, rate)
         # Edges along which the rate stands still are vertical: keep their best end.
         # At rate 0 of "fpr" that is the last vertex, at rate 1 of "tpr" the first.
@@ -245,7 +246,7 @@ def _within_tolerance(regions, gain, rates, tol):
 
     # Unknowns: weight of each vertex, then the least value of each constrained rate.
     cost = np.concatenate(
-        [gain.fpr[group] * fpr - gain.tpr[group] * tpr, np.zeros(n_rates)]
+        [gain.fpr_cost[group] * fpr - gain.tpr_gain[group] * tpr, np.zeros(n_rates)]
     )
     blocks, bounds = [], []
     for r, rate in enumerate(rates):

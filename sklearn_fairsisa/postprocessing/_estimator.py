@@ -164,7 +164,7 @@ class FairEnsemblePostprocessor(
         `fairness_report_` can tell. Where the rows do not suffice for that, the
         tolerance is 0 and an `UnsupportedToleranceWarning` says what is missing. Costs
         ten more rules per tolerance tried, in ``fit`` and in ``forget``, and with
-        ``method="ensemble"`` 110 more in all.
+        ``"ensemble"`` and ``"postprocess_then_aggregate"`` 110 more in all.
 
     sensitive_feature : str, int, list of these, or callable, default=None
         Where X tells the group: a column name, a position, several of them (each

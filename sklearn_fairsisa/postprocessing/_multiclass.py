@@ -307,7 +307,7 @@ def _difference(kind, confusion):
     rates = class_rates(kind, confusion.sum(axis=2))
     value = rates.of(confusion, np.arange(len(confusion)))
     # A rate is undefined where nobody in the group is counted in it.
-    defined = np.isfinite(rates.share).all(axis=2)
+    defined = np.isfinite(rates.weight_by_class).all(axis=2)
     high = np.max(value, axis=1, where=defined, initial=-np.inf)
     low = np.min(value, axis=1, where=defined, initial=np.inf)
     gaps = (high - low)[defined.any(axis=1)]

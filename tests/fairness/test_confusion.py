@@ -230,5 +230,5 @@ def test_counts_are_those_of_a_loop_and_drop_weightless_rows():
 )
 def test_rates_are_undefined_where_nobody_is_counted(constraint, able):
     totals = np.array([[1, 1, 1], [1, 2, 0], [3, 0, 0], [0, 0, 0]])
-    share = class_rates(CLASS_RATES[constraint], totals).share
-    assert np.isfinite(share).all(axis=(0, 2)).tolist() == able
+    weight = class_rates(CLASS_RATES[constraint], totals).weight_by_class
+    assert np.isfinite(weight).all(axis=(0, 2)).tolist() == able

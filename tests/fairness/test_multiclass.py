@@ -12,7 +12,7 @@ from sklearn_fairsisa.fairness._multiclass import (
     LabelPatternRule,
     MemberLabelRules,
     PluralityRule,
-    cheapest,
+    best_decision,
     check_tallies,
     plurality,
     plurality_probability,
@@ -198,8 +198,8 @@ def test_prices_decide_for_the_class_worth_most_on_average():
     eta = np.array([[0.6, 0.3, 0.1], [0.2, 0.2, 0.6]])
     price = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 4.0, 1.0]])
     # Worth .6, .7, .1 and .2, 2.6, .6.
-    assert cheapest(eta, price).tolist() == [1, 1]
-    assert cheapest(eta, np.zeros((3, 3))).tolist() == [0, 0]
+    assert best_decision(eta, price).tolist() == [1, 1]
+    assert best_decision(eta, np.zeros((3, 3))).tolist() == [0, 0]
 
 
 def test_rows_are_decided_alike_in_any_batch():
