@@ -14,9 +14,9 @@ from rich.table import Table
 
 from .._versions import installed_versions
 from ..plotting import FairnessTradeoffDisplay, ForgettingCostDisplay, GroupRocDisplay
+from ._run import FLOOR
 
 RESULT = "results.json"
-FLOOR = "noise_floor_of_equalized_odds_difference"
 
 _COLUMNS = {
     "accuracy_score": "accuracy",

@@ -12,9 +12,8 @@ from sklearn.utils import _safe_indexing
 from ..exceptions import DegenerateRuleWarning
 from ..metrics import (
     FairlearnAdapter,
-    bootstrap_interval,
+    PooledPredictions,
     expected_equalized_odds_difference,
-    noise_floor,
 )
 from ..postprocessing import FairEnsemblePostprocessor
 from ..sisa import SISAClassifier
@@ -29,12 +28,7 @@ METHODS = (
     "smooth_ensemble",
 )
 
-METRICS = (
-    "accuracy_score",
-    "balanced_accuracy_score",
-    "selection_rate",
-    "equalized_odds_difference",
-)
+FLOOR = "noise_floor_of_equalized_odds_difference"
 
 
 @dataclass(frozen=True)
@@ -240,20 +234,12 @@ def _fit_rules(outputs, y, groups, settings):
 
 def _evaluate(y, decided, groups, settings):
     """Return the metrics with intervals, and the gap that chance alone would show."""
-    intervals = bootstrap_interval(
-        METRICS,
-        y,
-        decided,
-        sensitive_features=groups,
-        n_resamples=settings.n_resamples,
-        random_state=settings.seed,
-    )
-    floor = noise_floor(
-        y, decided, sensitive_features=groups, random_state=settings.seed
+    table = PooledPredictions(y, decided, groups).summary(
+        n_resamples=settings.n_resamples, random_state=settings.seed
     )
     return {
-        **{name: interval._asdict() for name, interval in intervals.items()},
-        "noise_floor_of_equalized_odds_difference": floor.mean,
+        **table[["estimate", "low", "high"]].to_dict(orient="index"),
+        FLOOR: table.loc["equalized_odds_difference", "floor_mean"],
     }
 
 

@@ -107,7 +107,7 @@ class PooledPredictions:
     ----------
     y_true : ndarray of shape (n_samples,)
         Labels.
-    y_pred : ndarray of shape (n_samples, n_repeats)
+    y_pred : ndarray of shape (n_samples,) or (n_samples, n_repeats)
         Probability of the positive decision, or whatever the response method gives.
     sensitive_features : ndarray of shape (n_samples,)
         Groups.
