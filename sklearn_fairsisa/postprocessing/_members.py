@@ -2,11 +2,11 @@
 
 import numpy as np
 from scipy import sparse
-from scipy.special import expit, softmax
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
+from .._class_scores import class_scores, class_votes
 from .._pipelines import reach_last_step
 
 # Named, not imported: sklearn.ensemble would make a tenth of the package's import.
@@ -193,48 +193,10 @@ def _ask_members(estimator, members, encoded, X):
 
 def _ask(member, X, classes):
     """Score of the second of two classes, or of each: (n_samples[, n_classes])."""
-    if len(classes) > 2:
-        return _ask_of_each(member, X, classes)
-    positive = classes[1]
-    if hasattr(member, "predict_proba"):
-        column = np.flatnonzero(member.classes_ == positive)
-        if len(column) == 0:
-            return np.zeros(_num_samples(X))
-        return member.predict_proba(X)[:, column[0]]
-    if hasattr(member, "decision_function"):
-        margin = member.decision_function(X)
-        return expit(margin if member.classes_[-1] == positive else -margin)
-    return member.predict(X) == positive
-
-
-def _ask_of_each(member, X, classes):
-    """Score of each class, of shape (n_samples, n_classes)."""
-    scores = _scores_of_known(member, X)
-    if scores is None:
-        return _as_indicators(member.predict(X), classes)
-    spread = np.zeros((len(scores), len(classes)))
-    # A class that a member never saw scores 0.
-    spread[:, np.searchsorted(classes, member.classes_)] = scores
-    return spread
-
-
-def _scores_of_known(member, X):
-    """Scores of the classes that a member knows, None if it only votes."""
-    if hasattr(member, "predict_proba"):
-        return member.predict_proba(X)
-    if not hasattr(member, "decision_function"):
-        return None
-    margin = member.decision_function(X)
-    if margin.ndim == 1:
-        positive = expit(margin)
-        return np.column_stack([1 - positive, positive])
-    # One column per pair of classes is no score of a class.
-    known = margin.shape[1] == len(member.classes_)
-    return softmax(margin, axis=1) if known else None
-
-
-def _as_indicators(labels, classes):
-    return np.eye(len(classes))[np.searchsorted(classes, labels)]
+    scores = class_scores(
+        member, classes, lambda method: np.asarray(getattr(member, method)(X))
+    )
+    return scores[:, 1] if len(classes) == 2 else scores
 
 
 def ask_members(estimator, X, classes):
@@ -328,7 +290,7 @@ def given_scores(X, classes, are_labels):
             "Give such votes."
         )
     if len(classes) > 2:
-        return _as_indicators(values, classes)
+        return class_votes(values, classes).astype(np.float64)
     return values == classes[1]
 
 
