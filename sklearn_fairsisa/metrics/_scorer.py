@@ -1,7 +1,7 @@
 """A scorer that knows the group of each row."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, Literal, Self
 
@@ -37,20 +37,23 @@ class FairScorer:
 
     Parameters
     ----------
-    metric : callable
+    metric : callable, or dict of str to callable
         ``metric(y_true, y_pred, *, sensitive_features, sample_weight)``; either
         keyword may be lacking. For example a metric of fairlearn or scikit-learn.
+        Several, by name, are all taken of one response, so that the estimator predicts
+        once; such a scorer is given as the whole of ``scoring``.
 
     response_method : str, default="predict"
         What the metric gets as ``y_pred``: "predict", "predict_proba",
         "decision_function", or "selection_probability", the probability that a
         randomised rule says yes (0 or 1 where the estimator draws no coin).
 
-    greater_is_better : bool, default=False
-        Whether the metric is a score. Gaps and losses are returned negated. False for
-        a metric that is a score by its name (``accuracy_score``,
-        ``demographic_parity_ratio``, ``recall_score_group_min``) warns, for a search
-        would take the worst candidate.
+    greater_is_better : bool or collection of str, default=False
+        Whether the metric is a score; of several, the names of those that are. Gaps
+        and losses are returned negated. So are scores that are not declared as such,
+        and a search would take the worst candidate; it warns if the metric's name
+        tells (``accuracy_score``, ``demographic_parity_ratio``,
+        ``recall_score_group_min``).
 
     sensitive_feature : str, int, list of these, or callable, default=None
         Column of X with the groups, for estimators that do not name it themselves.
@@ -83,39 +86,51 @@ class FairScorer:
     ...     scoring={"accuracy": "accuracy", "gap": gap}, cv=3)
     >>> (scores["test_gap"] < -0.1).all()
     np.True_
+
+    Both of one prediction:
+
+    >>> from sklearn.metrics import accuracy_score
+    >>> scoring = FairScorer(
+    ...     {"accuracy": accuracy_score, "gap": equalized_odds_difference},
+    ...     greater_is_better=["accuracy"], sensitive_feature="group")
+    >>> again = cross_validate(
+    ...     make_pipeline(words, LogisticRegression()), posts.data, posts.target,
+    ...     scoring=scoring, cv=3)
+    >>> (again["test_gap"] == scores["test_gap"]).all()
+    np.True_
     """
 
     def __init__(
         self,
-        metric: Callable[..., float],
+        metric: Callable[..., float] | Mapping[str, Callable[..., float]],
         *,
         response_method: Literal[
             "predict", "predict_proba", "decision_function", "selection_probability"
         ] = "predict",
-        greater_is_better: bool = False,
+        greater_is_better: bool | Collection[str] = False,
         sensitive_feature: SensitiveFeature = None,
         pos_label: object = None,
         random_state: RandomState = None,
     ) -> None:
-        if not callable(metric):
-            raise TypeError(
-                f"metric must be callable, got {metric!r}. Give a function such as "
-                "fairlearn.metrics.equalized_odds_difference."
-            )
+        self._metrics = _by_name(metric)
+        self._scores = _names_of_scores(self._metrics, greater_is_better)
         if response_method not in _METHODS:
             raise ValueError(
                 f"response_method={response_method!r} is unknown. Choose one of "
                 f"{', '.join(map(repr, _METHODS))}."
             )
-        if not greater_is_better and _is_score_by_name(metric):
-            warnings.warn(
-                f"{_name(metric)} is a score by its name, the greater the better, but "
-                "greater_is_better=False negates it, so that a search takes the worst "
-                "candidate. Set greater_is_better=True, or rename the metric if it is "
-                "a loss.",
-                UserWarning,
-                stacklevel=2,
-            )
+        for name, function in self._metrics.items():
+            if name not in self._scores and _is_score_by_name(function):
+                wanted = True if name is None else [*self._scores, name]
+                warnings.warn(
+                    f"{_name(function)} is a score by its name, the greater the "
+                    "better, but greater_is_better does not say so: it is negated, and "
+                    "a search takes the worst candidate. Set "
+                    f"greater_is_better={wanted}, or rename the metric if it is a "
+                    "loss.",
+                    UserWarning,
+                    stacklevel=2,
+                )
         self.metric = metric
         self.response_method = response_method
         self.greater_is_better = greater_is_better
@@ -131,7 +146,7 @@ class FairScorer:
         y: ArrayLike,
         sensitive_features: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
-    ) -> float:
+    ) -> float | dict[str, float]:
         """Score a fitted estimator.
 
         Parameters
@@ -153,8 +168,8 @@ class FairScorer:
 
         Returns
         -------
-        score : float
-            The metric, negated unless `greater_is_better`.
+        score : float, or dict of str to float
+            The metric, or each by name, negated unless `greater_is_better`.
 
         Raises
         ------
@@ -169,20 +184,16 @@ class FairScorer:
             groups = split_sensitive(X, self.sensitive_feature, False)[1]
         estimator, X = decider(estimator, X)
         found = own_groups(estimator, X) if groups is None else groups
-        keywords = {}
-        if accepts(self.metric, "sensitive_features"):
-            if found is None:
+        for metric in self._metrics.values():
+            if found is None and accepts(metric, "sensitive_features"):
                 raise ValueError(
-                    f"{_name(self.metric)} needs the groups, but the scorer was given "
+                    f"{_name(metric)} needs the groups, but the scorer was given "
                     "none. Name the column of X by "
                     "FairScorer(..., sensitive_feature=...) or by the estimator's "
                     "sensitive_feature; or enable metadata routing with "
                     "sklearn.set_config(enable_metadata_routing=True) and pass "
                     "params={'sensitive_features': groups}."
                 )
-            keywords["sensitive_features"] = found
-        if sample_weight is not None:
-            keywords["sample_weight"] = sample_weight
         response = respond(
             estimator,
             X,
@@ -193,13 +204,22 @@ class FairScorer:
         )
         y = np.asarray(y)
         if self.pos_label is None and self.response_method == "predict":
-            _check_countable(y, self.metric)
+            for metric in self._metrics.values():
+                _check_countable(y, metric)
         if self.pos_label is not None:
             y = (y == self.pos_label).astype(int)
             if self.response_method == "predict":
                 response = (response == self.pos_label).astype(int)
-        score = self.metric(y, response, **keywords)
-        return float(score) if self.greater_is_better else -float(score)
+        values = {}
+        for name, metric in self._metrics.items():
+            keywords = {}
+            if accepts(metric, "sensitive_features"):
+                keywords["sensitive_features"] = found
+            if sample_weight is not None:
+                keywords["sample_weight"] = sample_weight
+            value = float(metric(y, response, **keywords))
+            values[name] = value if name in self._scores else -value
+        return values if isinstance(self.metric, Mapping) else values[None]
 
     def set_score_request(self, **requests: bool | str | None) -> Self:
         """Tell metadata routing what to hand over.
@@ -237,7 +257,9 @@ class FairScorer:
 
     def _accept_sample_weight(self):
         # Scikit-learn asks its scorers this when metadata routing is off.
-        return accepts(self.metric, "sample_weight")
+        return all(
+            accepts(metric, "sample_weight") for metric in self._metrics.values()
+        )
 
     def __repr__(self):
         options = {
@@ -252,7 +274,45 @@ class FairScorer:
             for name, default in options.items()
             if getattr(self, name) != default
         ]
-        return f"FairScorer({_name(self.metric)}{''.join(given)})"
+        shown = ", ".join(
+            _name(metric) if name is None else f"{name!r}: {_name(metric)}"
+            for name, metric in self._metrics.items()
+        )
+        if None not in self._metrics:
+            shown = f"{{{shown}}}"
+        return f"FairScorer({shown}{''.join(given)})"
+
+
+def _by_name(metric):
+    """Metrics by name, a single one by None."""
+    metrics = dict(metric) if isinstance(metric, Mapping) else {None: metric}
+    for function in metrics.values():
+        if not callable(function):
+            raise TypeError(
+                f"metric must be callable, got {function!r}. Give a function such as "
+                "fairlearn.metrics.equalized_odds_difference, or a dict of them."
+            )
+    if not metrics:
+        raise ValueError("metric is an empty dict. Give metrics by their names.")
+    return metrics
+
+
+def _names_of_scores(metrics, greater_is_better):
+    """Names of the metrics of which more is better."""
+    if isinstance(greater_is_better, bool | np.bool_):
+        return list(metrics) if greater_is_better else []
+    if None in metrics or isinstance(greater_is_better, str):
+        raise TypeError(
+            "greater_is_better must be True or False, or of several metrics a list of "
+            f"the names of the scores, got {greater_is_better!r}."
+        )
+    unknown = sorted(set(greater_is_better) - set(metrics))
+    if unknown:
+        raise ValueError(
+            f"greater_is_better names {unknown}, but the metrics are "
+            f"{list(metrics)}. Name some of these."
+        )
+    return list(greater_is_better)
 
 
 def _is_score_by_name(metric):

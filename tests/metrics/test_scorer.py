@@ -399,6 +399,100 @@ def test_multi_metric_search_within_a_budget(frame):
     assert search.predict(X).shape == y.shape
 
 
+class Counting(LogisticRegression):
+    """A classifier that counts how often it was asked."""
+
+    asked = 0
+
+    def predict(self, X):
+        Counting.asked += 1
+        return super().predict(X)
+
+
+def count_predictions(call):
+    Counting.asked = 0
+    return call(), Counting.asked
+
+
+def test_several_metrics_of_one_scorer_are_those_of_one_prediction(frame):
+    X, y, _ = frame
+    model = make_pipeline(numbers(), Counting())
+    metrics = {
+        "accuracy": (accuracy_score, True),
+        "gap": (equalized_odds_difference, False),
+        "parity": (partial(demographic_parity_difference, method="to_overall"), False),
+    }
+    together = FairScorer(
+        {name: metric for name, (metric, _) in metrics.items()},
+        greater_is_better=["accuracy"],
+        sensitive_feature="group",
+    )
+    apart = {
+        name: FairScorer(metric, greater_is_better=greater, sensitive_feature="group")
+        for name, (metric, greater) in metrics.items()
+    }
+    for validate in (
+        lambda scoring: cross_validate(model, X, y, scoring=scoring, cv=3),
+        lambda scoring: (
+            GridSearchCV(
+                model, {"counting__C": [0.1, 1.0]}, scoring=scoring, refit="gap", cv=3
+            )
+            .fit(X, y)
+            .cv_results_
+        ),
+    ):
+        one, once = count_predictions(partial(validate, together))
+        each, thrice = count_predictions(partial(validate, apart))
+        assert thrice == 3 * once
+        scores = [name for name in each if "_test_" in f"_{name}"]
+        assert len(scores) >= 3
+        for name in scores:
+            np.testing.assert_array_equal(one[name], each[name])
+
+
+@pytest.mark.usefixtures("routing")
+def test_several_metrics_get_what_is_routed(data):
+    X, y, group = data
+    scoring = FairScorer(
+        {"accuracy": accuracy_score, "gap": equalized_odds_difference},
+        greater_is_better=["accuracy"],
+    ).set_score_request(sample_weight=True)
+    weight = np.random.default_rng(0).random(len(y))
+    search = GridSearchCV(
+        LogisticRegression().set_fit_request(sample_weight=False),
+        {"C": [0.01, 1.0]},
+        scoring=scoring,
+        refit=within_fairness_budget(1.0, score="accuracy"),
+        error_score="raise",
+    ).fit(X, y, sensitive_features=group, sample_weight=weight)
+    found = scoring(search, X, y, group, weight)
+    decided = search.predict(X)
+    assert found == {
+        "accuracy": accuracy_score(y, decided, sample_weight=weight),
+        "gap": -equalized_odds_difference(
+            y, decided, sensitive_features=group, sample_weight=weight
+        ),
+    }
+
+
+def test_names_of_scores_must_be_names_of_the_metrics():
+    metrics = {"accuracy": accuracy_score, "gap": equalized_odds_difference}
+    with pytest.raises(ValueError, match=r"names \['score'\], but the metrics are"):
+        FairScorer(metrics, greater_is_better=["score"])
+    for metric in (metrics, equalized_odds_difference):
+        with pytest.raises(TypeError, match="True or False, or of several"):
+            FairScorer(metric, greater_is_better="accuracy")
+    with pytest.raises(TypeError, match="must be callable, got 'accuracy'"):
+        FairScorer({"accuracy": "accuracy"})
+    with pytest.raises(ValueError, match="empty dict"):
+        FairScorer({})
+    with pytest.warns(UserWarning, match=r"Set greater_is_better=\['accuracy'\]"):
+        scorer = FairScorer(metrics)
+    assert repr(scorer) == (
+        "FairScorer({'accuracy': accuracy_score, 'gap': equalized_odds_difference})"
+    )
+
+
 def test_scorer_works_in_parallel_and_survives_pickle(frame):
     X, y, _ = frame
     model = make_pipeline(numbers(), LogisticRegression())
