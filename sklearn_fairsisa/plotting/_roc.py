@@ -395,8 +395,8 @@ def _regions_of(estimator, names):
 def _regions_of_votes(rows, names):
     """Vertices of what all rules on the votes reach, of each group that has rows."""
     from ..fairness._cells import count_cells, vote_patterns
-    from ..fairness._ensembles import heard_votes
     from ..fairness._regions import likelihood_regions
+    from ..fairness._vote_rules import heard_votes
 
     rows = rows.weighed
     codes, group = np.unique(rows.group, return_inverse=True)

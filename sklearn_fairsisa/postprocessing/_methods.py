@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from ..fairness._cells import majority
-from ..fairness._ensembles import MajorityRule, MemberRules, PatternRule, ScoreRule
 from ..fairness._rates import (
     GAP_OF_CONSTRAINT,
     GAPS,
@@ -18,7 +17,9 @@ from ..fairness._rates import (
     spread,
     tally,
 )
+from ..fairness._score_rules import ScoreRule
 from ..fairness._solve import CONSTRAINTS, linear_gain
+from ..fairness._vote_rules import MajorityRule, MemberRules, PatternRule
 from ._calibration import votes_of
 from ._groupwise import GroupwiseRule, able_groups, learn_groupwise
 from ._soft import LogitWeights

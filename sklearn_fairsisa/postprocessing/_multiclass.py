@@ -17,8 +17,8 @@ from ..fairness._confusion import (
     defined_rates,
     sum_by,
 )
-from ..fairness._multiclass import (
-    CostRuleMixture,
+from ..fairness._cost_rules import CostRuleMixture
+from ..fairness._label_rules import (
     LabelPatternRule,
     MemberLabelRules,
     PluralityRule,

@@ -15,7 +15,7 @@ from sklearn_fairsisa.fairness._confusion import (
     count_labels,
     solve_cells,
 )
-from sklearn_fairsisa.fairness._multiclass import CellDecisions, confusion_of
+from sklearn_fairsisa.fairness._label_rules import CellDecisions, confusion_of
 from sklearn_fairsisa.fairness._solve import Demand
 
 from .oracles import best_by_linear_program, label_tables

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import binom
 
-from sklearn_fairsisa.fairness._ensembles import (
+from sklearn_fairsisa.fairness._score_rules import ScoreRule
+from sklearn_fairsisa.fairness._solve import Demand
+from sklearn_fairsisa.fairness._vote_rules import (
     MajorityRule,
     MemberRules,
     PatternRule,
-    ScoreRule,
     majority_probability,
 )
-from sklearn_fairsisa.fairness._solve import Demand
 
 from .oracles import best_by_linear_program
 

@@ -6,18 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklearn_fairsisa.fairness._confusion import confusion_gain
-from sklearn_fairsisa.fairness._ensembles import ScoreRule, majority_probability
-from sklearn_fairsisa.fairness._multiclass import (
-    CostRuleMixture,
+from sklearn_fairsisa.fairness._cost_rules import CostRuleMixture, best_decision
+from sklearn_fairsisa.fairness._label_rules import (
     LabelPatternRule,
     MemberLabelRules,
     PluralityRule,
-    best_decision,
     check_tallies,
     plurality,
     plurality_probability,
 )
+from sklearn_fairsisa.fairness._score_rules import ScoreRule
 from sklearn_fairsisa.fairness._solve import Demand, linear_gain
+from sklearn_fairsisa.fairness._vote_rules import majority_probability
 
 DEMAND = Demand("equalized_odds", "accuracy_score")
 

@@ -17,7 +17,7 @@ from sklearn_fairsisa.exceptions import (
     UnconstrainedGroupWarning,
     UnsupportedToleranceWarning,
 )
-from sklearn_fairsisa.fairness._ensembles import majority_probability
+from sklearn_fairsisa.fairness._vote_rules import majority_probability
 from sklearn_fairsisa.postprocessing import FairEnsemblePostprocessor
 from sklearn_fairsisa.sisa import SISAClassifier
 

@@ -1,54 +1,21 @@
-"""Fair rules on what the members of an ensemble say of more than two classes.
+"""Fair rules on the members' votes for more than two classes.
 
 Each class is one method: ``fit`` solves it on calibration rows, ``confusion`` holds the
 confusion matrix of each group, not normalised, and ``selection_probability`` gives
 arrays of shape (n_samples, n_classes). Votes are class codes, int of shape
-(n_samples, n_members); estimated class probabilities have shape
-(n_samples, n_classes).
+(n_samples, n_members).
 """
 
 from dataclasses import dataclass
-from hashlib import blake2b
 from math import comb
 
 import numpy as np
 
-from ._confusion import (
-    LabelCounts,
-    confusion_gain,
-    count_labels,
-    demanded_rates,
-    solve_cells,
-    solve_mixtures,
-    sum_by,
-)
+from ._confusion import LabelCounts, count_labels, solve_cells, sum_by
+from ._tables import ClassTable
 
 _CHUNK = 4096
 _MAX_TALLIES = 20_000
-# Rules tried for a mixture, and how many in vain before the search ends.
-_MAX_ROUNDS = 100
-_PATIENCE = 10
-# Rounds through the classes in search of the best shifts.
-_MAX_SWEEPS = 5
-
-
-@dataclass(frozen=True)
-class ClassTable:
-    """A rule written out.
-
-    Parameters
-    ----------
-    group : ndarray of int of shape (n_entries,)
-    cell : list of str of length n_entries
-    mass : ndarray of shape (n_entries,)
-        Share of all calibration weight.
-    probability : ndarray of shape (n_entries, n_classes)
-    """
-
-    group: np.ndarray
-    cell: list
-    mass: np.ndarray
-    probability: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -389,195 +356,6 @@ class MemberLabelRules:
         return result
 
 
-@dataclass(frozen=True)
-class CostRuleMixture:
-    r"""A mixture, in each group, of rules that decide at least cost.
-
-    A price matrix :math:`\Lambda` makes a deterministic rule of class probabilities
-    :math:`\eta`: decide for the k of greatest :math:`\sum_j \eta_j \Lambda_{jk}`. With
-    two classes these rules are thresholds.
-
-    Parameters
-    ----------
-    prices : tuple of ndarray of shape (n_rules, n_classes, n_classes)
-        One array per group.
-    weights : tuple of ndarray of shape (n_rules,)
-        Positive; sum to 1.
-    confusion : ndarray of shape (n_groups, n_classes, n_classes)
-    cells : ClassTable
-        Who are decided alike: the decisions of all the group's rules. `cell` holds
-        arrays of codes.
-
-    Notes
-    -----
-    The best rule on (:math:`\eta`, group) is such a mixture. Candidates are generated
-    as columns of a linear program: its dual prices say by which :math:`\Lambda` to
-    weigh the estimated probabilities next. Rates and gains are those of the labels, so
-    the constraints hold exactly in calibration however wrong :math:`\eta` is; only the
-    choice of candidates rests on it.
-
-    The constant rules are candidates, so the constraints can always be met.
-    """
-
-    prices: tuple[np.ndarray, ...]
-    weights: tuple[np.ndarray, ...]
-    confusion: np.ndarray
-    cells: ClassTable
-
-    @classmethod
-    def fit(cls, eta, group, label, weight, demand):
-        """Solve on calibration rows.
-
-        Parameters
-        ----------
-        eta : ndarray of shape (n_samples, n_classes)
-            Estimated class probabilities.
-        group, label : ndarray of int of shape (n_samples,)
-        weight : ndarray of shape (n_samples,), or None
-        demand : Demand
-        """
-        n_groups, n_classes = int(group.max()) + 1, eta.shape[1]
-        weight = np.ones(len(label)) if weight is None else weight
-        by_class = weight[:, None] * np.eye(n_classes)[label]
-        totals = sum_by(group, by_class, n_groups)
-        gain = confusion_gain(totals, demand.objective).gain
-        rates = demanded_rates(totals, demand)
-        noise = 1e-9 * np.abs(gain).max()
-        pools = [
-            _RulePool(eta[group == a], by_class[group == a], noise)
-            for a in range(n_groups)
-        ]
-        for pool in pools:
-            for k in range(n_classes):
-                pool.add(np.eye(n_classes)[[k] * n_classes])
-            pool.add_best(gain)
-        best, waited = -np.inf, 0
-        for _ in range(_MAX_ROUNDS):
-            sizes = [len(pool.prices) for pool in pools]
-            code = np.repeat(np.arange(n_groups), sizes)
-            confusion = np.concatenate([pool.confusion for pool in pools])
-            mixed, price = solve_mixtures(
-                code, code, confusion, gain, rates, demand.tol
-            )
-            value = mixed @ (confusion * gain).sum(axis=(1, 2))
-            waited = 0 if value > best + 1e-9 else waited + 1
-            best = max(best, value)
-            added = [pool.add_best(price[a]) for a, pool in enumerate(pools)]
-            if waited == _PATIENCE or not any(added):
-                break
-        split = np.split(mixed, np.cumsum(sizes)[:-1])
-        parts = [pool.mixture(w) for pool, w in zip(pools, split)]
-        mass = np.concatenate([part.mass for part in parts])
-        cells = ClassTable(
-            np.repeat(np.arange(n_groups), [len(part.mass) for part in parts]),
-            [cell for part in parts for cell in part.cell],
-            mass / mass.sum(),
-            np.concatenate([part.probability for part in parts]),
-        )
-        return cls(
-            tuple(part.prices for part in parts),
-            tuple(part.weights for part in parts),
-            sum_by(code, mixed[:, None, None] * confusion, n_groups),
-            cells,
-        )
-
-    @property
-    def probability(self):
-        """Probabilities of each cell."""
-        return self.cells.probability
-
-    def table(self, classes):
-        """Cells are the decisions of the group's rules, such as "cat|dog"."""
-        names = np.asarray([str(label) for label in classes], dtype=object)
-        return ClassTable(
-            self.cells.group,
-            ["|".join(names[decided]) for decided in self.cells.cell],
-            self.cells.mass,
-            self.cells.probability,
-        )
-
-    def selection_probability(self, eta, group):
-        """Probabilities of rows of known groups."""
-        probability = np.zeros(eta.shape)
-        for a in np.unique(group):
-            rows = np.flatnonzero(group == a)
-            probability[rows] = _mixed(
-                [best_decision(eta[rows], price) for price in self.prices[a]],
-                self.weights[a],
-                eta.shape[1],
-            )
-        return probability
-
-
-@dataclass(frozen=True)
-class _GroupMixture:
-    prices: np.ndarray
-    weights: np.ndarray
-    cell: np.ndarray
-    mass: np.ndarray
-    probability: np.ndarray
-
-
-class _RulePool:
-    """Deterministic rules of one group, no two of which decide alike."""
-
-    def __init__(self, eta, by_class, noise):
-        self.eta, self.by_class, self.noise = eta, by_class, noise
-        self.prices, self.decided, self.matrices = [], [], []
-        self.known = set()
-
-    def add(self, price):
-        """Add a rule; return whether it is new."""
-        decided = best_decision(self.eta, price).astype(np.min_scalar_type(len(price)))
-        key = blake2b(decided).digest()
-        if key in self.known:
-            return False
-        self.known.add(key)
-        self.prices.append(price)
-        self.decided.append(decided)
-        matrix = sum_by(decided, self.by_class, self.by_class.shape[1])
-        self.matrices.append(matrix.T)
-        return True
-
-    def add_best(self, price):
-        """Add a rule that is worth much at some prices; return whether it is new.
-
-        The estimated probabilities give a first rule, which is the best if they are
-        right. Then the labels tell, class by class, how far its worth should be moved.
-        """
-        # What deciding for the first class is worth can be set to nothing. Rounding
-        # errors must not decide where the rest is worth no more.
-        price = price - price[:, [0]]
-        price[np.abs(price) < self.noise] = 0.0
-        gains = self.by_class @ price
-        for _ in range(_MAX_SWEEPS):
-            before = price.copy()
-            for k in range(len(price)):
-                price[:, k] += best_shift(expected_worth(self.eta, price), gains, k)
-            if (price == before).all():
-                break
-        return self.add(price)
-
-    @property
-    def confusion(self):
-        """Confusion matrices of the rules, (n_rules, n_classes, n_classes)."""
-        return np.stack(self.matrices)
-
-    def mixture(self, weights):
-        """The rules of positive weight, and how they divide the group."""
-        used = np.flatnonzero(weights)
-        n_classes = self.eta.shape[1]
-        decided = np.column_stack([self.decided[t] for t in used])
-        cell, code = np.unique(decided, axis=0, return_inverse=True)
-        return _GroupMixture(
-            np.stack([self.prices[t] for t in used]),
-            weights[used],
-            cell,
-            sum_by(code.ravel(), self.by_class, len(cell)).sum(axis=1),
-            _mixed(cell.T, weights[used], n_classes),
-        )
-
-
 def confusion_of(counts, probability):
     """Confusion matrix of each group under probabilities by cell.
 
@@ -681,80 +459,6 @@ def check_tallies(n_votes, n_classes):
             f'than {_MAX_TALLIES}. Use another method, such as "soft_ensemble", or '
             "fewer members."
         )
-
-
-def best_decision(eta, price):
-    """Class that is worth most to decide for, the first of several.
-
-    Parameters
-    ----------
-    eta : ndarray of shape (n_samples, n_classes)
-    price : ndarray of shape (n_classes, n_classes)
-        What deciding k (column) on a person of class j (row) is worth.
-
-    Returns
-    -------
-    ndarray of int of shape (n_samples,)
-    """
-    return expected_worth(eta, price).argmax(axis=1)
-
-
-def expected_worth(eta, price):
-    """What each decision is worth on average, (n_samples, n_classes)."""
-    # Class by class, so that a number never depends on the batch it came in.
-    return sum(eta[:, [j]] * price[j] for j in range(len(price)))
-
-
-def best_shift(worth, gains, k):
-    """How far the worth of one class should be moved for the greatest total gain.
-
-    Parameters
-    ----------
-    worth : ndarray of shape (n_samples, n_classes)
-        The class of greatest worth is decided for.
-    gains : ndarray of shape (n_samples, n_classes)
-        What each decision gains.
-    k : int
-
-    Returns
-    -------
-    float
-        0 where nothing gains more than that.
-
-    Notes
-    -----
-    As class k is moved up, one row after the other changes to it, in the order of the
-    distances to the best other class. All cuts of this order are compared.
-    """
-    others = np.delete(np.arange(worth.shape[1]), k)
-    rival = others[worth[:, others].argmax(axis=1)]
-    rows = np.arange(len(worth))
-    distance = worth[rows, rival] - worth[:, k]
-    order = np.argsort(distance, kind="stable")
-    distance = distance[order]
-    change = (gains[:, k] - gains[rows, rival])[order]
-    total = np.concatenate([[0.0], np.cumsum(change)])
-    # Rows of equal distance change together.
-    cuts = np.flatnonzero(np.diff(distance, prepend=-np.inf, append=np.inf))
-    best = cuts[np.argmax(total[cuts])]
-    # A row at distance 0 goes to the first of the two classes.
-    now = np.searchsorted(distance, 0.0, side="left")
-    if total[best] <= total[now] + 1e-12 * np.abs(change).sum():
-        return 0.0
-    if best in (0, len(distance)):
-        beyond = 1.0 + np.abs(distance).max()
-        return -beyond if best == 0 else beyond
-    return (distance[best - 1] + distance[best]) / 2
-
-
-def _mixed(decided, weights, n_classes):
-    """Probabilities under a mixture of decisions, (n_samples, n_classes)."""
-    rows = np.arange(len(decided[0]))
-    probability = np.zeros((len(rows), n_classes))
-    for decision, weight in zip(decided, weights):
-        probability[rows, decision] += weight
-    # Weights that sum to 1 up to rounding must not turn certain decisions into coins.
-    return np.where(probability > 1 - 1e-12, 1.0, probability)
 
 
 def _heard(votes, n_classes, counted):

@@ -1,79 +1,30 @@
-"""Fair rules on what the members of an ensemble say.
+"""Fair rules on the votes of an ensemble's members.
 
 Each class is one method: ``fit`` solves it on calibration rows, and
 ``selection_probability`` applies it to rows of known groups, as an array of shape
-(n_samples,). Outputs are votes, bool of shape (n_samples, n_members), or scores of
-shape (n_samples,).
+(n_samples,). Votes are bool of shape (n_samples, n_members).
 """
 
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import isotonic_regression
 
 from ._cells import (
     CellCounts,
-    common_ranks,
     count_cells,
-    count_scores,
     count_votes,
     find_patterns,
     majority,
     unpack_patterns,
     vote_patterns,
 )
-from ._regions import Region, likelihood_regions, threshold_regions
-from ._rules import selection_by_level, selection_by_precision
-from ._smoothing import smooth_counts
-from ._solve import operating_points
+from ._level_rules import LevelRule
+from ._regions import likelihood_regions
+from ._rules import selection_by_precision
+from ._tables import RuleTable
 
 _CHUNK = 4096
-
-
-@dataclass(frozen=True)
-class LevelRule:
-    """Probability of selection of each level of each group.
-
-    Parameters
-    ----------
-    regions : tuple of Region of length n_groups
-    fpr, tpr : ndarray of shape (n_groups,)
-        Operating points.
-    by_level : tuple of ndarray of shape (n_levels,)
-        Probabilities, which never rise from level to level.
-    """
-
-    regions: tuple[Region, ...]
-    fpr: np.ndarray
-    tpr: np.ndarray
-    by_level: tuple[np.ndarray, ...]
-
-    @classmethod
-    def solve(cls, regions, demand):
-        """Find the best operating points and the rule that realises them."""
-        fpr, tpr = operating_points(regions, demand)
-        by_level = tuple(selection_by_level(*point) for point in zip(regions, fpr, tpr))
-        return cls(regions, fpr, tpr, by_level)
-
-
-@dataclass(frozen=True)
-class RuleTable:
-    """A rule written out.
-
-    Parameters
-    ----------
-    group : ndarray of int of shape (n_entries,)
-    cell : ndarray of str of shape (n_entries,)
-    mass : ndarray of shape (n_entries,)
-        Share of all calibration weight.
-    probability : ndarray of shape (n_entries,)
-    """
-
-    group: np.ndarray
-    cell: np.ndarray
-    mass: np.ndarray
-    probability: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -430,115 +381,6 @@ class MemberRules:
             else:
                 result[rows] = _majority_of_counted(chosen, counted[rows])
         return result
-
-
-@dataclass(frozen=True)
-class ScoreRule:
-    """A rule that never selects a smaller score of a group rather than a greater.
-
-    Parameters
-    ----------
-    rule : LevelRule
-    thresholds : tuple of ndarray of shape (n_levels - 1,)
-        One array per group: rising scores that part its levels, the first of which
-        has the greatest scores.
-    """
-
-    rule: LevelRule
-    thresholds: tuple[np.ndarray, ...]
-
-    @classmethod
-    def learn(cls, scores, group, label, weight, *, smooth=False):
-        """Learn what a rule needs to know, whatever the demand.
-
-        Parameters
-        ----------
-        scores : ndarray of shape (n_samples,)
-        group : ndarray of int of shape (n_samples,)
-            Codes without gaps.
-        label : ndarray of bool of shape (n_samples,)
-        weight : ndarray of shape (n_samples,), or None
-        smooth : bool, default=False
-            Whether to count labels and people as `smooth_counts` does.
-
-        Returns
-        -------
-        callable
-            Takes a demand and returns a rule.
-        """
-        counts, shown = count_scores(scores, group, label, weight)
-        if smooth:
-            people = 1.0 if weight is None else weight.sum() / np.sum(weight**2)
-            # Groups learn from each other, so equal scores need equal ranks.
-            rank = common_ranks(shown)
-            distinct = np.empty(rank.max() + 1)
-            distinct[rank] = shown
-            counts = smooth_counts(replace(counts, cell=rank), people)
-            shown = distinct[counts.cell]
-        regions, level = threshold_regions(counts)
-        starts = np.searchsorted(counts.group, np.arange(counts.n_groups + 1))
-        thresholds = []
-        for start, stop in pairwise(starts):
-            last = start + np.flatnonzero(np.diff(level[start:stop]))
-            below, above = shown[last], shown[last + 1]
-            halfway = below / 2 + above / 2
-            # Between neighbouring doubles there is nothing halfway.
-            thresholds.append(np.where(halfway > below, halfway, above))
-        thresholds = tuple(thresholds)
-        return lambda demand: cls(LevelRule.solve(regions, demand), thresholds)
-
-    @property
-    def operating_points(self):
-        """False and true positive rates of each group."""
-        return self.rule.fpr, self.rule.tpr
-
-    @property
-    def regions(self):
-        """Region of each group."""
-        return self.rule.regions
-
-    @property
-    def probability(self):
-        """Probability of selection of each calibrated cell."""
-        return np.concatenate(self.rule.by_level)
-
-    def table(self):
-        """Cells are half-open intervals of the score, such as "[-0.31, 1.2)"."""
-        total = sum(region.negatives + region.positives for region in self.rule.regions)
-        groups, cells, masses = [], [], []
-        for group, (region, inner) in enumerate(
-            zip(self.rule.regions, self.thresholds)
-        ):
-            ends = np.concatenate([[-np.inf], inner, [np.inf]])[::-1]
-            cells += [f"[{low:.6g}, {high:.6g})" for high, low in pairwise(ends)]
-            groups.append(np.full(len(region.precision), group))
-            weight = region.negatives + region.positives
-            masses.append(np.diff(region.share) * weight / total)
-        return RuleTable(
-            np.concatenate(groups),
-            np.array(cells),
-            np.concatenate(masses),
-            np.concatenate(self.rule.by_level),
-        )
-
-    def selection_probability(self, scores, group):
-        """Probability of selection of rows of known groups.
-
-        Parameters
-        ----------
-        scores : ndarray of shape (n_samples,)
-        group : ndarray of int of shape (n_samples,)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-        """
-        probability = np.empty(len(scores))
-        for code in np.unique(group):
-            rows = group == code
-            rank = np.searchsorted(self.thresholds[code], scores[rows], side="right")
-            probability[rows] = self.rule.by_level[code][::-1][rank]
-        return probability
 
 
 def heard_votes(votes, counted):
