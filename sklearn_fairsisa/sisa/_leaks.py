@@ -228,6 +228,7 @@ def _look_at_learner(estimator, found):
     params = learner.get_params(deep=False)
     if is_skorch(learner):
         _look_at_net(learner, found)
+    _look_at_callbacks(params.get("callbacks"), found)
     if isinstance(learner, FrozenEstimator):
         found.leaks.append(
             f"{name} is not trained by the ensemble: what it holds of the rows stays. "
@@ -289,17 +290,22 @@ def _look_at_net(net, found):
             "On a GPU equal bits need torch.use_deterministic_algorithms(True), one "
             "kind of card and one version of torch; verify_forgotten() tells."
         )
-    for callback in net.callbacks or ():
+
+
+def _look_at_callbacks(callbacks, found):
+    """Look at skorch callbacks, of a net or of an estimator around one."""
+    for callback in callbacks or ():
         callback = callback[-1] if isinstance(callback, tuple) else callback
-        kind = type(callback).__name__
-        if kind == "EarlyStopping":
+        kind = callback if isinstance(callback, type) else type(callback)
+        names = {base.__name__ for base in kind.__mro__}
+        if "EarlyStopping" in names:
             found.advice.append(
                 "EarlyStopping ends a stage by the losses of its rows. A replay "
                 "decides anew, so members stay exact, but a stage's passes and cost "
                 "are no longer the planned ones."
             )
-        if kind in ("Checkpoint", "TrainEndCheckpoint"):
+        if names & {"Checkpoint", "TrainEndCheckpoint"}:
             found.leaks.append(
-                f"{kind} writes weights to files that forget does not delete. Leave it "
-                "out; checkpoint_dir= keeps checkpoints."
+                f"{kind.__name__} writes weights to files that forget does not delete. "
+                "Leave it out; checkpoint_dir= keeps checkpoints."
             )

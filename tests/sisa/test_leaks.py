@@ -178,3 +178,17 @@ def test_nets_that_carry_weights_or_rows_are_leaks():
     found = check_forgettable(net)
     assert "writes weights to files" in found.leaks[0]
     assert any("EarlyStopping" in text for text in found.advice)
+
+
+def test_texts_learnt_with_callbacks_that_write_files_are_leaks():
+    callbacks = pytest.importorskip("skorch.callbacks")
+    text = pytest.importorskip("sklearn_fairsisa.text")
+
+    class Own(callbacks.TrainEndCheckpoint):
+        pass
+
+    for callback in (callbacks.Checkpoint(), ("c", Own), callbacks.TrainEndCheckpoint):
+        learner = text.TransformerClassifier(callbacks=[callback])
+        assert "writes weights to files" in leaks(SISAClassifier(learner))
+    harmless = text.TransformerClassifier(callbacks=[callbacks.EpochTimer()])
+    assert not leaks(SISAClassifier(harmless))
