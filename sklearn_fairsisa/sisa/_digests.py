@@ -1,5 +1,6 @@
 """Digests of fitted estimators that agree exactly when their state does."""
 
+import copyreg
 import hashlib
 import sys
 from collections.abc import Mapping
@@ -106,7 +107,9 @@ def _describe(value):
     # An estimator's own state, not what __getstate__ packs for a file.
     if isinstance(value, BaseEstimator):
         return kind, b"", (vars(value),)
-    reduced = value.__reduce_ex__(4)
+    # Some types, such as numpy's ufuncs, are registered in place of a method.
+    registered = copyreg.dispatch_table.get(type(value))
+    reduced = value.__reduce_ex__(4) if registered is None else registered(value)
     if isinstance(reduced, str):
         return kind, reduced.encode(), ()
     build, args, state, items, pairs = (*reduced, None, None, None)[:5]

@@ -3,6 +3,7 @@ import os
 import pickle
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -120,3 +121,9 @@ def test_the_address_of_stop_words_does_not_count():
     moved = copy.deepcopy(fitted)
     moved._stop_words_id += 64
     assert digest(moved) == digest(fitted)
+
+
+def test_functions_of_numpy_and_what_is_made_of_them_are_told_by_name():
+    assert digest({"f": np.sqrt}) == digest({"f": copy.deepcopy(np.sqrt)})
+    assert digest(np.sqrt) != digest(np.square)
+    assert digest(partial(np.power, 2)) != digest(partial(np.power, 3))
