@@ -1,6 +1,7 @@
 """Turning whatever holds texts into a list of strings."""
 
 import math
+from collections.abc import Iterable, Mapping, Set
 
 import numpy as np
 
@@ -63,13 +64,13 @@ def _column(X, text_column):
     if hasattr(X, "to_list"):  # a pandas or polars Series
         return X.to_list()
     if not isinstance(X, np.ndarray):
-        try:
-            X = list(X)
-        except TypeError:
+        # The texts of a set come in no order, those of a dict are its values or keys.
+        if not isinstance(X, Iterable) or isinstance(X, Set | Mapping):
             raise TypeError(
                 f"X is a {type(X).__name__}, but texts are needed: a list of str, an "
                 "array, a Series, or a DataFrame with text_column=."
-            ) from None
+            )
+        X = list(X)
         if not any(isinstance(row, list | tuple | np.ndarray) for row in X):
             return X
         X = np.array(X, dtype=object)
@@ -92,6 +93,11 @@ def _column_of_frame(X, text_column):
     elif text_column not in columns:
         raise ValueError(
             f"text_column={text_column!r} is not a column of X, which has {columns}."
+        )
+    if columns.count(text_column) > 1:
+        raise ValueError(
+            f"X has {columns.count(text_column)} columns named {text_column!r}. Rename "
+            "all but the one that holds the texts."
         )
     return X[text_column].to_list()
 

@@ -59,6 +59,8 @@ def test_what_is_no_text_is_named_by_position_and_type(container, value, message
     [
         ("a text", None, TypeError, r"X is one str.*\[text\]"),
         (3, None, TypeError, "X is a int, but texts are needed"),
+        ({"a", "b"}, None, TypeError, "X is a set, but texts are needed"),
+        ({"a": ["b"]}, None, TypeError, "X is a dict, but texts are needed"),
         ([], None, ValueError, "X holds no text"),
         (["fine", "\ud800"], None, ValueError, "position 1 holds a lone surrogate"),
         (np.full((2, 2), "a"), None, ValueError, "X has 2 columns"),
@@ -66,6 +68,7 @@ def test_what_is_no_text_is_named_by_position_and_type(container, value, message
         (np.full((2, 2, 2), "a"), None, ValueError, "X has 3 dimensions"),
         (pd.DataFrame({"a": ["x"], "b": ["y"]}), None, ValueError, "X has 2 columns"),
         (pd.DataFrame({"a": ["x"]}), "b", ValueError, "text_column='b' is not"),
+        (pd.DataFrame([["x"] * 2], columns=["a", "a"]), "a", ValueError, "2 columns n"),
     ],
 )
 def test_bad_containers_say_what_to_do(X, text_column, error, message):
