@@ -375,11 +375,21 @@ def initialised(config, seed):
 
 def _load_classifier(model, model_kwargs, n_classes, device):
     """Load a classifier; return it and the names of weights it had no value for."""
-    with _reaching(model), quiet(), Generators(0).in_use():
-        module, info = AutoModelForSequenceClassification.from_pretrained(
-            model, num_labels=n_classes, output_loading_info=True, **model_kwargs
-        )
-        module = _in_single_precision(module, model_kwargs).to(device)
+    try:
+        with _reaching(model), quiet(), Generators(0).in_use():
+            module, info = AutoModelForSequenceClassification.from_pretrained(
+                model, num_labels=n_classes, output_loading_info=True, **model_kwargs
+            )
+            module = _in_single_precision(module, model_kwargs).to(device)
+    except RuntimeError as error:
+        if "ignore_mismatched_sizes" not in str(error):
+            raise
+        raise ValueError(
+            f"Weights of {str(model)!r} do not have the shape that is needed for "
+            f"{n_classes} classes: a head trained for other labels, most likely. Give "
+            'model_kwargs={"ignore_mismatched_sizes": True} to draw what does not fit '
+            "anew."
+        ) from error
     # What does not fit in shape comes as (name, shape, shape).
     unfit = {key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]}
     return module, frozenset(info["missing_keys"]) | unfit

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
     AutoTokenizer,
     CamembertConfig,
     FunnelConfig,
@@ -184,6 +185,21 @@ def test_a_tokenizer_may_know_a_token_more_than_the_model_for_padding_only(tmp_p
         classifier(tmp_path, tokenizer=tokenizer).fit(["covid", "rain"], [0, 1])
     with pytest.raises(ValueError, match=message):
         TransformerEmbedder(tmp_path, tokenizer=tokenizer).transform(["covid"])
+
+
+def test_a_head_for_other_labels_is_replaced_where_that_is_asked_for(tmp_path):
+    config = tiny_bert(vocab_size=40, num_labels=5)
+    model = AutoModelForSequenceClassification.from_config(config)
+    save_pretrained(tmp_path, model, unk_token="[UNK]", pad_token="[PAD]")
+    with pytest.raises(ValueError, match=r"for 2 classes.*ignore_mismatched_sizes"):
+        classifier(tmp_path).fit(TEXTS, Y)
+    anew = {"ignore_mismatched_sizes": True}
+    clf = classifier(tmp_path, model_kwargs=anew, max_epochs=0).fit(TEXTS, Y)
+    own, saved = weights(clf), model.state_dict()
+    assert own["classifier.weight"].shape == (2, 32)
+    for name, value in own.items():
+        if not name.startswith("classifier"):
+            assert_array_equal(value, saved[name].numpy(), err_msg=name)
 
 
 def test_a_model_of_pictures_is_refused():
