@@ -66,6 +66,24 @@ def check_callbacks(callbacks):
             )
 
 
+def check_optimizer(optimizer, params):
+    """Raise unless a class of optimizers can train by steps on dense gradients."""
+    if not issubclass(optimizer, torch.optim.Optimizer):
+        raise TypeError(f"optimizer={optimizer.__name__} is no torch optimizer.")
+    if issubclass(optimizer, torch.optim.LBFGS | torch.optim.SparseAdam):
+        raise ValueError(
+            f"optimizer={optimizer.__name__} is not supported: it wants to compute the "
+            "loss several times a step, or sparse gradients. Choose one such as "
+            "torch.optim.NAdam."
+        )
+    taken = {"lr", "weight_decay"} & set(params)
+    if taken:
+        raise ValueError(
+            f"optimizer_params has {sorted(taken)}, which are parameters of their own. "
+            "Give them as lr= and weight_decay=."
+        )
+
+
 def known_classes(y, classes, before):
     """Return the classes that a call of ``partial_fit`` trains for.
 

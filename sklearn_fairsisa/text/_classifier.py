@@ -13,16 +13,18 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
 from .._devices import computes_bfloat16
 from .._typing import FilePath, RandomState
+from .._validation import check_no_missing_labels
 from ._checks import (
     PRECISIONS,
     advice_on_memory,
     check_callbacks,
     check_choice,
     check_number,
+    check_optimizer,
     class_weights,
     known_classes,
 )
@@ -339,12 +341,7 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
     def _check_rows(self, X, y):
         self._check_params()
         texts = as_texts(X, self.text_column)
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is "
-                "None."
-            )
-        y = column_or_1d(y, warn=True)
+        y = check_no_missing_labels(y)
         check_classification_targets(y)
         if len(texts) != len(y):
             raise ValueError(
@@ -378,6 +375,8 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
             check_choice("scheduler", self.scheduler, ("linear", "cosine", "constant"))
         if not isinstance(self.optimizer, type):
             check_choice("optimizer", self.optimizer, tuple(_OPTIMIZERS))
+        optimizer = _OPTIMIZERS.get(self.optimizer, self.optimizer)
+        check_optimizer(optimizer, self.optimizer_params or {})
         if self.mixed_precision is not None:
             choices = ("auto", *PRECISIONS)
             check_choice("mixed_precision", self.mixed_precision, choices)
@@ -473,7 +472,8 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
         if isinstance(optimizer, str):
             optimizer = _OPTIMIZERS[optimizer]
             # All weights in one pass over memory, several times as fast.
-            optimizer_params = {"fused": True, **optimizer_params}
+            fused = not optimizer_params.get("foreach")
+            optimizer_params = {"fused": fused, **optimizer_params}
         birth = Birth(
             model=self.model,
             model_kwargs=model_kwargs,

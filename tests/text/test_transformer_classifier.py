@@ -255,6 +255,17 @@ def test_rows_of_a_class_without_weight_leave_no_trace(precision):
     assert np.isfinite(clf.predict_proba(texts)).all()
 
 
+def test_the_optimizer_may_be_told_how_to_step():
+    texts, y = sentences(12)
+    chosen = classifier(optimizer_params={"foreach": True}).fit(texts, y)
+    assert_same_weights(
+        chosen,
+        classifier().fit(texts, y),
+        lambda a, b, err_msg: assert_allclose(a, b, atol=1e-5, err_msg=err_msg),
+    )
+    assert chosen.net_.optimizer_.defaults["foreach"]
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_balanced_weights_are_those_of_scikit_learn(n_classes):
     texts, y = sentences(40, n_classes)
@@ -417,6 +428,11 @@ def test_callbacks_that_steer_by_rows_are_refused(callback):
         ({"warmup": 1}, "warmup=1 is not a share"),
         ({"scheduler": "step"}, "scheduler='step' is not valid"),
         ({"optimizer": "lion"}, "optimizer='lion' is not valid"),
+        ({"optimizer": int}, "optimizer=int is no torch optimizer"),
+        ({"optimizer": torch.optim.LBFGS}, "LBFGS is not supported"),
+        ({"optimizer": torch.optim.SparseAdam}, "SparseAdam is not supported"),
+        ({"optimizer_params": {"weight_decay": 0.3}}, "Give them as lr= and weight_d"),
+        ({"optimizer": "sgd", "optimizer_params": {"lr": 1}}, r"has \['lr'\]"),
         ({"mixed_precision": "int8"}, "mixed_precision='int8' is not valid"),
         ({"lr": np.inf}, "lr=inf is not valid: give a finite number >= 0"),
         ({"max_grad_norm": 0}, "max_grad_norm=0 is not valid: .* > 0"),
@@ -456,6 +472,8 @@ def test_bad_rows_leave_a_fitted_classifier_as_it_is():
         clf.partial_fit(["fine"], [0], classes=[0, 1, 2])
     with pytest.raises(ValueError, match="requires y"):
         clf.fit(texts, None)
+    with pytest.raises(ValueError, match="y contains NaN or None"):
+        clf.partial_fit(["fine", "too"], [0, None])
     with pytest.raises(OSError, match="not a folder here"):
         clf.set_params(model="no/such-model").fit(texts, y)
     assert_array_equal(clf.predict_proba(texts), before)
