@@ -1,15 +1,23 @@
 """fairlearn's mitigators behind the interface of this package."""
 
 import copy
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    MetaEstimatorMixin,
+    _fit_context,
+    clone,
+)
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score
 from sklearn.pipeline import Pipeline
+from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
@@ -90,6 +98,13 @@ class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     True
     """
 
+    _parameter_constraints: dict = {  # noqa: RUF012
+        "mitigator": [HasMethods(["fit", "predict"])],
+        "sensitive_feature": [str, Real, list, tuple, callable, None],
+        "drop_sensitive": ["boolean"],
+        "random_state": ["random_state"],
+    }
+
     # Metadata that sklearn's routing hands over without being asked to.
     __metadata_request__fit = {"sensitive_features": True}  # noqa: RUF012
     __metadata_request__predict = {"sensitive_features": True}  # noqa: RUF012
@@ -108,6 +123,7 @@ class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.drop_sensitive = drop_sensitive
         self.random_state = random_state
 
+    @_fit_context(prefer_skip_nested_validation=False)
     def fit(
         self, X: Rows, y: ArrayLike, *, sensitive_features: ArrayLike | None = None
     ) -> Self:

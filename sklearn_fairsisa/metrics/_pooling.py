@@ -23,7 +23,14 @@ from .._validation import check_groups
 from ..fairness._rates import GAPS
 from . import _rates
 from ._resampling import bootstrap_interval, noise_floor
-from ._response import accepts, decider, own_groups, respond, takes_groups
+from ._response import (
+    accepts,
+    check_method,
+    decider,
+    own_groups,
+    respond,
+    takes_groups,
+)
 
 _SUMMARY = (
     "accuracy_score",
@@ -261,8 +268,8 @@ def pooled_cross_validate(
     Raises
     ------
     ValueError
-        If there are no groups, rows are not tested equally often, or the response
-        method gives scores of more than two classes.
+        If the response method is unknown or gives scores of more than two classes,
+        there are no groups, or rows are not tested equally often.
 
     Examples
     --------
@@ -280,6 +287,7 @@ def pooled_cross_validate(
     >>> bool(gap["low"] < gap["estimate"] < gap["high"] and gap["p_value"] < 0.05)
     True
     """
+    check_method(response_method)
     y = np.asarray(y)
     n_samples = _num_samples(X)
     groups = None

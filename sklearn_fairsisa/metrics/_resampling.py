@@ -8,7 +8,9 @@ from typing import Literal, NamedTuple, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.utils import _param_validation as param_validation
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import StrOptions, validate_params
 
 from .._typing import RandomState
 from ..fairness._rates import GAPS, gap_rates
@@ -19,6 +21,7 @@ Metric: TypeAlias = str | Callable[..., float]
 
 # Resamples are drawn in blocks of about this many numbers, to bound the memory.
 _BLOCK = 2**22
+_COUNT = param_validation.Interval(Integral, 1, None, closed="left")
 
 
 class Interval(NamedTuple):
@@ -93,6 +96,16 @@ def bootstrap_interval(
 ) -> dict[str, Interval]: ...
 
 
+@validate_params(
+    {
+        "n_resamples": [_COUNT],
+        "confidence": [param_validation.Interval(Real, 0, 1, closed="neither")],
+        "method": [StrOptions({"deviation", "percentile"})],
+        "stratify": [StrOptions({"group", "group_and_label"}), None],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
 def bootstrap_interval(
     metric: Metric | Sequence[Metric] | Mapping[str, Metric],
     y_true: ArrayLike,
@@ -198,17 +211,6 @@ def bootstrap_interval(
     (0.75, 0.67, 0.83)
     """
     metrics = _named_metrics(metric)
-    _check_number("n_resamples", n_resamples, Integral, 1, np.inf)
-    _check_number("confidence", confidence, Real, 0, 1)
-    if method not in ("deviation", "percentile"):
-        raise ValueError(
-            f"method={method!r} is unknown. Choose 'deviation' or 'percentile'."
-        )
-    if stratify not in ("group", "group_and_label", None):
-        raise ValueError(
-            f"stratify={stratify!r} is unknown. Choose 'group', 'group_and_label' or "
-            "None."
-        )
     kinds = _Kinds.of(metrics, y_true, y_pred, sensitive_features, pos_label)
     strata = kinds.strata(stratify)
     estimates = kinds.evaluate(metrics, kinds.count[None, :])
@@ -268,6 +270,14 @@ def noise_floor(
 ) -> dict[str, NoiseFloor]: ...
 
 
+@validate_params(
+    {
+        "n_simulations": [_COUNT],
+        "quantiles": ["array-like"],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
 def noise_floor(
     y_true: ArrayLike,
     y_pred: ArrayLike,
@@ -341,6 +351,11 @@ def noise_floor(
     >>> floor.gap, round(floor.mean, 1)
     (0.0, 0.1)
     """
+    for quantile in quantiles:
+        if not 0 < quantile < 1:
+            raise ValueError(
+                f"quantiles must lie between 0 and 1, got {quantile!r} among them."
+            )
     names = [metric] if isinstance(metric, str) else list(metric)
     for name in names:
         if name not in GAPS:
@@ -348,9 +363,6 @@ def noise_floor(
                 f"metric={name!r} is not a gap. Choose out of "
                 f"{', '.join(map(repr, GAPS))}."
             )
-    _check_number("n_simulations", n_simulations, Integral, 1, np.inf)
-    for quantile in quantiles:
-        _check_number("quantiles", quantile, Real, 0, 1)
     kinds = _Kinds.of(
         {n: n for n in names}, y_true, y_pred, sensitive_features, pos_label
     )
@@ -539,15 +551,6 @@ def _named_metrics(metric):
 
 def _name(function):
     return getattr(function, "__name__", repr(function))
-
-
-def _check_number(name, value, kind, low, high):
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise ValueError(f"{name} must be a number, got {value!r}.")
-    inside = low <= value if kind is Integral else low < value < high
-    if not inside:
-        bound = f"at least {low}" if kind is Integral else f"between {low} and {high}"
-        raise ValueError(f"{name} must be {bound}, got {value!r}.")
 
 
 def _generator(random_state):

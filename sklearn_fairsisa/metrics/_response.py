@@ -9,6 +9,17 @@ from sklearn.pipeline import Pipeline
 from .._pipelines import reach_last_step
 from .._validation import split_sensitive
 
+_METHODS = ("predict", "predict_proba", "decision_function", "selection_probability")
+
+
+def check_method(response_method):
+    """Raise if a response method is unknown."""
+    if response_method not in _METHODS:
+        raise ValueError(
+            f"response_method={response_method!r} is unknown. Choose one of "
+            f"{', '.join(map(repr, _METHODS))}."
+        )
+
 
 def accepts(function, parameter):
     """Whether a callable takes a keyword, by name or because it takes any."""

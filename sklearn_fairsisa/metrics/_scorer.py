@@ -11,9 +11,8 @@ from sklearn.utils.metadata_routing import MetadataRequest
 
 from .._typing import RandomState, Rows, SensitiveFeature
 from .._validation import check_groups, split_sensitive
-from ._response import accepts, decider, own_groups, respond
+from ._response import accepts, check_method, decider, own_groups, respond
 
-_METHODS = ("predict", "predict_proba", "decision_function", "selection_probability")
 # What scikit-learn and fairlearn call metrics of which more is better.
 _SCORES = ("score", "ratio", "group_min")
 
@@ -114,11 +113,7 @@ class FairScorer:
     ) -> None:
         self._metrics = _by_name(metric)
         self._scores = _names_of_scores(self._metrics, greater_is_better)
-        if response_method not in _METHODS:
-            raise ValueError(
-                f"response_method={response_method!r} is unknown. Choose one of "
-                f"{', '.join(map(repr, _METHODS))}."
-            )
+        check_method(response_method)
         for name, function in self._metrics.items():
             if name not in self._scores and _is_score_by_name(function):
                 wanted = True if name is None else [*self._scores, name]

@@ -330,6 +330,23 @@ def test_refit_keeps_nothing_of_the_fit_before(data):
     assert not {"groups_", "feature_names_in_"} & set(vars(adapter))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mitigator": None},
+        {"mitigator": StandardScaler()},
+        {"sensitive_feature": {}},
+        {"drop_sensitive": "yes"},
+        {"random_state": "x"},
+    ],
+)
+def test_parameters_out_of_range_are_refused(data, options):
+    table, y, _ = data
+    options = {"mitigator": threshold(), "sensitive_feature": "group"} | options
+    with pytest.raises(ValueError, match="parameter of FairlearnAdapter must be"):
+        FairlearnAdapter(**options).fit(table, y)
+
+
 def test_groups_not_seen_in_fit_are_refused(data):
     table, y, _ = data
     adapter = FairlearnAdapter(threshold(), sensitive_feature="group").fit(table, y)

@@ -297,6 +297,19 @@ def test_splits_that_do_not_test_everybody_equally_often_are_refused(data):
         )
 
 
+def test_unknown_response_methods_are_refused_before_anything_is_fitted(data):
+    X, y, group = data
+
+    class Unfitted(LogisticRegression):
+        def fit(self, X, y):
+            raise AssertionError
+
+    with pytest.raises(ValueError, match="response_method='probability' is unknown"):
+        pooled_cross_validate(
+            Unfitted(), X, y, sensitive_features=group, response_method="probability"
+        )
+
+
 def test_pool_predictions_puts_rows_back_in_order():
     folds = [([2, 0], [20, 0]), ([1], [10]), ([0, 1, 2], [1, 11, 21])]
     assert pool_predictions(folds, 3).tolist() == [[0, 1], [10, 11], [20, 21]]

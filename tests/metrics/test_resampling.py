@@ -319,11 +319,12 @@ def test_floor_grows_as_groups_shrink():
     [
         ({"metric": "eo"}, "metric 'eo' is unknown"),
         ({"metric": lambda y, p: 0}, "takes no sample_weight"),
-        ({"n_resamples": 0}, "n_resamples must be at least 1"),
-        ({"n_resamples": 10.0}, "n_resamples must be a number"),
-        ({"confidence": 1}, "confidence must be between 0 and 1"),
-        ({"method": "bca"}, "method='bca' is unknown"),
-        ({"stratify": "label"}, "stratify='label' is unknown"),
+        ({"n_resamples": 0}, r"'n_resamples' .* an int in the range \[1, inf\)"),
+        ({"n_resamples": 10.0}, "'n_resamples' .* an int"),
+        ({"confidence": 1}, r"'confidence' .* in the range \(0.0, 1.0\)"),
+        ({"method": "bca"}, "'method' .* must be a str among .* Got 'bca'"),
+        ({"stratify": "label"}, "'stratify' .* must be a str among .* or None"),
+        ({"random_state": "x"}, "'random_state' parameter"),
         ({"sensitive_features": None}, "needs sensitive_features"),
         ({"sensitive_features": ["a"]}, "rows"),
     ],
@@ -335,6 +336,20 @@ def test_bad_options_are_explained(options, message):
     } | options  # fmt: skip
     with pytest.raises(ValueError, match=message):
         bootstrap_interval(options.pop("metric"), y, chosen, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_simulations": 0}, r"'n_simulations' .* an int in the range \[1, inf\)"),
+        ({"quantiles": 0.5}, "'quantiles' parameter"),
+        ({"quantiles": (0.5, 1)}, "quantiles must lie between 0 and 1, got 1 among"),
+    ],
+)
+def test_bad_options_of_a_floor_are_explained(options, message):
+    y, chosen, group = make_people(0)
+    with pytest.raises(ValueError, match=message):
+        noise_floor(y, chosen, sensitive_features=group, **options)
 
 
 def test_group_without_a_label_is_named():
