@@ -165,9 +165,13 @@ class Training:
                     f"The weights of {self.birth.model!r} are not those on top of "
                     "which this model was trained. Restore them, or train anew."
                 )
-        for name, parameter in module.named_parameters():
-            if name in weights:
-                parameter.data = parameter.data.to(weights[name].dtype)
+        # A weight that has several names, as embeddings shared with a decoder have,
+        # is packed under the first.
+        first = {id(weight): name for name, weight in module.named_parameters()}
+        for name, weight in module.named_parameters(remove_duplicate=False):
+            if first[id(weight)] in weights:
+                weights[name] = weights[first[id(weight)]]
+                weight.data = weight.data.to(weights[name].dtype)
         module.load_state_dict(weights, strict=self._shared is None)
         self._net = self._new_net(module, device, precision)
         self._net.optimizer_.load_state_dict(
