@@ -100,6 +100,8 @@ class _Packer(pickle.Pickler):
         return reduced
 
     def _name_arrays(self, value, path):
+        # Numbers of a type that numpy lacks are in an array of their bits.
+        value = getattr(value, "bits", value)
         if isinstance(value, dict | list):
             pairs = value.items() if isinstance(value, dict) else enumerate(value)
             for key, item in pairs:

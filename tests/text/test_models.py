@@ -16,6 +16,7 @@ from transformers import (
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    BartConfig,
     CamembertConfig,
     FunnelConfig,
     LlamaConfig,
@@ -29,6 +30,7 @@ from transformers import (
 from workers import device_of_worker, loads_of_base
 
 from sklearn_fairsisa import _devices
+from sklearn_fairsisa._packing import pack, unpack
 from sklearn_fairsisa.text import TransformerClassifier, TransformerEmbedder, _models
 
 TEXTS, Y = sentences(40)
@@ -244,6 +246,35 @@ def test_precision_may_change_between_calls_and_pickles():
         parts.set_params(mixed_precision=None).predict(TEXTS)
     for name, value in weights(whole).items():
         assert_array_equal(weights(parts)[name], value, err_msg=name)
+
+
+def test_a_weight_of_several_names_is_stored_once():
+    config = BartConfig(
+        vocab_size=300, d_model=16, encoder_layers=1, decoder_layers=1,
+        encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=32,
+        decoder_ffn_dim=32, max_position_embeddings=48,
+    )  # fmt: skip
+    clf = classifier(config).fit(TEXTS, Y)
+    stored = pickle.loads(pickle.dumps(clf))
+    packed = stored._training.__getstate__()["_packed"]["weights"].values()
+    network = clf.net_.module_
+    held = (*network.parameters(), *network.buffers())
+    assert sum(array.size for array in packed) == sum(one.numel() for one in held)
+    clf.partial_fit(TEXTS, Y)
+    stored.partial_fit(TEXTS, Y)
+    for name, value in weights(clf).items():
+        assert_array_equal(weights(stored)[name], value, err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_weights_of_any_type_are_apart_from_what_may_run_code(dtype):
+    clf = classifier(tiny_bert(), model_kwargs={"dtype": dtype}).fit(TEXTS, Y)
+    skeleton, apart, _ = pack(clf)
+    assert len(skeleton) < len(apart) / 10
+    restored = unpack(skeleton, apart)
+    assert_array_equal(restored._logits(TEXTS), clf._logits(TEXTS))
+    network = restored.net_.module_
+    assert {str(w.dtype) for w in network.parameters()} == {f"torch.{dtype}"}
 
 
 def test_weighted_accumulated_batches_are_one_large_batch():
