@@ -83,8 +83,8 @@ def main():
 
 def now():
     """Read the clock when the device has done what it was asked for."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
     return clock()
 
 

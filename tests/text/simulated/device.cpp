@@ -56,6 +56,7 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
     return c10::Stream(c10::Stream::DEFAULT, d);
   }
   c10::Stream exchangeStream(c10::Stream s) const override { return s; }
+  void synchronizeDevice(c10::DeviceIndex) const override {}
   c10::DeviceIndex deviceCount() const noexcept override { return kDevices; }
 };
 C10_REGISTER_GUARD_IMPL(PrivateUse1, Guard);
