@@ -108,7 +108,8 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
     optimizer : {"adamw", "sgd"} or torch optimizer class, default="adamw"
 
     optimizer_params : dict, default=None
-        Further arguments of the optimizer, such as ``{"betas": (0.9, 0.98)}``.
+        Further arguments of the optimizer, such as ``{"betas": (0.9, 0.98)}``; `lr`
+        and `weight_decay` are given above.
 
     max_grad_norm : float or None, default=1.0
         Gradients longer than this are shortened to it.
