@@ -9,8 +9,9 @@ from ._expected import (
     expected_equalized_odds_difference,
     group_rates,
 )
+from ._intervals import Interval, bootstrap_interval
+from ._noise_floor import NoiseFloor, noise_floor
 from ._pooling import PooledPredictions, pool_predictions, pooled_cross_validate
-from ._resampling import Interval, NoiseFloor, bootstrap_interval, noise_floor
 from ._scorer import FairScorer
 
 __all__ = [

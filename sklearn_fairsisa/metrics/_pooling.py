@@ -22,7 +22,8 @@ from .._typing import Estimator, RandomState, Rows, Splits, Splitter
 from .._validation import check_groups
 from ..fairness._rates import GAPS
 from . import _rates
-from ._resampling import bootstrap_interval, noise_floor
+from ._intervals import bootstrap_interval
+from ._noise_floor import noise_floor
 from ._response import (
     accepts,
     check_method,

@@ -228,7 +228,7 @@ def test_same_seed_same_interval_and_global_generator_untouched():
 
 def test_blocks_do_not_lose_resamples(monkeypatch):
     y, chosen, _ = make_people(8)
-    monkeypatch.setattr("sklearn_fairsisa.metrics._resampling._BLOCK", 12)
+    monkeypatch.setattr("sklearn_fairsisa.metrics._kinds._BLOCK", 12)
     blocked = bootstrap_interval("accuracy_score", y, chosen, random_state=0)
     monkeypatch.undo()
     whole = bootstrap_interval("accuracy_score", y, chosen, random_state=0)
