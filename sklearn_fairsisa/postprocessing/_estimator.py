@@ -45,6 +45,7 @@ from .._validation import (
     row_columns,
     split_sensitive,
 )
+from .._warnings import level_of_caller
 from ..exceptions import (
     DegenerateRuleWarning,
     UnconstrainedGroupWarning,
@@ -463,15 +464,6 @@ class FairEnsemblePostprocessor(
                 "No row has a group: the sensitive feature is missing (NaN or None) in "
                 "all rows. Give rows of at least two groups."
             )
-        if len(groups_) == 1:
-            # scikit-learn's wrapper of fit stands between.
-            warnings.warn(
-                f"All rows are of one group, {groups_.tolist()}, so the rule keeps "
-                "nothing equal and fairness_report_ knows no gap. Give rows of at "
-                "least two groups.",
-                UserWarning,
-                stacklevel=3,
-            )
         rng = check_random_state(self.random_state)
 
         strata = np.where(group < 0, -1, len(classes) * group + label)
@@ -515,8 +507,15 @@ class FairEnsemblePostprocessor(
         )
         found, bound = fitted._calibrated(rows)
         self.__dict__ = vars(fitted) | found
-        # scikit-learn's wrapper of fit stands between.
-        self._warn_of_rule(bound, stacklevel=4)
+        self._warn_of_rule(bound)
+        if len(groups_) == 1:
+            warnings.warn(
+                f"All rows are of one group, {groups_.tolist()}, so the rule keeps "
+                "nothing equal and fairness_report_ knows no gap. Give rows of at "
+                "least two groups.",
+                UserWarning,
+                stacklevel=level_of_caller(),
+            )
         return self
 
     def predict(
@@ -788,7 +787,7 @@ class FairEnsemblePostprocessor(
             found, bound = self._calibrated(rows)
             # One update: a request that fails before can be repeated.
             vars(self).update(found, forgotten_=forgotten)
-            self._warn_of_rule(bound, stacklevel=3)
+            self._warn_of_rule(bound)
             if len(self.unconstrained_groups_):
                 alone = self._method == "postprocess_then_aggregate"
                 where = " outside a shard" if alone and rows.counted is not None else ""
@@ -798,7 +797,7 @@ class FairEnsemblePostprocessor(
                     "are now decided on without regard to groups; fit again to have "
                     "them back.",
                     UnconstrainedGroupWarning,
-                    stacklevel=2,
+                    stacklevel=level_of_caller(),
                 )
         return self
 
@@ -1071,7 +1070,7 @@ class FairEnsemblePostprocessor(
         found = {"_rows": rows, "_rule": rule, "tol_": tol, "_report": None}
         return found, bound
 
-    def _warn_of_rule(self, bound, *, stacklevel):
+    def _warn_of_rule(self, bound):
         """Warn of a rule that may not be what was wanted."""
         wanted = self._demand.tol
         if bound > wanted:
@@ -1082,7 +1081,7 @@ class FairEnsemblePostprocessor(
                 "that fairness_report_ calls too small, raise tol, or use a method "
                 "that overfits less.",
                 UnsupportedToleranceWarning,
-                stacklevel=stacklevel,
+                stacklevel=level_of_caller(),
             )
         if self._rule.is_constant:
             warnings.warn(
@@ -1090,7 +1089,7 @@ class FairEnsemblePostprocessor(
                 'the members. Try objective="balanced_accuracy_score", other costs, '
                 "or a greater tol.",
                 DegenerateRuleWarning,
-                stacklevel=stacklevel,
+                stacklevel=level_of_caller(),
             )
 
     @property
