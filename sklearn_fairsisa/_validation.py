@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.utils.validation import _num_samples, column_or_1d
+from sklearn.utils import indexable
+from sklearn.utils.validation import _num_samples, column_or_1d, validate_data
 
 
 def check_no_missing_labels(y):
@@ -67,6 +68,33 @@ def check_subjects(groups, n_samples):
             "belongs to nobody may have one of its own."
         )
     return groups.tolist()
+
+
+def check_like_fit(estimator, X):
+    """New rows as a container that can be indexed, with the columns seen in ``fit``.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+    X : array-like, sparse matrix, data frame or list of length n_samples
+
+    Returns
+    -------
+    X : same type as X, or an array
+
+    Raises
+    ------
+    ValueError
+        If X is a single sample without its second dimension, or has other columns.
+    """
+    (X,) = indexable(X)
+    if hasattr(estimator, "n_features_in_") and getattr(X, "ndim", 2) == 1:
+        raise ValueError(
+            f"X has one dimension, but {type(estimator).__name__} was fitted on "
+            f"{estimator.n_features_in_} features. Reshape your data with "
+            "X.reshape(1, -1) if it is a single sample."
+        )
+    return validate_data(estimator, X, reset=False, skip_check_array=True)
 
 
 def check_groups(

@@ -40,6 +40,7 @@ from .._pipelines import weight_param
 from .._typing import Estimator, RandomState, Rows, SensitiveFeature
 from .._validation import (
     check_groups,
+    check_like_fit,
     check_subjects,
     encode_groups,
     row_columns,
@@ -544,7 +545,7 @@ class FairEnsemblePostprocessor(
             is "error".
         """
         check_is_fitted(self)
-        X = self._check_new(X)
+        X = check_like_fit(self, X)
         probability = self.selection_probability(
             X, sensitive_features=sensitive_features
         )
@@ -582,7 +583,7 @@ class FairEnsemblePostprocessor(
             classes, of each decision.
         """
         check_is_fitted(self)
-        seen, groups = self._split(self._check_new(X), sensitive_features)
+        seen, groups = self._split(check_like_fit(self, X), sensitive_features)
         return self._rule.selection_probability(self._scores(seen), self._codes(groups))
 
     def transform(
@@ -1108,7 +1109,7 @@ class FairEnsemblePostprocessor(
         return self._rule
 
     def _evaluation_rows(self, X, y, sensitive_features, sample_weight):
-        X, y = indexable(self._check_new(X), y)
+        X, y = indexable(check_like_fit(self, X), y)
         seen, groups = self._split(X, sensitive_features)
         group = self._codes(groups)
         y = column_or_1d(y)
@@ -1135,16 +1136,6 @@ class FairEnsemblePostprocessor(
             sample_weight,
             scores=self._scores(seen),
         )
-
-    def _check_new(self, X):
-        """X as a container of rows with the columns seen in ``fit``."""
-        (X,) = indexable(X)
-        if hasattr(self, "n_features_in_") and getattr(X, "ndim", 2) == 1:
-            raise ValueError(
-                f"X has one dimension, but fit saw {self.n_features_in_} columns. "
-                "Reshape your data: X.reshape(1, -1) makes a single sample of it."
-            )
-        return validate_data(self, X, reset=False, skip_check_array=True)
 
     def _split(self, X, sensitive_features):
         """What the members see of X, and each row's group, masked where missing."""

@@ -17,7 +17,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from .._validation import check_no_missing_labels, check_subjects
+from .._validation import check_like_fit, check_no_missing_labels, check_subjects
 from ._leaks import holds_sisa
 from ._learners import can_continue, check_raw_rows, last_step
 from ._rows import check_container
@@ -86,14 +86,7 @@ def check_rows(estimator, X, y, groups, *, reset):
 def check_samples(estimator, X):
     """Validate samples to predict; return a container that can be indexed."""
     check_is_fitted(estimator)
-    if hasattr(estimator, "n_features_in_") and getattr(X, "ndim", 2) == 1:
-        raise ValueError(
-            f"X has one dimension, but {type(estimator).__name__} was fitted on "
-            f"{estimator.n_features_in_} features. Reshape your data with "
-            "X.reshape(1, -1) if it is a single sample."
-        )
-    X = validate_data(estimator, X, reset=False, skip_check_array=True)
-    return indexable(X)[0]
+    return check_like_fit(estimator, X)
 
 
 def check_enough_rows(n_rows, groups, n_shards, n_slices):
