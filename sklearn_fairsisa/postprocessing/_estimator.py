@@ -86,6 +86,7 @@ from ._methods import METHODS, FairRule
 from ._multiclass import FairClassRule
 from ._report import FairnessReport, fairness_report
 from ._subjects import Subjects
+from ._tradeoff import tradeoff_table
 
 _OBJECTIVES = ("accuracy_score", "balanced_accuracy_score")
 
@@ -841,27 +842,10 @@ class FairEnsemblePostprocessor(
                     "sensitive_features and sample_weight belong to new rows. Give X "
                     "and y too."
                 )
-            rows = self._rows
+            new = None
         else:
-            rows = self._evaluation_rows(X, y, sensitive_features, sample_weight)
-        learnt = self._learn(self._rows)
-        if tols is None:
-            free = learnt(replace(self._demand, tol=1.0))
-            tols = np.linspace(0.0, free.constrained_gap(self._demand.constraint), 11)
-        tols = np.atleast_1d(np.asarray(tols, dtype=float))
-        if not ((tols >= 0) & (tols <= 1)).all():
-            raise ValueError(f"tols must lie in [0, 1], got {tols.tolist()}.")
-        records = []
-        for tol in tols:
-            rule = learnt(replace(self._demand, tol=float(tol)))
-            records.append(
-                {
-                    "tol": tol,
-                    **rule.describe(None if X is None else rows),
-                    "randomised_share": rule.randomised_share(rows),
-                }
-            )
-        return pd.DataFrame(records)
+            new = self._evaluation_rows(X, y, sensitive_features, sample_weight)
+        return tradeoff_table(self._learn, self._demand, self._rows, tols, new)
 
     @property
     def rule_(self) -> pd.DataFrame:

@@ -1527,9 +1527,11 @@ def test_a_group_of_one_row_has_a_selection_rate_though_one_nobody_knows():
 
 
 @pytest.mark.parametrize("tols", [[1.2], [-0.1], [np.nan]])
-def test_tolerances_of_a_tradeoff_lie_in_the_unit_interval(tols):
+def test_tolerances_of_a_tradeoff_lie_in_the_unit_interval(tols, monkeypatch):
     X, y, group = make_votes(100)
     fair = FairEnsemblePostprocessor().fit(X, y, sensitive_features=group)
+    # They are refused before anything is learnt.
+    monkeypatch.setattr(FairEnsemblePostprocessor, "_learn", fails)
     with pytest.raises(ValueError, match=r"tols must lie in \[0, 1\], got"):
         fair.tradeoff(tols)
 
