@@ -3,8 +3,14 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 
+from ..sisa._classifier import SISAClassifier
 from ..sisa._rows import take
+from ._members import check_frozen
+
+# Of ensembles whose rows are not known to be unseen by any member.
+_HELD_OUT = 0.2
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,75 @@ def votes_of(scores):
 def are_votes(scores):
     """Whether all scores are 0 or 1."""
     return scores.dtype == bool or bool(np.isin(scores, (0, 1)).all())
+
+
+def calibrates_across_shards(estimator, calibration):
+    """Whether calibration rows train too, all but their own shard judging them."""
+    if calibration == "auto":
+        return isinstance(estimator, SISAClassifier) and estimator.n_shards > 1
+    return calibration == "cross_shard"
+
+
+def plan_calibration(estimator, calibration, strata, subjects, random_state):
+    """Choose the rows that train the ensemble and those that calibrate.
+
+    Parameters
+    ----------
+    estimator : estimator, list of frozen classifiers or None
+    calibration : float, "cross_shard" or "auto"
+    strata : ndarray of int of shape (n_rows,)
+        Rows of stratum -1, which are of no group, do not calibrate.
+    subjects : Subjects or None
+        Where rows are held out, no row of the same data subject trains.
+    random_state : RandomState
+
+    Returns
+    -------
+    training : ndarray of int, or None
+        Sorted positions; None if nothing is to be trained.
+    calibrating : ndarray of int
+        Sorted positions.
+
+    Raises
+    ------
+    ValueError
+        If the estimator does not suit `calibration`, or no row is left to train on.
+    """
+    everyone, grouped = np.arange(len(strata)), np.flatnonzero(strata >= 0)
+    frozen = isinstance(estimator, list | tuple | FrozenEstimator)
+    if frozen:
+        check_frozen(estimator)
+    if estimator is None or frozen:
+        if calibration == "cross_shard":
+            raise ValueError(
+                'calibration="cross_shard" trains the ensemble on the rows it '
+                "calibrates on, so estimator must be an ensemble that is not "
+                "frozen, such as SISAClassifier. Set calibration to a number."
+            )
+        return None, grouped
+    if calibrates_across_shards(estimator, calibration):
+        if not isinstance(estimator, SISAClassifier):
+            raise ValueError(
+                'calibration="cross_shard" needs to know the shard of each row, '
+                f"but {type(estimator).__name__} is not sharded. Use "
+                "SISAClassifier, or hold rows out, for example by calibration=0.2."
+            )
+        return everyone, grouped
+    share = _HELD_OUT if calibration == "auto" else calibration
+    # Without ids each row is somebody else's.
+    subject = everyone if subjects is None else subjects.codes
+    held_out = holdout_of_subjects(
+        strata[grouped], subject[grouped], share, random_state
+    )
+    calibrating = grouped[held_out]
+    training = np.flatnonzero(~np.isin(subject, subject[calibrating]))
+    if len(training) == 0:
+        raise ValueError(
+            f"Each of the {len(strata)} rows, or its data subject, is the only "
+            "one with its label and group, so none is left to train on. Give more "
+            "rows."
+        )
+    return training, calibrating
 
 
 def stratified_holdout(strata, fraction, random_state):

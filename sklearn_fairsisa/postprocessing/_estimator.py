@@ -18,7 +18,6 @@ from sklearn.base import (
     _fit_context,
     clone,
 )
-from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import accuracy_score
 from sklearn.utils import (
     _safe_indexing,
@@ -28,23 +27,19 @@ from sklearn.utils import (
 )
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
 from sklearn.utils.validation import (
-    _num_samples,
     check_is_fitted,
     column_or_1d,
     has_fit_parameter,
     validate_data,
 )
 
-from .._html import FindingsMixin
 from .._pipelines import weight_param
 from .._typing import Estimator, RandomState, Rows, SensitiveFeature
 from .._validation import (
-    check_groups,
     check_like_fit,
     check_subjects,
     encode_groups,
     row_columns,
-    split_sensitive,
 )
 from .._warnings import level_of_caller
 from ..exceptions import (
@@ -55,15 +50,15 @@ from ..exceptions import (
 from ..fairness._coins import row_coins
 from ..fairness._draws import class_probabilities, draw_classes, is_random
 from ..fairness._solve import CONSTRAINTS, Demand
-from ..sisa._classifier import SISAClassifier
 from ..sisa._learners import forget_in_caches
 from ..sisa._requests import asked_rows
 from ..sisa._rows import take
 from ._calibration import (
     CalibrationRows,
     are_votes,
-    holdout_of_subjects,
+    calibrates_across_shards,
     leave_own_shard_out,
+    plan_calibration,
 )
 from ._checks import (
     check_confidence,
@@ -74,28 +69,29 @@ from ._checks import (
     check_some_row_counts,
     check_weight,
 )
+from ._fitted import FittedRuleMixin
 from ._held_out import constrained_rates, tightened
 from ._members import (
     ask_members,
-    check_frozen,
     given_scores,
     holds_labels,
     speaking_members,
 )
 from ._methods import METHODS, FairRule
 from ._multiclass import FairClassRule
-from ._report import FairnessReport, fairness_report
+from ._sensitive import group_codes, split_groups
 from ._subjects import Subjects
 from ._tradeoff import tradeoff_table
 
 _OBJECTIVES = ("accuracy_score", "balanced_accuracy_score")
 
-# Of ensembles whose rows are not known to be unseen by any member.
-_HELD_OUT = 0.2
-
 
 class FairEnsemblePostprocessor(
-    FindingsMixin, ClassifierMixin, TransformerMixin, MetaEstimatorMixin, BaseEstimator
+    FittedRuleMixin,
+    ClassifierMixin,
+    TransformerMixin,
+    MetaEstimatorMixin,
+    BaseEstimator,
 ):
     r"""Make the decisions of an ensemble fair between groups.
 
@@ -469,7 +465,9 @@ class FairEnsemblePostprocessor(
         rng = check_random_state(self.random_state)
 
         strata = np.where(group < 0, -1, len(classes) * group + label)
-        training, calibrating = self._plan(strata, subjects, rng)
+        training, calibrating = plan_calibration(
+            self.estimator, self.calibration, strata, subjects, rng
+        )
         rows = CalibrationRows(np.arange(len(label)), group, label, sample_weight)
         rows = rows.take(calibrating)
         check_groups_suffice(groups_, classes, rows, self.constraints)
@@ -486,7 +484,7 @@ class FairEnsemblePostprocessor(
             rows = replace(rows, scores=ask_members(estimator, seen, classes))
         if training is not None and hasattr(estimator, "forget"):
             rows = replace(rows, X=seen)
-        if training is not None and self._calibrates_across_shards:
+        if calibrates_across_shards(self.estimator, self.calibration):
             speaking = np.arange(estimator.plan_.n_shards)[speaking_members(estimator)]
             rows = leave_own_shard_out(rows, estimator.plan_, speaking)
             check_members_suffice(groups_, classes, rows, self.method, self.constraints)
@@ -585,7 +583,8 @@ class FairEnsemblePostprocessor(
         """
         check_is_fitted(self)
         seen, groups = self._split(check_like_fit(self, X), sensitive_features)
-        return self._rule.selection_probability(self._scores(seen), self._codes(groups))
+        group = group_codes(groups, self.groups_, accepts_unknown=self._accepts_unknown)
+        return self._rule.selection_probability(self._scores(seen), group)
 
     def transform(
         self, X: Rows, *, sensitive_features: ArrayLike | None = None
@@ -847,166 +846,11 @@ class FairEnsemblePostprocessor(
             new = self._evaluation_rows(X, y, sensitive_features, sample_weight)
         return tradeoff_table(self._learn, self._demand, self._rows, tols, new)
 
-    @property
-    def rule_(self) -> pd.DataFrame:
-        """The rule as a table; see Attributes."""
-        return self._constraining_rule().table(self.groups_, self.classes_)
-
-    @property
-    def operating_points_(self) -> pd.DataFrame:
-        """Operating points in calibration; see Attributes."""
-        check_is_fitted(self)
-        return self._rule.points(self.groups_, self.classes_)
-
-    @property
-    def boundaries_(self) -> pd.DataFrame:
-        """Vertices of the groups' regions; see Attributes."""
-        rule = self._constraining_rule()
-        if len(self.classes_) > 2:
-            raise AttributeError(
-                "A boundary is one of false and true positive rates, which are of two "
-                f"classes, but y held {len(self.classes_)}. Look at operating_points_."
-            )
-        boundaries = rule.boundaries(self.groups_)
-        if boundaries is None:
-            raise AttributeError(
-                "Members post-processed one by one have no common region. Use another "
-                "method to see one."
-            )
-        return boundaries
-
-    @property
-    def member_weights_(self) -> pd.DataFrame:
-        """Weights of the members in each group; see Attributes."""
-        weights = self._constraining_rule().member_weights(self.groups_)
-        if weights is None:
-            raise AttributeError(
-                f"method={self.method!r} gives members no weights, for "
-                f"{len(self.classes_)} classes. Those on scores do, for two."
-            )
-        return weights
-
-    @property
-    def member_points_(self) -> pd.DataFrame:
-        """Operating points of members and majority; see Attributes."""
-        check_is_fitted(self)
-        return self._rule.member_points(self._rows, self.groups_, self.classes_)
-
-    @property
-    def objective_(self) -> float:
-        """Value of the objective in calibration; see Attributes."""
-        check_is_fitted(self)
-        return self._rule.value(self._demand.objective)
-
-    @property
-    def randomised_share_(self) -> float:
-        """Share of the calibration weight left to coins; see Attributes."""
-        check_is_fitted(self)
-        return self._rule.randomised_share(self._rows)
-
-    @property
-    def fairness_report_(self) -> FairnessReport:
-        """What can be said of the rule on new people; see Attributes."""
-        rule = self._constraining_rule()
-        # Cross-fitting solves for ten rules at least.
-        if self._report is None:
-            self._report = fairness_report(
-                rule,
-                self._rows,
-                self.groups_,
-                self.classes_,
-                self._method,
-                replace(self._demand, tol=self.tol_),
-                claim=self._demand.tol,
-                confidence=self._confidence or 0.95,
-            )
-        return self._report
-
-    @property
-    def calibration_indices_(self) -> NDArray[np.intp]:
-        """Positions of the calibration rows; see Attributes."""
-        check_is_fitted(self)
-        return self._rows.index.copy()
-
-    @property
-    def unconstrained_groups_(self) -> NDArray[Any]:
-        """Groups decided on without regard to groups; see Attributes."""
-        check_is_fitted(self)
-        return self.groups_[self._rule.code < 0]
-
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "_rule")
-
-    def _findings(self):
-        """Return the rule and the ensemble's shards, as notebooks show them."""
-        title = (
-            f"{self._method}, {self._demand.constraint} within {self._demand.tol:g}: "
-            f"{self.objective_:.3f} in calibration, "
-            f"{self.randomised_share_:.1%} decided by coins"
-        )
-        found = [(title, self.operating_points_)]
-        if len(self.unconstrained_groups_) < len(self.groups_):
-            found.append(("Rule", self.rule_))
-        if hasattr(self.estimator_, "_findings"):
-            found += self.estimator_._findings()
-        return found
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         if hasattr(self.estimator, "fit"):
             tags.input_tags = get_tags(self.estimator).input_tags
         return tags
-
-    def _plan(self, strata, subjects, rng):
-        """Positions of the rows that train, None if none do, and that calibrate.
-
-        Rows of stratum -1, which are of no group, do not calibrate. Where rows are
-        held out, no row of the same data subject trains.
-        """
-        everyone, grouped = np.arange(len(strata)), np.flatnonzero(strata >= 0)
-        cross_shard = self._calibrates_across_shards
-        frozen = isinstance(self.estimator, list | tuple | FrozenEstimator)
-        if frozen:
-            check_frozen(self.estimator)
-        if self.estimator is None or frozen:
-            if self.calibration == "cross_shard":
-                raise ValueError(
-                    'calibration="cross_shard" trains the ensemble on the rows it '
-                    "calibrates on, so estimator must be an ensemble that is not "
-                    "frozen, such as SISAClassifier. Set calibration to a number."
-                )
-            return None, grouped
-        if cross_shard:
-            if not isinstance(self.estimator, SISAClassifier):
-                raise ValueError(
-                    'calibration="cross_shard" needs to know the shard of each row, '
-                    f"but {type(self.estimator).__name__} is not sharded. Use "
-                    "SISAClassifier, or hold rows out, for example by calibration=0.2."
-                )
-            return everyone, grouped
-        share = _HELD_OUT if self.calibration == "auto" else self.calibration
-        # Without ids each row is somebody else's.
-        subject = everyone if subjects is None else subjects.codes
-        held_out = holdout_of_subjects(strata[grouped], subject[grouped], share, rng)
-        calibrating = grouped[held_out]
-        training = np.flatnonzero(~np.isin(subject, subject[calibrating]))
-        if len(training) == 0:
-            raise ValueError(
-                f"Each of the {len(strata)} rows, or its data subject, is the only "
-                "one with its label and group, so none is left to train on. Give more "
-                "rows."
-            )
-        return training, calibrating
-
-    @property
-    def _calibrates_across_shards(self):
-        """Whether calibration rows train too, all but their own shard judging them."""
-        if self.calibration == "auto":
-            return (
-                isinstance(self.estimator, SISAClassifier)
-                and self.estimator.n_shards > 1
-            )
-        return self.calibration == "cross_shard"
 
     def _train(self, X, y, sample_weight, groups, training, rng):
         """Fit a clone of the ensemble on some rows."""
@@ -1081,21 +925,10 @@ class FairEnsemblePostprocessor(
     def _rule_family(self):
         return FairRule if len(self.classes_) == 2 else FairClassRule
 
-    def _constraining_rule(self):
-        """The rule, of which there is nothing to show if it constrains no group."""
-        check_is_fitted(self)
-        if self._rule.fair is None:
-            raise AttributeError(
-                "Forgetting has left no group with the labels that the constraint "
-                "needs, so no rule is left that constrains any. Fit again with other "
-                "rows."
-            )
-        return self._rule
-
     def _evaluation_rows(self, X, y, sensitive_features, sample_weight):
         X, y = indexable(check_like_fit(self, X), y)
         seen, groups = self._split(X, sensitive_features)
-        group = self._codes(groups)
+        group = group_codes(groups, self.groups_, accepts_unknown=self._accepts_unknown)
         y = column_or_1d(y)
         unknown = np.setdiff1d(y, self.classes_)
         if len(unknown) or (group < 0).any():
@@ -1123,45 +956,13 @@ class FairEnsemblePostprocessor(
 
     def _split(self, X, sensitive_features):
         """What the members see of X, and each row's group, masked where missing."""
-        allow_missing = self.unknown_group == "unconstrained"
-        if self.sensitive_feature is None and sensitive_features is None:
-            raise ValueError(
-                "No sensitive feature is given. Name a column of X in "
-                "sensitive_feature, or pass sensitive_features to this method."
-            )
-        if self.sensitive_feature is None:
-            return X, check_groups(
-                sensitive_features, _num_samples(X), allow_missing=allow_missing
-            )
-        if sensitive_features is not None:
-            raise ValueError(
-                f"sensitive_feature={self.sensitive_feature!r} already tells the group "
-                "of each row, and sensitive_features is passed too. Use one of them."
-            )
-        return split_sensitive(
+        return split_groups(
             X,
+            sensitive_features,
             self.sensitive_feature,
-            self.drop_sensitive,
-            allow_missing=allow_missing,
+            drop_sensitive=self.drop_sensitive,
+            allow_missing=self.unknown_group == "unconstrained",
         )
-
-    def _codes(self, groups):
-        """Position of each group in `groups_`, -1 for unknown ones."""
-        known = self.groups_
-        missing, groups = np.ma.getmaskarray(groups), np.ma.getdata(groups)
-        code = np.full(len(groups), -1)
-        if (groups.dtype.kind == "U") == (known.dtype.kind == "U"):
-            position = np.searchsorted(known, groups).clip(max=len(known) - 1)
-            alike = ~missing & (known[position] == groups)
-            code[alike] = position[alike]
-        if not self._accepts_unknown and (code < 0).any():
-            unknown = np.unique(groups[code < 0]).tolist()
-            raise ValueError(
-                f"Groups {unknown[:5]} were not seen in fit, which saw "
-                f"{known.tolist()[:20]}. Fit with rows of them, or set "
-                'unknown_group="unconstrained".'
-            )
-        return code
 
     def _scores(self, seen):
         if self.estimator_ is None:

@@ -1,0 +1,135 @@
+"""What a fitted post-processor tells of its rule."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from .._html import FindingsMixin
+from ._report import FairnessReport, fairness_report
+
+
+class FittedRuleMixin(FindingsMixin):
+    """Attributes that follow from the rule and the rows it was solved on.
+
+    ``fit`` leaves ``_rule``, ``_rows``, ``_method``, ``_demand``, ``_confidence`` and
+    ``_report``, which is None until it is asked for.
+    """
+
+    @property
+    def rule_(self) -> pd.DataFrame:
+        """The rule as a table; see Attributes."""
+        return self._constraining_rule().table(self.groups_, self.classes_)
+
+    @property
+    def operating_points_(self) -> pd.DataFrame:
+        """Operating points in calibration; see Attributes."""
+        check_is_fitted(self)
+        return self._rule.points(self.groups_, self.classes_)
+
+    @property
+    def boundaries_(self) -> pd.DataFrame:
+        """Vertices of the groups' regions; see Attributes."""
+        rule = self._constraining_rule()
+        if len(self.classes_) > 2:
+            raise AttributeError(
+                "A boundary is one of false and true positive rates, which are of two "
+                f"classes, but y held {len(self.classes_)}. Look at operating_points_."
+            )
+        boundaries = rule.boundaries(self.groups_)
+        if boundaries is None:
+            raise AttributeError(
+                "Members post-processed one by one have no common region. Use another "
+                "method to see one."
+            )
+        return boundaries
+
+    @property
+    def member_weights_(self) -> pd.DataFrame:
+        """Weights of the members in each group; see Attributes."""
+        weights = self._constraining_rule().member_weights(self.groups_)
+        if weights is None:
+            raise AttributeError(
+                f"method={self._method!r} gives members no weights, for "
+                f"{len(self.classes_)} classes. Those on scores do, for two."
+            )
+        return weights
+
+    @property
+    def member_points_(self) -> pd.DataFrame:
+        """Operating points of members and majority; see Attributes."""
+        check_is_fitted(self)
+        return self._rule.member_points(self._rows, self.groups_, self.classes_)
+
+    @property
+    def objective_(self) -> float:
+        """Value of the objective in calibration; see Attributes."""
+        check_is_fitted(self)
+        return self._rule.value(self._demand.objective)
+
+    @property
+    def randomised_share_(self) -> float:
+        """Share of the calibration weight left to coins; see Attributes."""
+        check_is_fitted(self)
+        return self._rule.randomised_share(self._rows)
+
+    @property
+    def fairness_report_(self) -> FairnessReport:
+        """What can be said of the rule on new people; see Attributes."""
+        rule = self._constraining_rule()
+        # Cross-fitting solves for ten rules at least.
+        if self._report is None:
+            self._report = fairness_report(
+                rule,
+                self._rows,
+                self.groups_,
+                self.classes_,
+                self._method,
+                replace(self._demand, tol=self.tol_),
+                claim=self._demand.tol,
+                confidence=self._confidence or 0.95,
+            )
+        return self._report
+
+    @property
+    def calibration_indices_(self) -> NDArray[np.intp]:
+        """Positions of the calibration rows; see Attributes."""
+        check_is_fitted(self)
+        return self._rows.index.copy()
+
+    @property
+    def unconstrained_groups_(self) -> NDArray[Any]:
+        """Groups decided on without regard to groups; see Attributes."""
+        check_is_fitted(self)
+        return self.groups_[self._rule.code < 0]
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_rule")
+
+    def _findings(self):
+        """Return the rule and the ensemble's shards, as notebooks show them."""
+        title = (
+            f"{self._method}, {self._demand.constraint} within {self._demand.tol:g}: "
+            f"{self.objective_:.3f} in calibration, "
+            f"{self.randomised_share_:.1%} decided by coins"
+        )
+        found = [(title, self.operating_points_)]
+        if len(self.unconstrained_groups_) < len(self.groups_):
+            found.append(("Rule", self.rule_))
+        if hasattr(self.estimator_, "_findings"):
+            found += self.estimator_._findings()
+        return found
+
+    def _constraining_rule(self):
+        """The rule, of which there is nothing to show if it constrains no group."""
+        check_is_fitted(self)
+        if self._rule.fair is None:
+            raise AttributeError(
+                "Forgetting has left no group with the labels that the constraint "
+                "needs, so no rule is left that constrains any. Fit again with other "
+                "rows."
+            )
+        return self._rule
