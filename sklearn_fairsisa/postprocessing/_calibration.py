@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
+from .._containers import take
 from ..sisa._classifier import SISAClassifier
-from ..sisa._rows import take
 from ._members import check_frozen
 
 # Of ensembles whose rows are not known to be unseen by any member.

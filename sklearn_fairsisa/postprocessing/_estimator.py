@@ -33,6 +33,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from .._containers import take
 from .._pipelines import weight_param
 from .._typing import Estimator, RandomState, Rows, SensitiveFeature
 from .._validation import (
@@ -52,7 +53,6 @@ from ..fairness._draws import class_probabilities, draw_classes, is_random
 from ..fairness._solve import CONSTRAINTS, Demand
 from ..sisa._learners import forget_in_caches
 from ..sisa._requests import asked_rows
-from ..sisa._rows import take
 from ._calibration import (
     CalibrationRows,
     are_votes,

@@ -17,10 +17,10 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from .._containers import check_container
 from .._validation import check_like_fit, check_no_missing_labels, check_subjects
 from ._leaks import holds_sisa
 from ._learners import can_continue, check_raw_rows, last_step
-from ._rows import check_container
 
 # What an estimator says of the X it was fitted on.
 INPUTS = ("n_features_in_", "feature_names_in_")

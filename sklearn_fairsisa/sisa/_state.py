@@ -4,9 +4,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from .._containers import take
 from ._audit import now
 from ._plan import Plan
-from ._rows import ShardRows, take
+from ._rows import ShardRows
 from ._training import Recipe, replay_visits
 
 
