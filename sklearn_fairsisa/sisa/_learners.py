@@ -118,6 +118,8 @@ def _recode_class_weights(estimator, n_classes, codes):
     # The parameters of a net's parts go by codes as it is: it takes no other labels.
     for name, weights in estimator.get_params(deep=not is_skorch(estimator)).items():
         *holders, param = name.split("__")
+        if param == "pos_label" and weights is not None:
+            _refuse_other_names(estimator, name, codes)
         if param != "class_weight" or not isinstance(weights, Mapping):
             continue
         if holders:
@@ -142,7 +144,7 @@ def _refuse_other_names(estimator, name, codes):
         raise ValueError(
             f"{name} of {type(estimator).__name__} names classes by the labels "
             f"{list(codes)}, but members know them as {list(codes.values())}. Give "
-            "labels that count from 0, or class_weight='balanced'."
+            "labels that count from 0, or leave it out."
         )
 
 

@@ -19,7 +19,11 @@ from sklearn.linear_model import (
     Ridge,
     SGDClassifier,
 )
-from sklearn.model_selection import GridSearchCV, cross_val_predict
+from sklearn.model_selection import (
+    FixedThresholdClassifier,
+    GridSearchCV,
+    cross_val_predict,
+)
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
@@ -465,6 +469,9 @@ def test_class_weights_of_classes_that_cannot_be_told_are_refused():
         sisa.fit(X, labels)
     np.testing.assert_array_equal(sisa.transform(X), before)
     assert make_sisa(nested).fit(X, y)
+    lower = FixedThresholdClassifier(LogisticRegression(), threshold=0.3, pos_label=1)
+    with pytest.raises(ValueError, match=r"pos_label of Fixed.* members know them as"):
+        SISAClassifier(lower, n_shards=2).fit(X, y + 1)
 
 
 def test_labels_of_another_kind_are_refused():

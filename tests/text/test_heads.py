@@ -313,3 +313,16 @@ def test_a_directory_keeps_heads_that_were_trained_together(tmp_path):
 )
 def test_heads_keep_scikit_learns_contract(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize("together", [1, 2])
+def test_a_stage_of_weightless_rows_alone_trains_nothing(together):
+    X = np.random.default_rng(0).normal(size=(24, 3))
+    y = np.arange(24) % 2
+    head = HeadClassifier(class_weight={1: 0.0}, together=together, max_epochs=2)
+    sisa = SISAClassifier(head, n_shards=2, n_slices=6, random_state=0).fit(X, y)
+    # Until no stage of the first shard has rows of the other class.
+    for row in sisa.plan_.rows(0)[y[sisa.plan_.rows(0)] == 0]:
+        sisa.forget(row)
+    assert sisa.verify_forgotten()
+    assert sisa.estimators_[0].coefs_[0].any()  # the weights it began with
