@@ -17,6 +17,10 @@ class UnconstrainedGroupWarning(UserWarning):
     """A group has too few calibration rows left for the fairness constraint."""
 
 
+class StaleRuleWarning(UserWarning):
+    """The ensemble has forgotten rows that its fair rule still goes by."""
+
+
 class UnsupportedToleranceWarning(UserWarning):
     """The calibration rows are too few for a tolerance at the demanded confidence."""
 

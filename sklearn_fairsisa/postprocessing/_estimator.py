@@ -35,7 +35,7 @@ from sklearn.utils.validation import (
 
 from .._containers import take
 from .._pipelines import weight_param
-from .._typing import Estimator, RandomState, Rows, SensitiveFeature
+from .._typing import Estimator, FilePath, RandomState, Rows, SensitiveFeature
 from .._validation import (
     check_like_fit,
     check_subjects,
@@ -45,6 +45,8 @@ from .._validation import (
 from .._warnings import level_of_caller
 from ..exceptions import (
     DegenerateRuleWarning,
+    DirectoryError,
+    StaleRuleWarning,
     UnconstrainedGroupWarning,
     UnsupportedToleranceWarning,
 )
@@ -580,8 +582,22 @@ class FairEnsemblePostprocessor(
         probability : ndarray of shape (n_samples,) or (n_samples, n_classes)
             Probability of the decision ``classes_[1]``, in [0, 1]; with more than two
             classes, of each decision.
+
+        Warns
+        -----
+        StaleRuleWarning
+            If rows were forgotten by the ensemble, but not through this estimator.
         """
         check_is_fitted(self)
+        missed = np.setdiff1d(self._passed_by(self.estimator_), self.forgotten_)
+        if len(missed):
+            warnings.warn(
+                f"The ensemble was told to forget {len(missed)} rows that this rule "
+                "still goes by. Call forget([]) here to make up for it, and make "
+                "requests of the post-processor rather than of its ensemble.",
+                StaleRuleWarning,
+                stacklevel=level_of_caller(),
+            )
         seen, groups = self._split(check_like_fit(self, X), sensitive_features)
         group = group_codes(groups, self.groups_, accepts_unknown=self._accepts_unknown)
         return self._rule.selection_probability(self._scores(seen), group)
@@ -720,6 +736,8 @@ class FairEnsemblePostprocessor(
         its log and in its directory than here. Ids of data subjects, given as `groups`
         to ``fit`` and here, mean the same people in both.
 
+        Rows that ``estimator_`` was told to forget itself are made up for.
+
         Parameters
         ----------
         indices : int, array-like of int or boolean mask, default=None
@@ -754,7 +772,8 @@ class FairEnsemblePostprocessor(
             self._n_rows_given,
             None if self._subjects is None else self._subjects.rows,
         )
-        gone = np.setdiff1d(asked, self.forgotten_)
+        gone = np.union1d(asked, self._passed_by(self.estimator_))
+        gone = np.setdiff1d(gone, self.forgotten_)
         trained = np.empty(0, dtype=np.intp)
         if self._training is not None:
             trained = np.flatnonzero(np.isin(self._training, gone))
@@ -764,17 +783,7 @@ class FairEnsemblePostprocessor(
                 f"{type(self.estimator_).__name__}, which cannot forget. Use a "
                 "SISAClassifier as estimator, or fit again without the rows."
             )
-        rows = self._rows.without(gone)
-        if len(trained) and hasattr(self.estimator_, "_shards_left"):
-            left = self.estimator_._shards_left(trained)
-            if len(left) == 0:
-                raise ValueError(
-                    "No training row would be left, so that all members would abstain. "
-                    "Fit again with other rows."
-                )
-            if rows.counted is not None:
-                rows = leave_own_shard_out(rows, self.estimator_.plan_, left)
-        check_some_row_counts(rows, self._method)
+        rows = self._rows_without(gone, self.estimator_, trained)
         if rows.X is not None:
             calibrated = np.flatnonzero(np.isin(self._rows.index, gone))
             if len(calibrated):
@@ -784,23 +793,111 @@ class FairEnsemblePostprocessor(
             scores = ask_members(self.estimator_, rows.X, self.classes_)
             rows = replace(rows, scores=scores)
         if len(gone):
-            forgotten = np.union1d(self.forgotten_, gone).astype(np.intp)
-            found, bound = self._calibrated(rows)
-            # One update: a request that fails before can be repeated.
-            vars(self).update(found, forgotten_=forgotten)
-            self._warn_of_rule(bound)
-            if len(self.unconstrained_groups_):
-                alone = self._method == "postprocess_then_aggregate"
-                where = " outside a shard" if alone and rows.counted is not None else ""
-                warnings.warn(
-                    f"Groups {self.unconstrained_groups_.tolist()} have lost their "
-                    f"last positive or negative calibration row{where}. Their people "
-                    "are now decided on without regard to groups; fit again to have "
-                    "them back.",
-                    UnconstrainedGroupWarning,
-                    stacklevel=level_of_caller(),
-                )
+            self._calibrate_without(gone, rows)
         return self
+
+    def reopen(self, directory: FilePath | None = None) -> Self:
+        """Take a durable ensemble as it is in its directory now, and catch up with it.
+
+        For a post-processor that was saved before the last deletions: those that the
+        directory knows, from ``forget`` or from the command line, are made up for here.
+        Repeat those requests to `forget` that nobody answered.
+
+        Parameters
+        ----------
+        directory : str or path, default=None
+            Where the ensemble is; None is where it was when this was saved.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DirectoryError
+            If the ensemble is not durable, was fitted anew since, or the directory
+            holds another one.
+        ValueError
+            If too few rows or shards are left to calibrate on.
+
+        Warns
+        -----
+        UnconstrainedGroupWarning, UnsupportedToleranceWarning
+            As by `forget`.
+
+        Examples
+        --------
+        >>> import pickle, tempfile
+        >>> import numpy as np
+        >>> from sklearn.linear_model import SGDClassifier
+        >>> from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
+        >>> rng = np.random.default_rng(0)
+        >>> X, group = rng.normal(size=(400, 2)), np.arange(400) % 2
+        >>> y = (X[:, 0] + rng.normal(size=400) > 0).astype(int)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     sisa = SISAClassifier(SGDClassifier(), checkpoint_dir=folder)
+        ...     fair = FairEnsemblePostprocessor(sisa, random_state=0)
+        ...     saved = pickle.dumps(fair.fit(X, y, sensitive_features=group))
+        ...     _ = SISAClassifier.load(folder).forget([5])
+        ...     pickle.loads(saved).reopen().forgotten_
+        array([5])
+        """
+        check_is_fitted(self)
+        if not hasattr(self.estimator_, "_reopened"):
+            raise DirectoryError(
+                f"The ensemble is a {type(self.estimator_).__name__}, which has no "
+                "directory. Only a SISAClassifier with checkpoint_dir= is durable."
+            )
+        opened = self.estimator_._reopened(directory)
+        gone = np.setdiff1d(self._passed_by(opened), self.forgotten_)
+        rows = self._rows_without(gone, opened, np.empty(0, dtype=np.intp))
+        rows = replace(rows, scores=ask_members(opened, rows.X, self.classes_))
+        caught_up = copy.copy(self)
+        caught_up.estimator_ = opened
+        caught_up._calibrate_without(gone, rows)
+        self.__dict__ = vars(caught_up)
+        return self
+
+    def _passed_by(self, estimator):
+        """Rows that an ensemble has forgotten, whether asked by this or by others."""
+        if self._training is None or not hasattr(estimator, "forgotten_"):
+            return np.empty(0, dtype=np.intp)
+        ours = estimator.forgotten_ < len(self._training)  # not those of partial_fit
+        return self._training[estimator.forgotten_[ours]]
+
+    def _rows_without(self, gone, estimator, trained):
+        """Calibration rows but for some, after an ensemble has forgotten others."""
+        rows = self._rows.without(gone)
+        if hasattr(estimator, "_shards_left"):
+            left = estimator._shards_left(trained)
+            if len(left) == 0:
+                raise ValueError(
+                    "No training row would be left, so that all members would abstain. "
+                    "Fit again with other rows."
+                )
+            if rows.counted is not None:
+                rows = leave_own_shard_out(rows, estimator.plan_, left)
+        check_some_row_counts(rows, self._method)
+        return rows
+
+    def _calibrate_without(self, gone, rows):
+        """Solve again, on the rows that are left, and note which are gone."""
+        forgotten = np.union1d(self.forgotten_, gone).astype(np.intp)
+        found, bound = self._calibrated(rows)
+        # One update: a request that fails before can be repeated.
+        vars(self).update(found, forgotten_=forgotten)
+        self._warn_of_rule(bound)
+        if len(self.unconstrained_groups_):
+            alone = self._method == "postprocess_then_aggregate"
+            where = " outside a shard" if alone and rows.counted is not None else ""
+            warnings.warn(
+                f"Groups {self.unconstrained_groups_.tolist()} have lost their "
+                f"last positive or negative calibration row{where}. Their people "
+                "are now decided on without regard to groups; fit again to have "
+                "them back.",
+                UnconstrainedGroupWarning,
+                stacklevel=level_of_caller(),
+            )
 
     def tradeoff(
         self,

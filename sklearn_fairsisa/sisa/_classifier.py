@@ -31,7 +31,7 @@ from .._html import FindingsMixin
 from .._pipelines import weight_param
 from .._typing import Estimator, FilePath, RandomState, Rows
 from .._warnings import level_of_caller
-from ..exceptions import EmptyShardWarning, VanishedClassWarning
+from ..exceptions import DirectoryError, EmptyShardWarning, VanishedClassWarning
 from ._checkpoints import (
     CheckpointPolicy,
     MemoryStore,
@@ -749,6 +749,24 @@ class SISAClassifier(
     def _weight_param(self):
         """Name under which the learner takes weights; `fit` hands them on to it."""
         return weight_param(self._base())
+
+    def _reopened(self, directory):
+        """Return the ensemble as its directory has it now, by whosever doing."""
+        if not isinstance(self._store, DirectoryStore):
+            raise DirectoryError(
+                "The ensemble is in memory alone, so there is nothing to reopen. It is "
+                "durable if it is fitted with checkpoint_dir=."
+            )
+        how = {"n_jobs": self.n_jobs, "verbose": self.verbose}
+        opened = type(self).load(directory or self._store.directory, params=how)
+        known, now = self._audit.entries, opened._audit.entries
+        since = now[len(known) :]
+        if known != now[: len(known)] or any(e["kind"] == "fit" for e in since):
+            raise DirectoryError(
+                f"{opened._store.directory} holds an ensemble that was fitted anew "
+                "since, or another one. Fit over it again."
+            )
+        return opened
 
     def _shards_left(self, indices):
         """Shards that would still have rows to learn from without some of them."""

@@ -220,7 +220,8 @@ class DirectoryStore:
         return ChangedDirectoryError(
             f"{self.directory} was changed since this estimator last saw it, by "
             "another estimator or by a call that was interrupted. Open it again with "
-            "SISAClassifier.load; nothing was done."
+            "SISAClassifier.load, or have a post-processor over it reopen(); nothing "
+            "was done."
         )
 
     # Reading
