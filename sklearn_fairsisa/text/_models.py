@@ -158,7 +158,8 @@ def load_tokenizer_once(model, model_kwargs, tokenizer, config):
     if isinstance(tokenizer, PreTrainedTokenizerBase):
         key, kept = id(tokenizer), tokenizer  # keeping it keeps its id its own
     else:
-        key, kept = f"{tokenizer}{model_key(model, model_kwargs)}", None
+        named = None if tokenizer is None else model_key(tokenizer, {})
+        key, kept = (named, model_key(model, model_kwargs)), None
 
     def load():
         loaded = load_tokenizer(model, model_kwargs, tokenizer, config)
@@ -311,8 +312,19 @@ def new_classifier(model, model_kwargs, n_classes, pad_id, seed, *, shared, devi
     module.config.pad_token_id = pad_id
     with Generators(seed).in_use(), quiet():
         for owner in sorted({name.rpartition(".")[0] for name in new}):
-            module._init_weights(module.get_submodule(owner))
+            _draw_anew(module, owner, new)
     return module, digest
+
+
+def _draw_anew(module, owner, names):
+    """Draw those weights of a part of a module that are among `names`."""
+    part = module.get_submodule(owner)
+    # Of a part that lacks its bias alone, the weight stays, and others share it.
+    drawn = copy.deepcopy(part)
+    module._init_weights(drawn)
+    prefix = f"{owner}." if owner else ""
+    own = {k: v for k, v in drawn.state_dict().items() if f"{prefix}{k}" in names}
+    part.load_state_dict(own, strict=False)
 
 
 def pretrained_weights(module, new):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from joblib import Parallel, delayed
 from numpy.testing import assert_allclose, assert_array_equal
+from safetensors.torch import load_file, save_file
 from sklearn.base import clone
 from tiny import sentences, tiny_bert, tiny_gpt2
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -32,6 +33,7 @@ from workers import device_of_worker, loads_of_base
 from sklearn_fairsisa import _devices
 from sklearn_fairsisa._packing import pack, unpack
 from sklearn_fairsisa.text import TransformerClassifier, TransformerEmbedder, _models
+from sklearn_fairsisa.text._models import load_tokenizer_once
 
 TEXTS, Y = sentences(40)
 WORDS = sorted({word for text in TEXTS for word in text.split()})
@@ -202,6 +204,35 @@ def test_a_head_for_other_labels_is_replaced_where_that_is_asked_for(tmp_path):
     for name, value in own.items():
         if not name.startswith("classifier"):
             assert_array_equal(value, saved[name].numpy(), err_msg=name)
+
+
+@pytest.mark.parametrize("params", [{}, {"freeze": "embeddings"}, {"lora": {"r": 2}}])
+def test_a_part_that_lacks_its_bias_alone_keeps_its_weight(params, tmp_path):
+    if "lora" in params:
+        pytest.importorskip("peft")
+    config = tiny_bert(vocab_size=40)
+    model = AutoModelForSequenceClassification.from_config(config)
+    save_pretrained(tmp_path, model, unk_token="[UNK]", pad_token="[PAD]")
+    file, part = tmp_path / "model.safetensors", "bert.encoder.layer.0.output.dense"
+    saved = load_file(file)
+    save_file(
+        {k: v for k, v in saved.items() if k != f"{part}.bias"}, file, {"format": "pt"}
+    )
+    clf = classifier(tmp_path, max_epochs=0, **params).fit(TEXTS, Y)
+    (own,) = (w for name, w in weights(clf).items() if f"{part}.weight" in name)
+    assert_array_equal(own, saved[f"{part}.weight"])
+
+
+def test_a_tokenizer_that_was_replaced_in_its_folder_is_loaded_anew(tmp_path):
+    make, special, _ = PRETRAINED["BERT"]
+    save_pretrained(tmp_path, make(), **special)
+    before = load_tokenizer_once(tiny_bert(), {}, tmp_path, tiny_bert())
+    assert load_tokenizer_once(tiny_bert(), {}, tmp_path, tiny_bert()) == before
+    special = dict(reversed(special.items()))
+    save_pretrained(tmp_path, make(), **special)
+    tokenizer, digest = load_tokenizer_once(tiny_bert(), {}, tmp_path, tiny_bert())
+    assert digest != before[1]
+    assert tokenizer.pad_token_id == 0
 
 
 def test_a_model_of_pictures_is_refused():
