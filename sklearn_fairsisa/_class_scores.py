@@ -81,7 +81,8 @@ def _among(classes, scores, member):
     if len(known) == 1:
         # Learners of one class answer as if there were another.
         scores = np.ones((len(scores), 1))
-    elif scores.shape[1] == len(classes):
+    elif known == classes.tolist() or len(known) < scores.shape[1] == len(classes):
+        # A net has an output for each class, whichever it saw.
         return scores
     spread = np.zeros((len(scores), len(classes)))
     spread[:, [position[label] for label in known]] = scores

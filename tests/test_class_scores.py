@@ -102,3 +102,27 @@ def test_an_ensemble_whose_members_know_other_labels_is_refused(data, n_classes)
 
     with pytest.raises(ValueError, match="A member knows the classes"):
         member_scores(Committee(), X, n_classes)
+
+
+def test_a_member_may_name_its_classes_in_any_order(data):
+    X, _ = data
+
+    class Unsorted:
+        classes_ = CLASSES[[2, 0, 1]]
+
+        def predict_proba(self, X):
+            return np.tile([0.7, 0.2, 0.1], (len(X), 1))
+
+    np.testing.assert_array_equal(scores_of(Unsorted(), X)[0], [0.2, 0.1, 0.7])
+
+
+def test_an_output_for_each_class_is_taken_as_it_is_whatever_was_seen(data):
+    X, _ = data
+
+    class Net:
+        classes_ = CLASSES[[0, 2]]
+
+        def predict_proba(self, X):
+            return np.tile([0.7, 0.2, 0.1], (len(X), 1))
+
+    np.testing.assert_array_equal(scores_of(Net(), X)[0], [0.7, 0.2, 0.1])
