@@ -790,6 +790,11 @@ class FairEnsemblePostprocessor(
                 forget_in_caches(self.estimator_, take(self._rows.X, calibrated))
         if len(trained):
             self.estimator_.forget(trained)
+            # It may have finished a request that an interrupt had left to it.
+            finished = np.setdiff1d(self._passed_by(self.estimator_), self.forgotten_)
+            if not np.isin(finished, gone).all():
+                gone = np.union1d(gone, finished)
+                rows = self._rows_without(gone, self.estimator_, trained)
             scores = ask_members(self.estimator_, rows.X, self.classes_)
             rows = replace(rows, scores=scores)
         if len(gone):
@@ -843,6 +848,12 @@ class FairEnsemblePostprocessor(
         array([5])
         """
         check_is_fitted(self)
+        if self._training is None:
+            raise DirectoryError(
+                "The rule was fitted over members that were trained before, and holds "
+                "no rows to ask those of the directory about. Fit it again, over "
+                "FrozenEstimator(SISAClassifier.load(directory))."
+            )
         if not hasattr(self.estimator_, "_reopened"):
             raise DirectoryError(
                 f"The ensemble is a {type(self.estimator_).__name__}, which has no "

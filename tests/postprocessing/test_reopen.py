@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import make_classification
 from sklearn.ensemble import BaggingClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
@@ -76,6 +77,33 @@ def test_a_directory_may_have_moved(tmp_path):
     moved = pickle.loads(saved).reopen(tmp_path / "there")
     assert_alike(moved, fitted().forget([7]))
     assert moved.forget([8]).estimator_.n_rows_ == 598
+
+
+@pytest.mark.parametrize("calibration", ["cross_shard", 0.3])
+def test_what_its_ensemble_finishes_is_forgotten_by_the_rule_too(
+    calibration, tmp_path, monkeypatch
+):
+    fair, straight = fitted(tmp_path, calibration), fitted(None, calibration)
+    trained = np.setdiff1d(np.arange(600), straight.calibration_indices_)
+    one, other = (7, 100) if calibration == "cross_shard" else trained[[7, 100]]
+
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SISAClassifier, "_train", stop)
+        with pytest.raises(KeyboardInterrupt):
+            fair.forget([one])
+    assert_alike(fair.forget([other]), straight.forget([one, other]))
+
+
+def test_a_rule_over_a_frozen_ensemble_cannot_catch_up(tmp_path):
+    sisa = SISAClassifier(LogisticRegression(), n_shards=3, checkpoint_dir=tmp_path)
+    frozen = FrozenEstimator(sisa.fit(X[:300], y[:300]))
+    fair = FairEnsemblePostprocessor(frozen, random_state=0)
+    fair.fit(X[300:], y[300:], sensitive_features=club[300:])
+    with pytest.raises(DirectoryError, match="Fit it again, over FrozenEstimator"):
+        fair.reopen()
 
 
 def test_another_ensemble_is_not_taken_for_ones_own(tmp_path):
