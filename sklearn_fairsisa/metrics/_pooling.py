@@ -180,15 +180,17 @@ class PooledPredictions:
             random_state=rng,
         )
         gaps = [name for name in metrics if name in GAPS]
-        floors = noise_floor(
-            y_true,
-            decisions,
-            sensitive_features=self.sensitive_features,
-            metric=gaps,
-            n_simulations=n_resamples,
-            quantiles=(0.95,),
-            random_state=rng,
-        )
+        floors = {}
+        if gaps:
+            floors = noise_floor(
+                y_true,
+                decisions,
+                sensitive_features=self.sensitive_features,
+                metric=gaps,
+                n_simulations=n_resamples,
+                quantiles=(0.95,),
+                random_state=rng,
+            )
         table = pd.DataFrame.from_dict(
             {name: interval._asdict() for name, interval in intervals.items()},
             orient="index",

@@ -232,6 +232,9 @@ def test_summary_holds_intervals_and_floors(data):
     )
     assert gap["floor_mean"] == pytest.approx(floor.mean, rel=0.2)
     assert table.loc["accuracy_score", ["floor_mean", "p_value"]].isna().all()
+    alone = pooled.summary(["accuracy_score"], n_resamples=200, random_state=0)
+    assert alone["estimate"].tolist() == [table.loc["accuracy_score", "estimate"]]
+    assert alone[["floor_mean", "floor_95", "p_value"]].isna().all(axis=None)
 
 
 @pytest.mark.parametrize("labels", [[0, 1], [0.0, 1.0], [-1, 1], [1, 2], ["no", "yes"]])
