@@ -1,5 +1,6 @@
 """The rows that a deletion request is about."""
 
+from collections.abc import Hashable
 from contextlib import suppress
 from functools import partial
 from numbers import Integral
@@ -152,11 +153,11 @@ def check_subjects_asked(groups):
     if isinstance(groups, set | frozenset | range):
         groups = list(groups)
     subjects = np.atleast_1d(np.asarray(groups, dtype=object))
-    if subjects.ndim != 1:
+    if subjects.ndim != 1 or not all(isinstance(one, Hashable) for one in subjects):
         raise ValueError(
-            f"groups must be one-dimensional, got shape {subjects.shape}. Give a list "
-            "of data-subject ids, such as a column of a data frame. Nothing was "
-            "forgotten."
+            f"groups must be one-dimensional, got shape {subjects.shape} or lists "
+            "within. Give a list of data-subject ids, such as a column of a data "
+            "frame. Nothing was forgotten."
         )
     # True is 1 and False is 0, so a mask would delete these two.
     if any(isinstance(subject, bool | np.bool_) for subject in subjects):

@@ -100,6 +100,7 @@ def test_people_may_be_named_by_any_container(kind, people):
         ([1, np.True_], "look like a mask"),
         (pd.DataFrame({"person": ids}), r"one-dimensional, got shape \(900, 1\)"),
         ([[1, 2]], r"one-dimensional, got shape \(1, 2\)"),
+        ([[1, 2], [3]], r"got shape \(2,\) or lists within"),
     ],
 )
 def test_what_is_no_list_of_ids_deletes_nobody(kind, groups, message):
