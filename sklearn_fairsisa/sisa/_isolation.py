@@ -25,7 +25,8 @@ def forked_generators(seed):
         fork = nullcontext()
     else:
         devices = accelerators()
-        kind = devices[0].partition(":")[0] if devices else None
+        # Older versions of torch want a kind even of no devices.
+        kind = devices[0].partition(":")[0] if devices else "cuda"
         fork = torch.random.fork_rng(devices, device_type=kind)
     with TURN, fork:
         before_python = random.getstate()

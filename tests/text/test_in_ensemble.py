@@ -292,6 +292,18 @@ def test_another_working_folder_changes_no_cache(tmp_path, monkeypatch):
     assert embedder.forget([TEXTS[8]]) >= 1
 
 
+def test_older_versions_of_torch_are_told_the_kind_of_device(monkeypatch):
+    fork_rng = torch.random.fork_rng
+
+    def older(devices, device_type):
+        return fork_rng(devices, device_type=torch.device(device_type).type)
+
+    monkeypatch.setattr(torch.random, "fork_rng", older)
+    wanted = torch.rand(1, generator=torch.Generator().manual_seed(5))
+    with forked_generators(5):
+        assert torch.rand(1) == wanted
+
+
 def test_threads_that_train_and_draw_take_turns():
     wanted = torch.rand(2, generator=torch.Generator().manual_seed(5))
     inside, leave = threading.Event(), threading.Event()
