@@ -1,5 +1,6 @@
 """Devices that torch computes on, as far as torch is in use."""
 
+import inspect
 import sys
 
 
@@ -30,10 +31,13 @@ def is_here(device):
 
 def computes_bfloat16(device):
     """Return whether a device has circuits for products of bfloat16 numbers."""
-    # Emulation is slower than single precision. Apple's devices do not say.
+    # Apple's devices do not say.
     check = getattr(_module(device), "is_bf16_supported", None)
-    on_cpu = str(device).partition(":")[0] == "cpu"
-    return not on_cpu and check is not None and check(including_emulation=False)
+    if str(device).startswith("cpu") or check is None:
+        return False
+    # Emulation, where it is told apart, is slower than single precision.
+    told_apart = "including_emulation" in inspect.signature(check).parameters
+    return check(including_emulation=False) if told_apart else check()
 
 
 def generator_state(device):

@@ -7,8 +7,6 @@ from sklearn.model_selection import train_test_split
 
 from ..datasets import fetch_hatexplain, make_biased_posts
 
-ATTRIBUTES = ("race", "religion", "gender")
-
 
 @dataclass(frozen=True)
 class Task:

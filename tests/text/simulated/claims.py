@@ -72,10 +72,14 @@ def test_the_accelerator_is_found_and_taken():
     assert {p.device.type for p in clf.net_.module_.parameters()} == {"sim"}
 
 
-def test_auto_precision_is_single_where_bfloat16_is_emulated():
+def test_auto_precision_is_single_where_bfloat16_is_emulated(monkeypatch):
     assert torch.sim.is_bf16_supported()
     assert not computes_bfloat16("sim:0")
+    assert not computes_bfloat16("cpu")
     assert classifier(mixed_precision="auto").fit(TEXTS, Y).net_.precision is None
+    monkeypatch.setattr(torch.sim, "is_bf16_supported", lambda: True)
+    clf = classifier(mixed_precision="auto").fit(TEXTS, Y)
+    assert clf.net_.precision is torch.bfloat16
 
 
 def test_training_on_the_device_ends_where_it_does_on_the_processor():
