@@ -78,6 +78,12 @@ def _among(classes, scores, member):
     known = np.asarray(getattr(member, "classes_", classes)).tolist()
     if not position.keys() >= set(known):
         raise _foreign(known, classes)
+    if len(known) > 1 and scores.shape[1] not in (len(known), len(classes)):
+        raise ValueError(
+            f"A member gives {scores.shape[1]} scores, but knows {len(known)} classes "
+            f"of {len(classes)}. Give its network an output for each class, or name "
+            "all classes that may come in partial_fit(classes=)."
+        )
     if len(known) == 1:
         # Learners of one class answer as if there were another.
         scores = np.ones((len(scores), 1))

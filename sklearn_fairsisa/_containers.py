@@ -14,7 +14,7 @@ def take(X, where):
     """Return a copy of the rows of `X` at integer positions, whatever holds them."""
     if _is_polars(X):
         return _take_polars(X, where)
-    return _rows_alone(_safe_indexing(X, where))
+    return _in_one_layout(_rows_alone(_safe_indexing(X, where)))
 
 
 def head(X, n_rows):
@@ -127,14 +127,30 @@ def concatenate(parts):
     if sparse.issparse(first):
         return sparse.vstack(parts, format=first.format)
     if isinstance(first, np.ndarray):
-        return np.concatenate(parts)
+        return _in_one_layout(np.concatenate(parts))
     if isinstance(first, pd.DataFrame | pd.Series):
-        return _concatenate_pandas(parts)
+        return _in_one_layout(_concatenate_pandas(parts))
     if _is_polars(first):
         import polars
 
         return polars.concat(parts)
     return list(chain.from_iterable(parts))
+
+
+def _in_one_layout(X):
+    """Lay rows out in memory in one way, however they came together.
+
+    Sums over rows are rounded by it. Of parts with a single row, which lie both by
+    rows and by columns, numpy and pandas would make now the one and now the other.
+    """
+    if isinstance(X, np.ndarray):
+        return np.ascontiguousarray(X)
+    if not isinstance(X, pd.DataFrame):
+        return X
+    # A copy would keep the layout; put together by columns, those of a type make one
+    # block in the order of C.
+    columns = dict(enumerate(column for _, column in X.items()))
+    return pd.DataFrame(columns, index=X.index).set_axis(X.columns, axis=1)
 
 
 def _is_polars(X):

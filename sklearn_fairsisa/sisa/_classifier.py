@@ -27,6 +27,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from .._casting import in_types_of
 from .._html import FindingsMixin
 from .._pipelines import weight_param
 from .._typing import Estimator, FilePath, RandomState, Rows
@@ -327,7 +328,8 @@ class SISAClassifier(
         ValueError
             If `groups` are given here and were not before, or the reverse; if ``fit``
             was given values per row, such as ``sample_weight``; if X has other
-            features, or y labels of another kind.
+            features, is another kind of container or has values that the types of
+            ``fit`` do not hold; or if y has labels of another kind.
         DirectoryError
             If someone else is at work in `checkpoint_dir`, or has changed it.
         """
@@ -336,8 +338,10 @@ class SISAClassifier(
         X, y, groups, _ = check_rows(self, X, y, groups, reset=False)
         with self._store.exclusive():
             self._finish_pending(self._store)
-            check_alike(self._state.rows[0], groups)
             before = self._state
+            check_alike(before.rows[0], groups)
+            # Of a data frame without rows, the types may be lost.
+            X = next((in_types_of(s.X, X) for s in before.rows if len(s)), X)
             classes = union(self.classes_, y if classes is None else classes, y)
             recipe = before.recipe
             if len(classes) > recipe.n_classes:
@@ -603,8 +607,8 @@ class SISAClassifier(
         present = [member for member in held.estimators_ if member is not None]
         if not present:
             raise ValueError(
-                "Every row has been forgotten, so no member is left to predict. Fit "
-                "again, or add rows with partial_fit."
+                "Every row has been forgotten, or weighs nothing, so no member is left "
+                "to predict. Fit again, or add rows with partial_fit."
             )
         total = sum(says(member, X, len(held.classes_)) for member in present)
         return total / len(present)

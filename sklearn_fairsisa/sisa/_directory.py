@@ -193,7 +193,16 @@ class DirectoryStore:
                         error.add_note(left._promise())
                     left._tidy()
                 raise
-            self._on_disk()._tidy()
+            try:
+                self._on_disk()._tidy()
+            except OSError as error:
+                error.add_note(
+                    f"The change itself is done, and {self.directory} is sound: do not "
+                    "ask again. Old files, with rows that were forgotten now, could "
+                    "not be deleted. The next call that changes the ensemble does it, "
+                    "also forget([])."
+                )
+                raise
 
     def _promise(self):
         """Say what becomes of the change that is pending."""

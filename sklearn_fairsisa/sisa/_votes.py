@@ -1,10 +1,12 @@
 """What the members of an ensemble say of samples."""
 
+import warnings
 from contextlib import nullcontext
 
 import numpy as np
 
 from .._class_scores import class_scores, class_votes
+from .._warnings import level_of_caller
 from ._isolation import forked_generators
 from ._learners import as_input, is_skorch
 
@@ -14,6 +16,7 @@ def member_scores(member, X, n_classes):
 
     Probabilities where the learner gives them, else the logistic function (softmax)
     of its decision function, else its vote. A class the member never saw scores 0.
+    Where these are no numbers, all classes score alike, with a warning.
 
     Parameters
     ----------
@@ -29,7 +32,19 @@ def member_scores(member, X, n_classes):
     """
     classes = np.arange(n_classes)
     scores = class_scores(member, classes, lambda method: _ask(member, method, X))
-    return scores.astype(np.float64)
+    scores = scores.astype(np.float64)
+    unknown = ~np.isfinite(scores).all(axis=1)
+    if unknown.any():
+        # A deletion must not silence the other members, though it may leave one of
+        # naive Bayes with a single row, whose variance is zero.
+        scores[unknown] = 1 / n_classes
+        warnings.warn(
+            f"A {type(member).__name__} gave scores that are no numbers for "
+            f"{unknown.sum()} of {len(scores)} samples. All classes score alike there.",
+            UserWarning,
+            stacklevel=level_of_caller(),
+        )
+    return scores
 
 
 def member_votes(member, X, n_classes):
@@ -41,8 +56,9 @@ def member_votes(member, X, n_classes):
 def _ask(member, method, X):
     # Iterating torch's DataLoader draws from the global generator, even to predict.
     fork = forked_generators(0) if is_skorch(member) else nullcontext()
-    # Naive Bayes takes the log of a prior of 0 where a shard lacks a class.
-    with fork, np.errstate(divide="ignore"):
+    # Naive Bayes takes the log of a prior of 0 where a shard lacks a class, and divides
+    # by a variance of 0 where it has one row.
+    with fork, np.errstate(divide="ignore", invalid="ignore"):
         answer = np.asarray(getattr(member, method)(as_input(member, X)))
     # Nets answer in single precision, in which scores would not sum to 1 as closely.
     return answer.astype(np.float64) if answer.dtype.kind == "f" else answer

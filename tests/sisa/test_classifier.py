@@ -698,3 +698,28 @@ def test_a_learner_may_train_the_equal_stages_of_several_shards_at_a_time():
     assert (report.shards, report.first_slices) == ((0, 3), (0, 1))
     assert report.sample_visits == cost["sample_visits"]
     assert sisa.verify_forgotten()
+
+
+def test_a_member_whose_scores_are_no_numbers_leaves_the_decision_to_the_others():
+    X, y = make_classification(60, random_state=0)
+    sisa = SISAClassifier(GaussianNB(), n_shards=3, aggregation="mean", random_state=0)
+    sisa.fit(X, y)
+    before = sisa.score(X, y)
+    # Of a single row, all variances are zero.
+    sisa.forget(sisa.plan_.rows(0)[1:])
+    with pytest.warns(UserWarning, match=r"GaussianNB gave .* no numbers for 60 of 60"):
+        scores = sisa.predict_proba(X)
+    assert np.isfinite(scores).all()
+    with pytest.warns(UserWarning, match="score alike"):
+        assert sisa.score(X, y) > before - 0.1
+    assert sisa.verify_forgotten()
+
+
+def test_scores_of_more_classes_than_there_are_are_told_from_others():
+    class Wide(SGDClassifier):
+        def predict_proba(self, X):
+            return np.full((len(X), 3), 1 / 3)
+
+    sisa = SISAClassifier(Wide(), n_shards=2, random_state=0).fit(X, y)
+    with pytest.raises(ValueError, match="3 scores, but knows 2 classes of 2"):
+        sisa.transform(X)

@@ -754,3 +754,26 @@ def test_bad_requests_leave_no_trace(tmp_path):
 def test_workers_may_train_for_a_directory(tmp_path):
     sisa = make_sisa(tmp_path, n_jobs=2).fit(X, y).forget([1, 2, 3])
     assert digests(sisa) == digests(make_sisa().fit(X, y).forget([1, 2, 3]))
+
+
+@pytest.mark.parametrize("name", ["append", "remove"])
+def test_a_clean_up_that_fails_says_that_the_change_counts(tmp_path, monkeypatch, name):
+    sisa = make_sisa(tmp_path).fit(X[:60], y[:60])
+    real = getattr(_files, name)
+
+    def full_once_it_counts(*args):
+        if sisa.n_rows_ == 90:
+            raise OSError(errno.ENOSPC, "no room")
+        return real(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_files, name, full_once_it_counts)
+        with pytest.raises(OSError, match="no room") as caught:
+            sisa.partial_fit(X[60:], y[60:])
+    assert "The change itself is done" in caught.value.__notes__[0]
+    assert "do not ask again" in caught.value.__notes__[0]
+    assert sisa.forget([]).n_rows_ == 90
+    assert SISAClassifier.load(tmp_path)._store.stale_files() == []
+    assert digests(sisa) == digests(
+        make_sisa().fit(X[:60], y[:60]).partial_fit(X[60:], y[60:])
+    )
