@@ -74,7 +74,7 @@ def as_written(manifest):
     """Return a manifest as the bytes of its file."""
     # Through text, so that keys are strings as they are when read back.
     plain = json.loads(json.dumps(manifest))
-    return json.dumps(plain, indent=1, sort_keys=True).encode()
+    return json.dumps(plain, sort_keys=True).encode()
 
 
 def listed_files(current):

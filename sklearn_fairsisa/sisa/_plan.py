@@ -232,6 +232,11 @@ def expected_replay_cost(n_shards, n_slices, n_deletions, replay="prefix"):
     float or ndarray
         Sample visits of the replay over those of a full training, in [0, 1].
 
+    Raises
+    ------
+    ValueError
+        If there is no shard or slice, or `replay` is neither of the two.
+
     Notes
     -----
     Stage i of a shard is replayed when a deleted row lies in one of its first i
@@ -254,6 +259,12 @@ def expected_replay_cost(n_shards, n_slices, n_deletions, replay="prefix"):
     >>> expected_replay_cost(5, 1, 1)
     0.2
     """
+    if not min(n_shards, n_slices) >= 1:
+        raise ValueError(
+            f"n_shards={n_shards!r} and n_slices={n_slices!r} must be at least 1."
+        )
+    if replay not in ("prefix", "slice"):
+        raise ValueError(f"replay={replay!r} must be 'prefix' or 'slice'.")
     stage = np.arange(1, n_slices + 1)
     if replay == "prefix":
         work = 2 * stage / (n_slices * (n_slices + 1))

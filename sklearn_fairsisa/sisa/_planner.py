@@ -1,6 +1,7 @@
 """How many shards and slices make deletions cheap enough."""
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal
 
 import numpy as np
@@ -85,7 +86,7 @@ def recommend_plan(
     Raises
     ------
     ValueError
-        If no plan fits.
+        If no plan fits, or a parameter is out of its range.
 
     Notes
     -----
@@ -112,8 +113,10 @@ def recommend_plan(
         ("max_shards", max_shards),
         ("max_slices", max_slices),
     ):
-        if not value >= 1:
-            raise ValueError(f"{name}={value!r} must be at least 1.")
+        if not isinstance(value, Integral) or not value >= 1:
+            raise ValueError(f"{name}={value!r} must be an integer of at least 1.")
+    if not worthwhile >= 0:
+        raise ValueError(f"worthwhile={worthwhile!r} must be a share of 0 or more.")
     if storage is not None and checkpoint_bytes is None:
         raise ValueError(
             "storage= needs checkpoint_bytes=, the size of one checkpoint. "

@@ -406,3 +406,8 @@ def test_given_axes_are_drawn_on():
 def test_at_least_one_deletion_is_drawn():
     with pytest.raises(ValueError, match="max_deletions must be at least 1"):
         ForgettingCostDisplay.from_plan(2, 1, max_deletions=0)
+
+
+def test_a_cost_of_no_shards_is_refused():
+    with pytest.raises(ValueError, match="n_shards=0 and n_slices=1 must be at least"):
+        ForgettingCostDisplay.from_plan(0, [1])

@@ -39,3 +39,16 @@ def test_plans_that_cannot_be_are_refused():
         recommend_plan(1000, storage=10, checkpoint_bytes=11)
     with pytest.raises(ValueError, match="n_rows=0"):
         recommend_plan(0)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"max_shards": 2.5}, "max_shards=2.5 must be an integer of at least 1"),
+        ({"worthwhile": -1}, "worthwhile=-1 must be a share of 0 or more"),
+        ({"replay": "x"}, "replay='x' must be 'prefix' or 'slice'"),
+    ],
+)
+def test_what_means_no_plan_is_refused(params, message):
+    with pytest.raises(ValueError, match=message):
+        recommend_plan(200_000, **params)
