@@ -570,6 +570,7 @@ def test_sample_weights_of_calibration_equal_repeated_rows():
         ),
     ],
 )
+@pytest.mark.usefixtures("unrouted")
 def test_weights_reach_the_members_of_a_sharded_ensemble(learner, name, calibration):
     X, y, group = make_rows(600)
     weight = np.random.default_rng(1).random(len(y)) + 0.1
@@ -586,6 +587,7 @@ def test_weights_reach_the_members_of_a_sharded_ensemble(learner, name, calibrat
     assert given != [digest(member) for member in ignoring.estimators_]
 
 
+@pytest.mark.usefixtures("unrouted")
 def test_a_pipeline_in_front_of_the_ensemble_passes_the_weights_on():
     X, y, group = make_rows(600)
     weight = np.random.default_rng(1).random(len(y)) + 0.1
@@ -1106,6 +1108,7 @@ def test_too_few_shards_left_are_refused_before_anything_changes(method):
     assert len(fair.forgotten_) == 99
 
 
+@pytest.mark.usefixtures("unrouted")
 def test_shards_whose_rows_weigh_nothing_are_not_counted_as_left():
     X, y, group = make_rows(200)
     weight = np.ones(200)

@@ -427,6 +427,7 @@ def test_class_weights_name_labels_whatever_these_are(learner, name, n_slices, l
     assert sisa.estimator.get_params()[name] == weights
 
 
+@pytest.mark.usefixtures("unrouted")
 def test_class_weights_are_weights_of_the_rows_of_their_class():
     labels = np.array(["no", "yes"])[y]
     weighted = LogisticRegression(class_weight={"yes": 4.0})
