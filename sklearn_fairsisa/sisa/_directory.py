@@ -28,11 +28,11 @@ from ._checkpoints import (
 from ._manifest import (
     FORMAT,
     MANIFEST,
+    as_read_back,
     as_written,
     by_stage,
     listed_files,
     read_manifest,
-    signed_part,
     what_it_holds,
 )
 from ._rows import ShardRows
@@ -482,8 +482,9 @@ class DirectoryStore:
             "key": key_id(key),
         }
         manifest.pop("signature", None)
-        manifest["signature"] = sign(key, signed_part(manifest))
-        data = as_written(manifest)
+        plain = as_read_back(manifest)
+        plain["signature"] = manifest["signature"] = sign(key, as_written(plain))
+        data = as_written(plain)
         # Names of new files reach the disk before what lists them.
         _files.sync_folder(self.directory)
         _files.swap(self.directory / MANIFEST, data)

@@ -56,7 +56,8 @@ def read_manifest(directory, *, check_signature=True):
             "once with SISAClassifier.load(..., resign=True)."
         )
     # Other bytes can mean the same manifest, as the last digit of a float may.
-    as_signed = is_signed(key, signed_part(manifest), signature)
+    unsigned = {k: v for k, v in manifest.items() if k != "signature"}
+    as_signed = is_signed(key, as_written(unsigned), signature)
     if not as_signed or data != as_written(manifest):
         raise SignatureError(
             f"{path} was altered since it was signed. Restore it from a backup."
@@ -64,17 +65,14 @@ def read_manifest(directory, *, check_signature=True):
     return manifest
 
 
-def signed_part(manifest):
-    """Return the bytes that the signature of a manifest is of."""
-    unsigned = {k: v for k, v in manifest.items() if k != "signature"}
-    return as_written(unsigned)
+def as_read_back(manifest):
+    """Return a manifest as reading its file gives it, with strings for keys."""
+    return json.loads(json.dumps(manifest))
 
 
 def as_written(manifest):
-    """Return a manifest as the bytes of its file."""
-    # Through text, so that keys are strings as they are when read back.
-    plain = json.loads(json.dumps(manifest))
-    return json.dumps(plain, sort_keys=True).encode()
+    """Return the bytes of the file of a manifest that is as it would be read back."""
+    return json.dumps(manifest, sort_keys=True).encode()
 
 
 def listed_files(current):

@@ -3,17 +3,27 @@
 import numpy as np
 from transformers import BertConfig, GPT2Config, ModernBertConfig
 
+_SIZES = {
+    "vocab_size": 1000,
+    "hidden_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+}
+
 
 def tiny_bert(**changes):
-    sizes = {
-        "vocab_size": 1000,
-        "hidden_size": 32,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "intermediate_size": 64,
-        "max_position_embeddings": 64,
+    return BertConfig(**{**_SIZES, "max_position_embeddings": 64, **changes})
+
+
+def tiny_modernbert(**changes):
+    tokens = {
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "cls_token_id": 1,
+        "sep_token_id": 2,
     }
-    return BertConfig(**{**sizes, **changes})
+    return ModernBertConfig(**{**_SIZES, "pad_token_id": 0, **tokens, **changes})
 
 
 def tiny_gpt2(**changes):
@@ -42,19 +52,3 @@ def sentences(n, n_classes=2, seed=0):
         words.insert(rng.integers(len(words) + 1), telling[label])
         texts.append(" ".join(words))
     return texts, y
-
-
-def tiny_modernbert(**changes):
-    sizes = {
-        "vocab_size": 1000,
-        "hidden_size": 32,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "intermediate_size": 64,
-        "pad_token_id": 0,
-        "bos_token_id": 1,
-        "eos_token_id": 2,
-        "cls_token_id": 1,
-        "sep_token_id": 2,
-    }
-    return ModernBertConfig(**{**sizes, **changes})
