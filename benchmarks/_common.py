@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sklearn_fairsisa._versions import installed_versions
+from sklearn_fairsisa._utils.versions import installed_versions
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -78,8 +78,8 @@ def load(name, cache):
 
 
 def load_hatexplain(attribute, cache):
-    from sklearn_fairsisa.job._learner import make_learner
-    from sklearn_fairsisa.job._task import load_task
+    from sklearn_fairsisa.cli._learner import make_learner
+    from sklearn_fairsisa.cli._task import load_task
 
     try:
         task = load_task("hatexplain", attribute=attribute, n_samples=None)

@@ -27,8 +27,8 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.neural_network import MLPClassifier
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
+from sklearn_fairsisa._utils.isolation import one_thread
 from sklearn_fairsisa.datasets import fetch_hatexplain
-from sklearn_fairsisa.sisa._isolation import one_thread
 from sklearn_fairsisa.sisa._plan import expected_replay_cost
 from sklearn_fairsisa.text import TransformerEmbedder
 

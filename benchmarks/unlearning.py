@@ -31,7 +31,7 @@ from sklearn.linear_model import SGDClassifier
 from sklearn.neural_network import MLPClassifier
 
 from sklearn_fairsisa import SISAClassifier
-from sklearn_fairsisa.sisa._isolation import one_thread
+from sklearn_fairsisa._utils.isolation import one_thread
 from sklearn_fairsisa.sisa._plan import expected_replay_cost
 
 

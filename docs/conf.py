@@ -6,7 +6,7 @@ from importlib.metadata import version as installed_version
 from io import StringIO
 from pathlib import Path
 
-from sklearn_fairsisa.__main__ import main
+from sklearn_fairsisa.cli._parser import main
 
 project = "sklearn-fairsisa"
 author = "sklearn-fairsisa developers"

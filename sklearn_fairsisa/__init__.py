@@ -1,6 +1,6 @@
 """Classifiers that forget exactly and stay fair."""
 
-from ._versions import show_versions
+from ._utils.versions import show_versions
 from .postprocessing import FairEnsemblePostprocessor
 from .sisa import SISAClassifier, check_forgettable
 

@@ -17,7 +17,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
-from sklearn_fairsisa._validation import row_columns
+from sklearn_fairsisa._utils.columns import row_columns
 from sklearn_fairsisa.fairness._coins import row_coins
 
 SISAS = [

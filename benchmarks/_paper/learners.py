@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from sklearn.linear_model import SGDClassifier
 
-from sklearn_fairsisa.job._learner import make_learner
+from sklearn_fairsisa.cli._learner import make_learner
 
 LINEAR = "linear"
 SMALL = "small-"

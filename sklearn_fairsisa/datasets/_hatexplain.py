@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from .._typing import BunchOrTuple, FilePath
+from .._utils.typing import BunchOrTuple, FilePath
 
 _COMMIT = "01d742279dac941981f53806154481c0e15ee686"
 _URL = f"https://raw.githubusercontent.com/hate-alert/HateXplain/{_COMMIT}/Data/"

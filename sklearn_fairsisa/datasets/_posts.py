@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils import Bunch, check_random_state
 
-from .._typing import BunchOrTuple, RandomState
+from .._utils.typing import BunchOrTuple, RandomState
 
 
 def _words(text):

@@ -5,7 +5,12 @@ from hashlib import blake2b
 
 import numpy as np
 
-from ._confusion import confusion_gain, demanded_rates, solve_mixtures, sum_by
+from ._mixtures import (
+    confusion_gain,
+    demanded_rates,
+    solve_mixtures,
+    sum_by,
+)
 from ._tables import ClassTable
 
 # Rules tried for a mixture, and how many in vain before the search ends.

@@ -27,9 +27,13 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from .._pipelines import reach_last_step
-from .._typing import Estimator, RandomState, Rows, SensitiveFeature
-from .._validation import check_groups, check_no_missing_labels, split_sensitive
+from .._utils.groups import (
+    check_groups,
+    split_sensitive,
+)
+from .._utils.pipelines import reach_last_step
+from .._utils.typing import Estimator, RandomState, Rows, SensitiveFeature
+from .._utils.validation import check_no_missing_labels
 from ._response import names, respond, takes_groups
 
 

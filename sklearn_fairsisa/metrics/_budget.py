@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._warnings import level_of_caller
+from .._utils.warnings import level_of_caller
 
 
 def within_fairness_budget(

@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import _check_sample_weight
 
 from ..fairness._rates import operating_points, selection_rates, tally
-from . import _rates
+from . import _encoding
 
 
 def expected_equalized_odds_difference(
@@ -152,7 +152,7 @@ def expected_accuracy_score(
     total, chosen, _ = _tally(
         y_true, selection_probability, None, sample_weight, pos_label
     )
-    return float(_rates.evaluate("accuracy_score", total, chosen))
+    return float(_encoding.evaluate("accuracy_score", total, chosen))
 
 
 def expected_balanced_accuracy_score(
@@ -196,7 +196,7 @@ def expected_balanced_accuracy_score(
         raise ValueError(
             "Balanced accuracy needs both labels in y_true. Add rows of the other."
         )
-    return float(_rates.evaluate("balanced_accuracy_score", total, chosen))
+    return float(_encoding.evaluate("balanced_accuracy_score", total, chosen))
 
 
 def group_rates(
@@ -261,14 +261,14 @@ def _tally(y_true, probability, sensitive_features, sample_weight, pos_label):
     y_true, probability = np.asarray(y_true), np.asarray(probability)
     # Floats are what the argument is called, unless the labels are floats as well.
     are_named = probability.dtype.kind == "f" and y_true.dtype.kind != "f"
-    soft = True if are_named and _rates.are_shares(probability) else None
-    y, decisions = _rates.encode(y_true, probability, pos_label, soft=soft)
+    soft = True if are_named and _encoding.are_shares(probability) else None
+    y, decisions = _encoding.encode(y_true, probability, pos_label, soft=soft)
     if decisions.shape[1] != 1:
         raise ValueError(
             f"selection_probability has {decisions.shape[1]} columns. Give one number "
             "per row."
         )
-    names, codes = _rates.code_groups(sensitive_features, len(y))
+    names, codes = _encoding.code_groups(sensitive_features, len(y))
     if sample_weight is not None:
         sample_weight = _check_sample_weight(
             sample_weight, np.empty((len(y), 1)), ensure_non_negative=True
@@ -277,5 +277,5 @@ def _tally(y_true, probability, sensitive_features, sample_weight, pos_label):
 
 
 def _gap(metric, total, chosen, names):
-    _rates.check_defined(metric, total, names)
-    return float(_rates.evaluate(metric, total, chosen))
+    _encoding.check_defined(metric, total, names)
+    return float(_encoding.evaluate(metric, total, chosen))

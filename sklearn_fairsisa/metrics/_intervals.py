@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike
 from sklearn.utils import _param_validation as param_validation
 from sklearn.utils._param_validation import StrOptions, validate_params
 
-from .._typing import RandomState
+from .._utils.typing import RandomState
 from ..fairness._rates import GAPS
-from . import _rates
-from ._kinds import Kinds, generator, resample, simulate
+from . import _encoding
+from ._resampling import Kinds, generator, resample, simulate
 from ._response import accepts
 
 Metric: TypeAlias = str | Callable[..., float]
@@ -234,12 +234,12 @@ def _named_metrics(metric):
                 raise ValueError(
                     f"{value!r} takes no sample_weight, by which it would learn how "
                     "often a row was drawn. Wrap it in a function that does, or name "
-                    f"one of {', '.join(map(repr, _rates.NAMES))}."
+                    f"one of {', '.join(map(repr, _encoding.NAMES))}."
                 )
-        elif value not in _rates.NAMES:
+        elif value not in _encoding.NAMES:
             raise ValueError(
                 f"metric {value!r} is unknown. Choose out of "
-                f"{', '.join(map(repr, _rates.NAMES))}, or give a function."
+                f"{', '.join(map(repr, _encoding.NAMES))}, or give a function."
             )
     return metrics
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, validate_params
 
-from .._typing import RandomState
+from .._utils.typing import RandomState
 from ..fairness._rates import GAPS
-from . import _rates
-from ._kinds import Kinds, generator, simulate
+from . import _encoding
+from ._resampling import Kinds, generator, simulate
 
 
 @dataclass(frozen=True)
@@ -167,11 +167,11 @@ def noise_floor(
     floors = {}
     for name in names:
         # Who may swap decisions: people of the same label, or everybody.
-        pools = kinds.label if _rates.needed_labels(name) else 0 * kinds.label
+        pools = kinds.label if _encoding.needed_labels(name) else 0 * kinds.label
         gaps = simulate(
             lambda size, pools=pools: kinds.fair_tally(rng, pools, size),
             lambda chosen, name=name: {
-                name: _rates.evaluate(name, total, chosen).mean(axis=1)
+                name: _encoding.evaluate(name, total, chosen).mean(axis=1)
             },
             n_simulations,
             len(kinds.count),

@@ -18,10 +18,10 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples
 
-from .._typing import Estimator, RandomState, Rows, Splits, Splitter
-from .._validation import check_groups
+from .._utils.groups import check_groups
+from .._utils.typing import Estimator, RandomState, Rows, Splits, Splitter
 from ..fairness._rates import GAPS
-from . import _rates
+from . import _encoding
 from ._intervals import bootstrap_interval
 from ._noise_floor import noise_floor
 from ._response import (
@@ -164,7 +164,7 @@ class PooledPredictions:
             ``p_value`` of :func:`noise_floor`.
         """
         rng = check_random_state(random_state)
-        y_true, decisions = _rates.encode(
+        y_true, decisions = _encoding.encode(
             self.y_true,
             self.y_pred,
             self.pos_label,

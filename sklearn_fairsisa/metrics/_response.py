@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
-from .._pipelines import reach_last_step
-from .._validation import split_sensitive
+from .._utils.groups import split_sensitive
+from .._utils.pipelines import reach_last_step
 
 _METHODS = ("predict", "predict_proba", "decision_function", "selection_probability")
 

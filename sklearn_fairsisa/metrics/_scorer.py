@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from .._typing import RandomState, Rows, SensitiveFeature
-from .._validation import check_groups, split_sensitive
+from .._utils.groups import (
+    check_groups,
+    split_sensitive,
+)
+from .._utils.typing import RandomState, Rows, SensitiveFeature
 from ._response import accepts, check_method, decider, own_groups, respond
 
 # What scikit-learn and fairlearn call metrics of which more is better.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from .._validation import check_groups
+from .._utils.groups import check_groups
 from ._style import FAINT, INK, color_of, line_of, make_axes, tidy
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class GroupRocDisplay:
         from ..fairness._cells import count_cells
         from ..fairness._rates import operating_points, tally
         from ..fairness._regions import threshold_regions
-        from ..metrics._rates import check_defined, encode
+        from ..metrics._encoding import check_defined, encode
 
         y_true, y_score = np.asarray(y_true), np.asarray(y_score, dtype=float)
         names, group = np.unique(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
-from .._containers import take
+from .._utils.containers import take
 from ..sisa._classifier import SISAClassifier
 from ._members import check_frozen
 

@@ -8,8 +8,9 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight
 
-from .._validation import check_no_missing_labels, distinct
-from ..fairness._confusion import CLASS_RATES, defined_rates
+from .._utils.groups import distinct
+from .._utils.validation import check_no_missing_labels
+from ..fairness._mixtures import CLASS_RATES, defined_rates
 from ._methods import label_weights, suffices
 from ._multiclass import class_weights
 

@@ -33,16 +33,22 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from .._containers import take
-from .._pipelines import weight_param
-from .._typing import Estimator, FilePath, RandomState, Rows, SensitiveFeature
-from .._validation import (
+from .._utils.columns import row_columns
+from .._utils.containers import take
+from .._utils.groups import encode_groups, group_codes, split_groups
+from .._utils.pipelines import weight_param
+from .._utils.typing import (
+    Estimator,
+    FilePath,
+    RandomState,
+    Rows,
+    SensitiveFeature,
+)
+from .._utils.validation import (
     check_like_fit,
     check_subjects,
-    encode_groups,
-    row_columns,
 )
-from .._warnings import level_of_caller
+from .._utils.warnings import level_of_caller
 from ..exceptions import (
     DegenerateRuleWarning,
     DirectoryError,
@@ -81,7 +87,6 @@ from ._members import (
 )
 from ._methods import METHODS, FairRule
 from ._multiclass import FairClassRule
-from ._sensitive import group_codes, split_groups
 from ._subjects import Subjects
 from ._tradeoff import tradeoff_table
 

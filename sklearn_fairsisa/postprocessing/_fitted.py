@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from .._html import FindingsMixin
+from .._utils.html import FindingsMixin
 from ._report import FairnessReport, fairness_report
 
 

@@ -30,8 +30,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..fairness._confidence import estimate_rates, spread_quantile
-from ..fairness._confusion import CLASS_RATES, counted_classes
 from ..fairness._draws import class_probabilities
+from ..fairness._mixtures import CLASS_RATES, counted_classes
 from ..fairness._solve import CONSTRAINTS
 
 # Ten folds leave nine tenths of the rows, so that the rules are nearly the fitted one.

@@ -6,8 +6,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from .._class_scores import class_scores, class_votes
-from .._pipelines import reach_last_step
+from .._utils.class_scores import class_scores, class_votes
+from .._utils.pipelines import reach_last_step
 
 # Named, not imported: sklearn.ensemble would make a tenth of the package's import.
 _MIXING = {"VotingClassifier", "StackingClassifier"}

@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
-from ..fairness._confusion import (
+from ..fairness._cost_rules import CostRuleMixture
+from ..fairness._mixtures import (
     CLASS_RATES,
     class_rates,
     confusion_gain,
     defined_rates,
     sum_by,
 )
-from ..fairness._cost_rules import CostRuleMixture
-from ..fairness._label_rules import (
+from ..fairness._plurality_rules import (
     LabelPatternRule,
     MemberLabelRules,
     PluralityRule,

@@ -1,8 +1,8 @@
 """Exact unlearning by sharded, isolated, sliced and aggregated training."""
 
-from ._checkpoints import CheckpointPolicy
 from ._classifier import SISAClassifier
 from ._leaks import check_forgettable
 from ._planner import recommend_plan
+from .store.memory import CheckpointPolicy
 
 __all__ = ["CheckpointPolicy", "SISAClassifier", "check_forgettable", "recommend_plan"]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import cache
 from hashlib import blake2b
 
-from .._versions import installed_versions
+from .._utils.versions import installed_versions
 from ..exceptions import DamagedDirectoryError
 
 # What the first entry holds in place of the hash of the one before.

@@ -27,20 +27,13 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from .._casting import in_types_of
-from .._html import FindingsMixin
-from .._pipelines import weight_param
-from .._typing import Estimator, FilePath, RandomState, Rows
-from .._warnings import level_of_caller
+from .._utils.containers import in_types_of
+from .._utils.html import FindingsMixin
+from .._utils.pipelines import weight_param
+from .._utils.typing import Estimator, FilePath, RandomState, Rows
+from .._utils.warnings import level_of_caller
 from ..exceptions import DirectoryError, EmptyShardWarning, VanishedClassWarning
-from ._checkpoints import (
-    CheckpointPolicy,
-    MemoryStore,
-    as_policy,
-    replay_stage,
-)
 from ._digests import digest
-from ._directory import DirectoryStore
 from ._forgetting_report import ForgettingReport
 from ._inputs import (
     INPUTS,
@@ -73,6 +66,13 @@ from ._state import Change, State, split_rows
 from ._training import Recipe, replay_visits
 from ._votes import member_scores, member_votes
 from ._workers import train_members
+from .store.directory import DirectoryStore
+from .store.memory import (
+    CheckpointPolicy,
+    MemoryStore,
+    as_policy,
+    replay_stage,
+)
 
 
 class SISAClassifier(
@@ -782,7 +782,7 @@ class SISAClassifier(
 
     def _start(self, X, y, classes, groups, fit_params):
         """Plan and train from nothing."""
-        require_members(self._base())
+        require_members(self._base(), SISAClassifier)
         if self.n_slices > 1 or self.epochs is not None:
             what = "n_slices > 1" if self.n_slices > 1 else "epochs"
             require_continuing(self._base(), what)

@@ -17,24 +17,34 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from .._containers import check_container
-from .._validation import check_like_fit, check_no_missing_labels, check_subjects
-from ._leaks import holds_sisa
-from ._learners import can_continue, check_raw_rows, last_step
+from .._utils.containers import check_container
+from .._utils.validation import (
+    check_like_fit,
+    check_no_missing_labels,
+    check_subjects,
+)
+from ._learners import can_continue, check_raw_rows, holds, last_step
 
 # What an estimator says of the X it was fitted on.
 INPUTS = ("n_features_in_", "feature_names_in_")
 
 
-def require_members(base):
-    """Refuse what cannot be trained again to the same bits, or does not vote."""
+def require_members(base, ensemble):
+    """Refuse what cannot be trained again to the same bits, or does not vote.
+
+    Parameters
+    ----------
+    base : estimator
+    ensemble : type
+        Class of the ensemble, which cannot hold another one.
+    """
     if not is_classifier(base):
         raise ValueError(
             f"estimator must be a classifier, got {type(last_step(base)).__name__}."
         )
-    if holds_sisa(base):
+    if holds(base, ensemble):
         raise ValueError(
-            f"estimator={type(base).__name__} holds a SISAClassifier, which keeps "
+            f"estimator={type(base).__name__} holds a {ensemble.__name__}, which keeps "
             "a random salt and a log of times, so that no retraining gives the "
             "same bits. Use one SISAClassifier with more shards or slices."
         )

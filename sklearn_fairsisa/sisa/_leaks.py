@@ -11,8 +11,9 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
-from .._typing import Estimator
-from ._learners import caches_steps, is_skorch, last_step
+from .._utils.typing import Estimator
+from ._classifier import SISAClassifier
+from ._learners import caches_steps, holds, is_skorch, last_step
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,9 @@ class _Findings:
 
 
 def _look_at(estimator, found):
-    from ._classifier import SISAClassifier
-
     if isinstance(estimator, SISAClassifier):
         _look_at_sisa(estimator, found)
-    elif isinstance(estimator, Pipeline) and holds_sisa(estimator):
+    elif isinstance(estimator, Pipeline) and _holds_sisa(estimator):
         for name, step in estimator.steps[:-1]:
             _look_at_step_before(name, step, found)
         if estimator.memory is not None:
@@ -114,15 +113,15 @@ def _look_at(estimator, found):
                 "The Pipeline's memory= keeps what its steps make of rows. Pass None."
             )
         _look_at(last_step(estimator), found)
-    elif isinstance(estimator, FrozenEstimator) and holds_sisa(estimator):
+    elif isinstance(estimator, FrozenEstimator) and _holds_sisa(estimator):
         _look_at(estimator.estimator, found)
-    elif holds_sisa(estimator):
+    elif _holds_sisa(estimator):
         _look_around(estimator, found)
         for value in estimator.get_params(deep=False).values():
             parts = value if isinstance(value, list | tuple) else [value]
             for part in parts:
                 part = part[1] if isinstance(part, tuple) and len(part) == 2 else part
-                if isinstance(part, BaseEstimator) and holds_sisa(part):
+                if isinstance(part, BaseEstimator) and _holds_sisa(part):
                     _look_at(part, found)
     else:
         _look_at_learner(estimator, found)
@@ -148,14 +147,8 @@ def _look_around(estimator, found):
         )
 
 
-def holds_sisa(estimator):
-    """Tell whether an estimator is, or has within it, a SISAClassifier."""
-    from ._classifier import SISAClassifier
-
-    return any(
-        isinstance(value, SISAClassifier)
-        for value in (estimator, *estimator.get_params(deep=True).values())
-    )
+def _holds_sisa(estimator):
+    return holds(estimator, SISAClassifier)
 
 
 def _look_at_step_before(name, step, found):

@@ -156,6 +156,12 @@ def _settle_cache_dirs(estimator):
             estimator.set_params(**{name: os.path.abspath(folder)})
 
 
+def holds(estimator, kind):
+    """Return whether an estimator is, or has within it, an instance of a class."""
+    parts = (estimator, *estimator.get_params(deep=True).values())
+    return any(isinstance(part, kind) for part in parts)
+
+
 def caches_steps(estimator):
     """Tell whether a Pipeline within an estimator keeps what its steps make of rows."""
     held = (estimator, *estimator.get_params(deep=True).values())

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._containers import concatenate, has_categories, head, of_type, take
+from .._utils.containers import concatenate, has_categories, head, of_type, take
 
 
 @dataclass(frozen=True)

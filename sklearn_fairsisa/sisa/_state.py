@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .._containers import take
+from .._utils.containers import take
 from ._audit import now
 from ._plan import Plan
 from ._rows import ShardRows

@@ -9,9 +9,9 @@ from sklearn import config_context
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 
-from .._pipelines import reach_last_step
+from .._utils.isolation import forked_generators, one_thread, without_traces
+from .._utils.pipelines import reach_last_step
 from ._digests import digest
-from ._isolation import forked_generators, one_thread, without_traces
 from ._learners import (
     as_input,
     can_continue,

@@ -5,9 +5,9 @@ from contextlib import nullcontext
 
 import numpy as np
 
-from .._class_scores import class_scores, class_votes
-from .._warnings import level_of_caller
-from ._isolation import forked_generators
+from .._utils.class_scores import class_scores, class_votes
+from .._utils.isolation import forked_generators
+from .._utils.warnings import level_of_caller
 from ._learners import as_input, is_skorch
 
 

@@ -5,10 +5,10 @@ from itertools import chain
 from joblib.parallel import get_active_backend
 from sklearn.utils.parallel import Parallel, delayed
 
-from ._checkpoints import replay_start
-from ._isolation import this_process
+from .._utils.isolation import this_process
 from ._learners import places
 from ._training import ShardTask, train_shards
+from .store.memory import replay_start
 
 # Where joblib keeps its backends of one machine.
 _OWN_BACKENDS = "joblib._parallel_backends"

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .._utils.isolation import emptied_in_workers
+
 _KEY_BYTES = 32
 # Files of others may lie in the same folder.
 _FINGERPRINT = re.compile(r"[0-9a-f]{32}$")
@@ -183,6 +185,7 @@ def memory_cache(fingerprint):
         return _in_memory.setdefault(fingerprint, MemoryCache())
 
 
+@emptied_in_workers
 def empty_memory():
     """Drop all vectors in the memory of this process."""
     with _in_memory_lock:

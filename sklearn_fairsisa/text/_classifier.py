@@ -15,9 +15,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from .._devices import computes_bfloat16
-from .._typing import FilePath, RandomState
-from .._validation import check_no_missing_labels
+from .._utils.devices import computes_bfloat16
+from .._utils.typing import FilePath, RandomState
+from .._utils.validation import check_no_missing_labels
 from ._checks import (
     PRECISIONS,
     advice_on_memory,

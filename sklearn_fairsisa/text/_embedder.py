@@ -17,7 +17,7 @@ from sklearn.base import (
 )
 from tqdm import tqdm
 
-from .._typing import FilePath
+from .._utils.typing import FilePath
 from ._batches import tokens_per_batch
 from ._cache import disk_cache, forget_everywhere, memory_cache
 from ._checks import PRECISIONS, advice_on_memory, check_choice, check_number

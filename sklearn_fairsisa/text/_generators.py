@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from .._devices import generator_state, set_generator_state
-from ..sisa._isolation import TURN
+from .._utils.devices import generator_state, set_generator_state
+from .._utils.isolation import TURN
 
 
 class Generators:

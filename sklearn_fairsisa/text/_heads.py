@@ -20,8 +20,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from .._typing import RandomState
-from ..sisa._isolation import one_thread
+from .._utils.isolation import one_thread
+from .._utils.typing import RandomState
 from ._checks import check_number, class_weights, known_classes
 from ._logits import LogitsMixin
 from ._models import pick_device

@@ -21,8 +21,8 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from .._devices import accelerators, is_here
-from ..sisa._isolation import TURN
+from .._utils.devices import accelerators, is_here
+from .._utils.isolation import TURN
 from ._generators import Generators
 from ._tokens import HashingTokenizer, tokenizer_digest
 

@@ -112,6 +112,9 @@ class Training:
     generators : Generators
     """
 
+    # Where the pickled state has the weights, for files that keep them apart.
+    packed_in = "_packed"
+
     def __init__(
         self, birth, tokenizer, tokenizer_digest, max_length, device, precision
     ):

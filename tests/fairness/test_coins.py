@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import sparse
 from scipy.stats import kstest
 
-from sklearn_fairsisa._validation import row_columns
+from sklearn_fairsisa._utils.columns import row_columns
 from sklearn_fairsisa.fairness._coins import row_coins
 
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_fairsisa.fairness._confusion import confusion_gain
 from sklearn_fairsisa.fairness._cost_rules import CostRuleMixture, best_decision
-from sklearn_fairsisa.fairness._label_rules import (
+from sklearn_fairsisa.fairness._mixtures import confusion_gain
+from sklearn_fairsisa.fairness._plurality_rules import (
     LabelPatternRule,
     MemberLabelRules,
     PluralityRule,

@@ -21,8 +21,8 @@ from sklearn.datasets import make_classification
 from sklearn.naive_bayes import GaussianNB
 
 from sklearn_fairsisa import SISAClassifier
-from sklearn_fairsisa.sisa import _files
 from sklearn_fairsisa.sisa._digests import digest
+from sklearn_fairsisa.sisa.store import disk
 
 X, y = make_classification(n_samples=48, n_features=4, random_state=0)
 GONE = [3, 7, 20]
@@ -131,7 +131,7 @@ def run_in_child(operation, directory, os_module=None, pipe=None):
         return child
     try:
         if os_module is not None:
-            _files.os = os_module
+            disk.os = os_module
         operation(directory)
         if pipe is not None:
             os.write(pipe, " ".join(os_module.names).encode())

@@ -24,10 +24,11 @@ from sklearn_fairsisa.exceptions import (
     LockedDirectoryError,
     SignatureError,
 )
-from sklearn_fairsisa.sisa import CheckpointPolicy, _files
-from sklearn_fairsisa.sisa._checkpoints import every_nth, thinned
+from sklearn_fairsisa.sisa import CheckpointPolicy
 from sklearn_fairsisa.sisa._digests import digest
-from sklearn_fairsisa.sisa._directory import DirectoryStore
+from sklearn_fairsisa.sisa.store import disk
+from sklearn_fairsisa.sisa.store.directory import DirectoryStore
+from sklearn_fairsisa.sisa.store.memory import every_nth, thinned
 
 X, y = make_classification(n_samples=90, n_features=6, random_state=0)
 
@@ -249,7 +250,7 @@ def test_two_processes_do_not_share_a_directory(tmp_path):
             sys.executable,
             "-c",
             "import sys; from pathlib import Path;"
-            "from sklearn_fairsisa.sisa._files import locked;\n"
+            "from sklearn_fairsisa.sisa.store.disk import locked;\n"
             "with locked(Path(sys.argv[1])): print(1, flush=True); sys.stdin.read()",
             str(tmp_path / "lock"),
         ],
@@ -332,7 +333,7 @@ def _explode():
 
 
 def test_a_key_is_made_once_and_kept_from_others(tmp_path, monkeypatch):
-    from sklearn_fairsisa.sisa._signing import signing_key
+    from sklearn_fairsisa.sisa.store.signing import signing_key
 
     monkeypatch.delenv("SKLEARN_FAIRSISA_KEY")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
@@ -436,7 +437,7 @@ def test_a_full_disk_loses_nothing(tmp_path, monkeypatch, kind):
         "forget": lambda sisa: sisa.forget([3, 7]),
     }[kind]
     directory, template = tmp_path / "d", tmp_path / "before"
-    monkeypatch.setattr(_files.os, "fsync", lambda fd: None)  # for speed
+    monkeypatch.setattr(disk.os, "fsync", lambda fd: None)  # for speed
     params = {"n_shards": 2, "estimator": GaussianNB()}
     fitted = make_sisa(directory, **params).fit(X[:70], y[:70])
     shutil.copytree(directory, template)
@@ -448,7 +449,7 @@ def test_a_full_disk_loses_nothing(tmp_path, monkeypatch, kind):
         shutil.copytree(template, directory)
         sisa = copy.deepcopy(fitted)
         with monkeypatch.context() as patch:
-            patch.setattr(_files, "os", FullDisk(room=failures))
+            patch.setattr(disk, "os", FullDisk(room=failures))
             try:
                 operation(sisa)
                 break
@@ -475,12 +476,12 @@ def test_a_read_only_directory_can_be_read_and_refuses_changes(tmp_path, monkeyp
     sisa = make_sisa(tmp_path).fit(X, y)
 
     def open_to_read(path, flags, mode=0o777):
-        if flags & _files.os.O_WRONLY:
+        if flags & disk.os.O_WRONLY:
             raise OSError(errno.EROFS, "read-only file system", str(path))
         return opened(path, flags, mode)
 
-    opened = _files.os.open
-    monkeypatch.setattr(_files.os, "open", open_to_read)
+    opened = disk.os.open
+    monkeypatch.setattr(disk.os, "open", open_to_read)
     reopened = SISAClassifier.load(tmp_path)
     assert digests(reopened) == digests(sisa)
     before = digests(reopened)
@@ -497,7 +498,7 @@ def test_a_file_that_cannot_be_deleted_is_not_passed_over(tmp_path, monkeypatch)
 
     row = sisa.plan_.rows(0, 0)[0]
     with monkeypatch.context() as patch:
-        patch.setattr(_files.os, "unlink", refuse)
+        patch.setattr(disk.os, "unlink", refuse)
         with pytest.raises(PermissionError, match="not allowed"):
             sisa.forget(row)
         assert sisa._store.stale_files()
@@ -684,7 +685,7 @@ def test_loading_holds_the_directory_while_it_reads(tmp_path, monkeypatch):
     def members(store):
         with (
             pytest.raises(LockedDirectoryError),
-            _files.locked(tmp_path / "lock"),
+            disk.locked(tmp_path / "lock"),
         ):
             raise AssertionError("someone else could change what is being read")
         seen.append(True)
@@ -759,7 +760,7 @@ def test_workers_may_train_for_a_directory(tmp_path):
 @pytest.mark.parametrize("name", ["append", "remove"])
 def test_a_clean_up_that_fails_says_that_the_change_counts(tmp_path, monkeypatch, name):
     sisa = make_sisa(tmp_path).fit(X[:60], y[:60])
-    real = getattr(_files, name)
+    real = getattr(disk, name)
 
     def full_once_it_counts(*args):
         if sisa.n_rows_ == 90:
@@ -767,7 +768,7 @@ def test_a_clean_up_that_fails_says_that_the_change_counts(tmp_path, monkeypatch
         return real(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_files, name, full_once_it_counts)
+        patch.setattr(disk, name, full_once_it_counts)
         with pytest.raises(OSError, match="no room") as caught:
             sisa.partial_fit(X[60:], y[60:])
     assert "The change itself is done" in caught.value.__notes__[0]

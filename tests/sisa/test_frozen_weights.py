@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from sklearn.datasets import make_classification
 
 from sklearn_fairsisa import SISAClassifier
-from sklearn_fairsisa._packing import pack, unpack
 from sklearn_fairsisa.sisa import CheckpointPolicy
 from sklearn_fairsisa.sisa._digests import digest
+from sklearn_fairsisa.sisa.store.packing import pack, unpack
 
 torch = pytest.importorskip("torch")
 skorch = pytest.importorskip("skorch")

@@ -13,8 +13,8 @@ from sklearn.naive_bayes import GaussianNB
 import sklearn_fairsisa.sisa
 from sklearn_fairsisa import SISAClassifier
 from sklearn_fairsisa.exceptions import ChangedDirectoryError
-from sklearn_fairsisa.sisa import _files
 from sklearn_fairsisa.sisa._digests import digest
+from sklearn_fairsisa.sisa.store import disk
 
 PACKAGE = str(Path(sklearn_fairsisa.sisa.__file__).parent)
 X, y = make_classification(n_samples=48, n_features=4, n_redundant=0, random_state=0)
@@ -29,7 +29,7 @@ OPERATIONS = {
 # A trace may raise where no signal can: before what lets a lock go, on the way out of
 # `with`, in `finally`. The lock would be held as long as this process lives.
 LETS_GO = ("with ", "os.close(")
-LETS_GO_FILE = "_isolation.py"
+LETS_GO_FILE = "isolation.py"
 
 
 class Interrupt:
@@ -71,7 +71,7 @@ def members(sisa):
 def test_an_interrupt_leaves_the_state_before_or_after(
     tmp_path, monkeypatch, durable, name
 ):
-    monkeypatch.setattr(_files.os, "fsync", lambda fd: None)  # for speed
+    monkeypatch.setattr(disk.os, "fsync", lambda fd: None)  # for speed
     operation, directory = OPERATIONS[name], tmp_path / "d"
     fitted = SISAClassifier(
         GaussianNB(),

@@ -16,8 +16,8 @@ from skorch.callbacks import Callback
 from tiny import sentences, tiny_bert, tiny_gpt2
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
+from sklearn_fairsisa._utils.isolation import forked_generators
 from sklearn_fairsisa.sisa._digests import digest
-from sklearn_fairsisa.sisa._isolation import forked_generators
 from sklearn_fairsisa.text import TransformerClassifier, TransformerEmbedder
 from sklearn_fairsisa.text._generators import Generators
 

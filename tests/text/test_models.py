@@ -30,8 +30,7 @@ from transformers import (
 )
 from workers import device_of_worker, loads_of_base
 
-from sklearn_fairsisa import _devices
-from sklearn_fairsisa._packing import pack, unpack
+from sklearn_fairsisa.sisa.store.packing import pack, unpack
 from sklearn_fairsisa.text import TransformerClassifier, TransformerEmbedder, _models
 from sklearn_fairsisa.text._models import load_tokenizer_once
 
@@ -347,7 +346,7 @@ def test_workers_take_the_gpus_in_turn_and_load_a_shared_base_once(minilm):
 
 def test_a_device_is_taken_as_named(monkeypatch):
     def have(*devices):
-        for module in (_devices, _models):
+        for module in (devices, _models):
             monkeypatch.setattr(module, "accelerators", lambda: list(devices))
 
     have()

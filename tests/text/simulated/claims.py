@@ -13,7 +13,7 @@ from skorch import NeuralNetClassifier
 from tiny import sentences, tiny_bert, tiny_gpt2
 
 from sklearn_fairsisa import SISAClassifier
-from sklearn_fairsisa._devices import accelerators, computes_bfloat16, is_here
+from sklearn_fairsisa._utils.devices import accelerators, computes_bfloat16, is_here
 from sklearn_fairsisa.text import (
     HeadClassifier,
     TransformerClassifier,

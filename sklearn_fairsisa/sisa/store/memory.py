@@ -7,7 +7,7 @@ from numbers import Integral
 from os import PathLike
 from pathlib import Path
 
-from ._audit import AuditLog
+from .._audit import AuditLog
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,28 @@ from functools import lru_cache
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from .._devices import accelerators
+from .devices import accelerators
 
 # The global generators belong to the process, so threads must take turns.
 TURN = threading.RLock()
+_CACHES = []  # functions that empty the caches which outlive a task
+
+
+def emptied_in_workers(empty):
+    """Register a function that empties a cache of rows, to be called by workers.
+
+    Parameters
+    ----------
+    empty : callable
+        Takes no argument.
+
+    Returns
+    -------
+    callable
+        The same function, so that this can decorate it.
+    """
+    _CACHES.append(empty)
+    return empty
 
 
 @contextmanager
@@ -76,13 +94,13 @@ def this_process():
 
 @contextmanager
 def without_traces(caller):
-    """At the end, empty the caches of embedders if this is a worker of the caller.
+    """At the end, empty the caches of rows if this is a worker of the caller.
 
     A worker outlives its task, and nobody could tell it to forget.
     """
     try:
         yield
     finally:
-        cache = sys.modules.get(f"{__package__.rpartition('.')[0]}.text._cache")
-        if cache is not None and caller not in (None, this_process()):
-            cache.empty_memory()
+        if caller not in (None, this_process()):
+            for empty in _CACHES:
+                empty()

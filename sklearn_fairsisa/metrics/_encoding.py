@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._validation import check_groups
+from .._utils.groups import check_groups
 from ..fairness._rates import GAPS, SCORES, gap_rates, spread
 
 NAMES = (*SCORES, *GAPS)

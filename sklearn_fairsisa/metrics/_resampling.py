@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from ..fairness._rates import GAPS, gap_rates
-from . import _rates
+from . import _encoding
 from ._response import accepts
 
 # Resamples are drawn in blocks of about this many numbers, to bound the memory.
@@ -48,8 +48,8 @@ class Kinds:
             )
         label = decisions = None
         if named:
-            label, decisions = _rates.encode(y_true, y_pred, pos_label)
-        names, codes = _rates.code_groups(sensitive_features, len(y_true))
+            label, decisions = _encoding.encode(y_true, y_pred, pos_label)
+        names, codes = _encoding.code_groups(sensitive_features, len(y_true))
         columns = y_pred.reshape(len(y_true), -1)
         keys = [np.unique(c, return_inverse=True)[1] for c in (y_true, *columns.T)]
         _, first, count = np.unique(
@@ -64,7 +64,7 @@ class Kinds:
             names, codes[first], y_true[first], columns[first], count, label, decisions
         )
         for metric in named:
-            _rates.check_defined(metric, kinds.tally(count[None, :])[0][0, 0], names)
+            _encoding.check_defined(metric, kinds.tally(count[None, :])[0][0, 0], names)
         return kinds
 
     def tally(self, counts):
@@ -123,9 +123,9 @@ class Kinds:
             elif name in deviating:
                 given = self.tally(self.count[None, :])
                 errors = gap_rates(metric, *tallies) - gap_rates(metric, *given)
-                values[name] = _rates.gap_of(errors).mean(axis=1)
+                values[name] = _encoding.gap_of(errors).mean(axis=1)
             else:
-                values[name] = _rates.evaluate(metric, *tallies).mean(axis=1)
+                values[name] = _encoding.evaluate(metric, *tallies).mean(axis=1)
         return values
 
     def _call(self, metric, count):

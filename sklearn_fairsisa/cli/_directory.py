@@ -1,6 +1,5 @@
 """Commands over a durable directory: ``fairsisa forget|status|verify|report DIR``."""
 
-import argparse
 import csv
 import json
 import re
@@ -8,7 +7,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from .exceptions import DirectoryError, LockedDirectoryError
+from ..exceptions import DirectoryError, LockedDirectoryError
 
 OK, REFUSED, LOCKED, DAMAGED, NOT_EXACT, PENDING = 0, 1, 3, 4, 5, 6
 
@@ -118,7 +117,7 @@ def _say(args, facts, text):
 
 
 def _load(args, **kwargs):
-    from .sisa import SISAClassifier
+    from ..sisa import SISAClassifier
 
     # Progress would come between a script and the JSON it reads.
     params = {"verbose": int(not args.quiet and not args.json)}
@@ -193,7 +192,7 @@ def _read_requests(path):
 
 def _as_fitted(groups, sisa):
     """Return data-subject ids, which the command line gives as text, as in fit."""
-    from .sisa._requests import known_as, known_subjects
+    from ..sisa._requests import known_as, known_subjects
 
     is_known = known_subjects(sisa._state)
     fitted = [known_as(text, is_known) for text in groups]
@@ -201,7 +200,7 @@ def _as_fitted(groups, sisa):
 
 
 def _status(args):
-    from .sisa._directory import DirectoryStore
+    from ..sisa.store.directory import DirectoryStore
 
     with DirectoryStore.opened(args.directory) as store:
         facts = store.status()
@@ -226,8 +225,8 @@ def _verify(args):
 
 
 def _report(args):
-    from .sisa._directory import DirectoryStore
-    from .sisa._forgetting_report import ForgettingReport
+    from ..sisa._forgetting_report import ForgettingReport
+    from ..sisa.store.directory import DirectoryStore
 
     with DirectoryStore.opened(args.directory) as store:
         report = ForgettingReport(store.audit_log(), store.status()["rows"])
@@ -242,11 +241,3 @@ def _report(args):
         columns = ["time", "kind", "n_forgotten", "n_rows", "share", "seconds"]
         print(frame[columns].to_string())
     return OK
-
-
-def main(argv=None):
-    """Run one of the commands alone; return the exit status."""
-    parser = argparse.ArgumentParser(prog="fairsisa", epilog=EXIT_CODES)
-    add_commands(parser.add_subparsers(required=True))
-    args = parser.parse_args(argv)
-    return args.run(args)

@@ -12,7 +12,7 @@ import pandas as pd
 from rich import box
 from rich.table import Table
 
-from .._versions import installed_versions
+from .._utils.versions import installed_versions
 from ..plotting import FairnessTradeoffDisplay, ForgettingCostDisplay, GroupRocDisplay
 from ._run import FLOOR
 

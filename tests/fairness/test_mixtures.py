@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.optimize import linprog
 
-from sklearn_fairsisa.fairness._confusion import (
+from sklearn_fairsisa.fairness._mixtures import (
     CLASS_RATES,
     LabelCounts,
     class_rates,
@@ -15,7 +15,7 @@ from sklearn_fairsisa.fairness._confusion import (
     count_labels,
     solve_cells,
 )
-from sklearn_fairsisa.fairness._label_rules import CellDecisions, confusion_of
+from sklearn_fairsisa.fairness._plurality_rules import CellDecisions, confusion_of
 from sklearn_fairsisa.fairness._solve import Demand
 
 from .oracles import best_by_linear_program, label_tables

@@ -5,7 +5,7 @@ import io
 import pickle
 import sys
 
-from ._devices import is_here
+from ..._utils.devices import is_here
 
 
 def pack(value):
@@ -86,17 +86,18 @@ class _Packer(pickle.Pickler):
         if skorch is not None and isinstance(value, skorch.NeuralNet):
             # Its own way pickles the weights into a string of bytes.
             return _new, (type(value),), vars(value), None, None, _set_net
-        if type(value).__module__.startswith(f"{__package__}.text."):
-            return self._reduce_with_arrays(value)
+        # A class says in which entry of its state it keeps weights as arrays.
+        weights = getattr(type(value), "packed_in", None)
+        if isinstance(weights, str):
+            return self._reduce_with_arrays(value, weights)
         return NotImplemented
 
-    def _reduce_with_arrays(self, value):
+    def _reduce_with_arrays(self, value, weights):
         reduced = value.__reduce_ex__(5)
-        if isinstance(reduced, tuple) and len(reduced) > 2:
-            state = reduced[2]
-            if isinstance(state, dict) and state.get("_packed"):
-                self._alive.append(state)
-                self._name_arrays(state["_packed"], ())
+        state = reduced[2]
+        if state.get(weights):
+            self._alive.append(state)
+            self._name_arrays(state[weights], ())
         return reduced
 
     def _name_arrays(self, value, path):

@@ -2,8 +2,12 @@
 
 import json
 
-from ..exceptions import DamagedDirectoryError, DirectoryError, SignatureError
-from ._signing import KEY_VARIABLE, is_signed, key_id, signing_key
+from ...exceptions import (
+    DamagedDirectoryError,
+    DirectoryError,
+    SignatureError,
+)
+from .signing import KEY_VARIABLE, is_signed, key_id, signing_key
 
 FORMAT = 1
 MANIFEST = "manifest.json"

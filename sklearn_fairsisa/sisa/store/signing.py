@@ -6,7 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
-from . import _files
+from . import disk
 
 KEY_VARIABLE = "SKLEARN_FAIRSISA_KEY"
 
@@ -37,7 +37,7 @@ def signing_key():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         aside = path.with_name(f"key.{secrets.token_hex(8)}")
         if not path.exists():
-            _files.write_new(aside, secrets.token_hex(32).encode())
+            disk.write_new(aside, secrets.token_hex(32).encode())
             try:
                 # Unlike a rename, a link never replaces a key made meanwhile.
                 os.link(aside, path)
@@ -45,7 +45,7 @@ def signing_key():
                 pass
             finally:
                 aside.unlink()
-            _files.sync_folder(path.parent)
+            disk.sync_folder(path.parent)
         key = path.read_bytes()
     except OSError as error:
         error.add_note(

@@ -7,9 +7,9 @@ from sklearn.datasets import make_classification
 from sklearn.naive_bayes import GaussianNB
 
 from sklearn_fairsisa import SISAClassifier
-from sklearn_fairsisa._cli import main
-from sklearn_fairsisa.sisa import _files
-from sklearn_fairsisa.sisa._directory import DirectoryStore
+from sklearn_fairsisa.cli import main
+from sklearn_fairsisa.sisa.store import disk
+from sklearn_fairsisa.sisa.store.directory import DirectoryStore
 
 X, y = make_classification(n_samples=60, n_features=4, n_redundant=0, random_state=0)
 
@@ -164,7 +164,7 @@ def test_refusals_have_their_exit_status_and_reason(directory, capsys, monkeypat
     assert (status, "holds no ensemble" in told) == (1, True)
     with pytest.raises(SystemExit, match="2"):
         main(["forget", str(directory)])
-    with _files.locked(directory / "lock"):
+    with disk.locked(directory / "lock"):
         status, told = run(capsys, "forget", directory, "--indices", 1)
     assert (status, "at work in" in told) == (3, True)
     monkeypatch.setenv("SKLEARN_FAIRSISA_KEY", "another")
@@ -208,7 +208,7 @@ def test_progress_goes_stage_by_stage(directory, capsys):
 
 
 def test_commands_run_as_a_program(directory):
-    code = "import sys; from sklearn_fairsisa._cli import main; sys.exit(main())"
+    code = "import sys; from sklearn_fairsisa.cli import main; sys.exit(main())"
     done = subprocess.run(
         [sys.executable, "-c", code, "status", directory], capture_output=True
     )

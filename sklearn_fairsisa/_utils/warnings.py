@@ -8,7 +8,8 @@ import sklearn
 
 # Python 3.12 has skip_file_prefixes for this.
 _LIBRARIES = tuple(
-    f"{Path(file).parent}{os.sep}" for file in (__file__, sklearn.__file__)
+    f"{folder}{os.sep}"
+    for folder in (Path(__file__).parents[1], Path(sklearn.__file__).parent)
 )
 
 

@@ -1,100 +1,11 @@
-"""Checks of what a caller hands over, shared by the estimators."""
+"""Which group each row belongs to."""
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.utils import indexable
-from sklearn.utils.validation import _num_samples, column_or_1d, validate_data
+from sklearn.utils.validation import _num_samples
 
-
-def check_no_missing_labels(y):
-    """Labels as a vector, all of which are there.
-
-    Parameters
-    ----------
-    y : array-like of shape (n_samples,)
-
-    Returns
-    -------
-    y : ndarray of shape (n_samples,)
-
-    Raises
-    ------
-    ValueError
-        If y is None, or a label is NaN or None.
-    """
-    if y is None:
-        raise ValueError(
-            "This estimator requires y to be passed, but the target y is None. Give a "
-            "class label for each row."
-        )
-    y = column_or_1d(y, warn=True)
-    if pd.isna(y).any():
-        raise ValueError("Input y contains NaN or None. Drop the rows without a label.")
-    return y
-
-
-def check_subjects(groups, n_samples):
-    """Data-subject ids as a list, one per row.
-
-    Parameters
-    ----------
-    groups : array-like of shape (n_samples,)
-    n_samples : int
-
-    Returns
-    -------
-    groups : list
-
-    Raises
-    ------
-    ValueError
-        If an id is missing, the length differs, or there is more than one column.
-    """
-    groups = np.asarray(groups, dtype=object)
-    if groups.ndim != 1:
-        raise ValueError(
-            f"groups must be one-dimensional, got shape {groups.shape}. Give one "
-            "data-subject id per row, such as a column of a data frame."
-        )
-    if len(groups) != n_samples:
-        raise ValueError(
-            f"groups has {len(groups)} rows but X has {n_samples}. Give one "
-            "data-subject id per row."
-        )
-    if pd.isna(groups).any():
-        raise ValueError(
-            "groups has missing values. Give every row a data-subject id; a row that "
-            "belongs to nobody may have one of its own."
-        )
-    return groups.tolist()
-
-
-def check_like_fit(estimator, X):
-    """New rows as a container that can be indexed, with the columns seen in ``fit``.
-
-    Parameters
-    ----------
-    estimator : fitted estimator
-    X : array-like, sparse matrix, data frame or list of length n_samples
-
-    Returns
-    -------
-    X : same type as X, or an array
-
-    Raises
-    ------
-    ValueError
-        If X is a single sample without its second dimension, or has other columns.
-    """
-    (X,) = indexable(X)
-    if hasattr(estimator, "n_features_in_") and getattr(X, "ndim", 2) == 1:
-        raise ValueError(
-            f"X has one dimension, but {type(estimator).__name__} was fitted on "
-            f"{estimator.n_features_in_} features. Reshape your data with "
-            "X.reshape(1, -1) if it is a single sample."
-        )
-    return validate_data(estimator, X, reset=False, skip_check_array=True)
+from .columns import column_names, column_position, drop_columns, take_column
 
 
 def check_groups(
@@ -244,49 +155,16 @@ def split_sensitive(X, sensitive_feature, drop_sensitive=True, *, allow_missing=
     if not named:
         raise ValueError("sensitive_feature is an empty list. Name a column.")
     label = f"sensitive_feature={sensitive_feature!r}"
-    positions = [_column_position(X, column) for column in named]
+    positions = [column_position(X, column) for column in named]
     groups = check_groups(
         pd.DataFrame(
-            {p: _as_vector(_take_column(X, p), label) for p in positions}, copy=False
+            {p: _as_vector(take_column(X, p), label) for p in positions}, copy=False
         ),
         n_samples,
         label,
         allow_missing=allow_missing,
     )
-    return (_drop_columns(X, positions) if drop_sensitive else X), groups
-
-
-def row_columns(X):
-    """Columns of X for :func:`~sklearn_fairsisa.fairness._coins.row_coins`."""
-    if sparse.issparse(X):
-        return X
-    if isinstance(X, np.ndarray) and X.ndim == 2:
-        return X
-    names = column_names(X)
-    if names is not None:
-        columns = [_take_column(X, position) for position in range(len(names))]
-        return [
-            column.to_numpy() if hasattr(column, "to_numpy") else np.asarray(column)
-            for column in columns
-        ]
-    if n_columns(X) is None or not len(X):
-        return [np.asarray(X)]
-    return [np.array(column, dtype=object) for column in zip(*X)]
-
-
-def column_names(X):
-    """Names of the columns of a data frame, None for anything else."""
-    columns = getattr(X, "columns", None)
-    return None if columns is None else list(columns)
-
-
-def n_columns(X):
-    """Number of columns, None where X is a plain sequence."""
-    shape = getattr(X, "shape", None)
-    if shape is None:
-        first = X[0] if len(X) else None
-        return len(first) if isinstance(first, list | tuple | np.ndarray) else None
-    return shape[1] if len(shape) == 2 else None
+    return (drop_columns(X, positions) if drop_sensitive else X), groups
 
 
 def _columns_of(groups, name):
@@ -294,7 +172,7 @@ def _columns_of(groups, name):
         raise ValueError(f"{name} is a sparse matrix. Give a dense array of labels.")
     names = column_names(groups)
     if names is not None:
-        columns = [_take_column(groups, position) for position in range(len(names))]
+        columns = [take_column(groups, position) for position in range(len(names))]
     else:
         values = groups
         if not hasattr(values, "dtype"):
@@ -320,62 +198,85 @@ def _as_vector(column, name):
     return values
 
 
-def _column_position(X, column):
-    names = column_names(X)
-    width = n_columns(X)
-    if width is None:
+def split_groups(
+    X, sensitive_features, sensitive_feature, *, drop_sensitive, allow_missing
+):
+    """Take the groups from X, or from what was passed beside it.
+
+    Parameters
+    ----------
+    X : rows
+    sensitive_features : array-like of shape (n_samples,) or (n_samples, k), or None
+        Passed to a method.
+    sensitive_feature : str, int, list of these, callable or None
+        Where X tells the group.
+    drop_sensitive : bool
+        Whether the members do not see the columns that it names.
+    allow_missing : bool
+        Whether rows may be of no group.
+
+    Returns
+    -------
+    seen : rows
+        What the members see.
+    groups : array of shape (n_samples,)
+        Masked where missing, if that is allowed.
+
+    Raises
+    ------
+    ValueError
+        Unless the groups come from one of the two, complete.
+    """
+    if sensitive_feature is None and sensitive_features is None:
         raise ValueError(
-            f"sensitive_feature={column!r} names a column, but X is a "
-            f"{type(X).__name__} without columns. Pass sensitive_features= to the "
-            "methods, or a callable."
+            "No sensitive feature is given. Name a column of X in "
+            "sensitive_feature, or pass sensitive_features to this method."
         )
-    if isinstance(column, str):
-        if names is None:
-            raise ValueError(
-                f"sensitive_feature={column!r} is a column name, but X is a "
-                f"{type(X).__name__} without names. Give the position of the column, "
-                "or a data frame."
-            )
-        if column not in names:
-            raise ValueError(f"X has no column {column!r}. Its columns are {names}.")
-        return names.index(column)
-    if isinstance(column, bool) or not isinstance(column, int | np.integer):
+    if sensitive_feature is None:
+        return X, check_groups(
+            sensitive_features, _num_samples(X), allow_missing=allow_missing
+        )
+    if sensitive_features is not None:
         raise ValueError(
-            f"sensitive_feature must be a column name, a position, a list of them or "
-            f"a callable, got {column!r}."
+            f"sensitive_feature={sensitive_feature!r} already tells the group "
+            "of each row, and sensitive_features is passed too. Use one of them."
         )
-    if not -width <= column < width:
-        raise ValueError(
-            f"sensitive_feature={column} is out of range: X has {width} columns."
-        )
-    return int(column) % width
+    return split_sensitive(
+        X, sensitive_feature, drop_sensitive, allow_missing=allow_missing
+    )
 
 
-def _take_column(X, position):
-    if hasattr(X, "iloc"):
-        return X.iloc[:, position]
-    if column_names(X) is not None:
-        return X[X.columns[position]]
-    if sparse.issparse(X):
-        return X.tocsc()[:, [position]]
-    if isinstance(X, list | tuple):
-        return np.array([row[position] for row in X], dtype=object)
-    return X[:, position]
+def group_codes(groups, known, *, accepts_unknown):
+    """Position of each row's group among the known ones, -1 for an unknown one.
 
+    Parameters
+    ----------
+    groups : array of shape (n_samples,)
+        Masked where missing.
+    known : ndarray of shape (n_groups,)
+        Sorted.
+    accepts_unknown : bool
 
-def _drop_columns(X, positions):
-    keep = [p for p in range(n_columns(X)) if p not in positions]
-    if not keep:
+    Returns
+    -------
+    ndarray of int of shape (n_samples,)
+
+    Raises
+    ------
+    ValueError
+        If a group is unknown and that is not accepted.
+    """
+    missing, groups = np.ma.getmaskarray(groups), np.ma.getdata(groups)
+    code = np.full(len(groups), -1)
+    if (groups.dtype.kind == "U") == (known.dtype.kind == "U"):
+        position = np.searchsorted(known, groups).clip(max=len(known) - 1)
+        alike = ~missing & (known[position] == groups)
+        code[alike] = position[alike]
+    if not accepts_unknown and (code < 0).any():
+        unknown = np.unique(groups[code < 0]).tolist()
         raise ValueError(
-            "X holds the sensitive feature only, so nothing is left for the members. "
-            "Add columns, or set drop_sensitive=False."
+            f"Groups {unknown[:5]} were not seen in fit, which saw "
+            f"{known.tolist()[:20]}. Fit with rows of them, or set "
+            'unknown_group="unconstrained".'
         )
-    if hasattr(X, "iloc"):
-        return X.iloc[:, keep]
-    if column_names(X) is not None:
-        return X[[X.columns[p] for p in keep]]
-    if sparse.issparse(X):
-        return X.tocsr()[:, keep]
-    if isinstance(X, list | tuple):
-        return [[row[p] for p in keep] for row in X]
-    return np.asarray(X)[:, keep]
+    return code

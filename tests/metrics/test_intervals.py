@@ -7,7 +7,7 @@ import pytest
 from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
-from sklearn_fairsisa.metrics import _rates, bootstrap_interval, noise_floor
+from sklearn_fairsisa.metrics import _encoding, bootstrap_interval, noise_floor
 
 
 def make_people(seed, sizes=((100, 100), (60, 80), (50, 40)), tpr=0.8, fpr=0.2):
@@ -117,7 +117,7 @@ def test_columns_of_predictions_are_averaged_over_the_same_people():
     y, chosen, group = make_people(4)
     other = make_people(5)[1]
     both = np.column_stack([chosen, other])
-    names = list(_rates.NAMES)
+    names = list(_encoding.NAMES)
     options = {"sensitive_features": group, "random_state": 0}
     pooled = bootstrap_interval(names, y, both, **options)
     single = [bootstrap_interval(names, y, p, **options) for p in (chosen, other)]
@@ -228,7 +228,7 @@ def test_same_seed_same_interval_and_global_generator_untouched():
 
 def test_blocks_do_not_lose_resamples(monkeypatch):
     y, chosen, _ = make_people(8)
-    monkeypatch.setattr("sklearn_fairsisa.metrics._kinds._BLOCK", 12)
+    monkeypatch.setattr("sklearn_fairsisa.metrics._resampling._BLOCK", 12)
     blocked = bootstrap_interval("accuracy_score", y, chosen, random_state=0)
     monkeypatch.undo()
     whole = bootstrap_interval("accuracy_score", y, chosen, random_state=0)

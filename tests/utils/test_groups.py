@@ -3,7 +3,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sklearn_fairsisa._validation import distinct, encode_groups
+from sklearn_fairsisa._utils.groups import (
+    distinct,
+    encode_groups,
+)
 
 
 @given(

@@ -5,9 +5,9 @@ import sys
 import numpy as np
 import pytest
 
-from sklearn_fairsisa.__main__ import main, make_parser
-from sklearn_fairsisa.job._report import output_folder
-from sklearn_fairsisa.job._task import keep_large_groups, load_task, split_rows
+from sklearn_fairsisa.cli._parser import main, make_parser
+from sklearn_fairsisa.cli._report import output_folder
+from sklearn_fairsisa.cli._task import keep_large_groups, load_task, split_rows
 
 pytest.importorskip("torch")
 

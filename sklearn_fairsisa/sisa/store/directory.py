@@ -10,22 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from .._packing import pack, unpack
-from ..exceptions import (
+from ...exceptions import (
     ChangedDirectoryError,
     DamagedDirectoryError,
     DirectoryError,
 )
-from . import _files
-from ._audit import AuditLog, line
-from ._checkpoints import (
-    CheckpointPolicy,
-    every_nth,
-    replaced_digests,
-    replaced_stages,
-    thinned,
-)
-from ._manifest import (
+from .._audit import AuditLog, line
+from .._rows import ShardRows
+from .._state import Change, State
+from .._training import TrainedMember
+from . import disk
+from .manifest import (
     FORMAT,
     MANIFEST,
     as_read_back,
@@ -35,10 +30,15 @@ from ._manifest import (
     read_manifest,
     what_it_holds,
 )
-from ._rows import ShardRows
-from ._signing import key_id, sign, signing_key
-from ._state import Change, State
-from ._training import TrainedMember
+from .memory import (
+    CheckpointPolicy,
+    every_nth,
+    replaced_digests,
+    replaced_stages,
+    thinned,
+)
+from .packing import pack, unpack
+from .signing import key_id, sign, signing_key
 
 _LOCK, _AUDIT = "lock", "audit.jsonl"
 # What a state consists of besides its plan and rows, which have files of their own.
@@ -143,7 +143,7 @@ class DirectoryStore:
                 f"{directory} holds no ensemble: it has no {MANIFEST}. Fit with "
                 "checkpoint_dir= first."
             )
-        with _files.locked(directory / _LOCK, shared=not resign):
+        with disk.locked(directory / _LOCK, shared=not resign):
             manifest = read_manifest(directory, check_signature=not resign)
             policy = CheckpointPolicy(directory, *manifest["policy"])
             store = cls(policy, manifest)
@@ -169,7 +169,7 @@ class DirectoryStore:
         ChangedDirectoryError
             If someone else changed it.
         """
-        with _files.locked(self.directory / _LOCK):
+        with disk.locked(self.directory / _LOCK):
             if (self.directory / MANIFEST).exists():
                 manifest = read_manifest(self.directory)
                 same = ("id", "commits")
@@ -366,7 +366,7 @@ class DirectoryStore:
 
     def _read(self, name):
         listed = self.manifest["files"][name]
-        return _files.read_checked(
+        return disk.read_checked(
             self.directory / name,
             listed["bytes"],
             listed["sha256"],
@@ -415,9 +415,7 @@ class DirectoryStore:
             "done": {},
             "target": {
                 "state": self._add(files, "state", {"params": params, **held}),
-                "plan": current["plan"]
-                if same_plan
-                else self._add(files, "plan", plan),
+                "plan": current["plan"] if same_plan else self._add(files, "plan", plan),
                 "rows": [
                     self._add_rows(files, shard, state, before)
                     for shard in range(plan.n_shards)
@@ -464,7 +462,7 @@ class DirectoryStore:
             same = (known for known, facts in files.items() if facts == listed)
             names.append(next(same, new))
             if names[-1] == new:
-                _files.write_new(self.directory / new, data)
+                disk.write_new(self.directory / new, data)
                 files[new] = listed
         return names
 
@@ -486,8 +484,8 @@ class DirectoryStore:
         plain["signature"] = manifest["signature"] = sign(key, as_written(plain))
         data = as_written(plain)
         # Names of new files reach the disk before what lists them.
-        _files.sync_folder(self.directory)
-        _files.swap(self.directory / MANIFEST, data)
+        disk.sync_folder(self.directory)
+        disk.swap(self.directory / MANIFEST, data)
         return manifest
 
     def _write_down_tail(self):
@@ -495,7 +493,7 @@ class DirectoryStore:
         audit = self.manifest["audit"]
         if audit["entries"] and self._audit_parts()[1] != line(audit["tail"]):
             path = self.directory / _AUDIT
-            _files.append(path, line(audit["tail"]), audit["bytes"])
+            disk.append(path, line(audit["tail"]), audit["bytes"])
 
     def _audit_parts(self):
         """Return what the log file holds before the newest entry, and from it on."""
@@ -508,9 +506,9 @@ class DirectoryStore:
         """Delete our files that do not count."""
         stale = self.stale_files()
         for name in stale:
-            _files.remove(self.directory / name)
+            disk.remove(self.directory / name)
         if stale:
-            _files.sync_folder(self.directory)
+            disk.sync_folder(self.directory)
 
     def stale_files(self):
         """Return the names of files that were left behind and do not count."""

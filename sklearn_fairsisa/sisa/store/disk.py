@@ -5,7 +5,7 @@ import hashlib
 import os
 from contextlib import contextmanager
 
-from ..exceptions import DamagedDirectoryError, LockedDirectoryError
+from ...exceptions import DamagedDirectoryError, LockedDirectoryError
 
 try:
     import fcntl

@@ -15,8 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from sklearn_fairsisa import SISAClassifier
-from sklearn_fairsisa._casting import in_types_of
-from sklearn_fairsisa._containers import concatenate, take
+from sklearn_fairsisa._utils.containers import concatenate, in_types_of, take
 from sklearn_fairsisa.sisa._digests import digest
 
 polars = pytest.importorskip("polars")

@@ -11,7 +11,7 @@ from math import comb
 
 import numpy as np
 
-from ._confusion import LabelCounts, count_labels, solve_cells, sum_by
+from ._mixtures import LabelCounts, count_labels, solve_cells, sum_by
 from ._tables import ClassTable
 
 _CHUNK = 4096

@@ -11,7 +11,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC, LinearSVC
 
-from sklearn_fairsisa._class_scores import class_scores, class_votes
+from sklearn_fairsisa._utils.class_scores import class_scores, class_votes
 from sklearn_fairsisa.postprocessing._members import member_scores
 
 CLASSES = np.array(["a", "b", "c"])

@@ -1,0 +1,1 @@
+"""Helpers that every part of the package may use; they import no other part."""

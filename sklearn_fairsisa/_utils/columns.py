@@ -1,0 +1,98 @@
+"""Columns of whatever container holds the rows."""
+
+import numpy as np
+from scipy import sparse
+
+
+def row_columns(X):
+    """Columns of X for :func:`~sklearn_fairsisa.fairness._coins.row_coins`."""
+    if sparse.issparse(X):
+        return X
+    if isinstance(X, np.ndarray) and X.ndim == 2:
+        return X
+    names = column_names(X)
+    if names is not None:
+        columns = [take_column(X, position) for position in range(len(names))]
+        return [
+            column.to_numpy() if hasattr(column, "to_numpy") else np.asarray(column)
+            for column in columns
+        ]
+    if n_columns(X) is None or not len(X):
+        return [np.asarray(X)]
+    return [np.array(column, dtype=object) for column in zip(*X)]
+
+
+def column_names(X):
+    """Names of the columns of a data frame, None for anything else."""
+    columns = getattr(X, "columns", None)
+    return None if columns is None else list(columns)
+
+
+def n_columns(X):
+    """Number of columns, None where X is a plain sequence."""
+    shape = getattr(X, "shape", None)
+    if shape is None:
+        first = X[0] if len(X) else None
+        return len(first) if isinstance(first, list | tuple | np.ndarray) else None
+    return shape[1] if len(shape) == 2 else None
+
+
+def column_position(X, column):
+    names = column_names(X)
+    width = n_columns(X)
+    if width is None:
+        raise ValueError(
+            f"sensitive_feature={column!r} names a column, but X is a "
+            f"{type(X).__name__} without columns. Pass sensitive_features= to the "
+            "methods, or a callable."
+        )
+    if isinstance(column, str):
+        if names is None:
+            raise ValueError(
+                f"sensitive_feature={column!r} is a column name, but X is a "
+                f"{type(X).__name__} without names. Give the position of the column, "
+                "or a data frame."
+            )
+        if column not in names:
+            raise ValueError(f"X has no column {column!r}. Its columns are {names}.")
+        return names.index(column)
+    if isinstance(column, bool) or not isinstance(column, int | np.integer):
+        raise ValueError(
+            f"sensitive_feature must be a column name, a position, a list of them or "
+            f"a callable, got {column!r}."
+        )
+    if not -width <= column < width:
+        raise ValueError(
+            f"sensitive_feature={column} is out of range: X has {width} columns."
+        )
+    return int(column) % width
+
+
+def take_column(X, position):
+    if hasattr(X, "iloc"):
+        return X.iloc[:, position]
+    if column_names(X) is not None:
+        return X[X.columns[position]]
+    if sparse.issparse(X):
+        return X.tocsc()[:, [position]]
+    if isinstance(X, list | tuple):
+        return np.array([row[position] for row in X], dtype=object)
+    return X[:, position]
+
+
+def drop_columns(X, positions):
+    keep = [p for p in range(n_columns(X)) if p not in positions]
+    if not keep:
+        raise ValueError(
+            "X holds the sensitive feature only, so nothing is left for the members. "
+            "Add columns, or set drop_sensitive=False."
+        )
+    if hasattr(X, "iloc"):
+        return X.iloc[:, keep]
+    if column_names(X) is not None:
+        return X[[X.columns[p] for p in keep]]
+    if sparse.issparse(X):
+        return X.tocsr()[:, keep]
+    if isinstance(X, list | tuple):
+        return [[row[p] for p in keep] for row in X]
+    return np.asarray(X)[:, keep]

@@ -1,0 +1,96 @@
+"""Checks of what a caller hands over, shared by the estimators."""
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import indexable
+from sklearn.utils.validation import column_or_1d, validate_data
+
+
+def check_no_missing_labels(y):
+    """Labels as a vector, all of which are there.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+
+    Returns
+    -------
+    y : ndarray of shape (n_samples,)
+
+    Raises
+    ------
+    ValueError
+        If y is None, or a label is NaN or None.
+    """
+    if y is None:
+        raise ValueError(
+            "This estimator requires y to be passed, but the target y is None. Give a "
+            "class label for each row."
+        )
+    y = column_or_1d(y, warn=True)
+    if pd.isna(y).any():
+        raise ValueError("Input y contains NaN or None. Drop the rows without a label.")
+    return y
+
+
+def check_subjects(groups, n_samples):
+    """Data-subject ids as a list, one per row.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_samples,)
+    n_samples : int
+
+    Returns
+    -------
+    groups : list
+
+    Raises
+    ------
+    ValueError
+        If an id is missing, the length differs, or there is more than one column.
+    """
+    groups = np.asarray(groups, dtype=object)
+    if groups.ndim != 1:
+        raise ValueError(
+            f"groups must be one-dimensional, got shape {groups.shape}. Give one "
+            "data-subject id per row, such as a column of a data frame."
+        )
+    if len(groups) != n_samples:
+        raise ValueError(
+            f"groups has {len(groups)} rows but X has {n_samples}. Give one "
+            "data-subject id per row."
+        )
+    if pd.isna(groups).any():
+        raise ValueError(
+            "groups has missing values. Give every row a data-subject id; a row that "
+            "belongs to nobody may have one of its own."
+        )
+    return groups.tolist()
+
+
+def check_like_fit(estimator, X):
+    """New rows as a container that can be indexed, with the columns seen in ``fit``.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+    X : array-like, sparse matrix, data frame or list of length n_samples
+
+    Returns
+    -------
+    X : same type as X, or an array
+
+    Raises
+    ------
+    ValueError
+        If X is a single sample without its second dimension, or has other columns.
+    """
+    (X,) = indexable(X)
+    if hasattr(estimator, "n_features_in_") and getattr(X, "ndim", 2) == 1:
+        raise ValueError(
+            f"X has one dimension, but {type(estimator).__name__} was fitted on "
+            f"{estimator.n_features_in_} features. Reshape your data with "
+            "X.reshape(1, -1) if it is a single sample."
+        )
+    return validate_data(estimator, X, reset=False, skip_check_array=True)

