@@ -33,40 +33,40 @@ def check_no_missing_labels(y):
     return y
 
 
-def check_subjects(groups, n_samples):
+def check_subjects(subjects, n_samples):
     """Data-subject ids as a list, one per row.
 
     Parameters
     ----------
-    groups : array-like of shape (n_samples,)
+    subjects : array-like of shape (n_samples,)
     n_samples : int
 
     Returns
     -------
-    groups : list
+    subjects : list
 
     Raises
     ------
     ValueError
         If an id is missing, the length differs, or there is more than one column.
     """
-    groups = np.asarray(groups, dtype=object)
-    if groups.ndim != 1:
+    subjects = np.asarray(subjects, dtype=object)
+    if subjects.ndim != 1:
         raise ValueError(
-            f"groups must be one-dimensional, got shape {groups.shape}. Give one "
+            f"subjects must be one-dimensional, got shape {subjects.shape}. Give one "
             "data-subject id per row, such as a column of a data frame."
         )
-    if len(groups) != n_samples:
+    if len(subjects) != n_samples:
         raise ValueError(
-            f"groups has {len(groups)} rows but X has {n_samples}. Give one "
+            f"subjects has {len(subjects)} rows but X has {n_samples}. Give one "
             "data-subject id per row."
         )
-    if pd.isna(groups).any():
+    if pd.isna(subjects).any():
         raise ValueError(
-            "groups has missing values. Give every row a data-subject id; a row that "
+            "subjects has missing values. Give every row a data-subject id; a row that "
             "belongs to nobody may have one of its own."
         )
-    return groups.tolist()
+    return subjects.tolist()
 
 
 def check_like_fit(estimator, X):

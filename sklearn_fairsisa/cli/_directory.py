@@ -36,12 +36,12 @@ def add_commands(subparsers):
     what.add_argument(
         "--indices", type=int, nargs="+", metavar="N", help="rows, counted from 0"
     )
-    what.add_argument("--groups", nargs="+", metavar="ID", help="data subjects")
+    what.add_argument("--subjects", nargs="+", metavar="ID", help="data subjects")
     what.add_argument(
         "--from-file",
         type=Path,
         metavar="CSV",
-        help="file with a column index, or a column group, of what to forget",
+        help="file with a column index, or a column subject, of what to forget",
     )
     forget.add_argument(
         "--dry-run", action="store_true", help="tell the expected cost, change nothing"
@@ -127,13 +127,13 @@ def _load(args, **kwargs):
 
 
 def _forget(args):
-    indices, groups = args.indices, args.groups
+    indices, subjects = args.indices, args.subjects
     if args.from_file is not None:
-        indices, groups = _read_requests(args.from_file)
+        indices, subjects = _read_requests(args.from_file)
     sisa = _load(args, finish=not args.dry_run)
-    if groups is not None:
-        groups = _as_fitted(groups, sisa)
-    cost = sisa.expected_cost(indices, groups=groups)
+    if subjects is not None:
+        subjects = _as_fitted(subjects, sisa)
+    cost = sisa.expected_cost(indices, subjects=subjects)
     share = cost["sample_visits"] / max(1, cost["full_sample_visits"])
     about = (
         f"{cost['rows']} rows in shards {cost['shards']}, {cost['sample_visits']:,} "
@@ -142,7 +142,7 @@ def _forget(args):
     if args.dry_run:
         _say(args, cost, f"would forget {about}")
         return OK
-    sisa.forget(indices, groups=groups)
+    sisa.forget(indices, subjects=subjects)
     entry = sisa._audit.entries[-1]
     _say(
         args,
@@ -154,7 +154,7 @@ def _forget(args):
 
 
 def _read_requests(path):
-    """Return the indices, or else the groups, that a file names."""
+    """Return the indices, or else the subjects, that a file names."""
     # A spreadsheet may put a mark before the first column's name.
     with path.open(newline="", encoding="utf-8-sig") as file:
         try:
@@ -162,11 +162,11 @@ def _read_requests(path):
         except csv.Error as error:
             raise ValueError(f"{path} is no CSV file: {error}.") from None
     header = rows[0] if rows else []
-    columns = [name for name in header if name in ("index", "group")]
+    columns = [name for name in header if name in ("index", "subject")]
     if len(columns) != 1:
         raise ValueError(
             f"{path} has the columns {header}; it needs one called index or one called "
-            "group, not both."
+            "subject, not both."
         )
     (kind,) = columns
     values = []
@@ -180,7 +180,7 @@ def _read_requests(path):
                 f"which the {kind} is not empty. Nothing was forgotten."
             )
         values.append(value)
-    if kind == "group":
+    if kind == "subject":
         return None, values
     wrong = [value for value in values if not re.fullmatch(r"[+-]?[0-9]{1,18}", value)]
     if wrong:
@@ -190,13 +190,13 @@ def _read_requests(path):
     return [int(value) for value in values], None
 
 
-def _as_fitted(groups, sisa):
+def _as_fitted(subjects, sisa):
     """Return data-subject ids, which the command line gives as text, as in fit."""
     from ..sisa._requests import known_as, known_subjects
 
     is_known = known_subjects(sisa._state)
-    fitted = [known_as(text, is_known) for text in groups]
-    return [text if known is None else known for text, known in zip(groups, fitted)]
+    fitted = [known_as(text, is_known) for text in subjects]
+    return [text if known is None else known for text, known in zip(subjects, fitted)]
 
 
 def _status(args):

@@ -408,7 +408,7 @@ class FairEnsemblePostprocessor(
         *,
         sensitive_features: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
-        groups: ArrayLike | None = None,
+        subjects: ArrayLike | None = None,
     ) -> Self:
         """Train the ensemble, then calibrate the fair rule.
 
@@ -430,8 +430,8 @@ class FairEnsemblePostprocessor(
             Pipeline if its last step does; with metadata routing, whatever requests
             them.
 
-        groups : array-like of shape (n_samples,), default=None
-            Data-subject ids, for ``forget(groups=...)``. All rows of a subject are
+        subjects : array-like of shape (n_samples,), default=None
+            Data-subject ids, for ``forget(subjects=...)``. All rows of a subject are
             held out, or none, and the ensemble's ``fit`` gets the ids if it takes
             them, as that of :class:`SISAClassifier` does.
 
@@ -455,9 +455,9 @@ class FairEnsemblePostprocessor(
         classes, label = check_labels(y)
         objective = check_objective(self.objective, classes)
         check_confidence(self.confidence, self.tol)
-        if groups is not None:
-            groups = check_subjects(groups, len(label))
-        subjects = None if groups is None else Subjects.of(groups)
+        if subjects is not None:
+            subjects = check_subjects(subjects, len(label))
+        by_subject = None if subjects is None else Subjects.of(subjects)
         seen, sensitive = self._split(X, sensitive_features)
         if sample_weight is not None:
             sample_weight = check_weight(sample_weight, label)
@@ -473,7 +473,7 @@ class FairEnsemblePostprocessor(
 
         strata = np.where(group < 0, -1, len(classes) * group + label)
         training, calibrating = plan_calibration(
-            self.estimator, self.calibration, strata, subjects, rng
+            self.estimator, self.calibration, strata, by_subject, rng
         )
         rows = CalibrationRows(np.arange(len(label)), group, label, sample_weight)
         rows = rows.take(calibrating)
@@ -481,7 +481,7 @@ class FairEnsemblePostprocessor(
         if training is None:
             estimator = None if self.estimator is None else clone(self.estimator)
         else:
-            estimator = self._train(seen, y, sample_weight, groups, training, rng)
+            estimator = self._train(seen, y, sample_weight, subjects, training, rng)
         given_labels = estimator is None and holds_labels(seen, classes)
         # In memory of its own, as a forgotten row may not survive in a view.
         seen = take(seen, calibrating)
@@ -508,7 +508,7 @@ class FairEnsemblePostprocessor(
             _given_labels=given_labels,
             _only_votes=only_votes,
             _training=training,
-            _subjects=subjects,
+            _subjects=by_subject,
             _n_rows_given=len(label),
             _seed=int(rng.randint(2**31)),
         )
@@ -637,7 +637,7 @@ class FairEnsemblePostprocessor(
         *,
         sensitive_features: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
-        groups: ArrayLike | None = None,
+        subjects: ArrayLike | None = None,
     ) -> NDArray[np.float64]:
         """Fit, then return the expected decision on the same rows.
 
@@ -656,7 +656,7 @@ class FairEnsemblePostprocessor(
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows; None weighs them alike.
 
-        groups : array-like of shape (n_samples,), default=None
+        subjects : array-like of shape (n_samples,), default=None
             Data-subject ids.
 
         Returns
@@ -668,7 +668,7 @@ class FairEnsemblePostprocessor(
             y,
             sensitive_features=sensitive_features,
             sample_weight=sample_weight,
-            groups=groups,
+            subjects=subjects,
         )
         return self.transform(X, sensitive_features=sensitive_features)
 
@@ -727,7 +727,7 @@ class FairEnsemblePostprocessor(
         return np.array([f"{name}{column}" for column in columns], dtype=object)
 
     def forget(
-        self, indices: ArrayLike | None = None, *, groups: ArrayLike | None = None
+        self, indices: ArrayLike | None = None, *, subjects: ArrayLike | None = None
     ) -> Self:
         """Delete rows, so that the rule is the one fitted without them.
 
@@ -738,8 +738,8 @@ class FairEnsemblePostprocessor(
 
         Where rows are held out, as with ``calibration=0.2``, the ensemble counts the
         rows that train alone. A row then has another position in ``estimator_``, in
-        its log and in its directory than here. Ids of data subjects, given as `groups`
-        to ``fit`` and here, mean the same people in both.
+        its log and in its directory than here. Ids of data subjects, given as
+        `subjects` to ``fit`` and here, mean the same people in both.
 
         Rows that ``estimator_`` was told to forget itself are made up for.
 
@@ -748,7 +748,7 @@ class FairEnsemblePostprocessor(
         indices : int, array-like of int or boolean mask, default=None
             Rows by their position in ``fit``. Rows forgotten before are accepted.
 
-        groups : array-like, default=None
+        subjects : array-like, default=None
             Data subjects, by the ids given to ``fit``, all of whose rows are to be
             forgotten.
 
@@ -759,7 +759,7 @@ class FairEnsemblePostprocessor(
         Raises
         ------
         ValueError
-            If a row or data subject is unknown, nothing is named, `groups` is a mask,
+            If a row or data subject is unknown, nothing is named, `subjects` is a mask,
             a row trained an ensemble that cannot forget, or too few rows or shards
             would be left to train or to calibrate on. Nothing has changed then.
 
@@ -773,7 +773,7 @@ class FairEnsemblePostprocessor(
         check_is_fitted(self)
         asked = asked_rows(
             indices,
-            groups,
+            subjects,
             self._n_rows_given,
             None if self._subjects is None else self._subjects.rows,
         )
@@ -965,7 +965,7 @@ class FairEnsemblePostprocessor(
             tags.input_tags = get_tags(self.estimator).input_tags
         return tags
 
-    def _train(self, X, y, sample_weight, groups, training, rng):
+    def _train(self, X, y, sample_weight, subjects, training, rng):
         """Fit a clone of the ensemble on some rows."""
         estimator = clone(self.estimator)
         if self.random_state is not None:
@@ -974,8 +974,8 @@ class FairEnsemblePostprocessor(
         weights = None if sample_weight is None else weight_param(estimator)
         if weights is not None:
             params[weights] = sample_weight[training]
-        if groups is not None and has_fit_parameter(estimator, "groups"):
-            params["groups"] = _safe_indexing(groups, training)
+        if subjects is not None and has_fit_parameter(estimator, "subjects"):
+            params["subjects"] = _safe_indexing(subjects, training)
         return estimator.fit(
             _safe_indexing(X, training), _safe_indexing(y, training), **params
         )

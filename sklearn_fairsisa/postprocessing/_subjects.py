@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from ..sisa._plan import group_key
+from ..sisa._plan import subject_key
 from ..sisa._requests import check_known_subjects
 
 
@@ -46,9 +46,9 @@ class Subjects:
             If there is no row of a subject.
         """
         given = set(self.keys.tolist())
-        check_known_subjects(ids, lambda i: group_key(i, self.salt) in given)
+        check_known_subjects(ids, lambda i: subject_key(i, self.salt) in given)
         return np.flatnonzero(np.isin(self.keys, _keys(ids, self.salt)))
 
 
 def _keys(ids, salt):
-    return np.array([group_key(i, salt) for i in ids], dtype=np.uint64)
+    return np.array([subject_key(i, salt) for i in ids], dtype=np.uint64)

@@ -249,7 +249,7 @@ class SISAClassifier(
         X: Rows,
         y: ArrayLike,
         *,
-        groups: ArrayLike | None = None,
+        subjects: ArrayLike | None = None,
         **fit_params: Any,
     ) -> Self:
         """Split the rows into shards and slices, then train a member per shard.
@@ -265,7 +265,7 @@ class SISAClassifier(
         y : array-like of shape (n,)
             Class labels.
 
-        groups : array-like of shape (n,), default=None
+        subjects : array-like of shape (n,), default=None
             Data-subject ids: all rows of a subject go to the same shard and slice.
 
         **fit_params : dict
@@ -285,7 +285,7 @@ class SISAClassifier(
             If `checkpoint_dir` holds an ensemble that is not this estimator's own, or
             someone else is at work in it.
         """
-        return self._start(X, y, None, groups, fit_params)
+        return self._start(X, y, None, subjects, fit_params)
 
     @available_if(lambda self: require_continuing(self._base(), "partial_fit"))
     @_fit_context(prefer_skip_nested_validation=False)
@@ -295,7 +295,7 @@ class SISAClassifier(
         y: ArrayLike,
         *,
         classes: ArrayLike | None = None,
-        groups: ArrayLike | None = None,
+        subjects: ArrayLike | None = None,
     ) -> Self:
         """Append rows as one more slice of the shards they fall into.
 
@@ -313,7 +313,7 @@ class SISAClassifier(
         classes : array-like, default=None
             All classes that may come; worth giving on the first call.
 
-        groups : array-like of shape (n,), default=None
+        subjects : array-like of shape (n,), default=None
             Data-subject ids, needed if ``fit`` had them. New rows of a subject go to
             the subject's shard.
 
@@ -326,7 +326,7 @@ class SISAClassifier(
         AttributeError
             If the learner cannot continue.
         ValueError
-            If `groups` are given here and were not before, or the reverse; if ``fit``
+            If `subjects` are given here and were not before, or the reverse; if ``fit``
             was given values per row, such as ``sample_weight``; if X has other
             features, is another kind of container or has values that the types of
             ``fit`` do not hold; or if y has labels of another kind.
@@ -334,12 +334,12 @@ class SISAClassifier(
             If someone else is at work in `checkpoint_dir`, or has changed it.
         """
         if not hasattr(self, "plan_"):
-            return self._start(X, y, classes, groups, {})
-        X, y, groups, _ = check_rows(self, X, y, groups, reset=False)
+            return self._start(X, y, classes, subjects, {})
+        X, y, subjects, _ = check_rows(self, X, y, subjects, reset=False)
         with self._store.exclusive():
             self._finish_pending(self._store)
             before = self._state
-            check_alike(before.rows[0], groups)
+            check_alike(before.rows[0], subjects)
             # Of a data frame without rows, the types may be lost.
             X = next((in_types_of(s.X, X) for s in before.rows if len(s)), X)
             classes = union(self.classes_, y if classes is None else classes, y)
@@ -352,15 +352,15 @@ class SISAClassifier(
                 recipe = replace(recipe, n_classes=len(classes), prototype=prototype)
             else:
                 classes = self.classes_
-            plan = before.plan.extended(len(y), groups)
+            plan = before.plan.extended(len(y), subjects)
             codes = np.searchsorted(classes, y)
-            batch = split_rows(X, codes, plan, groups, {}, before.plan.n_rows)
+            batch = split_rows(X, codes, plan, subjects, {}, before.plan.n_rows)
             change = before.with_batch(batch, plan, classes, recipe)
             self._carry_out(change, self._store)
         return self
 
     def forget(
-        self, indices: ArrayLike | None = None, *, groups: ArrayLike | None = None
+        self, indices: ArrayLike | None = None, *, subjects: ArrayLike | None = None
     ) -> Self:
         """Delete rows, so that the ensemble is the one that never saw them.
 
@@ -373,7 +373,7 @@ class SISAClassifier(
             Rows by their position in the order given to ``fit`` and ``partial_fit``.
             Rows forgotten before are accepted and cost nothing.
 
-        groups : array-like, default=None
+        subjects : array-like, default=None
             Data subjects all of whose rows are to be forgotten.
 
         Returns
@@ -383,7 +383,7 @@ class SISAClassifier(
         Raises
         ------
         ValueError
-            If a row or data subject is unknown, nothing is named, or `groups` is a
+            If a row or data subject is unknown, nothing is named, or `subjects` is a
             mask.
         DirectoryError
             If someone else is at work in `checkpoint_dir`, or has changed it.
@@ -391,8 +391,8 @@ class SISAClassifier(
         check_is_fitted(self)
         with self._store.exclusive():
             self._finish_pending(self._store)
-            rows, subjects = requested_rows(self._state, indices, groups)
-            self._carry_out(self._state.without(rows, subjects), self._store)
+            rows, keys = requested_rows(self._state, indices, subjects)
+            self._carry_out(self._state.without(rows, keys), self._store)
         self._warn_of_vanished(self.forget_log_[-1].shards)
         return self
 
@@ -456,7 +456,7 @@ class SISAClassifier(
         return ForgettingReport(held._audit, held.n_rows_)
 
     def expected_cost(
-        self, indices: ArrayLike | None = None, *, groups: ArrayLike | None = None
+        self, indices: ArrayLike | None = None, *, subjects: ArrayLike | None = None
     ) -> dict[str, Any]:
         """Return what forgetting rows would cost, without doing it.
 
@@ -465,7 +465,7 @@ class SISAClassifier(
         indices : int, array-like of int or boolean mask, default=None
             Rows, as for :meth:`forget`.
 
-        groups : array-like, default=None
+        subjects : array-like, default=None
             Data subjects, as for :meth:`forget`.
 
         Returns
@@ -476,8 +476,8 @@ class SISAClassifier(
         """
         check_is_fitted(self)
         held = self._as_it_stands()
-        rows, subjects = requested_rows(held._state, indices, groups)
-        change = held._state.without(rows, subjects)
+        rows, keys = requested_rows(held._state, indices, subjects)
+        change = held._state.without(rows, keys)
         visits = sum(
             replay_visits(
                 change.state.recipe,
@@ -780,15 +780,15 @@ class SISAClassifier(
         left = [r.slices_of_weight(n).any() for r, n in zip(state.rows, n_stages)]
         return np.flatnonzero(left)
 
-    def _start(self, X, y, classes, groups, fit_params):
+    def _start(self, X, y, classes, subjects, fit_params):
         """Plan and train from nothing."""
         require_members(self._base(), SISAClassifier)
         if self.n_slices > 1 or self.epochs is not None:
             what = "n_slices > 1" if self.n_slices > 1 else "epochs"
             require_continuing(self._base(), what)
-        X, y, groups, inputs = check_rows(self, X, y, groups, reset=True)
-        params, settings = split_fit_params(self, len(y), groups, fit_params)
-        check_enough_rows(len(y), groups, self.n_shards, self.n_slices)
+        X, y, subjects, inputs = check_rows(self, X, y, subjects, reset=True)
+        params, settings = split_fit_params(self, len(y), subjects, fit_params)
+        check_enough_rows(len(y), subjects, self.n_shards, self.n_slices)
         all_classes = union(y if classes is None else classes, y)
         if len(all_classes) < 2:
             raise ValueError(
@@ -802,14 +802,14 @@ class SISAClassifier(
             n_shards=self.n_shards,
             n_slices=self.n_slices,
             seed=seed,
-            groups=groups,
+            subjects=subjects,
         )
         codes = np.searchsorted(all_classes, y)
         state = State(
             recipe=recipe,
             plan=plan,
             classes=all_classes,
-            rows=split_rows(X, codes, plan, groups, params, 0),
+            rows=split_rows(X, codes, plan, subjects, params, 0),
             inputs=inputs,
             salt=secrets.token_hex(16),
         )

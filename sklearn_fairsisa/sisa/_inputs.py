@@ -63,7 +63,7 @@ def require_continuing(base, what):
     return True
 
 
-def check_rows(estimator, X, y, groups, *, reset):
+def check_rows(estimator, X, y, subjects, *, reset):
     """Validate a batch of rows for an estimator, which stays as it is.
 
     Returns
@@ -71,7 +71,7 @@ def check_rows(estimator, X, y, groups, *, reset):
     X : container
         Such that rows of it can be taken.
     y : ndarray of shape (n,)
-    groups : list or None
+    subjects : list or None
     inputs : dict
         What the estimator is to say of X, by the names in `INPUTS`.
     """
@@ -85,12 +85,12 @@ def check_rows(estimator, X, y, groups, *, reset):
         vars(seen).pop(name, None)
     X = validate_data(seen, X, reset=reset, skip_check_array=True)
     inputs = {k: v for k, v in vars(seen).items() if k in INPUTS}
-    if groups is not None:
-        groups = check_subjects(groups, len(y))
+    if subjects is not None:
+        subjects = check_subjects(subjects, len(y))
     X = indexable(X)[0]
     # Before any shard is trained, and by the position in X, not in a shard.
     check_raw_rows(estimator._base(), X)
-    return X, y, groups, inputs
+    return X, y, subjects, inputs
 
 
 def check_samples(estimator, X):
@@ -99,7 +99,7 @@ def check_samples(estimator, X):
     return check_like_fit(estimator, X)
 
 
-def check_enough_rows(n_rows, groups, n_shards, n_slices):
+def check_enough_rows(n_rows, subjects, n_shards, n_slices):
     """Refuse rows, or data subjects, that are too few for the shards and slices."""
     needed = n_shards * n_slices
     if n_rows < needed:
@@ -108,7 +108,7 @@ def check_enough_rows(n_rows, groups, n_shards, n_slices):
             f"n_slices={n_slices} slices. Give at least {needed} rows, or "
             "ask for fewer shards or slices."
         )
-    n_subjects = n_rows if groups is None else len(set(groups))
+    n_subjects = n_rows if subjects is None else len(set(subjects))
     if n_subjects < n_shards:
         raise ValueError(
             f"{n_subjects} data subjects cannot fill n_shards={n_shards} "
@@ -116,11 +116,11 @@ def check_enough_rows(n_rows, groups, n_shards, n_slices):
         )
 
 
-def check_alike(held, groups):
+def check_alike(held, subjects):
     """Refuse a batch that cannot follow the rows that are held, as a ShardRows."""
-    if (groups is None) != (held.groups is None):
+    if (subjects is None) != (held.subjects is None):
         raise ValueError(
-            "groups must be given to every call or to none, since a data subject's "
+            "subjects must be given to every call or to none, since a data subject's "
             "rows can only be found if all of them are named."
         )
     if held.params:
@@ -130,7 +130,7 @@ def check_alike(held, groups):
         )
 
 
-def split_fit_params(estimator, n_rows, groups, fit_params):
+def split_fit_params(estimator, n_rows, subjects, fit_params):
     """Split the learner's fit parameters into values per row and settings.
 
     Returns
@@ -139,7 +139,7 @@ def split_fit_params(estimator, n_rows, groups, fit_params):
     settings : dict
     """
     if get_config()["enable_metadata_routing"]:
-        routed = process_routing(estimator, "fit", groups=groups, **fit_params)
+        routed = process_routing(estimator, "fit", subjects=subjects, **fit_params)
         fit_params = routed.estimator.fit
     params, settings = {}, {}
     for name, value in fit_params.items():

@@ -20,14 +20,14 @@ def training_seed(seed, shard, stage, step=0):
     return int(sequence.generate_state(1)[0] >> 1)
 
 
-def group_key(group, seed):
+def subject_key(subject, seed):
     """Return a keyed 64-bit hash of a data-subject id.
 
     The key depends on nothing but the id and the seed, so it can be kept after
     the subject was forgotten without keeping the id. ``1``, ``1.0`` and
     ``numpy.int64(1)`` are the same subject, ``"1"`` is another.
     """
-    value = group.item() if isinstance(group, np.generic) else group
+    value = subject.item() if isinstance(subject, np.generic) else subject
     # An integer may be too large for a float.
     whole = isinstance(value, Integral)
     if whole or (isinstance(value, Real) and float(value).is_integer()):
@@ -106,15 +106,17 @@ class Plan:
             inside &= self.slices == slice
         return np.flatnonzero(inside)
 
-    def extended(self, n_rows, groups=None):
+    def extended(self, n_rows, subjects=None):
         """Return the plan with a batch of rows appended, one more slice per shard."""
-        if groups is None:
+        if subjects is None:
             rng = _generator(self.seed, _ASSIGN, self.n_batches)
             order = rng.permutation(self.n_shards)
             places = rng.permutation(n_rows)
             shards = order[places % self.n_shards]
         else:
-            keys = np.array([group_key(g, self.seed) for g in groups], dtype=np.uint64)
+            keys = np.array(
+                [subject_key(s, self.seed) for s in subjects], dtype=np.uint64
+            )
             shards = (keys % np.uint64(self.n_shards)).astype(np.intp)
         n_stages = np.array(self.n_stages)
         slices = n_stages[shards]
@@ -132,7 +134,7 @@ def _as_given(places):
     return int(places) if np.ndim(places) == 0 else places
 
 
-def make_plan(n_rows, *, n_shards, n_slices, seed, groups=None):
+def make_plan(n_rows, *, n_shards, n_slices, seed, subjects=None):
     """Assign a first batch of rows to shards and slices.
 
     Parameters
@@ -146,17 +148,17 @@ def make_plan(n_rows, *, n_shards, n_slices, seed, groups=None):
     seed : int
         Non-negative seed.
 
-    groups : sequence of length `n_rows`, default=None
+    subjects : sequence of length `n_rows`, default=None
         Data-subject ids. All rows of a subject share a shard and a slice.
 
     Returns
     -------
     Plan
     """
-    if groups is None:
+    if subjects is None:
         places = _generator(seed, _ASSIGN, 0).permutation(n_rows)
     else:
-        keys = np.array([group_key(g, seed) for g in groups], dtype=np.uint64)
+        keys = np.array([subject_key(s, seed) for s in subjects], dtype=np.uint64)
         places = (keys % np.uint64(n_shards * n_slices)).astype(np.intp)
     return Plan(
         seed=seed,

@@ -128,7 +128,7 @@ def audit_facts(change, before, work, seconds):
     state = change.state
     plan = state.plan
     n_forgotten = n_subjects = len(change.forgotten_rows)
-    if n_forgotten and before.rows[0].groups is not None:
+    if n_forgotten and before.rows[0].subjects is not None:
         n_subjects = len(before.subjects_of(change.forgotten_rows))
     old, new = work.digests()
     return {

@@ -7,7 +7,7 @@ from numbers import Integral
 
 import numpy as np
 
-from ._plan import group_key
+from ._plan import subject_key
 
 
 def check_indices(indices, n_rows):
@@ -62,47 +62,47 @@ def check_indices(indices, n_rows):
     return np.unique(asked).astype(np.intp)
 
 
-def requested_rows(state, indices, groups):
+def requested_rows(state, indices, subjects):
     """Find the rows that a request is about.
 
     Parameters
     ----------
     state : State
     indices : int, sequence of int, boolean mask or None
-    groups : array-like of data-subject ids or None
+    subjects : array-like of data-subject ids or None
 
     Returns
     -------
     rows : ndarray of int
         Sorted indices of rows, those among them that are forgotten already left out.
-    subjects : frozenset of int
-        Keys of the data subjects that the rows belong to.
+    keys : frozenset of int
+        Of the data subjects that the rows belong to.
 
     Raises
     ------
     ValueError
         If nothing is named, or something unknown is.
     """
-    told = state.rows[0].groups is not None
+    told = state.rows[0].subjects is not None
     rows = asked_rows(
         indices,
-        groups,
+        subjects,
         state.plan.n_rows,
         partial(_rows_of_subjects, state) if told else None,
     )
-    subjects = frozenset(
-        group_key(subject, state.salt) for subject in state.subjects_of(rows)
+    keys = frozenset(
+        subject_key(subject, state.salt) for subject in state.subjects_of(rows)
     )
-    return np.setdiff1d(rows, state.forgotten), subjects
+    return np.setdiff1d(rows, state.forgotten), keys
 
 
-def asked_rows(indices, groups, n_rows, rows_of_subjects):
+def asked_rows(indices, subjects, n_rows, rows_of_subjects):
     """Find the rows that a request names, by themselves or by their data subjects.
 
     Parameters
     ----------
     indices : int, sequence of int, boolean mask or None
-    groups : array-like of data-subject ids or None
+    subjects : array-like of data-subject ids or None
     n_rows : int
         Number of rows ever given.
     rows_of_subjects : callable or None
@@ -118,28 +118,28 @@ def asked_rows(indices, groups, n_rows, rows_of_subjects):
     ValueError
         If nothing is named, or something unknown is.
     """
-    if indices is None and groups is None:
+    if indices is None and subjects is None:
         raise ValueError(
-            "Nothing to forget was named. Pass indices of rows, or groups."
+            "Nothing to forget was named. Pass indices of rows, or subjects."
         )
     rows = check_indices([] if indices is None else indices, n_rows)
-    if groups is None:
+    if subjects is None:
         return rows
     if rows_of_subjects is None:
         raise ValueError(
             "fit was not told which data subject each row belongs to. Pass "
-            "groups= to fit, or name rows by their indices."
+            "subjects= to fit, or name rows by their indices."
         )
-    subjects = check_subjects_asked(groups)
-    return np.union1d(rows, rows_of_subjects(subjects)).astype(np.intp)
+    asked = check_subjects_asked(subjects)
+    return np.union1d(rows, rows_of_subjects(asked)).astype(np.intp)
 
 
-def check_subjects_asked(groups):
+def check_subjects_asked(subjects):
     """Return the data-subject ids of a request as a list.
 
     Parameters
     ----------
-    groups : id or array-like of ids
+    subjects : id or array-like of ids
 
     Returns
     -------
@@ -150,22 +150,22 @@ def check_subjects_asked(groups):
     ValueError
         If they have more than one dimension or are booleans.
     """
-    if isinstance(groups, set | frozenset | range):
-        groups = list(groups)
-    subjects = np.atleast_1d(np.asarray(groups, dtype=object))
-    if subjects.ndim != 1 or not all(isinstance(one, Hashable) for one in subjects):
+    if isinstance(subjects, set | frozenset | range):
+        subjects = list(subjects)
+    asked = np.atleast_1d(np.asarray(subjects, dtype=object))
+    if asked.ndim != 1 or not all(isinstance(one, Hashable) for one in asked):
         raise ValueError(
-            f"groups must be one-dimensional, got shape {subjects.shape} or lists "
+            f"subjects must be one-dimensional, got shape {asked.shape} or lists "
             "within. Give a list of data-subject ids, such as a column of a data "
             "frame. Nothing was forgotten."
         )
     # True is 1 and False is 0, so a mask would delete these two.
-    if any(isinstance(subject, bool | np.bool_) for subject in subjects):
+    if any(isinstance(subject, bool | np.bool_) for subject in asked):
         raise ValueError(
-            "groups holds booleans, which look like a mask of rows. Pass a mask as "
-            "indices, and data-subject ids as groups. Nothing was forgotten."
+            "subjects holds booleans, which look like a mask of rows. Pass a mask as "
+            "indices, and data-subject ids as subjects. Nothing was forgotten."
         )
-    return subjects.tolist()
+    return asked.tolist()
 
 
 def check_known_subjects(subjects, is_known):
@@ -220,10 +220,10 @@ def known_as(subject, is_known):
 
 def known_subjects(state):
     """Return a function that tells whether rows were ever given for an id."""
-    held = {group for rows in state.rows for group in rows.groups or ()}
+    held = {subject for rows in state.rows for subject in rows.subjects or ()}
 
     def is_known(subject):
-        key = group_key(subject, state.salt)
+        key = subject_key(subject, state.salt)
         return subject in held or key in state.forgotten_subjects
 
     return is_known
@@ -235,6 +235,6 @@ def _rows_of_subjects(state, subjects):
     return [
         index
         for rows in state.rows
-        for group, index in zip(rows.groups, rows.index)
-        if group in wanted
+        for subject, index in zip(rows.subjects, rows.index)
+        if subject in wanted
     ]

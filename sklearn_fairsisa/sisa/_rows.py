@@ -24,7 +24,7 @@ class ShardRows:
     y : ndarray of shape (n,)
         Labels encoded as 0..K-1.
 
-    groups : list of length n or None
+    subjects : list of length n or None
         Data-subject ids.
 
     params : dict
@@ -35,11 +35,11 @@ class ShardRows:
     slices: np.ndarray
     X: object
     y: np.ndarray
-    groups: list | None
+    subjects: list | None
     params: dict
 
     @classmethod
-    def select(cls, where, *, index, slices, X, y, groups=None, params=None):
+    def select(cls, where, *, index, slices, X, y, subjects=None, params=None):
         """Copy the rows at positions `where` out of a batch."""
         where = where[np.argsort(slices[where], kind="stable")]
         return cls(
@@ -47,7 +47,7 @@ class ShardRows:
             slices=slices[where],
             X=take(X, where),
             y=y[where],
-            groups=None if groups is None else [groups[i] for i in where],
+            subjects=None if subjects is None else [subjects[i] for i in where],
             params={name: take(value, where) for name, value in (params or {}).items()},
         )
 
@@ -69,8 +69,8 @@ class ShardRows:
             name: concatenate([self.params[name], other.params[name]])
             for name in self.params
         }
-        groups = None if self.groups is None else self.groups + other.groups
-        return ShardRows(**joined, groups=groups, params=params)
+        subjects = None if self.subjects is None else self.subjects + other.subjects
+        return ShardRows(**joined, subjects=subjects, params=params)
 
     @classmethod
     def joined_slices(cls, slices):

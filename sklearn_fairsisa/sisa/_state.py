@@ -64,14 +64,21 @@ class State:
     def subjects_of(self, indices):
         """Return the ids of the data subjects of some rows; none if fit had no ids."""
         return {
-            rows.groups[position]
+            rows.subjects[position]
             for rows in self.rows
-            if rows.groups is not None
+            if rows.subjects is not None
             for position in np.flatnonzero(np.isin(rows.index, indices))
         }
 
-    def without(self, rows, subjects):
-        """Return the change that forgets rows, which were not forgotten before."""
+    def without(self, rows, keys):
+        """Return the change that forgets rows, which were not forgotten before.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+        keys : frozenset of int
+            Of the data subjects that they belong to.
+        """
         touched = np.unique(self.plan.shard_of(rows)).tolist()
         firsts = {shard: self.rows[shard].first_slice(rows) for shard in touched}
         kept = tuple(
@@ -83,7 +90,7 @@ class State:
             self,
             rows=kept,
             forgotten=forgotten,
-            forgotten_subjects=self.forgotten_subjects | subjects,
+            forgotten_subjects=self.forgotten_subjects | keys,
         )
         return Change("forget", state, firsts, forgotten_rows=tuple(rows.tolist()))
 
@@ -131,7 +138,7 @@ class Change:
     requested_at: str = field(default_factory=now)
 
 
-def split_rows(X, codes, plan, groups, params, offset):
+def split_rows(X, codes, plan, subjects, params, offset):
     """Copy each shard's rows out of a batch whose first row has index `offset`."""
     shards = plan.shards[offset:]
     return tuple(
@@ -141,7 +148,7 @@ def split_rows(X, codes, plan, groups, params, offset):
             slices=plan.slices[offset:],
             X=X,
             y=codes,
-            groups=groups,
+            subjects=subjects,
             params=params,
         )
         for shard in range(plan.n_shards)

@@ -23,7 +23,7 @@ def directory(tmp_path, monkeypatch):
         n_slices=2,
         random_state=0,
         checkpoint_dir=tmp_path / "d",
-    ).fit(X, y, groups=range(60))
+    ).fit(X, y, subjects=range(60))
     return tmp_path / "d"
 
 
@@ -63,22 +63,22 @@ def test_a_dry_run_tells_the_cost_and_changes_nothing(directory, capsys):
 
 def test_requests_come_from_files_too(directory, capsys, tmp_path):
     requests = tmp_path / "requests.csv"
-    requests.write_text("group,why\n7,asked\n9,asked\n")
+    requests.write_text("subject,why\n7,asked\n9,asked\n")
     for _ in range(2):  # a retried request is accepted
         assert run(capsys, "forget", directory, "--from-file", requests)[0] == 0
     assert list(SISAClassifier.load(directory).forgotten_) == [7, 9]
     requests.write_text("index\n11\n")
     assert run(capsys, "forget", directory, "--from-file", requests)[0] == 0
-    assert run(capsys, "forget", directory, "--groups", 12)[0] == 0
+    assert run(capsys, "forget", directory, "--subjects", 12)[0] == 0
     assert list(SISAClassifier.load(directory).forgotten_) == [7, 9, 11, 12]
 
 
 @pytest.mark.parametrize("text", ["0_7", "007", "7e0", "7.5", "٧"])
 def test_an_id_is_read_as_a_number_only_as_that_is_written(directory, capsys, text):
-    status, told = run(capsys, "forget", directory, "--groups", 3, text)
+    status, told = run(capsys, "forget", directory, "--subjects", 3, text)
     assert status == 1
     assert "entries [1] of the request" in told
-    assert run(capsys, "forget", directory, "--groups", 3, "7.0")[0] == 0
+    assert run(capsys, "forget", directory, "--subjects", 3, "7.0")[0] == 0
     assert list(SISAClassifier.load(directory).forgotten_) == [3, 7]
 
 
@@ -88,7 +88,7 @@ def test_an_id_is_read_as_a_number_only_as_that_is_written(directory, capsys, te
         (b"row\n1\n", "needs one called"),
         (b"", "has the columns []"),
         (b"index;why\n1;x\n", "has the columns ['index;why']"),
-        (b"index,group\n1,2\n", "not both"),
+        (b"index,subject\n1,2\n", "not both"),
         (b"index,index\n1,2\n", "has the columns"),
         (b"index\n1a\n", "'1a'"),
         (b"index\n1_0\n", "'1_0'"),
@@ -98,8 +98,8 @@ def test_an_id_is_read_as_a_number_only_as_that_is_written(directory, capsys, te
         (b"index\n99999999999999999999\n", "'99999999999999999999'"),
         (b"why,index\nasked\n", "Row 2 of"),
         (b"index,why\n1,asked,too\n", "needs 2 values"),
-        (b"group\n7\n \n", "the group is not empty"),
-        (b"group\nnobody\n", "unknown"),
+        (b"subject\n7\n \n", "the subject is not empty"),
+        (b"subject\nnobody\n", "unknown"),
         (b'index\n"1\n', "is no CSV file"),
         (b"index\n\xff\n", "decode"),
     ],
@@ -118,7 +118,7 @@ def test_malformed_files_are_refused_before_anything_changes(
 
 def test_a_number_of_any_length_may_be_an_unknown_subject(directory, capsys):
     for digits in (400, 5000):
-        status, told = run(capsys, "forget", directory, "--groups", "9" * digits)
+        status, told = run(capsys, "forget", directory, "--subjects", "9" * digits)
         assert (status, "1 of 1 data subjects are unknown" in told) == (1, True)
 
 

@@ -27,7 +27,7 @@ def fitted(folder=None, calibration="cross_shard", **params):
     fair = FairEnsemblePostprocessor(
         sisa, calibration=calibration, random_state=0, **params
     )
-    return fair.fit(X, y, sensitive_features=club, groups=person)
+    return fair.fit(X, y, sensitive_features=club, subjects=person)
 
 
 def assert_alike(one, other):
@@ -57,15 +57,15 @@ def test_what_passed_the_rule_by_is_made_up_for_by_the_next_request(calibration)
 def test_a_saved_rule_catches_up_with_its_directory(calibration, tmp_path):
     fair = fitted(tmp_path, calibration)
     saved = pickle.dumps(fair)
-    fair.forget(groups=person[[7, 100]])
-    SISAClassifier.load(tmp_path).forget(groups=person[[300]])
+    fair.forget(subjects=person[[7, 100]])
+    SISAClassifier.load(tmp_path).forget(subjects=person[[300]])
     late = pickle.loads(saved)
     with pytest.raises(ChangedDirectoryError, match=r"have a post-processor .* reopen"):
-        late.forget(groups=person[[8, 9]])
+        late.forget(subjects=person[[8, 9]])
     late.reopen()
     # Those of the people's rows that only calibrated are not the directory's.
-    late.forget(groups=person[[7, 100, 300]])
-    expected = fitted(None, calibration).forget(groups=person[[7, 100, 300]])
+    late.forget(subjects=person[[7, 100, 300]])
+    expected = fitted(None, calibration).forget(subjects=person[[7, 100, 300]])
     assert_alike(late, expected)
     assert late.estimator_.verify_forgotten()
 
@@ -111,7 +111,7 @@ def test_another_ensemble_is_not_taken_for_ones_own(tmp_path):
     before = fair.selection_probability(X, sensitive_features=club)
     with pytest.raises(DirectoryError, match=r"or another one\. Fit over it again"):
         fair.reopen(tmp_path / "other")
-    SISAClassifier.load(tmp_path / "other").fit(X, y, groups=person)
+    SISAClassifier.load(tmp_path / "other").fit(X, y, subjects=person)
     with pytest.raises(DirectoryError, match="fitted anew since"):
         other.reopen()
     with pytest.raises(DirectoryError, match="in memory alone"):

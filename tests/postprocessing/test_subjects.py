@@ -27,7 +27,7 @@ def make_fair(calibration="cross_shard", estimator=None):
 
 
 def fitted(*args):
-    return make_fair(*args).fit(X, y, sensitive_features=club, groups=person)
+    return make_fair(*args).fit(X, y, sensitive_features=club, subjects=person)
 
 
 ids = np.arange(900) // 3
@@ -37,15 +37,15 @@ kinds = pytest.mark.parametrize("kind", [FairEnsemblePostprocessor, SISAClassifi
 def fitted_on(kind, groups):
     if kind is SISAClassifier:
         sisa = SISAClassifier(LogisticRegression(), n_shards=3, random_state=0)
-        return sisa.fit(X, y, groups=groups)
-    return make_fair().fit(X, y, sensitive_features=club, groups=groups)
+        return sisa.fit(X, y, subjects=groups)
+    return make_fair().fit(X, y, sensitive_features=club, subjects=groups)
 
 
 @pytest.mark.parametrize("calibration", ["cross_shard", 0.3])
 def test_forgetting_a_person_is_forgetting_all_their_rows(calibration):
     people = person[[0, 450]]
     rows = np.flatnonzero(np.isin(person, people))
-    by_person = fitted(calibration).forget(groups=people)
+    by_person = fitted(calibration).forget(subjects=people)
     by_rows = fitted(calibration).forget(rows)
     np.testing.assert_array_equal(by_person.forgotten_, rows)
     pd.testing.assert_frame_equal(by_person.rule_, by_rows.rule_)
@@ -87,7 +87,7 @@ def test_an_integer_seed_repeats_the_split_of_people(calibration):
     "people", [3, [3], np.int8(3), [3.0], {3}, range(3, 4), pd.Series([3])]
 )
 def test_people_may_be_named_by_any_container(kind, people):
-    estimator = fitted_on(kind, ids).forget(groups=people)
+    estimator = fitted_on(kind, ids).forget(subjects=people)
     assert estimator.forgotten_.tolist() == [9, 10, 11]
 
 
@@ -106,7 +106,7 @@ def test_people_may_be_named_by_any_container(kind, people):
 def test_what_is_no_list_of_ids_deletes_nobody(kind, groups, message):
     estimator = fitted_on(kind, ids)
     with pytest.raises(ValueError, match=message):
-        estimator.forget(groups=groups)
+        estimator.forget(subjects=groups)
     assert len(estimator.forgotten_) == 0
 
 
@@ -116,15 +116,15 @@ def test_strangers_are_named_by_their_place_in_the_request(kind):
     asked = [f"person {i}" for i in range(300)]
     asked[17], asked[203] = "Mary Major", "John Doe"
     with pytest.raises(ValueError, match=r"entries \[17, 203\] of the request") as told:
-        estimator.forget(groups=asked)
+        estimator.forget(subjects=asked)
     assert "2 of 300 data subjects are unknown" in str(told.value)
     assert "Mary" not in str(told.value)
     with pytest.raises(ValueError, match=r"\[0, 1, .*, 8, 9\] and 2 more"):
-        estimator.forget(groups=range(12))
+        estimator.forget(subjects=range(12))
     # Who was forgotten is no stranger.
-    again = estimator.forget(groups=asked[:2])
+    again = estimator.forget(subjects=asked[:2])
     with pytest.raises(ValueError, match=r"entries \[2\]"):
-        again.forget(groups=[*asked[:2], "John Doe"])
+        again.forget(subjects=[*asked[:2], "John Doe"])
 
 
 @kinds
@@ -139,9 +139,9 @@ def test_strangers_are_named_by_their_place_in_the_request(kind):
 def test_ids_of_another_type_than_in_fit_are_told(kind, given, asked, message):
     estimator = fitted_on(kind, [given(i) for i in ids])
     with pytest.raises(ValueError, match=f"Entry 0 is {message}"):
-        estimator.forget(groups=asked)
+        estimator.forget(subjects=asked)
     with pytest.raises(ValueError, match="unknown") as told:
-        estimator.forget(groups=["1_0", "007", "8.5", 8.5, None])
+        estimator.forget(subjects=["1_0", "007", "8.5", 8.5, None])
     assert "known as" not in str(told.value)
 
 
@@ -150,20 +150,20 @@ def test_requests_may_be_repeated_and_leave_no_id():
     assert person[fair._training[0]].encode() in pickle.dumps(fair)
     for index in (fair.calibration_indices_[0], fair._training[0]):
         asked = person[index]
-        assert asked.encode() not in pickle.dumps(fair.forget(groups=[asked]))
+        assert asked.encode() not in pickle.dumps(fair.forget(subjects=[asked]))
         before = fair.forgotten_
-        np.testing.assert_array_equal(fair.forget(groups=asked).forgotten_, before)
+        np.testing.assert_array_equal(fair.forget(subjects=asked).forgotten_, before)
 
 
 def test_strangers_and_empty_requests_are_refused_before_anything_changes():
     fair = fitted()
     with pytest.raises(ValueError, match="1 of 2 data subjects are unknown"):
-        fair.forget([5], groups=["nobody", person[0]])
+        fair.forget([5], subjects=["nobody", person[0]])
     with pytest.raises(ValueError, match="Nothing to forget was named"):
         fair.forget()
     assert len(fair.forgotten_) == 0
-    with pytest.raises(ValueError, match="groups= to fit"):
-        make_fair().fit(X, y, sensitive_features=club).forget(groups=person[:1])
+    with pytest.raises(ValueError, match="subjects= to fit"):
+        make_fair().fit(X, y, sensitive_features=club).forget(subjects=person[:1])
 
 
 @pytest.mark.parametrize(
@@ -171,22 +171,22 @@ def test_strangers_and_empty_requests_are_refused_before_anything_changes():
     [
         ([None, *person[1:]], "missing values"),
         (pd.Series([pd.NA, *range(899)], dtype="Int64"), "missing values"),
-        (person[:9], "groups has 9 rows"),
+        (person[:9], "subjects has 9 rows"),
         (pd.DataFrame({"id": person}), r"one-dimensional, got shape \(900, 1\)"),
     ],
 )
 def test_incomplete_ids_are_refused(groups, message):
     with pytest.raises(ValueError, match=message):
-        make_fair().fit(X, y, sensitive_features=club, groups=groups)
+        make_fair().fit(X, y, sensitive_features=club, subjects=groups)
 
 
 def test_ids_reach_the_ensemble_through_metadata_routing():
     with sklearn.config_context(enable_metadata_routing=True):
-        fair = make_fair().set_fit_request(groups=True)
+        fair = make_fair().set_fit_request(subjects=True)
         results = cross_validate(
             fair, X, y, cv=2, return_estimator=True,
-            params={"sensitive_features": club, "groups": person},
+            params={"sensitive_features": club, "subjects": person},
         )  # fmt: skip
         first = results["estimator"][0]
-        assert first.forget(groups=first.estimator_._state.rows[0].groups[:1])
+        assert first.forget(subjects=first.estimator_._state.rows[0].subjects[:1])
     assert len(first.forgotten_) > 0

@@ -68,17 +68,17 @@ def test_the_expected_share_is_the_mean_over_requests_of_as_many_data_subjects()
     shares = []
     for seed in range(40):
         sisa = SISAClassifier(GaussianNB(), n_shards=4, n_slices=3, random_state=seed)
-        sisa.fit(X, y, groups=person)
+        sisa.fit(X, y, subjects=person)
         for _ in range(10):
-            cost = sisa.expected_cost(groups=rng.choice(300, 2, replace=False))
+            cost = sisa.expected_cost(subjects=rng.choice(300, 2, replace=False))
             shares.append(cost["sample_visits"] / cost["full_sample_visits"])
-    sisa.forget(np.flatnonzero(person == 7)[:4], groups=[8])
+    sisa.forget(np.flatnonzero(person == 7)[:4], subjects=[8])
     assert sisa.forget_log_[-1].n_subjects == 2
     entry = sisa._audit.entries[-1]
     assert (entry["n_forgotten"], entry["n_subjects"]) == (14, 2)
     assert entry["expected_share"] == pytest.approx(np.mean(shares), rel=0.08)
     # Subject 8 has no row left to forget.
-    assert sisa.forget(groups=[7, 8]).forget_log_[-1].n_subjects == 1
+    assert sisa.forget(subjects=[7, 8]).forget_log_[-1].n_subjects == 1
 
 
 @pytest.mark.parametrize("damage", ["alter", "remove", "insert", "swap"])

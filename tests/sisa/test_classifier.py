@@ -345,29 +345,29 @@ def test_an_emptied_slice_is_skipped():
 
 def test_subjects_are_kept_together_and_forgotten_whole():
     groups = np.array([f"person {i % 30}" for i in range(120)])
-    sisa = make_sisa(SGDClassifier(), n_slices=2).fit(X, y, groups=groups)
+    sisa = make_sisa(SGDClassifier(), n_slices=2).fit(X, y, subjects=groups)
     for person in set(groups):
         rows = np.flatnonzero(groups == person)
         assert len(set(sisa.plan_.shard_of(rows))) == 1
         assert len(set(sisa.plan_.slice_of(rows))) == 1
-    sisa.forget(groups=["person 3", "person 8"])
+    sisa.forget(subjects=["person 3", "person 8"])
     assert set(groups[sisa.forgotten_]) == {"person 3", "person 8"}
     assert len(sisa.forgotten_) == 8
     assert sisa.verify_forgotten()
-    sisa.forget(groups=["person 3"])  # a retried request
+    sisa.forget(subjects=["person 3"])  # a retried request
     assert sisa.forget_log_[-1].rows == ()
     with pytest.raises(ValueError, match="1 of 2 data subjects are unknown"):
-        sisa.forget(groups=["person 1", "person 99"])
+        sisa.forget(subjects=["person 1", "person 99"])
     assert len(sisa.forgotten_) == 8
 
 
 def test_subjects_need_to_be_named_in_fit():
-    with pytest.raises(ValueError, match="Pass groups= to fit"):
-        make_sisa().fit(X, y).forget(groups=[1])
+    with pytest.raises(ValueError, match="Pass subjects= to fit"):
+        make_sisa().fit(X, y).forget(subjects=[1])
     with pytest.raises(ValueError, match="missing values"):
-        make_sisa().fit(X, y, groups=[np.nan] * 120)
+        make_sisa().fit(X, y, subjects=[np.nan] * 120)
     with pytest.raises(ValueError, match="2 data subjects cannot fill n_shards=3"):
-        make_sisa().fit(X, y, groups=np.arange(120) % 2)
+        make_sisa().fit(X, y, subjects=np.arange(120) % 2)
 
 
 # New rows
@@ -488,8 +488,8 @@ def test_appending_needs_a_learner_that_continues():
     with pytest.raises(AttributeError, match="no attribute 'partial_fit'") as error:
         sisa.partial_fit(X, y)
     assert "LogisticRegression has no partial_fit" in str(error.value.__cause__)
-    with pytest.raises(ValueError, match="groups must be given to every call"):
-        make_sisa().fit(X, y).partial_fit(X, y, groups=np.arange(120))
+    with pytest.raises(ValueError, match="subjects must be given to every call"):
+        make_sisa().fit(X, y).partial_fit(X, y, subjects=np.arange(120))
 
 
 # Input

@@ -73,12 +73,12 @@ LEARNERS = {
 def test_a_reopened_ensemble_is_equal_and_stays_so(tmp_path, name):
     groups = np.arange(90) % 30
     memory = make_sisa(None, LEARNERS[name]())
-    memory.fit(X, y, groups=groups)
-    make_sisa(tmp_path, LEARNERS[name]()).fit(X, y, groups=groups)
+    memory.fit(X, y, subjects=groups)
+    make_sisa(tmp_path, LEARNERS[name]()).fit(X, y, subjects=groups)
     for change in (
         lambda sisa: sisa.forget([3, 60]),
-        lambda sisa: sisa.partial_fit(X, y, groups=groups),
-        lambda sisa: sisa.forget(groups=[5, 7]),
+        lambda sisa: sisa.partial_fit(X, y, subjects=groups),
+        lambda sisa: sisa.forget(subjects=[5, 7]),
     ):
         change(memory)
         change(SISAClassifier.load(tmp_path))

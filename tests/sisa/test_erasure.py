@@ -163,16 +163,16 @@ def test_a_forgotten_rows_bytes_are_found_nowhere(
         checkpoint_dir=tmp_path / "d",
     )
     groups = [WORD if i == ROW else f"person {i}" for i in range(N)]
-    sisa.fit(X, y, groups=groups)
+    sisa.fit(X, y, subjects=groups)
     if appended:
         others = np.delete(np.arange(N), ROW)
         sisa.partial_fit(
-            rows_of(X, others), y[others], groups=[f"later {i}" for i in others]
+            rows_of(X, others), y[others], subjects=[f"later {i}" for i in others]
         )
     before = holders([*needles, "word"], sisa, tmp_path)
     assert {"the pickle of the estimator", "memory"} <= set(before)
     assert any(place.startswith("rows-") for place in before)
-    sisa.forget(groups=[WORD])
+    sisa.forget(subjects=[WORD])
     assert list(sisa.forgotten_) == [ROW]
     assert holders([*needles, "word"], sisa, tmp_path) == []
     reopened = SISAClassifier.load(tmp_path / "d")

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from sklearn_fairsisa.sisa._plan import (
     expected_replay_cost,
-    group_key,
     make_plan,
     passes_per_stage,
+    subject_key,
     training_seed,
 )
 
@@ -46,15 +46,17 @@ def test_a_subjects_place_depends_on_the_subject_alone(
     groups, others, n_shards, n_slices
 ):
     plan_args = {"n_shards": n_shards, "n_slices": n_slices, "seed": 3}
-    plan = make_plan(len(groups), groups=groups, **plan_args)
-    mixed = make_plan(len(others) + len(groups), groups=[*others, *groups], **plan_args)
+    plan = make_plan(len(groups), subjects=groups, **plan_args)
+    mixed = make_plan(
+        len(others) + len(groups), subjects=[*others, *groups], **plan_args
+    )
     np.testing.assert_array_equal(plan.shards, mixed.shards[len(others) :])
     np.testing.assert_array_equal(plan.slices, mixed.slices[len(others) :])
 
 
 def test_new_rows_of_a_subject_join_its_shard_in_a_new_slice():
     groups = list("abcdefgh")
-    plan = make_plan(8, n_shards=3, n_slices=2, seed=0, groups=groups)
+    plan = make_plan(8, n_shards=3, n_slices=2, seed=0, subjects=groups)
     longer = plan.extended(8, groups)
     np.testing.assert_array_equal(longer.shards[8:], plan.shards)
     assert set(longer.slices[8:]) == {2}
@@ -76,14 +78,14 @@ def test_appended_rows_form_one_more_slice_of_the_shards_they_fall_into(batches)
 
 
 def test_equal_ids_of_different_types_are_one_subject():
-    assert group_key(1, 0) == group_key(1.0, 0) == group_key(np.int32(1), 0)
-    assert group_key(1, 0) != group_key("1", 0)
-    assert group_key(1, 0) != group_key(1, 1)
+    assert subject_key(1, 0) == subject_key(1.0, 0) == subject_key(np.int32(1), 0)
+    assert subject_key(1, 0) != subject_key("1", 0)
+    assert subject_key(1, 0) != subject_key(1, 1)
 
 
 def test_ids_may_be_larger_than_any_float():
-    assert group_key(10**400, 0) != group_key(10**400 + 1, 0)
-    assert make_plan(20, n_shards=2, n_slices=1, seed=0, groups=[10**400] * 20)
+    assert subject_key(10**400, 0) != subject_key(10**400 + 1, 0)
+    assert make_plan(20, n_shards=2, n_slices=1, seed=0, subjects=[10**400] * 20)
 
 
 @given(epochs=st.integers(1, 30), n_slices=st.integers(1, 12))

@@ -415,7 +415,9 @@ class DirectoryStore:
             "done": {},
             "target": {
                 "state": self._add(files, "state", {"params": params, **held}),
-                "plan": current["plan"] if same_plan else self._add(files, "plan", plan),
+                "plan": current["plan"]
+                if same_plan
+                else self._add(files, "plan", plan),
                 "rows": [
                     self._add_rows(files, shard, state, before)
                     for shard in range(plan.n_shards)
