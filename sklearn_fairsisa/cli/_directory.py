@@ -52,9 +52,31 @@ def add_commands(subparsers):
         subparsers, "verify", _verify, "retrain from scratch and compare every bit"
     )
     verify.add_argument(
-        "--certificate", type=Path, metavar="JSON", help="file to write the result to"
+        "--certificate", type=Path, metavar="FILE", help="file to write the result to"
+    )
+    verify.add_argument(
+        "--sign",
+        type=Path,
+        metavar="KEY",
+        help="private Ed25519 key in PEM format that signs the certificate",
     )
     _add_work_options(verify)
+    check = subparsers.add_parser(
+        "check",
+        help="check the signature of a certificate",
+        description="Check the signature of a certificate, without rows or model.",
+        epilog=EXIT_CODES,
+    )
+    check.add_argument("file", type=Path, metavar="FILE", help="signed certificate")
+    check.add_argument(
+        "--public-key",
+        type=Path,
+        required=True,
+        metavar="KEY",
+        help="public key of the signer in PEM format",
+    )
+    check.add_argument("--json", action="store_true", help="print one JSON object")
+    check.set_defaults(run=lambda args: _guarded(_check, args))
     report = _add(subparsers, "report", _report, "tell all requests and their cost")
     report.add_argument("--html", type=Path, metavar="FILE", help="write a page")
     report.add_argument("--csv", type=Path, metavar="FILE", help="write a table")
@@ -214,14 +236,31 @@ def _status(args):
 
 
 def _verify(args):
+    if args.sign is not None and args.certificate is None:
+        raise ValueError("--sign needs --certificate, the file to write.")
     sisa = _load(args)
     verification = sisa.verify_forgotten()
     certificate = verification.certificate()
     if args.certificate is not None:
-        args.certificate.write_text(certificate)
+        signed = verification.certificate(args.sign) if args.sign else certificate
+        args.certificate.write_text(signed)
     told = json.loads(certificate)
     _say(args, told, f"{told['statement']} Shards: {list(verification.shards)}.")
     return OK if verification else NOT_EXACT
+
+
+def _check(args):
+    from ..sisa._signatures import checked
+
+    facts = checked(args.file.read_text(), args.public_key)
+    _say(
+        args,
+        facts,
+        f"The signature is valid. On {facts['time']} its signer stated: "
+        f"{facts['statement']} Shards: {facts['shards']}. Head of the log: "
+        f"{facts['audit_head']}.",
+    )
+    return OK if facts["holds"] else NOT_EXACT
 
 
 def _report(args):

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from ._audit import now, salted_row, versions
 from ._digests import combine
 from ._plan import expected_replay_cost
+from ._signatures import signed
 
 
 @dataclass(frozen=True)
@@ -91,14 +92,34 @@ class ForgetVerification:
     def __bool__(self):
         return not self.differing_shards
 
-    def certificate(self):
-        """Return a statement of the result as JSON.
+    def certificate(self, sign=None):
+        """Return a statement of the result.
+
+        Parameters
+        ----------
+        sign : bytes, str or path, default=None
+            Private Ed25519 key in PEM format, or the file that holds it. It needs the
+            extra ``sign``.
 
         Returns
         -------
         str
             What was compared and by which versions, with the head of the audit log,
-            which tells which requests had been carried out.
+            which stands for all requests carried out. It is JSON; with `sign`, a JSON
+            Web Signature in compact form (RFC 7515, EdDSA) whose payload is that JSON.
+
+        Raises
+        ------
+        ImportError
+            If `sign` is given and PyJWT or cryptography is missing.
+        ValueError
+            If `sign` is not a private Ed25519 or Ed448 key.
+
+        Notes
+        -----
+        A signature proves what the holder of the key stated, and when they said it
+        was. It does not prove that the computation took place: for that, run
+        ``verify_forgotten`` on the rows.
         """
         holds = bool(self)
         statement = (
@@ -106,7 +127,8 @@ class ForgetVerification:
             + ("equal bit for bit to those in use." if holds else "that differ.")
         )
         facts = {"statement": statement, "holds": holds, "time": now()}
-        return json.dumps({**facts, **asdict(self), "versions": versions()}, indent=1)
+        facts |= {**asdict(self), "versions": versions()}
+        return json.dumps(facts, indent=1) if sign is None else signed(facts, sign)
 
 
 def audit_facts(change, before, work, seconds):
