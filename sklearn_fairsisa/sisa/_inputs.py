@@ -23,7 +23,7 @@ from .._utils.validation import (
     check_no_missing_labels,
     check_subjects,
 )
-from ._learners import can_continue, check_raw_rows, holds, last_step
+from ._learners import check_raw_rows, holds, last_step, why_not_continuing
 
 # What an estimator says of the X it was fitted on.
 INPUTS = ("n_features_in_", "feature_names_in_")
@@ -52,11 +52,11 @@ def require_members(base, ensemble):
 
 def require_continuing(base, what):
     """Refuse a learner that cannot go on from where it was, which `what` needs."""
-    if not can_continue(base):
+    obstacle = why_not_continuing(base)
+    if obstacle is not None:
         raise ValueError(
-            f"{what} needs a learner that can continue training, but "
-            f"{type(last_step(base)).__name__} has no partial_fit. Use n_slices=1 "
-            "and fit, or a learner with partial_fit, such as SGDClassifier, "
+            f"{what} needs a learner that can continue training, but {obstacle}. Use "
+            "n_slices=1 and fit, or a learner with partial_fit, such as SGDClassifier, "
             "MLPClassifier, GaussianNB or a skorch net."
         )
     # As `available_if` wants to be told.

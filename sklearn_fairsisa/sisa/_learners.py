@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.compose import ColumnTransformer
+from sklearn.linear_model._stochastic_gradient import BaseSGDClassifier
 from sklearn.naive_bayes import (
     BernoulliNB,
     CategoricalNB,
@@ -29,8 +30,23 @@ def last_step(estimator):
 
 
 def can_continue(estimator):
-    """Tell whether training can go on from a fitted state with more rows."""
-    return hasattr(last_step(estimator), "partial_fit")
+    """Return whether training can go on from a fitted state with more rows."""
+    return why_not_continuing(estimator) is None
+
+
+def why_not_continuing(estimator):
+    """Return why training cannot go on from a fitted state, None if it can."""
+    learner = last_step(estimator)
+    name = type(learner).__name__
+    if not hasattr(learner, "partial_fit"):
+        return f"{name} has no partial_fit"
+    # These say so in partial_fit alone, which nobody may have called.
+    if isinstance(learner, BaseSGDClassifier):
+        if isinstance(learner.class_weight, str):
+            return f"{name}(class_weight={learner.class_weight!r}) has no partial_fit"
+        if learner.early_stopping:
+            return f"{name}(early_stopping=True) has no partial_fit"
+    return None
 
 
 def accumulates(estimator):

@@ -24,6 +24,7 @@ from ._learners import (
     trains_together,
 )
 from ._plan import passes_per_stage, training_seed
+from ._some_classes import fit_some_classes
 
 
 @dataclass(frozen=True)
@@ -351,7 +352,10 @@ def _fit_whole(recipe, work):
         return
     member = copy.deepcopy(recipe.prototype)
     set_random_states(member, work.seed)
-    work.member = member.fit(as_input(member, work.X), y, **work.params)
+    X = as_input(member, work.X)
+    # A net that lacks a class here has been told of it, and has an output for it.
+    fit = type(member).fit if can_continue(member) else fit_some_classes
+    work.member = fit(member, X, y, **work.params)
 
 
 def _fit_early_steps(member, X, y, seed):
