@@ -2,6 +2,7 @@
 
 import copy
 import time
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from sklearn import config_context
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 
+from .._utils.containers import take
 from .._utils.isolation import forked_generators, one_thread, without_traces
 from .._utils.pipelines import reach_last_step
 from ._digests import digest
@@ -25,6 +27,7 @@ from ._learners import (
 )
 from ._plan import passes_per_stage, training_seed
 from ._some_classes import fit_some_classes
+from ._votes import member_scores
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,7 @@ def train_shards(recipe, tasks, *, verbose=False, caller=None):
     list of TrainedShard
     """
     members = {task.shard: task.start for task in tasks}
+    trained = {}  # what the last checkpoint of each shard is a copy of
     checkpoints = {task.shard: [] for task in tasks}
     visits = dict.fromkeys(members, 0)
     first_stage = min(task.first_stage for task in tasks)
@@ -190,6 +194,7 @@ def train_shards(recipe, tasks, *, verbose=False, caller=None):
                     # of them in memory, later slices and what is forgotten of these
                     # included.
                     members[shard] = copy.deepcopy(work.member)
+                    trained[shard] = work.member
                 checkpoints[shard].append(members[shard])
                 visits[shard] += work.visits
                 if verbose:
@@ -199,6 +204,9 @@ def train_shards(recipe, tasks, *, verbose=False, caller=None):
                         f"{time.perf_counter() - started:.1f} s",
                         flush=True,
                     )
+        for task in tasks:
+            if task.shard in trained:
+                _check_predicts(trained[task.shard], task.rows, recipe.n_classes)
     return [
         TrainedShard(
             task.shard,
@@ -209,6 +217,16 @@ def train_shards(recipe, tasks, *, verbose=False, caller=None):
         )
         for task in tasks
     ]
+
+
+def _check_predicts(member, rows, n_classes):
+    """Have a member predict, so that one that cannot is noticed where it was trained.
+
+    Nearest neighbours, for one, can be fitted to fewer rows than they look for.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        member_scores(member, take(rows.X, np.arange(1)), n_classes)
 
 
 def replay_visits(recipe, rows, n_stages, first_stage=0):

@@ -26,6 +26,7 @@ from sklearn.model_selection import (
 )
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -721,6 +722,17 @@ def test_scores_of_more_classes_than_there_are_are_told_from_others():
         def predict_proba(self, X):
             return np.full((len(X), 3), 1 / 3)
 
-    sisa = SISAClassifier(Wide(), n_shards=2, random_state=0).fit(X, y)
+    sisa = SISAClassifier(Wide(), n_shards=2, random_state=0)
     with pytest.raises(ValueError, match="3 scores, but knows 2 classes of 2"):
-        sisa.transform(X)
+        sisa.fit(X, y)
+
+
+def test_a_member_that_cannot_predict_is_noticed_where_it_was_trained():
+    sisa = make_sisa(KNeighborsClassifier(41))
+    with pytest.raises(ValueError, match="n_neighbors = 41, n_samples_fit = 40"):
+        sisa.fit(X, y)
+    sisa.set_params(estimator__n_neighbors=40).fit(X, y)
+    with pytest.raises(ValueError, match="n_neighbors = 40, n_samples_fit = 39"):
+        sisa.forget(3)
+    assert len(sisa.forgotten_) == 0
+    assert sisa.predict(X).shape == (120,)

@@ -226,8 +226,14 @@ def test_stages_know_no_category_that_came_later():
     class Watching(SGDClassifier):
         def partial_fit(self, X, y, classes=None, sample_weight=None):
             seen.append((list(X["kind"].cat.categories), sorted(set(X["kind"]))))
+            return super().partial_fit(self.codes(X), y, classes)
+
+        def decision_function(self, X):
+            return super().decision_function(self.codes(X))
+
+        def codes(self, X):
             codes = X.assign(kind=X["kind"].cat.codes, size=X["size"].cat.codes)
-            return super().partial_fit(codes[["kind", "size"]], y, classes)
+            return codes[["kind", "size"]]
 
     sisa = SISAClassifier(Watching(), n_shards=2, n_slices=3, epochs=2, random_state=0)
     sisa.fit(frame(), y)
