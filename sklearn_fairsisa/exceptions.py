@@ -9,6 +9,10 @@ class EmptyShardWarning(UserWarning):
     """A shard has no rows left, so its member abstains."""
 
 
+class UntrainedShardWarning(UserWarning):
+    """A member cannot be trained on the rows that are left, and stays behind."""
+
+
 class VanishedClassWarning(UserWarning):
     """No row of a class is left, but ``classes_`` still names it."""
 

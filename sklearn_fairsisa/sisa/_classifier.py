@@ -5,6 +5,7 @@ import secrets
 import time
 import warnings
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral
 from os import PathLike
@@ -32,7 +33,13 @@ from .._utils.html import FindingsMixin
 from .._utils.pipelines import weight_param
 from .._utils.typing import Estimator, FilePath, RandomState, Rows
 from .._utils.warnings import level_of_caller
-from ..exceptions import DirectoryError, EmptyShardWarning, VanishedClassWarning
+from ..exceptions import (
+    ChangedDirectoryError,
+    DirectoryError,
+    EmptyShardWarning,
+    UntrainedShardWarning,
+    VanishedClassWarning,
+)
 from ._digests import digest
 from ._inputs import (
     INPUTS,
@@ -61,9 +68,9 @@ from ._reports import (
     forget_report,
     forget_reports,
 )
-from ._requests import check_indices, requested_rows
+from ._requests import check_indices, check_shards, requested_rows
 from ._state import Change, State, split_rows
-from ._training import Recipe, replay_visits
+from ._training import Recipe, UntrainedShard, replay_visits
 from ._votes import member_scores, member_votes
 from ._workers import replay_stage, train_members
 from .store import CheckpointPolicy, create_store, open_directory
@@ -149,6 +156,12 @@ class SISAClassifier(
 
     forget_log_ : list of ForgetReport
         One report per request.
+
+    behind_ : DataFrame
+        A row per shard whose member has learnt fewer slices than there are, which
+        :meth:`relearn` trains. Columns: ``shard``; ``stage``, the number of slices it
+        has learnt; ``n_stages``, that of all; ``rows_missing``, rows it has not learnt
+        from; ``sample_visits``, what relearning takes; ``reason``.
 
     full_sample_visits_ : int
         Sample visits of training the whole ensemble on the retained rows.
@@ -239,9 +252,6 @@ class SISAClassifier(
     ) -> Self:
         """Split the rows into shards and slices, then train a member per shard.
 
-        In the directory of an earlier fit, a deletion or a batch that an interrupt or
-        a failure left undone is finished first.
-
         Parameters
         ----------
         X : array-like, sparse matrix, data frame or list of texts, of length n
@@ -321,36 +331,58 @@ class SISAClassifier(
         if not hasattr(self, "plan_"):
             return self._start(X, y, classes, subjects, {})
         X, y, subjects, _ = check_rows(self, X, y, subjects, reset=False)
-        with self._store.exclusive():
-            self._finish_pending(self._store)
-            before = self._state
-            check_alike(before.rows[0], subjects)
-            # Of a data frame without rows, the types may be lost.
-            X = next((in_types_of(s.X, X) for s in before.rows if len(s)), X)
-            classes = union(self.classes_, y if classes is None else classes, y)
-            recipe = before.recipe
-            if len(classes) > recipe.n_classes:
-                codes = dict(
-                    enumerate(np.searchsorted(classes, self.classes_).tolist())
-                )
-                prototype = make_prototype(recipe.prototype, len(classes), codes)
-                recipe = replace(recipe, n_classes=len(classes), prototype=prototype)
-            else:
-                classes = self.classes_
-            plan = before.plan.extended(len(y), subjects)
-            codes = np.searchsorted(classes, y)
-            batch = split_rows(X, codes, plan, subjects, {}, before.plan.n_rows)
-            change = before.with_batch(batch, plan, classes, recipe)
-            self._carry_out(change, self._store)
+        while not self._append(X, y, classes, subjects):
+            continue
         return self
 
+    def _append(self, X, y, classes, subjects):
+        """Train on a batch, then add it; return whether nothing changed meanwhile."""
+        started = time.perf_counter()
+        held = self._as_it_stands()
+        before = held._state
+        check_alike(before.rows[0], subjects)
+        # Of a data frame without rows, the types may be lost.
+        X = next((in_types_of(s.X, X) for s in before.rows if len(s)), X)
+        classes = union(held.classes_, y if classes is None else classes, y)
+        recipe = before.recipe
+        if len(classes) > recipe.n_classes:
+            known = np.searchsorted(classes, held.classes_).tolist()
+            prototype = make_prototype(
+                recipe.prototype, len(classes), dict(enumerate(known))
+            )
+            recipe = replace(recipe, n_classes=len(classes), prototype=prototype)
+        else:
+            classes = held.classes_
+        plan = before.plan.extended(len(y), subjects)
+        codes = np.searchsorted(classes, y)
+        batch = split_rows(X, codes, plan, subjects, {}, before.plan.n_rows)
+        change = before.with_batch(batch, plan, classes, recipe)
+        firsts = {
+            shard: min(first, held._store.progress(shard).stage)
+            for shard, first in change.firsts.items()
+        }
+        change = replace(change, firsts=firsts)
+        # No lock is held while members train, so that nobody waits to be forgotten.
+        trained = list(self._train(change.state, firsts, held._store))
+        with self._exclusive() as store:
+            if self._state is not before:
+                return False
+            self._commit(store, change, trained, started)
+        return True
+
     def forget(
-        self, indices: ArrayLike | None = None, *, subjects: ArrayLike | None = None
+        self,
+        indices: ArrayLike | None = None,
+        *,
+        subjects: ArrayLike | None = None,
+        relearn: bool = True,
     ) -> Self:
         """Delete rows, so that the ensemble is the one that never saw them.
 
-        Each shard concerned is replayed once, from its earliest slice that holds a
-        row of the request. Nothing changes before all of it is trained.
+        The rows are erased first, in one short step: they leave their shards, and so do
+        all checkpoints that saw them. Each member concerned becomes its last checkpoint
+        that never saw them, or abstains if there is none. Then the members learn again
+        what is left of the slices behind, each shard once.
 
         Parameters
         ----------
@@ -361,6 +393,10 @@ class SISAClassifier(
         subjects : array-like, default=None
             Data subjects all of whose rows are to be forgotten.
 
+        relearn : bool, default=True
+            Whether members learn again at once. With False they stay behind, see
+            `behind_`, until :meth:`relearn` is called.
+
         Returns
         -------
         self
@@ -369,17 +405,125 @@ class SISAClassifier(
         ------
         ValueError
             If a row or data subject is unknown, nothing is named, or `subjects` is a
-            mask.
+            mask. Nothing was erased then.
         DirectoryError
-            If someone else is at work in `checkpoint_dir`, or has changed it.
+            If another process works in `checkpoint_dir` for too long, or the directory
+            does not hold what this estimator has seen there.
+
+        Warns
+        -----
+        UntrainedShardWarning
+            If a member cannot be trained on the rows that are left. The rows are erased
+            all the same, and the member stays behind.
+
+        Notes
+        -----
+        An error that ends the call after the rows were erased says so in a note.
         """
         check_is_fitted(self)
-        with self._store.exclusive():
-            self._finish_pending(self._store)
+        with self._exclusive() as store:
+            started = time.perf_counter()
             rows, keys = requested_rows(self._state, indices, subjects)
-            self._carry_out(self._state.without(rows, keys), self._store)
-        self._warn_of_vanished(self.forget_log_[-1].shards)
+            change = self._state.without(rows, keys)
+            for X in self._state.held(rows):
+                forget_in_caches(self._state.recipe.prototype, X)
+            self._commit(store, change, (), started)
+            request = self._audit.entries[-1]["entry"], len(self.forget_log_) - 1
+        try:
+            shards = [
+                shard
+                for shard in change.firsts
+                # Where nothing is left to learn from, nothing has to be put off.
+                if relearn or not self._visits_behind(shard)
+            ]
+            self._relearn(shards, request)
+        except BaseException as error:
+            error.add_note(
+                f"The {len(rows)} rows are erased: do not repeat the call. Members of "
+                f"the shards {self.behind_['shard'].tolist()} are behind; call "
+                "relearn() to train them."
+            )
+            raise
+        self._warn_of_vanished(change.firsts)
         return self
+
+    def relearn(
+        self,
+        *,
+        shards: ArrayLike | None = None,
+        max_sample_visits: int | None = None,
+    ) -> Self:
+        """Train the members that are behind, the cheapest first.
+
+        It ends in the bits of a deletion that relearnt at once, whatever the order and
+        the bundling of the requests were.
+
+        Parameters
+        ----------
+        shards : int or array-like of int, default=None
+            Shards to relearn. Those that are not behind cost nothing. None is all.
+
+        max_sample_visits : int, default=None
+            Sample visits not to be exceeded. Shards are relearnt whole, so the call
+            ends ahead of the first that would exceed it.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a shard is unknown, or the budget is too small for the cheapest shard.
+        DirectoryError
+            As by :meth:`forget`.
+
+        Warns
+        -----
+        UntrainedShardWarning
+            If a member cannot be trained on the rows that are left; it stays behind.
+        """
+        check_is_fitted(self)
+        with self._exclusive():
+            behind = self.behind_
+        if shards is not None:
+            behind = behind[behind["shard"].isin(check_shards(shards, self.plan_))]
+        behind = behind.sort_values(["sample_visits", "shard"])
+        if max_sample_visits is not None and len(behind):
+            spent = behind["sample_visits"].cumsum()
+            if spent.iloc[0] > max_sample_visits:
+                raise ValueError(
+                    f"max_sample_visits={max_sample_visits} is less than the "
+                    f"{spent.iloc[0]} of shard {behind['shard'].iloc[0]}, the cheapest "
+                    "that is behind. Shards are relearnt whole: allow more."
+                )
+            behind = behind[spent <= max_sample_visits]
+        self._relearn(behind["shard"].tolist())
+        return self
+
+    @property
+    def behind_(self) -> pd.DataFrame:
+        """Shards whose members have slices yet to learn; see Attributes."""
+        check_is_fitted(self)
+        held = self._as_it_stands()
+        records = []
+        for shard, rows in enumerate(held._state.rows):
+            progress = held._store.progress(shard)
+            if progress.stage < progress.n_stages:
+                records.append(
+                    {
+                        "shard": shard,
+                        "stage": progress.stage,
+                        "n_stages": progress.n_stages,
+                        "rows_missing": int((rows.slices >= progress.stage).sum()),
+                        "sample_visits": held._visits_behind(shard),
+                        "reason": progress.reason,
+                    }
+                )
+        columns = (
+            "shard", "stage", "n_stages", "rows_missing", "sample_visits", "reason",
+        )  # fmt: skip
+        return pd.DataFrame(records, columns=list(columns))
 
     def verify_forgotten(self, indices: ArrayLike | None = None) -> ForgetVerification:
         """Retrain the shards that lost rows from scratch; compare every bit.
@@ -413,16 +557,21 @@ class SISAClassifier(
                     "verify. Call forget first."
                 )
         shards = np.unique(held.plan_.shard_of(rows)).tolist()
+        # A member that is behind is compared as far as it has come.
+        stages = {shard: held._store.progress(shard).stage for shard in shards}
+        firsts = {shard: 0 for shard, stage in stages.items() if stage}
         # Not the shards themselves: all their checkpoints would fill the memory.
-        retrained = sorted(
-            (trained.shard, trained.digest, trained.sample_visits)
-            for trained in self._train(held._state, dict.fromkeys(shards, 0))
-        )
+        retrained = {
+            trained.shard: (trained.digest, trained.sample_visits)
+            for trained in self._train(held._state, firsts, n_stages=stages)
+        }
+        nothing = digest(None), 0
+        found = [retrained.get(shard, nothing) for shard in shards]
         return ForgetVerification(
             shards=tuple(shards),
             digests=tuple(digest(held.estimators_[s]) for s in shards),
-            digests_retrained=tuple(found for _, found, _ in retrained),
-            sample_visits=sum(visits for _, _, visits in retrained),
+            digests_retrained=tuple(one for one, _ in found),
+            sample_visits=sum(visits for _, visits in found),
             seconds=time.perf_counter() - started,
             audit_head=held._audit.head,
         )
@@ -468,7 +617,9 @@ class SISAClassifier(
                 change.state.recipe,
                 change.state.rows[shard],
                 held.plan_.n_stages[shard],
-                replay_stage(held._store, shard, first),
+                replay_stage(
+                    held._store, shard, min(first, held._store.progress(shard).stage)
+                ),
             )
             for shard, first in change.firsts.items()
         )
@@ -484,30 +635,26 @@ class SISAClassifier(
         cls,
         directory: FilePath,
         *,
-        finish: bool = True,
         resign: bool = False,
         params: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Reopen a durable directory.
+        """Reopen a durable directory, as it is.
 
-        A change that a crash interrupted is finished first, from the last shard that
-        had been trained.
+        Nothing is trained: members that are behind stay so until :meth:`relearn` is
+        called, those of a fit that was interrupted too.
 
         Parameters
         ----------
         directory : str or path
             What ``checkpoint_dir`` was; it may have been moved.
 
-        finish : bool, default=True
-            Whether to finish what was interrupted. With False, a deletion that is
-            pending is carried out by the next call that changes the ensemble.
-
         resign : bool, default=False
             Open a directory that was signed with another key, whose files may run any
             code when read, and sign it with one's own.
 
         params : dict, default=None
-            Parameters to set before anything is finished: `n_jobs`, `verbose`.
+            Parameters to set on the estimator, such as `n_jobs` and `verbose`. They are
+            not written to the directory.
 
         Returns
         -------
@@ -521,27 +668,21 @@ class SISAClassifier(
             If a file is missing, truncated or altered, or the directory was signed
             with another key; the message names what is concerned.
         LockedDirectoryError
-            If another process is at work in the directory.
+            If it is to be signed anew while another process works in it.
         """
-        with open_directory(directory, resign=resign) as store:
-            state = store.state()
-            if state is None and not (finish and store.pending):
-                raise FileNotFoundError(
-                    f"{directory} holds no ensemble: its fit has not ended."
-                    + (" Open it with finish=True." if store.pending else "")
-                )
-            self = cls(**store.params()).set_params(checkpoint_dir=store.policy)
-            if store.policy.keep_every == 1 and isinstance(directory, str | PathLike):
-                self.checkpoint_dir = str(directory)
-            self.set_params(**params or {})
-            self._store = store
-            if state is not None:
-                log = store.audit_log()
-                reports = forget_reports(log, state)
-                self._put_in_place(state, store, store.members(), log, reports)
-        if finish and store.pending:
-            with store.exclusive():
-                self._finish_pending(store)
+        store = open_directory(directory, resign=resign)
+        state = store.state()
+        if state is None:
+            raise FileNotFoundError(
+                f"{directory} holds no ensemble: a fit has failed there. Fit again."
+            )
+        self = cls(**store.params()).set_params(checkpoint_dir=store.policy)
+        if store.policy.keep_every == 1 and isinstance(directory, str | PathLike):
+            self.checkpoint_dir = str(directory)
+        self.set_params(**params or {})
+        log = store.audit_log()
+        reports = forget_reports(log, state)
+        self._put_in_place(state, store, store.members(), log, reports)
         return self
 
     def predict(self, X: Rows) -> NDArray[Any]:
@@ -591,10 +732,13 @@ class SISAClassifier(
         says = member_votes if held.aggregation == "majority" else member_scores
         present = [member for member in held.estimators_ if member is not None]
         if not present:
-            raise ValueError(
-                "Every row has been forgotten, or weighs nothing, so no member is left "
-                "to predict. Fit again, or add rows with partial_fit."
+            why = (
+                "All members are behind. Call relearn()."
+                if len(held.behind_)
+                else "Every row has been forgotten, or weighs nothing, so no member is "
+                "left to predict. Fit again, or add rows with partial_fit."
             )
+            raise ValueError(why)
         total = sum(says(member, X, len(held.classes_)) for member in present)
         return total / len(present)
 
@@ -807,59 +951,144 @@ class SISAClassifier(
         store = create_store(self.checkpoint_dir, getattr(self, "_store", None))
         firsts = dict.fromkeys(range(plan.n_shards), 0)
         with store.exclusive():
-            # A fit that was interrupted is replaced by this one, anything else was
-            # promised: should this fit fail, it must not be lost with it.
-            if store.pending not in (None, "fit"):
-                self._finish_pending(store)
-                store = self._store
-            self._carry_out(Change("fit", state, firsts), store)
+            started = time.perf_counter()
+            change = Change("fit", state, firsts)
+            trained = self._train(state, firsts)
+            self._commit(store.latest(), change, trained, started)
         self._warn_of_vanished(firsts)
         return self
 
-    def _finish_pending(self, store):
-        """Carry out what was written down and then interrupted, if there is such."""
-        if store.pending is None:
-            return
-        change = store.pending_change()
-        try:
-            self._carry_out(change, store, resumed=True)
-        except Exception as error:
-            if store.pending is None:
-                error.add_note(
-                    f"The {change.kind} that was written down before has failed and "
-                    "was given up: nothing of it was done. Ask for it again."
-                )
-            raise
+    @contextmanager
+    def _exclusive(self):
+        """Hold the ensemble alone, as it is now where it is kept; yield its store."""
+        with self._store.exclusive():
+            store = self._store.latest()
+            if store is not self._store:
+                self._catch_up(store)
+            yield self._store
 
-    def _carry_out(self, change, store, *, resumed=False):
-        """Train what a change asks for aside, then put all of it in place at once."""
-        started = time.perf_counter()
-        before = None if change.kind == "fit" else self._state
+    def _catch_up(self, store):
+        """Take what another estimator made of the directory."""
+        log = store.audit_log()
+        since = log.entries[len(self._audit.entries) :]
+        if any(entry["kind"] == "fit" for entry in since):
+            raise ChangedDirectoryError(
+                f"{store.directory} holds an ensemble that was fitted since this "
+                "estimator last saw it. Open it with SISAClassifier.load; nothing was "
+                "done."
+            )
+        state = store.state()
+        reports = forget_reports(log, state)
+        self._put_in_place(state, store, store.members(), log, reports)
+
+    def _visits_behind(self, shard):
+        """Sample visits that it takes a member to learn what it has not."""
+        held = self._as_it_stands()
+        progress = held._store.progress(shard)
+        if progress.stage == progress.n_stages:
+            return 0
+        return replay_visits(
+            held._state.recipe,
+            held._state.rows[shard],
+            progress.n_stages,
+            replay_stage(held._store, shard, progress.stage),
+        )
+
+    def _relearn(self, shards, request=None):
+        """Train some shards as far as their rows go, and swap each in when it is done.
+
+        No lock is held while they train. A shard whose rows changed meanwhile is
+        trained again.
+        """
+        waiting = set(shards)
+        while True:
+            held = self._as_it_stands()
+            firsts = {}
+            for shard in shards:
+                progress = held._store.progress(shard)
+                if shard in waiting and progress.stage < progress.n_stages:
+                    firsts[shard] = progress.stage
+            if not firsts:
+                return
+            started = time.perf_counter()
+            results = self._train(held._state, firsts, held._store, keep_going=True)
+            for result in results:
+                if self._swap_in(result, held._state, started, request):
+                    waiting.discard(result.shard)
+                started = time.perf_counter()
+
+    def _swap_in(self, result, trained_on, started, request):
+        """Have a relearnt shard count; return whether it was trained on its rows."""
+        shard = result.shard
+        with self._exclusive() as store:
+            state = self._state
+            same_classes = len(state.classes) == len(trained_on.classes)
+            same_rows = np.array_equal(
+                state.rows[shard].index, trained_on.rows[shard].index
+            )
+            if not (same_classes and same_rows):
+                return False
+            first = store.progress(shard).stage
+            change = Change("relearn", state, {shard: first})
+            if isinstance(result, UntrainedShard):
+                error = result.error
+                reason = f"{type(error).__name__}: {error}"
+                if store.progress(shard).reason != reason:
+                    self._commit(store, change, (), started, request, reason=reason)
+            else:
+                self._commit(store, change, [result], started, request)
+        if isinstance(result, UntrainedShard):
+            warnings.warn(
+                f"The member of shard {shard} cannot be trained on the "
+                f"{len(state.rows[shard])} rows that are left, and stays behind: "
+                f"{reason}. Forgotten rows are erased all the same. relearn() tries "
+                "again.",
+                UntrainedShardWarning,
+                stacklevel=level_of_caller(),
+            )
+        return True
+
+    def _commit(self, store, change, trained, started, request=None, reason=None):
+        """Have a change count, with the shards that were trained for it."""
+        is_fit = change.kind == "fit"
+        before = None if is_fit else self._state
         params = {**self.get_params(deep=False), "checkpoint_dir": None}
-        work = store.begin(change, params, before, resumed=resumed)
-        todo = {s: f for s, f in change.firsts.items() if s not in work.done}
+        if reason is None:
+            reason = "interrupted" if is_fit else "deferred"
+        work = store.begin(change, params, before, reason)
+        sample_visits = 0
         try:
-            for trained in self._train(change.state, todo, store):
-                work.keep(trained)
-            if change.kind == "forget":
-                for X in before.held(change.forgotten_rows):
-                    forget_in_caches(before.recipe.prototype, X)
-            log = store.audit_log() if change.kind == "fit" else self._audit
-            seconds = time.perf_counter() - started
-            log = log.appended(audit_facts(change, before, work, seconds))
+            for shard in trained:
+                work.keep(shard)
+                sample_visits += shard.sample_visits
+            for shard, member in work.behind():
+                work.mark(shard, member, digest(member))
+            log = store.audit_log() if is_fit else self._audit
+            facts = audit_facts(
+                change,
+                before,
+                work,
+                () if is_fit else store.digests,
+                sample_visits=sample_visits,
+                seconds=time.perf_counter() - started,
+                request=None if request is None else request[0],
+            )
+            log = log.appended(facts)
             next_store = work.commit(log.entries[-1])
         except Exception:
             work.abandon()
             raise
         members = [None] * change.state.plan.n_shards
-        if change.kind != "fit":
+        if not is_fit:
             members = list(self.estimators_)
-        for trained in work.results():
-            members[trained.shard] = trained.member
-        reports = [] if change.kind == "fit" else list(self.forget_log_)
+        for shard, member in work.members.items():
+            members[shard] = member
+        reports = [] if is_fit else list(self.forget_log_)
         if change.kind == "forget":
-            report = forget_report(log.entries[-1], change.forgotten_rows)
-            reports.append(report)
+            reports.append(forget_report(log.entries[-1], change.forgotten_rows))
+        elif request is not None:
+            position = request[1]
+            reports[position] = reports[position].relearnt(log.entries[-1])
         self._put_in_place(change.state, next_store, members, log, reports)
 
     def _put_in_place(self, state, store, members, log, reports):
@@ -878,8 +1107,8 @@ class SISAClassifier(
             "forget_log_": reports,
         }
 
-    def _train(self, state, firsts, store=None):
-        how = {"n_jobs": self.n_jobs, "verbose": self.verbose > 0}
+    def _train(self, state, firsts, store=None, **how):
+        how |= {"n_jobs": self.n_jobs, "verbose": self.verbose > 0}
         return train_members(state, firsts, store, **how)
 
     def _make_recipe(self, seed, classes, settings):

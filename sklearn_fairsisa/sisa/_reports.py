@@ -2,7 +2,7 @@
 
 import html
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -32,7 +32,8 @@ class ForgetReport:
         Earliest slice touched in each of `shards`.
 
     sample_visits : int
-        Rows trained on by the replay, counted once per pass.
+        Rows trained on to relearn `shards` in the same call, counted once per pass. 0
+        where the shards were left behind.
 
     full_sample_visits : int
         What training the whole ensemble on the retained rows would have taken.
@@ -53,6 +54,15 @@ class ForgetReport:
     seconds: float
     digest_before: str
     digest_after: str
+
+    def relearnt(self, entry):
+        """Return the report of a request for which a shard was relearnt, as logged."""
+        return replace(
+            self,
+            sample_visits=self.sample_visits + entry["sample_visits"],
+            seconds=self.seconds + entry["seconds"],
+            digest_after=entry["digest_after"],
+        )
 
 
 @dataclass(frozen=True)
@@ -135,17 +145,22 @@ class ForgetVerification:
         return json.dumps(facts, indent=1) if sign is None else signed(facts, sign)
 
 
-def audit_facts(change, before, work, seconds):
-    """Return what the audit log tells of a change that was carried out.
+def audit_facts(change, before, work, digests, *, sample_visits, seconds, request):
+    """Return what the audit log holds of a change that was carried out.
 
     Parameters
     ----------
     change : Change
     before : State
         What was changed; unused for a fit.
-    work : work
-        What a store began for the change, with all shards trained.
+    work : Work
+        What a store began for the change, and is about to commit.
+    digests : tuple of str
+        Those of the members before the change.
+    sample_visits : int
     seconds : float
+    request : int or None
+        Number of the entry with the deletion for which shards are relearnt.
 
     Returns
     -------
@@ -156,10 +171,10 @@ def audit_facts(change, before, work, seconds):
     n_forgotten = n_subjects = len(change.forgotten_rows)
     if n_forgotten and before.rows[0].subjects is not None:
         n_subjects = len(before.subjects_of(change.forgotten_rows))
-    old, new = work.digests()
     return {
         "time": now(),
         "kind": change.kind,
+        "request": request,
         "requested_at": change.requested_at,
         "rows": [salted_row(row, state.salt) for row in change.forgotten_rows],
         "n_forgotten": n_forgotten,
@@ -167,7 +182,7 @@ def audit_facts(change, before, work, seconds):
         "n_rows": state.n_rows,
         "shards": list(change.firsts),
         "first_slices": list(change.firsts.values()),
-        "sample_visits": sum(trained.sample_visits for trained in work.results()),
+        "sample_visits": sample_visits,
         "full_sample_visits": state.full_sample_visits,
         # The rows of a subject share a slice, so subjects are what is drawn.
         "expected_share": expected_replay_cost(
@@ -176,9 +191,9 @@ def audit_facts(change, before, work, seconds):
         if change.kind == "forget"
         else None,
         "seconds": seconds,
-        "purged": work.n_purged(),
-        "digest_before": combine(old),
-        "digest_after": combine(new),
+        "purged": work.n_purged,
+        "digest_before": combine(digests),
+        "digest_after": combine(work.digests),
         "seed": plan.seed,
         "versions": versions(),
     }
@@ -205,12 +220,16 @@ def forget_reports(log, state):
     """
     rows = {salted_row(row, state.salt): row for row in state.forgotten.tolist()}
     entries = list(log.entries)
-    start = max(i for i, entry in enumerate(entries) if entry["kind"] == "fit")
-    return [
-        forget_report(entry, [rows[row] for row in entry["rows"]])
-        for entry in entries[start:]
-        if entry["kind"] == "forget"
-    ]
+    fits = [i for i, entry in enumerate(entries) if entry["kind"] == "fit"]
+    reports = {}
+    for entry in entries[max(fits, default=0) :]:
+        if entry["kind"] == "forget":
+            named = [rows[row] for row in entry["rows"]]
+            reports[entry["entry"]] = forget_report(entry, named)
+        elif entry["request"] in reports:
+            request = entry["request"]
+            reports[request] = reports[request].relearnt(entry)
+    return list(reports.values())
 
 
 class ForgettingReport:

@@ -62,6 +62,30 @@ def check_indices(indices, n_rows):
     return np.unique(asked).astype(np.intp)
 
 
+def check_shards(shards, plan):
+    """Return requested shards as a list of int.
+
+    Parameters
+    ----------
+    shards : int or array-like of int
+    plan : Plan
+
+    Raises
+    ------
+    ValueError
+        If a shard is unknown or not an integer.
+    """
+    given = np.atleast_1d(np.asarray(shards, dtype=object)).tolist()
+    for shard in given:
+        known = isinstance(shard, Integral) and 0 <= shard < plan.n_shards
+        if isinstance(shard, bool | np.bool_) or not known:
+            raise ValueError(
+                f"There is no shard {shard!r}: they are numbered from 0 to "
+                f"{plan.n_shards - 1}. Nothing was done."
+            )
+    return [int(shard) for shard in given]
+
+
 def requested_rows(state, indices, subjects):
     """Find the rows that a request is about.
 

@@ -116,7 +116,7 @@ class Change:
 
     Parameters
     ----------
-    kind : {"fit", "partial_fit", "forget"}
+    kind : {"fit", "partial_fit", "forget", "relearn"}
     state : State
     firsts : dict of int to int
         Earliest stage to train of each shard that must be.
@@ -131,11 +131,6 @@ class Change:
     firsts: dict
     forgotten_rows: tuple = ()
     requested_at: str = field(default_factory=now)
-
-    def digests_after(self, digests, trained):
-        """Return the members' digests once the given TrainedMembers are in place."""
-        known = dict(enumerate(digests)) | {one.shard: one.digest for one in trained}
-        return tuple(known[shard] for shard in range(self.state.plan.n_shards))
 
 
 def split_rows(X, codes, plan, subjects, params, offset):

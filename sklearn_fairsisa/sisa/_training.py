@@ -79,27 +79,6 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class TrainedMember:
-    """The member that training a shard ends with.
-
-    Parameters
-    ----------
-    shard : int
-    member : estimator or None
-        None if the shard has no rows.
-    digest : str
-        Digest of the member.
-    sample_visits : int
-        Rows trained on, counted once per pass.
-    """
-
-    shard: int
-    member: object
-    digest: str
-    sample_visits: int
-
-
-@dataclass(frozen=True)
 class TrainedShard:
     """What training some stages of a shard gives.
 
@@ -109,8 +88,8 @@ class TrainedShard:
     first_stage : int
         The earliest stage trained.
     checkpoints : list of estimator or None
-        The member after each stage from `first_stage` on; None while the shard has
-        had no row.
+        The member after each stage from `first_stage` on, at least one; None while the
+        shard has had no row.
     digest : str
         Digest of the last checkpoint.
     sample_visits : int
@@ -127,10 +106,19 @@ class TrainedShard:
         """Return the checkpoints by their stage."""
         return dict(enumerate(self.checkpoints, start=self.first_stage))
 
-    def last(self):
-        """Return the member, without the checkpoints before it."""
-        member = self.checkpoints[-1]
-        return TrainedMember(self.shard, member, self.digest, self.sample_visits)
+
+@dataclass(frozen=True)
+class UntrainedShard:
+    """A shard whose training raised an error.
+
+    Parameters
+    ----------
+    shard : int
+    error : Exception
+    """
+
+    shard: int
+    error: Exception
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,16 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from .._utils.isolation import this_process
 from ._learners import places
-from ._training import ShardTask, train_shards
+from ._training import ShardTask, UntrainedShard, train_shards
 
 # Where joblib keeps its backends of one machine.
 _OWN_BACKENDS = "joblib._parallel_backends"
 
 
-def train_members(state, firsts, store=None, *, n_jobs, verbose):
-    """Return shards as they are trained, each from its first stage to replay.
+def train_members(
+    state, firsts, store=None, *, n_stages=None, keep_going=False, n_jobs, verbose
+):
+    """Return shards as they are trained, each from its first stage to its last.
 
     Parameters
     ----------
@@ -24,6 +26,10 @@ def train_members(state, firsts, store=None, *, n_jobs, verbose):
     store : Store, default=None
         Holds the checkpoints to start from, unless all are trained from the first
         stage on.
+    n_stages : dict of int to int, default=None
+        Number of stages of each shard; None is all that the plan has.
+    keep_going : bool, default=False
+        Whether an error in training one shard leaves the others to be trained.
     n_jobs : int or None
     verbose : bool
         Whether to print a line after each stage of each shard.
@@ -31,8 +37,11 @@ def train_members(state, firsts, store=None, *, n_jobs, verbose):
     Returns
     -------
     iterator of TrainedShard
-        In any order.
+        In any order; UntrainedShard in place of one whose training raised an error, if
+        the others go on.
     """
+    if n_stages is None:
+        n_stages = state.plan.n_stages
     backend, _ = get_active_backend()
     firsts, n_together = list(firsts.items()), places(state.recipe.prototype)
     jobs = [firsts[i : i + n_together] for i in range(0, len(firsts), n_together)]
@@ -52,11 +61,11 @@ def train_members(state, firsts, store=None, *, n_jobs, verbose):
     def task(shard, first):
         stage = replay_stage(store, shard, first)
         start = store.checkpoint(shard, stage - 1) if stage else None
-        rows, n_stages = state.rows[shard], state.plan.n_stages[shard]
-        return ShardTask(shard, rows, n_stages, start=start, first_stage=stage)
+        rows = state.rows[shard]
+        return ShardTask(shard, rows, n_stages[shard], start=start, first_stage=stage)
 
     trained = parallel(
-        delayed(train_shards)(
+        delayed(_try_to_train if keep_going else train_shards)(
             state.recipe,
             [task(shard, first) for shard, first in job],
             verbose=verbose,
@@ -65,6 +74,19 @@ def train_members(state, firsts, store=None, *, n_jobs, verbose):
         for job in jobs
     )
     return chain.from_iterable(trained)
+
+
+def _try_to_train(recipe, tasks, **how):
+    try:
+        return train_shards(recipe, tasks, **how)
+    except MemoryError:
+        raise
+    except Exception as error:
+        if len(tasks) > 1:
+            # The error of one shard is not that of others in the same program.
+            alone = [_try_to_train(recipe, [task], **how) for task in tasks]
+            return list(chain.from_iterable(alone))
+        return [UntrainedShard(tasks[0].shard, error)]
 
 
 def replay_stage(store, shard, first):

@@ -4,13 +4,11 @@ import hashlib
 import json
 import re
 import secrets
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
-
-import numpy as np
 
 from ...exceptions import (
     ChangedDirectoryError,
@@ -19,8 +17,7 @@ from ...exceptions import (
 )
 from .._audit import AuditLog, line
 from .._rows import RowsOfShards, ShardRows
-from .._state import Change, State
-from .._training import TrainedMember
+from .._state import State
 from .disk import Folder
 from .manifest import (
     MANIFEST,
@@ -28,7 +25,6 @@ from .manifest import (
     Ensemble,
     File,
     Manifest,
-    Pending,
     Shard,
     what_it_holds,
 )
@@ -36,6 +32,9 @@ from .packing import pack, unpack
 from .policy import CheckpointPolicy
 
 _AUDIT = "audit.jsonl"
+# More than a manifest ever has: it grows with the number of shards alone.
+_MANIFEST_BYTES = 2**26
+_RESIGN_TIMEOUT = 10.0
 # What a state consists of besides its plan and rows, which have files of their own.
 _IN_STATE_FILE = (
     "recipe", "classes", "inputs", "salt", "forgotten", "forgotten_subjects",
@@ -47,9 +46,11 @@ _OURS = re.compile(
 )
 
 
-@contextmanager
 def open_directory(directory, *, resign=False, check=True):
-    """Yield the store that a directory holds, which nobody changes meanwhile.
+    """Return the store that a directory holds.
+
+    Readers lock nobody out. What is read is of one instant, as files never change and
+    the manifest that refers to them is replaced as a whole.
 
     Parameters
     ----------
@@ -66,33 +67,40 @@ def open_directory(directory, *, resign=False, check=True):
     DamagedDirectoryError
         If a file is missing or altered, or the signature is not of one's own key.
     LockedDirectoryError
-        If someone is changing it.
+        If it is to be signed anew while someone is changing it.
     """
     backend = _as_backend(directory)
-    if _read_if_there(backend, MANIFEST) is None:
-        raise FileNotFoundError(
-            f"{directory} holds no ensemble: it has no {MANIFEST}. Fit with "
-            "checkpoint_dir= first."
-        )
-    with backend.lock(shared=not resign):
-        data = backend.read(MANIFEST)
-        manifest = Manifest.from_json(data, str(backend), check_signature=not resign)
-        policy = CheckpointPolicy(directory, manifest.keep_every)
-        store = DirectoryStore(policy, manifest)
-        store.check_files(whole=check)
-        if resign:
-            store.swap(manifest)
-        yield store
+    with backend.lock(_RESIGN_TIMEOUT) if resign else nullcontext():
+        while True:
+            data = _read_if_there(backend, MANIFEST)
+            if data is None:
+                raise FileNotFoundError(
+                    f"{directory} holds no ensemble: it has no {MANIFEST}. Fit with "
+                    "checkpoint_dir= first."
+                )
+            manifest = Manifest.from_json(
+                data, str(backend), check_signature=not resign
+            )
+            policy = CheckpointPolicy(directory, manifest.keep_every)
+            store = DirectoryStore(policy, manifest)
+            try:
+                store.check_files(whole=check)
+            except ChangedDirectoryError:
+                # Somebody changed the directory meanwhile: read what it has now.
+                continue
+            if resign:
+                store.swap(manifest)
+            return store
 
 
 def _as_backend(directory):
     is_path = isinstance(directory, str | PathLike)
-    return Folder(Path(directory)) if is_path else directory
+    return Folder(Path(directory).expanduser().absolute()) if is_path else directory
 
 
-def _read_if_there(backend, name):
+def _read_if_there(backend, name, n_bytes=_MANIFEST_BYTES):
     try:
-        return backend.read(name)
+        return backend.read(name, n_bytes)
     except FileNotFoundError:
         return None
 
@@ -165,7 +173,8 @@ class DirectoryStore:
                 )
             return new
         own = previous is not None and previous.id == manifest.id
-        if manifest.current is not None and not own:
+        # A first fit that was interrupted has no entry in the log.
+        if manifest.audit.entries and not own:
             raise DirectoryError(
                 f"{new.directory} holds a fitted ensemble already. Open it with "
                 "SISAClassifier.load, or fit into another directory. Clones, such as "
@@ -173,45 +182,32 @@ class DirectoryStore:
                 "set checkpoint_dir=None for them."
             )
         store = cls(policy, manifest)
-        if own and previous.manifest.commits != manifest.commits:
+        if own and not store.follows(previous):
             raise store._changed()
         return store
 
     @contextmanager
     def exclusive(self):
-        """Hold the directory alone, as this estimator last saw it.
+        """Hold the directory alone.
 
-        At the end, what no longer counts is deleted. An error that leaves a change
-        written down says so in a note, and names its kind in ``pending_request``.
+        At the end, files that no longer count are deleted. An error says in a note
+        whether the directory was changed before it was raised.
 
         Raises
         ------
         LockedDirectoryError
-            If someone else is at work in it.
-        ChangedDirectoryError
-            If someone else changed it.
+            If another process works in it for longer than the policy's `timeout`.
         """
-        with self.backend.lock():
-            manifest = self._read_manifest()
-            if manifest is not None:
-                if self._is_older_than(manifest):
-                    raise self._changed()
-                # A call that failed may have left its request.
-                self.manifest = manifest
-            elif self.manifest.commits:
-                raise DamagedDirectoryError(
-                    f"{self._path(MANIFEST)} is gone. Restore it from a backup."
-                )
-            self._tidy()
+        with self.backend.lock(self.policy.timeout):
+            before = self._on_disk()
+            before._tidy()
             try:
                 yield
             except BaseException as error:
                 # What failed first matters more, and the next call tidies up.
                 with suppress(OSError, DirectoryError):
                     left = self._on_disk()
-                    if left.pending is not None:
-                        error.pending_request = left.pending
-                        error.add_note(left._promise())
+                    error.add_note(left._how_it_was_left(before))
                     left._tidy()
                 raise
             try:
@@ -219,22 +215,65 @@ class DirectoryStore:
             except OSError as error:
                 error.add_note(
                     f"The change itself is done, and {self.directory} is sound: do not "
-                    "ask again. Old files, with rows that were forgotten now, could "
-                    "not be deleted. The next call that changes the ensemble does it, "
-                    "also forget([])."
+                    "repeat the call. Old files, with rows that were forgotten now, "
+                    "could not be deleted. The next call that changes the ensemble "
+                    "does it, also forget([])."
                 )
                 raise
 
-    def _promise(self):
-        """Say what becomes of the change that is pending."""
-        # Estimators keep this promise: fit alone begins anew, and over a fit only.
-        is_fit = self.pending == "fit"
-        then = "another fit replaces it" if is_fit else "do not ask again"
-        return (
-            f"The {self.pending} is written down in {self.directory}. The next call "
-            "that changes the ensemble, or SISAClassifier.load, finishes it: "
-            f"{then}."
-        )
+    def _how_it_was_left(self, before):
+        """Say what became of a change that raised an error."""
+        if self.manifest.commits != before.manifest.commits:
+            return (
+                f"The change was written to {self.directory} before that: do not "
+                "repeat the call."
+            )
+        if self.manifest.current != before.manifest.current:
+            return (
+                f"The fit in {self.directory} is unfinished. "
+                "SISAClassifier.load(...).relearn() finishes it; another fit replaces "
+                "it."
+            )
+        return f"Nothing of it was done, and {self.directory} is as it was."
+
+    def latest(self):
+        """Return the store as the directory has it, itself if nobody changed it.
+
+        Raises
+        ------
+        DamagedDirectoryError
+            If the directory has no manifest any more.
+        ChangedDirectoryError
+            If what it has does not follow from what this store has seen.
+        """
+        manifest = self._read_manifest()
+        if manifest is None:
+            if self.manifest.commits:
+                raise DamagedDirectoryError(
+                    f"{self._path(MANIFEST)} is gone. Restore it from a backup."
+                )
+            return self
+        if manifest == self.manifest:
+            return self
+        now = self._with(manifest)
+        if not now.follows(self):
+            raise self._changed()
+        return now
+
+    def follows(self, other):
+        """Return whether this is the directory that a store has seen, or a later state.
+
+        A history is known by its content: that of a directory which was restored from
+        a backup lacks entries of the log, or has others in their place.
+        """
+        theirs, ours = other.manifest.audit, self.manifest.audit
+        if other.id != self.id or theirs.entries > ours.entries:
+            return False
+        if theirs.entries == ours.entries:
+            return theirs.head == ours.head
+        if not theirs.entries:
+            return True
+        return self.audit_log().entries[theirs.entries - 1]["hash"] == theirs.head
 
     def _read_manifest(self):
         """Return the manifest that the directory has now, if any."""
@@ -249,16 +288,12 @@ class DirectoryStore:
     def _with(self, manifest):
         return DirectoryStore(self.policy, manifest, self._known)
 
-    def _is_older_than(self, manifest):
-        mine = self.manifest.id, self.manifest.commits
-        return mine != (manifest.id, manifest.commits)
-
     def _changed(self):
         return ChangedDirectoryError(
-            f"{self.directory} was changed since this estimator last saw it, by "
-            "another estimator or by a call that was interrupted. Open it again with "
-            "SISAClassifier.load, or have a post-processor over it reopen(); nothing "
-            "was done."
+            f"{self.directory} does not hold what this estimator has seen there, nor "
+            "what followed from it: another ensemble was fitted in it, or it was "
+            "restored from a backup. Nothing was done. Open it with "
+            "SISAClassifier.load, or have a post-processor over it reopen()."
         )
 
     def _tidy(self):
@@ -281,15 +316,13 @@ class DirectoryStore:
         return self.manifest.id
 
     @property
-    def pending(self):
-        """Kind of the change that was asked for and is not done yet."""
-        pending = self.manifest.pending
-        return None if pending is None else pending.kind
-
-    @property
     def digests(self):
         """Digest of each shard's member."""
         return tuple(shard.digest for shard in self._shards(self.manifest.current))
+
+    def progress(self, shard):
+        """Return how far the member of a shard has come."""
+        return self.shard(self.manifest.current, shard)
 
     def stages(self, shard):
         """Return the stages of which a shard's checkpoint is kept."""
@@ -311,8 +344,8 @@ class DirectoryStore:
 
     def size(self):
         """Return the bytes the checkpoints take on disk."""
-        checkpoints = [shard.checkpoints.values() for shard in self._shards(self.manifest.current)]
-        return _n_bytes(files for shard in checkpoints for files in shard)
+        shards = self._shards(self.manifest.current)
+        return _n_bytes(f for shard in shards for f in shard.checkpoints.values())
 
     def status(self):
         """Return what the directory holds, without reading rows or members.
@@ -322,43 +355,33 @@ class DirectoryStore:
         dict
         """
         current, audit = self.manifest.current, self.manifest.audit
+        shards = self._shards(current)
         return {
             "directory": self.directory,
             "rows": 0 if current is None else current.n_rows,
             "forgotten": 0 if current is None else current.n_forgotten,
-            "shards": len(self._shards(self.manifest.current)),
-            "stages": [shard.n_stages for shard in self._shards(self.manifest.current)],
-            "row_bytes": _n_bytes(f for shard in self._shards(self.manifest.current) for f in shard.rows),
+            "shards": len(shards),
+            "stages": [shard.n_stages for shard in shards],
+            "row_bytes": _n_bytes(files for shard in shards for files in shard.rows),
             "checkpoint_bytes": self.size(),
             "requests": audit.entries,
             "audit_head": audit.head,
-            "pending": self.pending,
+            "behind": {
+                number: shard.reason
+                for number, shard in enumerate(shards)
+                if shard.reason is not None
+            },
             "stale_files": len(self.stale_files()),
         }
 
     def params(self):
-        """Return the parameters of the estimator, or of one whose first fit goes on."""
-        ensemble = self.manifest.current or self.manifest.pending.target
-        return self.unpack(ensemble.state)["params"]
+        """Return the parameters of the estimator."""
+        return self.unpack(self.manifest.current.state)["params"]
 
     def state(self):
-        """Return the state that counts, None before the first fit has ended."""
+        """Return the state that counts, None before the first fit has begun."""
         current = self.manifest.current
         return None if current is None else self._state_of(current)
-
-    def pending_change(self):
-        """Return the change that was asked for and is not done yet."""
-        pending, current = self.manifest.pending, self.manifest.current
-        target = self._state_of(pending.target)
-        before = () if current is None else self.unpack(current.state)["forgotten"]
-        forgotten = np.setdiff1d(target.forgotten, before)
-        return Change(
-            pending.kind,
-            target,
-            pending.firsts,
-            forgotten_rows=tuple(forgotten.tolist()),
-            requested_at=pending.requested_at,
-        )
 
     def audit_log(self):
         """Return the log, having checked its chain against the signed head."""
@@ -398,7 +421,8 @@ class DirectoryStore:
         whole : bool
             Whether to read them all; otherwise it is enough that they are there.
         """
-        files = {f for ensemble in self.manifest.ensembles() for f in self.all(ensemble)}
+        current = self.manifest.current
+        files = set() if current is None else self.all(current)
         if whole:
             for file in files:
                 self.read(file)
@@ -429,11 +453,10 @@ class DirectoryStore:
 
     def stale_files(self):
         """Return the names of files that were left behind and do not count."""
-        counts = {f.name for one in self.manifest.ensembles() for f in self.all(one)}
+        current = self.manifest.current
+        counts = set() if current is None else {f.name for f in self.all(current)}
         return sorted(
-            name
-            for name in set(self.backend.list()) - counts
-            if _OURS.fullmatch(name)
+            name for name in set(self.backend.list()) - counts if _OURS.fullmatch(name)
         )
 
     def _state_of(self, ensemble):
@@ -463,15 +486,15 @@ class DirectoryStore:
             If it is missing because someone else changed the ensemble.
         """
         path, what = self._path(file.name), what_it_holds(file.name)
-        data = _read_if_there(self.backend, file.name)
+        data = _read_if_there(self.backend, file.name, file.n_bytes)
         if data is None:
             now = self._read_manifest()
-            if now is not None and self._is_older_than(now):
+            if now is not None and now.commits != self.manifest.commits:
                 raise self._changed()
             raise self._missing(file.name)
         if len(data) != file.n_bytes:
             raise DamagedDirectoryError(
-                f"{path} has {len(data)} bytes instead of {file.n_bytes}: it holds "
+                f"{path} does not have {file.n_bytes} bytes: it holds "
                 f"{what}. Restore it from a backup."
             )
         if hashlib.sha256(data).hexdigest() != file.sha256:
@@ -491,8 +514,11 @@ class DirectoryStore:
 
     # Writing
 
-    def begin(self, change, params, before, *, resumed=False):
-        """Write down a change with all it needs; from here on it is not lost.
+    def begin(self, change, params, before, reason):
+        """Write what a change needs to new files, none of which counts yet.
+
+        A first fit counts as soon as it begins, all of its shards being behind, so that
+        what is trained of it is not lost if the process ends.
 
         Parameters
         ----------
@@ -501,22 +527,27 @@ class DirectoryStore:
             Parameters of the estimator, for ``load``.
         before : State or None
             The state that counts.
-        resumed : bool, default=False
-            Whether the change is the one that is pending already.
+        reason : str
+            Why shards are behind until they are trained.
 
         Returns
         -------
-        work
+        Work
         """
-        work = _Work(self, change)
-        if resumed:
-            work.resume()
-        else:
-            work.write_down(params, before)
-        return work
+        return _Work(self, change, params, before, reason)
 
     def swap(self, manifest):
-        """Replace the manifest; what it refers to must be on disk."""
+        """Replace the manifest; what it refers to must be on disk.
+
+        Raises
+        ------
+        ChangedDirectoryError
+            If the directory no longer has the manifest of this store, as when somebody
+            deleted the lock of a change that goes on. Nothing is done then.
+        """
+        there = self._read_manifest()
+        if there is not None and there.audit != self.manifest.audit:
+            raise self._changed()
         manifest = replace(manifest, keep_every=self.policy.keep_every)
         self.backend.swap(MANIFEST, manifest.to_json())
         self.manifest = manifest
@@ -529,10 +560,11 @@ class DirectoryStore:
         """
         # The entry before may be one of the same call, which finished a request first.
         self._write_down_tail()
-        following = self._with(manifest)
+        following = self._with(self.manifest)
         following.swap(manifest)
         known = self._known.shards
-        files = {f for one in (self, following) for f in one.manifest.shard_files()}
+        both = (self.manifest.current, manifest.current)
+        files = {file for one in both if one is not None for file in one.shards}
         self._known.shards = {f.name: known[f.name] for f in files if f.name in known}
         return following
 
@@ -547,35 +579,36 @@ class DirectoryStore:
 
     def _audit_parts(self):
         """Return what the log file holds before the newest entry, and from it on."""
-        data = _read_if_there(self.backend, _AUDIT) or b""
-        n_bytes = self.manifest.audit.n_bytes
-        return data[:n_bytes], data[n_bytes:]
+        audit = self.manifest.audit
+        longest = audit.n_bytes + (len(line(audit.tail)) if audit.entries else 0)
+        data = _read_if_there(self.backend, _AUDIT, longest) or b""
+        return data[: audit.n_bytes], data[audit.n_bytes :]
 
 
 class _Work:
-    """A change that is written down; a shard is behind in it until it is trained."""
+    """A change whose files are written; a shard is behind in it until it is trained."""
 
-    def __init__(self, store, change):
+    def __init__(self, store, change, params, before, reason):
         self._store = store
         self._change = change
-        self._results = {}
-        ensembles = store.manifest.ensembles()
-        files = (file for one in ensembles for file in store.data_files(one))
+        self.members = {}
+        current = store.manifest.current
+        self._is_first = current is None or not store.manifest.audit.entries
+        files = () if current is None else store.data_files(current)
         # Bytes that a file holds already, such as weights which are not trained, are
         # not written again.
         self._by_digest = {file.sha256: file for file in files}
-
-    def write_down(self, params, before):
-        """Write a request to disk, with the rows and the state it is to end in."""
-        change, current = self._change, self._store.manifest.current
         state, plan = change.state, change.state.plan
         held = {name: getattr(state, name) for name in _IN_STATE_FILE}
+        if before is not None:
+            # What one call sets, as a number of jobs, is not for others to find.
+            params = store.params()
         same_plan = before is not None and before.plan is plan
-        target = Ensemble(
+        self._target = Ensemble(
             state=self._add("state", {"params": params, **held}),
             plan=current.plan if same_plan else self._add("plan", plan),
             shards=tuple(
-                self._add_behind(shard, before)
+                self._add_behind(shard, before, reason)
                 if shard in change.firsts
                 else current.shards[shard]
                 for shard in range(plan.n_shards)
@@ -584,47 +617,29 @@ class _Work:
             n_rows=state.n_rows,
             n_forgotten=len(state.forgotten),
         )
-        self._swap(
-            Pending(change.kind, change.requested_at, dict(change.firsts), target)
-        )
-
-    def resume(self):
-        """Go on where an earlier call was interrupted."""
-        pending = self._store.manifest.pending
-        for shard, visits in pending.visits.items():
-            found = self._store.shard(pending.target, shard)
-            member = self._store.unpack(found.checkpoints[found.stage - 1])
-            self._results[shard] = TrainedMember(shard, member, found.digest, visits)
-
-    @property
-    def done(self):
-        """Shards that are trained already."""
-        return set(self._results)
+        if change.kind == "fit" and self._is_first:
+            self._swap()
 
     def attach(self, name, value):
         """Commit something together with the ensemble, as a companion.
 
         It stays with the ensemble until it is attached anew, or ``fit`` is called.
         """
-        pending = self._store.manifest.pending
-        companions = {
-            **pending.target.companions, name: self._add(f"companion-{name}", value)
-        }  # fmt: skip
-        target = replace(pending.target, companions=companions)
-        self._swap(replace(pending, target=target))
+        files = self._add(f"companion-{name}", value)
+        companions = {**self._target.companions, name: files}
+        self._target = replace(self._target, companions=companions)
 
     def keep(self, trained):
-        """Write a trained shard to disk, where it does not count yet."""
+        """Write a trained shard to disk."""
         store, shard = self._store, trained.shard
-        pending = store.manifest.pending
-        behind = store.shard(pending.target, shard)
+        behind = store.shard(self._target, shard)
         # Of the new ones, what is not kept is not written either.
         new = store.policy.kept(trained.by_stage())
         stages = behind.checkpoints | {
             stage: self._add(f"member-s{shard:03d}-r{stage:03d}", member)
             for stage, member in new.items()
         }
-        file = self._add_shard(
+        self._put(
             shard,
             replace(
                 behind,
@@ -634,32 +649,37 @@ class _Work:
                 checkpoints=store.policy.kept(stages),
             ),
         )
-        pending = replace(
-            pending,
-            target=pending.target.with_shard(shard, file),
-            visits=pending.visits | {shard: trained.sample_visits},
-        )
-        # The last shard's results are referred to by the commit that follows at once.
-        self._swap(pending, on_disk=len(pending.visits) < len(pending.firsts))
+        if self._change.kind == "fit" and self._is_first:
+            self._swap()
         # Of all its checkpoints, only the member is needed in memory.
-        self._results[shard] = trained.last()
+        self.members[shard] = trained.checkpoints[-1]
 
-    def results(self):
-        """Return the TrainedMember of each shard, ordered by shard."""
-        return [self._results[shard] for shard in sorted(self._results)]
+    def behind(self):
+        """Yield the shards that the change leaves behind, with their members."""
+        for shard in self._change.firsts:
+            held = self._store.shard(self._target, shard)
+            if held.reason is not None:
+                files = held.checkpoints.get(held.stage - 1)
+                yield shard, None if files is None else self._store.unpack(files)
 
+    def mark(self, shard, member, digest):
+        """Note the member of a shard that is behind, and its digest."""
+        held = self._store.shard(self._target, shard)
+        self._put(shard, replace(held, digest=digest))
+        self.members[shard] = member
+
+    @property
     def digests(self):
-        """Return the digests of all members as they are and once this work counts."""
-        before = self._store.digests
-        return before, self._change.digests_after(before, self.results())
+        """Digests of the members once this work counts."""
+        return tuple(shard.digest for shard in self._store._shards(self._target))
 
+    @property
     def n_purged(self):
-        """Return how many files of rows, members and state the commit will delete."""
-        store, manifest = self._store, self._store.manifest
-        if manifest.current is None:
+        """Number of files of rows, members and state that the commit will delete."""
+        store, current = self._store, self._store.manifest.current
+        if current is None:
             return 0
-        stay = store.data_files(manifest.pending.target)
-        return len(store.data_files(manifest.current) - stay)
+        return len(store.data_files(current) - store.data_files(self._target))
 
     def commit(self, entry):
         """Make this work count, with its entry in the log; return the next store."""
@@ -671,42 +691,41 @@ class _Work:
             replace(
                 manifest,
                 commits=manifest.commits + 1,
-                current=manifest.pending.target,
-                pending=None,
+                current=self._target,
                 audit=AuditEnd(entry["entry"], entry["hash"], n_bytes, entry),
             )
         )
 
     def abandon(self):
-        """Leave the directory as it was; a deletion stays written down."""
-        if self._change.kind == "forget":
-            return
-        # Where not even this can be written, the change stays written down.
-        with suppress(OSError):
-            self._swap(None)
+        """Leave the directory as it was."""
+        if self._change.kind == "fit" and self._is_first:
+            # If this cannot be written, a fit remains that was interrupted.
+            with suppress(OSError):
+                self._store.swap(replace(self._store.manifest, current=None))
 
-    def _swap(self, pending, *, on_disk=True):
-        manifest = replace(self._store.manifest, pending=pending)
-        if on_disk:
-            self._store.swap(manifest)
-        else:
-            self._store.manifest = manifest
+    def _swap(self):
+        """Have a first fit count as far as it has come."""
+        self._store.swap(replace(self._store.manifest, current=self._target))
 
-    def _add_behind(self, shard, before):
+    def _put(self, shard, entry):
+        self._target = self._target.with_shard(shard, self._add_shard(shard, entry))
+
+    def _add_behind(self, shard, before, reason):
         """Write the entry of a shard as it is until it is trained."""
         first, n_stages = self._change.firsts[shard], self._change.state.plan.n_stages
         stages = {}
         # All begins anew with a fit, and a first stage starts from nothing.
         if first:
-            kept = self._store.shard(self._store.manifest.current, shard).checkpoints
+            kept = self._store.progress(shard).checkpoints
             stages = {stage: files for stage, files in kept.items() if stage < first}
+        stage = max(stages, default=-1) + 1
         return self._add_shard(
             shard,
             Shard(
-                stage=max(stages, default=-1) + 1,
+                stage=stage,
                 n_stages=n_stages[shard],
                 digest="",
-                reason=self._change.kind,
+                reason=reason,
                 rows=self._add_rows(shard, before),
                 checkpoints=stages,
             ),
@@ -718,7 +737,7 @@ class _Work:
         rows = state.rows[shard]
         old, there = None, ()
         if before is not None:
-            there = self._store.shard(self._store.manifest.current, shard).rows
+            there = self._store.progress(shard).rows
             old = before.rows[shard]
         return tuple(
             there[stage]

@@ -2,20 +2,39 @@
 
 import errno
 import os
+import stat
+import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from weakref import WeakValueDictionary
 
-from ...exceptions import LockedDirectoryError
+from ...exceptions import DamagedDirectoryError, LockedDirectoryError
 
 try:
     import fcntl
 except ImportError:  # no file locks as POSIX has them
     fcntl = None  # type: ignore[assignment]
 
-# Rows are personal data: readable by their owner alone.
-_MODE = 0o600
+# Rows are personal data: only their owner may read them.
+_FILE_MODE, _FOLDER_MODE = 0o600, 0o700
 _LOCK = "lock"
+# Whoever may write in the folder could put a link or a pipe in place of a file.
+_OURS_ALONE = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+# Between two attempts to get the lock of another process, in seconds.
+_PAUSE = 0.02
+
+
+class _Turn:
+    """A lock of the threads of this process."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+
+
+_turns: "WeakValueDictionary[str, _Turn]" = WeakValueDictionary()
+_turns_lock = threading.Lock()
 
 
 class Folder:
@@ -32,9 +51,11 @@ class Folder:
     def __str__(self) -> str:
         return str(self.path)
 
-    def read(self, name: str) -> bytes:
-        """Return the content of a file."""
-        return (self.path / name).read_bytes()
+    def read(self, name: str, n_bytes: int) -> bytes:
+        """Return the content of a file, as far as it is no longer than it should be."""
+        fd = _open(self.path / name, os.O_RDONLY)
+        with os.fdopen(fd, "rb") as file:
+            return file.read(n_bytes + 1)
 
     def write_new(self, name: str, data: bytes) -> None:
         """Write a file that does not exist yet, down to the disk."""
@@ -42,16 +63,18 @@ class Folder:
 
     def swap(self, name: str, data: bytes) -> None:
         """Replace a file's content; at any instant it is the old or the new one."""
-        aside = self.path / f"{name}.new"
-        _write(aside, data, os.O_TRUNC)
+        aside = f"{name}.new"
+        # What an interrupted call left there, or somebody else put there.
+        self.remove([aside])
+        self.write_new(aside, data)
         # The names of new files must reach the disk before what lists them.
         sync_folder(self.path)
-        os.replace(aside, self.path / name)
+        os.replace(self.path / aside, self.path / name)
         sync_folder(self.path)
 
     def append(self, name: str, data: bytes, size: int) -> None:
         """Write data after the first `size` bytes of a file, and nothing behind it."""
-        fd = os.open(self.path / name, os.O_WRONLY | os.O_CREAT, _MODE)
+        fd = _open(self.path / name, os.O_WRONLY | os.O_CREAT)
         try:
             os.ftruncate(fd, size)
             os.lseek(fd, size, os.SEEK_SET)
@@ -74,41 +97,59 @@ class Folder:
         return os.listdir(self.path)
 
     @contextmanager
-    def lock(self, *, shared: bool = False) -> Iterator[None]:
-        """Hold the folder, alone or with other readers, while the block runs.
+    def lock(self, timeout: float) -> Iterator[None]:
+        """Hold the folder alone, among the threads of all processes.
 
-        The lock belongs to an open file, so it ends with the process, however that
-        ends.
+        The lock of a process belongs to an open file, so it ends with the process,
+        however that ends.
         """
         if fcntl is None:
             raise NotImplementedError(
                 "Durable directories need POSIX file locks, which this system lacks. "
                 "Leave checkpoint_dir out and pickle the estimator instead."
             )
-        if not shared:
-            self.path.mkdir(parents=True, exist_ok=True)
-        path = self.path / _LOCK
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_CREAT, _MODE)
-        except OSError as error:
-            # A reader of a read-only medium has nobody to lock out.
-            read_only = error.errno in (errno.EROFS, errno.EACCES)
-            if shared and read_only and not path.exists():
-                yield
-                return
-            raise
-        try:
+        self.path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        key = os.path.realpath(self.path)
+        with _turns_lock:
+            turn = _turns.setdefault(key, _Turn())
+        with turn.lock:
+            fd = self._locked(time.monotonic() + timeout)
             try:
-                mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-                fcntl.flock(fd, mode | fcntl.LOCK_NB)
-            except BlockingIOError:
+                yield
+            finally:
+                os.close(fd)
+
+    def _locked(self, deadline: float) -> int:
+        """Return the open lock file, once it is locked and still the one in place."""
+        path = self.path / _LOCK
+        while True:
+            # Network file systems lock for writing only what is open for writing.
+            fd = _open(path, os.O_RDWR | os.O_CREAT)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Somebody may have deleted the file, and a third one have made another.
+                if os.fstat(fd).st_ino == os.stat(path).st_ino:
+                    return fd
+                os.close(fd)
+                continue
+            except FileNotFoundError:
+                os.close(fd)
+                continue
+            except OSError as error:
+                os.close(fd)
+                if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                    raise OSError(
+                        error.errno,
+                        f"{self.path} cannot be locked ({error.strerror}): its file "
+                        "system has no locks. Use a directory on another one, or have "
+                        "its locks switched on",
+                    ) from error
+            if time.monotonic() >= deadline:
                 raise LockedDirectoryError(
-                    f"Another process or estimator is at work in {self.path}. Try "
-                    "again when it has finished."
-                ) from None
-            yield
-        finally:
-            os.close(fd)
+                    f"Another process is at work in {self.path}. Try again when it has "
+                    "finished, or allow a longer timeout."
+                )
+            time.sleep(_PAUSE)
 
 
 def sync_folder(path: Path) -> None:
@@ -120,8 +161,30 @@ def sync_folder(path: Path) -> None:
         os.close(fd)
 
 
-def _write(path, data, flag):
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | flag, _MODE)
+def _open(path: Path, flags: int) -> int:
+    """Open a file of one's own: no link, no pipe, no device."""
+    try:
+        fd = os.open(path, flags | _OURS_ALONE, _FILE_MODE)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise _not_a_file(path) from None
+        raise
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise _not_a_file(path)
+    return fd
+
+
+def _not_a_file(path: Path) -> DamagedDirectoryError:
+    return DamagedDirectoryError(
+        f"{path} is not a regular file but a link, a pipe or the like, which nobody "
+        "but an intruder has reason to put there. Nothing was read or written. Find "
+        "out who did, then restore the directory from a backup."
+    )
+
+
+def _write(path: Path, data: bytes, flag: int) -> None:
+    fd = _open(path, os.O_WRONLY | os.O_CREAT | flag)
     try:
         _write_all(fd, data)
         os.fsync(fd)
@@ -129,7 +192,7 @@ def _write(path, data, flag):
         os.close(fd)
 
 
-def _write_all(fd, data):
+def _write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]

@@ -1,7 +1,7 @@
 """The files that say what of a directory counts."""
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from ...exceptions import DamagedDirectoryError, DirectoryError, SignatureError
@@ -48,7 +48,7 @@ class Shard:
     n_stages : int
         Number of slices. A shard with ``stage < n_stages`` is behind.
     digest : str
-        Digest of the member, empty while the shard is behind.
+        Digest of the member.
     reason : str or None
         Why the shard is behind; None if it is not.
     rows : tuple of Files
@@ -132,40 +132,6 @@ class Ensemble:
 
 
 @dataclass(frozen=True)
-class Pending:
-    """A change that was asked for and is not done yet.
-
-    Parameters
-    ----------
-    kind : {"fit", "partial_fit", "forget"}
-    requested_at : str
-    firsts : dict of int to int
-        Earliest stage to train of each shard that must be.
-    target : Ensemble
-        What the ensemble will be. A shard is behind in it until it is trained.
-    visits : dict of int to int
-        Sample visits of each shard that is trained already.
-    """
-
-    kind: str
-    requested_at: str
-    firsts: dict[int, int]
-    target: Ensemble
-    visits: dict[int, int] = field(default_factory=dict)
-
-    @classmethod
-    def from_json(cls, facts: dict[str, Any]) -> Self:
-        """Return the pending change of some parsed JSON."""
-        return cls(
-            kind=facts["kind"],
-            requested_at=facts["requested_at"],
-            firsts=_by_number(facts["firsts"]),
-            target=Ensemble.from_json(facts["target"]),
-            visits=_by_number(facts["visits"]),
-        )
-
-
-@dataclass(frozen=True)
 class AuditEnd:
     """Where the audit log ends.
 
@@ -201,8 +167,7 @@ class Manifest:
     commits : int, default=0
         Number of changes that were committed.
     current : Ensemble, default=None
-        None until the first fit has ended.
-    pending : Pending, default=None
+        None until the first fit has begun.
     """
 
     id: str
@@ -210,16 +175,6 @@ class Manifest:
     keep_every: int = 1
     commits: int = 0
     current: Ensemble | None = None
-    pending: Pending | None = None
-
-    def ensembles(self) -> list[Ensemble]:
-        """Return the ensembles whose files count."""
-        target = None if self.pending is None else self.pending.target
-        return [one for one in (self.current, target) if one is not None]
-
-    def shard_files(self) -> set[File]:
-        """Return the files of the shards that count."""
-        return {file for one in self.ensembles() for file in one.shards}
 
     def to_json(self) -> bytes:
         """Return the bytes of the manifest's file, signed with one's own key."""
@@ -266,14 +221,13 @@ class Manifest:
         if check_signature:
             _check_signature(data, signer, place)
         try:
-            current, pending = facts["current"], facts["pending"]
+            current = facts["current"]
             return cls(
                 id=facts["id"],
                 audit=AuditEnd(**facts["audit"]),
                 keep_every=facts["keep_every"],
                 commits=facts["commits"],
                 current=None if current is None else Ensemble.from_json(current),
-                pending=None if pending is None else Pending.from_json(pending),
             )
         except (ValueError, KeyError, TypeError, AttributeError):
             raise _no_manifest(path) from None
@@ -305,10 +259,6 @@ def _no_manifest(path):
 
 def _files(group: list[dict[str, Any]]) -> Files:
     return tuple(File(**facts) for facts in group)
-
-
-def _by_number(facts: dict[str, int]) -> dict[int, int]:
-    return {int(shard): value for shard, value in facts.items()}
 
 
 def what_it_holds(name: str) -> str:

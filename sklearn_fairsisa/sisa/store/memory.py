@@ -2,6 +2,7 @@
 
 import pickle
 import threading
+from dataclasses import dataclass, field, replace
 
 from .._audit import AuditLog
 
@@ -16,27 +17,33 @@ class _Turn:
         return _Turn, ()
 
 
+@dataclass(frozen=True)
+class _Shard:
+    """What is kept of a shard; see ``manifest.Shard``."""
+
+    stage: int
+    n_stages: int
+    digest: str
+    reason: str | None
+    checkpoints: dict = field(default_factory=dict)
+
+
 class MemoryStore:
     """Checkpoints in the memory of this process, as a ``Store``.
 
     Parameters
     ----------
     policy : CheckpointPolicy
-    shards : list of dict, default=()
-        For each shard, its checkpoints by stage.
-    digests : tuple of str, default=()
-        Digest of each shard's member.
+    shards : tuple of _Shard, default=()
     turn : lock, default=None
         That of the store which this one follows.
     """
 
     directory = None
     id = None
-    pending = None
 
-    def __init__(self, policy, shards=(), digests=(), turn=None):
+    def __init__(self, policy, shards=(), turn=None):
         self.policy = policy
-        self.digests = digests
         self._shards = shards
         self._turn = _Turn() if turn is None else turn
 
@@ -44,65 +51,95 @@ class MemoryStore:
         """Hold this store, and those that follow it, for one thread alone."""
         return self._turn.lock
 
+    def latest(self):
+        """Return this store: nobody else can have changed it."""
+        return self
+
+    @property
+    def digests(self):
+        """Digest of each shard's member."""
+        return tuple(shard.digest for shard in self._shards)
+
+    def progress(self, shard):
+        """Return how far the member of a shard has come."""
+        return self._shards[shard]
+
     def stages(self, shard):
         """Return the stages of which a shard's checkpoint is kept."""
-        return self._shards[shard].keys()
+        return self._shards[shard].checkpoints.keys()
 
     def checkpoint(self, shard, stage):
         """Return a member as it was after a stage."""
-        return self._shards[shard][stage]
+        return self._shards[shard].checkpoints[stage]
 
     def audit_log(self):
         """Return the log that a new fit goes on with: an empty one."""
         return AuditLog()
 
-    def begin(self, change, params, before, *, resumed=False):
+    def begin(self, change, params, before, reason):
         """Return the work of a change, none of which counts before it is committed."""
-        return _Work(self, change)
+        return _Work(self, change, reason)
 
     def size(self):
         """Return the bytes the checkpoints take, pickled."""
         # Those that are one object count once.
-        distinct = {id(c): c for stages in self._shards for c in stages.values()}
+        checkpoints = [c for shard in self._shards for c in shard.checkpoints.values()]
+        distinct = {id(checkpoint): checkpoint for checkpoint in checkpoints}
         return sum(len(pickle.dumps(c, protocol=5)) for c in distinct.values())
 
 
 class _Work:
-    done = frozenset[int]()
+    n_purged = 0
 
-    def __init__(self, store, change):
+    def __init__(self, store, change, reason):
         self._store = store
         self._change = change
-        self._trained = []
+        self.members = {}
+        before = () if change.kind == "fit" else store._shards
+        self._shards = dict(enumerate(before))
+        for shard, first in change.firsts.items():
+            kept = {}
+            # A first stage starts from nothing.
+            if first:
+                held = store._shards[shard].checkpoints
+                kept = {s: c for s, c in held.items() if s < first}
+            n_stages = change.state.plan.n_stages[shard]
+            stage = max(kept, default=-1) + 1
+            self._shards[shard] = _Shard(stage, n_stages, "", reason, kept)
+
+    @property
+    def digests(self):
+        """Digests of the members once this work counts."""
+        return tuple(self._shards[s].digest for s in range(len(self._shards)))
 
     def keep(self, trained):
         """Put a trained shard aside."""
-        self._trained.append(trained)
+        behind, stages = self._shards[trained.shard], trained.by_stage()
+        self._shards[trained.shard] = replace(
+            behind,
+            stage=behind.n_stages,
+            digest=trained.digest,
+            reason=None,
+            checkpoints=self._store.policy.kept(behind.checkpoints | stages),
+        )
+        self.members[trained.shard] = trained.checkpoints[-1]
 
-    def results(self):
-        """Return the TrainedMember of each shard, ordered by shard."""
-        members = [trained.last() for trained in self._trained]
-        return sorted(members, key=lambda trained: trained.shard)
+    def behind(self):
+        """Yield the shards that the change leaves behind, with their members."""
+        for shard in self._change.firsts:
+            held = self._shards[shard]
+            if held.reason is not None:
+                yield shard, held.checkpoints.get(held.stage - 1)
 
-    def digests(self):
-        """Return the digests of all members as they are and once this work counts."""
-        before = self._store.digests
-        return before, self._change.digests_after(before, self.results())
-
-    def n_purged(self):
-        """Return how many files will be deleted: there are none."""
-        return 0
+    def mark(self, shard, member, digest):
+        """Note the member of a shard that is behind, and its digest."""
+        self._shards[shard] = replace(self._shards[shard], digest=digest)
+        self.members[shard] = member
 
     def commit(self, entry):
         """Return the store in which this work counts."""
-        store = self._store
-        shards = dict(enumerate(store._shards))
-        for trained in self._trained:
-            earlier = shards.get(trained.shard, {})
-            stages = {s: c for s, c in earlier.items() if s < trained.first_stage}
-            shards[trained.shard] = store.policy.kept(stages | trained.by_stage())
-        shards = [shards[shard] for shard in range(self._change.state.plan.n_shards)]
-        return MemoryStore(store.policy, shards, self.digests()[1], store._turn)
+        shards = tuple(self._shards[shard] for shard in range(len(self._shards)))
+        return MemoryStore(self._store.policy, shards, self._store._turn)
 
     def abandon(self):
         """Forget the work; what counted before still does."""

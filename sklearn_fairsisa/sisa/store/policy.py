@@ -1,7 +1,8 @@
 """Where checkpoints are kept, and how many."""
 
+import os
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,10 @@ class CheckpointPolicy:
         Keep the checkpoint of every so many stages. The last one of each shard, which
         is the member, is always kept.
 
+    timeout : float, default=10.0
+        Seconds for which a change waits while another process changes the directory.
+        Threads of one process always wait for each other.
+
     Examples
     --------
     >>> from sklearn_fairsisa import SISAClassifier
@@ -33,12 +38,18 @@ class CheckpointPolicy:
 
     directory: str | PathLike[str] | None = None
     keep_every: int = 1
+    timeout: float = 10.0
 
     def __post_init__(self):
         if not isinstance(self.keep_every, Integral) or self.keep_every < 1:
             raise ValueError(
                 f"keep_every is {self.keep_every!r}; it must be an integer of at least "
                 "1, which keeps every stage."
+            )
+        if not (isinstance(self.timeout, Real) and self.timeout >= 0):
+            raise ValueError(
+                f"timeout is {self.timeout!r}; it must be a number of seconds of at "
+                "least 0, which does not wait."
             )
 
     def kept(self, stages: dict[int, Any]) -> dict[int, Any]:
@@ -51,4 +62,11 @@ def as_policy(checkpoint_dir: Any) -> CheckpointPolicy:
     """Return the policy that the parameter ``checkpoint_dir`` stands for."""
     if isinstance(checkpoint_dir, CheckpointPolicy):
         return checkpoint_dir
-    return CheckpointPolicy(None if checkpoint_dir is None else Path(checkpoint_dir))
+    if checkpoint_dir is None:
+        return CheckpointPolicy()
+    if not os.fspath(checkpoint_dir):
+        raise ValueError(
+            "checkpoint_dir is empty. Name a directory, or pass None to keep the "
+            "ensemble in memory."
+        )
+    return CheckpointPolicy(Path(checkpoint_dir).expanduser().absolute())

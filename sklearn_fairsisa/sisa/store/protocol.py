@@ -13,8 +13,21 @@ from typing import Any, Protocol
 
 from .._audit import AuditLog
 from .._state import Change, State
-from .._training import TrainedMember, TrainedShard
+from .._training import TrainedShard
 from .policy import CheckpointPolicy
+
+
+class Progress(Protocol):
+    """How far the member of a shard has come."""
+
+    #: Number of slices that the member has learnt from.
+    stage: int
+    #: Number of slices. A shard with ``stage < n_stages`` is behind.
+    n_stages: int
+    #: Digest of the member.
+    digest: str
+    #: Why the shard is behind; None if it is not.
+    reason: str | None
 
 
 class Store(Protocol):
@@ -22,11 +35,11 @@ class Store(Protocol):
 
     A store stands for the ensemble after some number of changes. Committing a change
     gives another store and leaves this one as it is. A change goes through these
-    steps, all of them within ``exclusive()``:
+    steps, all of them within ``exclusive()``, on what ``latest()`` returns:
 
-    1. ``begin`` writes down what was asked for. From here on it is not lost, if the
-       store is durable: it is ``pending`` until it is committed or abandoned.
-    2. ``Work.keep`` puts each trained shard aside. The ensemble is still as before.
+    1. ``begin`` writes the rows and the state that the change ends in. The shards that
+       it concerns lose the checkpoints that it makes invalid, and are behind.
+    2. ``Work.keep`` puts a trained shard in place of one that is behind.
     3. ``Work.commit`` makes the change count as a whole, together with its entry in
        the log. What it replaced is deleted when ``exclusive()`` ends.
 
@@ -42,25 +55,32 @@ class Store(Protocol):
     id: str | None
 
     @property
-    def pending(self) -> str | None:
-        """Kind of the change that was written down and is not done yet."""
-        ...
-
-    @property
     def digests(self) -> tuple[str, ...]:
         """Digest of each shard's member."""
         ...
 
     def exclusive(self) -> AbstractContextManager[Any]:
-        """Hold the ensemble alone, as this store last saw it.
+        """Hold the ensemble alone; threads and, for a time, processes wait their turn.
 
         Raises
         ------
         LockedDirectoryError
-            If another process is at work on it.
-        ChangedDirectoryError
-            If it was changed other than through this store.
+            If another process holds it for too long.
         """
+        ...
+
+    def latest(self) -> "Store":
+        """Return the store that stands for the ensemble as it is now.
+
+        Raises
+        ------
+        ChangedDirectoryError
+            If that does not follow from what this store stands for.
+        """
+        ...
+
+    def progress(self, shard: int) -> Progress:
+        """Return how far the member of a shard has come."""
         ...
 
     def stages(self, shard: int) -> Collection[int]:
@@ -84,10 +104,9 @@ class Store(Protocol):
         change: Change,
         params: dict[str, Any],
         before: State | None,
-        *,
-        resumed: bool = False,
+        reason: str,
     ) -> "Work":
-        """Write down a change with all that it needs.
+        """Write what a change needs, none of which counts yet.
 
         Parameters
         ----------
@@ -96,8 +115,8 @@ class Store(Protocol):
             Parameters of the estimator, with which it can be opened again.
         before : State or None
             The state that counts.
-        resumed : bool, default=False
-            Whether the change is the one that is pending already.
+        reason : str
+            Why shards are behind until they are trained.
 
         Returns
         -------
@@ -105,33 +124,33 @@ class Store(Protocol):
         """
         ...
 
-    def pending_change(self) -> Change:
-        """Return the change that is pending."""
-        ...
-
 
 class Work(Protocol):
     """A change that has begun and does not count yet."""
 
+    #: Members that the change puts in place, by shard.
+    members: dict[int, Any]
+
     @property
-    def done(self) -> Collection[int]:
-        """Shards that were trained before this call."""
+    def digests(self) -> tuple[str, ...]:
+        """Digests of the members once the change counts."""
+        ...
+
+    @property
+    def n_purged(self) -> int:
+        """Number of files of rows, members and state that the commit will delete."""
         ...
 
     def keep(self, trained: TrainedShard) -> None:
-        """Put a trained shard aside."""
+        """Put a trained shard in place."""
         ...
 
-    def results(self) -> list[TrainedMember]:
-        """Return the member of each trained shard, ordered by shard."""
+    def behind(self) -> Iterable[tuple[int, Any]]:
+        """Yield the shards that the change leaves behind, with their members."""
         ...
 
-    def digests(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the digests of all members as they are, and as they will be."""
-        ...
-
-    def n_purged(self) -> int:
-        """Return how many files of rows, members and state the commit will delete."""
+    def mark(self, shard: int, member: Any, digest: str) -> None:
+        """Note the member of a shard that is behind, and its digest."""
         ...
 
     def commit(self, entry: dict[str, Any]) -> Store:
@@ -139,7 +158,7 @@ class Work(Protocol):
         ...
 
     def abandon(self) -> None:
-        """Undo the change, unless it is a deletion: that stays pending."""
+        """Undo the change."""
         ...
 
 
@@ -151,8 +170,11 @@ class Backend(Protocol):
     Estimators hold their backend, so it should be possible to pickle it.
     """
 
-    def read(self, name: str) -> bytes:
-        """Return the bytes of a name; raise FileNotFoundError if there are none."""
+    def read(self, name: str, n_bytes: int) -> bytes:
+        """Return the bytes of a name; raise FileNotFoundError if there are none.
+
+        Of more than `n_bytes`, no more than one further byte needs to be read.
+        """
         ...
 
     def write_new(self, name: str, data: bytes) -> None:
@@ -183,12 +205,14 @@ class Backend(Protocol):
         """Return all names."""
         ...
 
-    def lock(self, *, shared: bool = False) -> AbstractContextManager[Any]:
-        """Hold all names, alone or with other readers; make the place if needed.
+    def lock(self, timeout: float) -> AbstractContextManager[Any]:
+        """Hold all names alone; make the place if needed.
+
+        Threads of one process wait for each other. Readers need no lock.
 
         Raises
         ------
         LockedDirectoryError
-            If someone else holds them.
+            If another process holds them for more than `timeout` seconds.
         """
         ...
