@@ -9,14 +9,14 @@ from pathlib import Path
 
 from ..exceptions import DirectoryError, LockedDirectoryError
 
-OK, REFUSED, LOCKED, DAMAGED, NOT_EXACT, PENDING = 0, 1, 3, 4, 5, 6
+OK, REFUSED, LOCKED, DAMAGED, NOT_EXACT, BEHIND, INTERRUPTED = 0, 1, 3, 4, 5, 6, 130
 
 EXIT_CODES = (
     "Exit status: 0 done; 1 the request was refused, and nothing changed; 2 wrong "
-    "options; 3 the directory is in use by another process; 4 it is damaged, or signed "
-    "with another key; 5 the verification failed; 6 the work failed after the request "
-    "was written down, as on a full disk, and the next command finishes it; 130 "
-    "interrupted, and finished by the next command likewise."
+    "options; 3 another process works in the directory; 4 it is damaged, or signed "
+    "with another key; 5 the verification failed; 6 the rows are erased, but members "
+    "could not be trained on what is left: relearn tries again; 130 interrupted, and "
+    "the message says whether the rows are erased."
 )
 
 
@@ -44,10 +44,30 @@ def add_commands(subparsers):
         help="file with a column index, or a column subject, of what to forget",
     )
     forget.add_argument(
-        "--dry-run", action="store_true", help="tell the expected cost, change nothing"
+        "--dry-run", action="store_true", help="show the expected cost, change nothing"
+    )
+    forget.add_argument(
+        "--later",
+        action="store_true",
+        help="erase the rows now, and leave training to relearn",
     )
     _add_work_options(forget)
-    _add(subparsers, "status", _status, "tell what a directory holds")
+    relearn = _add(
+        subparsers, "relearn", _relearn, "train members that are behind, cheapest first"
+    )
+    relearn.add_argument(
+        "--shards", type=int, nargs="+", metavar="N", help="no others than these"
+    )
+    relearn.add_argument(
+        "--max-visits", type=int, metavar="N", help="sample visits not to be exceeded"
+    )
+    relearn.add_argument(
+        "--all",
+        action="store_true",
+        help="retrain every member from scratch, as after an upgrade of a library",
+    )
+    _add_work_options(relearn)
+    _add(subparsers, "status", _status, "show what a directory holds")
     verify = _add(
         subparsers, "verify", _verify, "retrain from scratch and compare every bit"
     )
@@ -101,6 +121,12 @@ def _add_work_options(parser):
     parser.add_argument(
         "--quiet", action="store_true", help="no line for each stage trained"
     )
+    parser.add_argument(
+        "--wait",
+        type=float,
+        metavar="SECONDS",
+        help="how long to wait for another process in the directory (default: 10)",
+    )
 
 
 def _guarded(command, args):
@@ -113,15 +139,15 @@ def _guarded(command, args):
         return _fail(error, LOCKED)
     except DirectoryError as error:
         return _fail(error, DAMAGED)
-    except KeyboardInterrupt:
-        _tell("interrupted; what was begun is finished by the next command")
-        return 130
+    except KeyboardInterrupt as error:
+        _tell(" ".join(["interrupted.", *getattr(error, "__notes__", ())]))
+        return INTERRUPTED
     except Exception as error:
         notes = getattr(error, "__notes__", ())
-        if getattr(error, "pending_request", None) is not None:
-            return _fail(f"{error!r}. {' '.join(notes)}", PENDING)
-        if isinstance(error, OSError | ValueError):
-            return _fail(" ".join([str(error), *notes]), REFUSED)
+        if hasattr(error, "rows_erased"):
+            return _fail(f"{error!r}. {' '.join(notes)}", BEHIND)
+        if isinstance(error, MemoryError | OSError | ValueError):
+            return _fail(" ".join([str(error) or repr(error), *notes]), REFUSED)
         raise
 
 
@@ -138,21 +164,24 @@ def _say(args, facts, text):
     print(json.dumps(facts, indent=1) if args.json else text)
 
 
-def _load(args, **kwargs):
-    from ..sisa import SISAClassifier
+def _load(args):
+    from ..sisa import CheckpointPolicy, SISAClassifier
 
     # Progress would come between a script and the JSON it reads.
     params = {"verbose": int(not args.quiet and not args.json)}
     if args.jobs is not None:
         params["n_jobs"] = args.jobs
-    return SISAClassifier.load(args.directory, params=params, **kwargs)
+    directory = args.directory
+    if args.wait is not None:
+        directory = CheckpointPolicy(directory, timeout=args.wait)
+    return SISAClassifier.load(directory, params=params)
 
 
 def _forget(args):
     indices, subjects = args.indices, args.subjects
     if args.from_file is not None:
         indices, subjects = _read_requests(args.from_file)
-    sisa = _load(args, finish=not args.dry_run)
+    sisa = _load(args)
     if subjects is not None:
         subjects = _as_fitted(subjects, sisa)
     cost = sisa.expected_cost(indices, subjects=subjects)
@@ -164,15 +193,36 @@ def _forget(args):
     if args.dry_run:
         _say(args, cost, f"would forget {about}")
         return OK
-    sisa.forget(indices, subjects=subjects)
-    entry = sisa._audit.entries[-1]
+    sisa.forget(indices, subjects=subjects, relearn=not args.later)
+    entries = sisa._audit.entries
+    entry = next(e for e in reversed(entries) if e["kind"] == "forget")
+    behind = sisa.behind_["shard"].tolist()
+    seconds = sisa.forget_log_[-1].seconds
+    erased = f"erased {about}" if args.later else f"forgot {about}"
     _say(
         args,
-        entry,
-        f"forgot {about}, in {entry['seconds']:.1f} s; {sisa.n_rows_} rows are left; "
-        f"audit entry {entry['entry']}, {entry['hash']}",
+        {**entry, "behind": behind},
+        f"{erased}, in {seconds:.1f} s; {sisa.n_rows_} rows are left; audit entry "
+        f"{entry['entry']}, {entry['hash']}"
+        + (f"; shards {behind} are behind" if behind else ""),
     )
-    return OK
+    return BEHIND if set(behind) & set(entry["shards"]) and not args.later else OK
+
+
+def _relearn(args):
+    sisa = _load(args)
+    if args.all:
+        if args.shards is not None or args.max_visits is not None:
+            raise ValueError("--all retrains every member. Leave the others out.")
+        sisa._retrain()
+    else:
+        sisa.relearn(shards=args.shards, max_sample_visits=args.max_visits)
+    behind = sisa.behind_
+    facts = {"behind": behind["shard"].tolist(), "audit_head": sisa._audit.head}
+    left = f"{len(behind)} shards are behind" if len(behind) else "no shard is behind"
+    _say(args, facts, f"relearnt; {left}; head of the log {facts['audit_head']}")
+    failed = behind["reason"].ne("deferred").any()
+    return BEHIND if failed else OK
 
 
 def _read_requests(path):
@@ -222,16 +272,22 @@ def _as_fitted(subjects, sisa):
 
 
 def _status(args):
+    from ..sisa._workers import visits_behind
     from ..sisa.store import open_directory
 
-    with open_directory(args.directory, check=False) as store:
-        facts = store.status()
+    store = open_directory(args.directory, check=False)
+    facts = store.status()
+    if facts["behind"]:
+        state = store.state()
+        facts["relearning_sample_visits"] = sum(
+            visits_behind(state, store, shard) for shard in facts["behind"]
+        )
+    log = store.audit_log().entries
+    facts["versions"] = log[-1]["versions"] if log else {}
     lines = [f"{name.replace('_', ' ')}: {value}" for name, value in facts.items()]
     _say(args, facts, "\n".join(lines))
-    if facts["pending"]:
-        _tell(
-            f"a {facts['pending']} was interrupted; forget and verify finish it first"
-        )
+    if facts["behind"]:
+        _tell(f"shards {list(facts['behind'])} are behind; relearn trains them")
     return OK
 
 
@@ -267,8 +323,8 @@ def _report(args):
     from ..sisa._reports import ForgettingReport
     from ..sisa.store import open_directory
 
-    with open_directory(args.directory) as store:
-        report = ForgettingReport(store.audit_log(), store.status()["rows"])
+    store = open_directory(args.directory)
+    report = ForgettingReport(store.audit_log(), store.status()["rows"])
     frame = report.to_frame()
     if args.html is not None:
         args.html.write_text(report.to_html())

@@ -72,8 +72,8 @@ from ._requests import check_indices, check_shards, requested_rows
 from ._state import Change, State, split_rows
 from ._training import Recipe, UntrainedShard, replay_visits
 from ._votes import member_scores, member_votes
-from ._workers import replay_stage, train_members
-from .store import CheckpointPolicy, create_store, open_directory
+from ._workers import replay_stage, train_members, visits_behind
+from .store import CheckpointPolicy, as_policy, create_store, open_directory
 
 
 class SISAClassifier(
@@ -434,10 +434,11 @@ class SISAClassifier(
                 shard
                 for shard in change.firsts
                 # Where nothing is left to learn from, nothing has to be put off.
-                if relearn or not self._visits_behind(shard)
+                if relearn or not visits_behind(self._state, self._store, shard)
             ]
             self._relearn(shards, request)
         except BaseException as error:
+            error.rows_erased = len(rows)
             error.add_note(
                 f"The {len(rows)} rows are erased: do not repeat the call. Members of "
                 f"the shards {self.behind_['shard'].tolist()} are behind; call "
@@ -516,7 +517,7 @@ class SISAClassifier(
                         "stage": progress.stage,
                         "n_stages": progress.n_stages,
                         "rows_missing": int((rows.slices >= progress.stage).sum()),
-                        "sample_visits": held._visits_behind(shard),
+                        "sample_visits": visits_behind(held._state, held._store, shard),
                         "reason": progress.reason,
                     }
                 )
@@ -633,7 +634,7 @@ class SISAClassifier(
     @classmethod
     def load(
         cls,
-        directory: FilePath,
+        directory: FilePath | CheckpointPolicy,
         *,
         resign: bool = False,
         params: Mapping[str, Any] | None = None,
@@ -645,8 +646,9 @@ class SISAClassifier(
 
         Parameters
         ----------
-        directory : str or path
-            What ``checkpoint_dir`` was; it may have been moved.
+        directory : str, path or CheckpointPolicy
+            What ``checkpoint_dir`` was; it may have been moved. Of a policy, the
+            directory and the `timeout` count.
 
         resign : bool, default=False
             Open a directory that was signed with another key, whose files may run any
@@ -670,15 +672,16 @@ class SISAClassifier(
         LockedDirectoryError
             If it is to be signed anew while another process works in it.
         """
-        store = open_directory(directory, resign=resign)
+        policy = as_policy(directory)
+        store = open_directory(policy.directory, resign=resign, timeout=policy.timeout)
         state = store.state()
         if state is None:
             raise FileNotFoundError(
                 f"{directory} holds no ensemble: a fit has failed there. Fit again."
             )
         self = cls(**store.params()).set_params(checkpoint_dir=store.policy)
-        if store.policy.keep_every == 1 and isinstance(directory, str | PathLike):
-            self.checkpoint_dir = str(directory)
+        if store.policy == CheckpointPolicy(store.policy.directory):
+            self.checkpoint_dir = store.policy.directory
         self.set_params(**params or {})
         log = store.audit_log()
         reports = forget_reports(log, state)
@@ -981,19 +984,6 @@ class SISAClassifier(
         reports = forget_reports(log, state)
         self._put_in_place(state, store, store.members(), log, reports)
 
-    def _visits_behind(self, shard):
-        """Sample visits that it takes a member to learn what it has not."""
-        held = self._as_it_stands()
-        progress = held._store.progress(shard)
-        if progress.stage == progress.n_stages:
-            return 0
-        return replay_visits(
-            held._state.recipe,
-            held._state.rows[shard],
-            progress.n_stages,
-            replay_stage(held._store, shard, progress.stage),
-        )
-
     def _relearn(self, shards, request=None):
         """Train some shards as far as their rows go, and swap each in when it is done.
 
@@ -1017,6 +1007,16 @@ class SISAClassifier(
                     waiting.discard(result.shard)
                 started = time.perf_counter()
 
+    def _retrain(self):
+        """Train every member from scratch, and swap each in when it is done."""
+        held = self._as_it_stands()
+        started = time.perf_counter()
+        for result in self._train(
+            held._state, dict.fromkeys(range(held.plan_.n_shards), 0)
+        ):
+            self._swap_in(result, held._state, started, None)
+            started = time.perf_counter()
+
     def _swap_in(self, result, trained_on, started, request):
         """Have a relearnt shard count; return whether it was trained on its rows."""
         shard = result.shard
@@ -1028,14 +1028,14 @@ class SISAClassifier(
             )
             if not (same_classes and same_rows):
                 return False
-            first = store.progress(shard).stage
-            change = Change("relearn", state, {shard: first})
             if isinstance(result, UntrainedShard):
+                change = Change("relearn", state, {shard: store.progress(shard).stage})
                 error = result.error
                 reason = f"{type(error).__name__}: {error}"
                 if store.progress(shard).reason != reason:
                     self._commit(store, change, (), started, request, reason=reason)
             else:
+                change = Change("relearn", state, {shard: result.first_stage})
                 self._commit(store, change, [result], started, request)
         if isinstance(result, UntrainedShard):
             warnings.warn(

@@ -7,7 +7,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from .._utils.isolation import this_process
 from ._learners import places
-from ._training import ShardTask, UntrainedShard, train_shards
+from ._training import ShardTask, UntrainedShard, replay_visits, train_shards
 
 # Where joblib keeps its backends of one machine.
 _OWN_BACKENDS = "joblib._parallel_backends"
@@ -87,6 +87,15 @@ def _try_to_train(recipe, tasks, **how):
             alone = [_try_to_train(recipe, [task], **how) for task in tasks]
             return list(chain.from_iterable(alone))
         return [UntrainedShard(tasks[0].shard, error)]
+
+
+def visits_behind(state, store, shard):
+    """Return the sample visits that a member takes to learn what it has not."""
+    progress = store.progress(shard)
+    if progress.stage == progress.n_stages:
+        return 0
+    first = replay_stage(store, shard, progress.stage)
+    return replay_visits(state.recipe, state.rows[shard], progress.n_stages, first)
 
 
 def replay_stage(store, shard, first):

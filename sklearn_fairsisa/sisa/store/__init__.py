@@ -4,7 +4,7 @@ from .directory import DirectoryStore, open_directory
 from .memory import MemoryStore
 from .policy import CheckpointPolicy, as_policy
 
-__all__ = ["CheckpointPolicy", "create_store", "open_directory"]
+__all__ = ["CheckpointPolicy", "as_policy", "create_store", "open_directory"]
 
 
 def create_store(checkpoint_dir, previous=None):

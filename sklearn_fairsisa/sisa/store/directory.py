@@ -34,7 +34,6 @@ from .policy import CheckpointPolicy
 _AUDIT = "audit.jsonl"
 # More than a manifest ever has: it grows with the number of shards alone.
 _MANIFEST_BYTES = 2**26
-_RESIGN_TIMEOUT = 10.0
 # What a state consists of besides its plan and rows, which have files of their own.
 _IN_STATE_FILE = (
     "recipe", "classes", "inputs", "salt", "forgotten", "forgotten_subjects",
@@ -46,7 +45,9 @@ _OURS = re.compile(
 )
 
 
-def open_directory(directory, *, resign=False, check=True):
+def open_directory(
+    directory, *, resign=False, check=True, timeout=CheckpointPolicy.timeout
+):
     """Return the store that a directory holds.
 
     Readers lock nobody out. What is read is of one instant, as files never change and
@@ -57,6 +58,8 @@ def open_directory(directory, *, resign=False, check=True):
     directory : str, path or Backend
     resign : bool, default=False
         Accept the signature of another key, and replace it by one's own.
+    timeout : float, default=10.0
+        As in CheckpointPolicy.
     check : bool, default=True
         Read every file, to see that none was altered. Without, all must be there.
 
@@ -70,7 +73,7 @@ def open_directory(directory, *, resign=False, check=True):
         If it is to be signed anew while someone is changing it.
     """
     backend = _as_backend(directory)
-    with backend.lock(_RESIGN_TIMEOUT) if resign else nullcontext():
+    with backend.lock(timeout) if resign else nullcontext():
         while True:
             data = _read_if_there(backend, MANIFEST)
             if data is None:
@@ -81,7 +84,7 @@ def open_directory(directory, *, resign=False, check=True):
             manifest = Manifest.from_json(
                 data, str(backend), check_signature=not resign
             )
-            policy = CheckpointPolicy(directory, manifest.keep_every)
+            policy = CheckpointPolicy(directory, manifest.keep_every, timeout)
             store = DirectoryStore(policy, manifest)
             try:
                 store.check_files(whole=check)

@@ -64,6 +64,8 @@ def as_policy(checkpoint_dir: Any) -> CheckpointPolicy:
         return checkpoint_dir
     if checkpoint_dir is None:
         return CheckpointPolicy()
+    if not isinstance(checkpoint_dir, str | os.PathLike):
+        return CheckpointPolicy(checkpoint_dir)
     if not os.fspath(checkpoint_dir):
         raise ValueError(
             "checkpoint_dir is empty. Name a directory, or pass None to keep the "
