@@ -1,15 +1,16 @@
 import json
 import subprocess
 import sys
+from contextlib import contextmanager
 
+import numpy as np
 import pytest
 from sklearn.datasets import make_classification
 from sklearn.naive_bayes import GaussianNB
 
 from sklearn_fairsisa import SISAClassifier
 from sklearn_fairsisa.cli import main
-from sklearn_fairsisa.sisa.store import disk
-from sklearn_fairsisa.sisa.store.directory import DirectoryStore
+from sklearn_fairsisa.sisa import _classifier as sisa_classifier
 
 X, y = make_classification(n_samples=60, n_features=4, n_redundant=0, random_state=0)
 
@@ -47,7 +48,8 @@ def test_rows_are_forgotten_and_the_deletion_verified(directory, capsys, tmp_pat
     status, facts = run(capsys, "status", directory)
     assert (facts["rows"], facts["forgotten"]) == (58, 2)
     assert facts["checkpoint_bytes"] > 0
-    assert facts["pending"] is None
+    assert facts["behind"] == {}
+    assert facts["versions"]["numpy"] == np.__version__
 
 
 def test_a_dry_run_tells_the_cost_and_changes_nothing(directory, capsys):
@@ -56,7 +58,8 @@ def test_a_dry_run_tells_the_cost_and_changes_nothing(directory, capsys):
     assert status == 0
     assert before == {path: path.read_bytes() for path in directory.iterdir()}
     _, entry = run(capsys, "forget", directory, "--indices", 3, 4)
-    assert entry["sample_visits"] == cost["sample_visits"]
+    report = SISAClassifier.load(directory).forget_log_[-1]
+    assert report.sample_visits == cost["sample_visits"]
     assert entry["full_sample_visits"] == cost["full_sample_visits"]
     assert entry["shards"] == cost["shards"]
 
@@ -129,22 +132,61 @@ def test_files_out_of_a_spreadsheet_are_read(directory, capsys, tmp_path):
     assert list(SISAClassifier.load(directory).forgotten_) == [5, 6]
 
 
-def test_work_that_fails_midway_has_its_own_exit_status(directory, capsys, monkeypatch):
+@pytest.mark.parametrize("error", [RuntimeError("too few"), MemoryError("too few")])
+def test_rows_are_erased_though_members_cannot_be_trained(
+    directory, capsys, monkeypatch, error
+):
     def fail(*args, **kwargs):
-        raise RuntimeError("out of memory")
+        raise error
 
     with monkeypatch.context() as patch:
         patch.setattr(GaussianNB, "partial_fit", fail)
-        patch.setattr(DirectoryStore, "_promise", lambda self: "The next one does it.")
-        status, told = run(capsys, "forget", directory, "--indices", 1)
-    assert status == 6
-    assert "out of memory" in told
-    assert "The next one does it." in told
-    # What is finished first must not print between the JSON.
-    SISAClassifier.load(directory, finish=False)
+        args = ["forget", str(directory), "--indices", "1"]
+        assert main(args) == 6
+        assert "too few" in capsys.readouterr().err
+        assert main(["relearn", str(directory)]) in (1, 6)
+    capsys.readouterr()
+    sisa = SISAClassifier.load(directory)
+    assert (list(sisa.forgotten_), len(sisa.behind_)) == ([1], 1)
+    assert run(capsys, "relearn", directory)[0] == 0
+    assert len(SISAClassifier.load(directory).behind_) == 0
     status, told = run(capsys, "verify", directory)
     assert (status, told["holds"]) == (0, True)
-    assert list(SISAClassifier.load(directory).forgotten_) == [1]
+
+
+def test_rows_are_erased_now_and_members_relearn_later(directory, capsys):
+    expected = SISAClassifier.load(directory).plan_
+    rows = [int(expected.rows(shard, 0)[0]) for shard in range(3)]
+    for row in rows:
+        status, entry = run(capsys, "forget", directory, "--indices", row, "--later")
+        assert (status, entry["sample_visits"]) == (0, 0)
+    status, facts = run(capsys, "status", directory)
+    assert facts["behind"] == dict.fromkeys(["0", "1", "2"], "deferred")
+    behind = SISAClassifier.load(directory).behind_
+    assert facts["relearning_sample_visits"] == behind["sample_visits"].sum()
+    status, facts = run(capsys, "relearn", directory, "--shards", 1)
+    assert (status, facts["behind"]) == (0, [0, 2])
+    budget = behind["sample_visits"].min()
+    assert run(capsys, "relearn", directory, "--max-visits", budget - 1)[0] == 1
+    status, facts = run(capsys, "relearn", directory, "--max-visits", budget)
+    assert (status, len(facts["behind"])) == (0, 1)
+    assert run(capsys, "relearn", directory)[1]["behind"] == []
+    assert run(capsys, "verify", directory)[0] == 0
+
+
+def test_every_member_is_retrained_after_an_upgrade(directory, capsys, monkeypatch):
+    run(capsys, "forget", directory, "--indices", 3)
+    upgraded = GaussianNB.partial_fit
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        return upgraded(self, X + 1, y, classes, sample_weight)
+
+    monkeypatch.setattr(GaussianNB, "partial_fit", partial_fit)
+    assert run(capsys, "verify", directory)[0] == 5
+    assert run(capsys, "relearn", directory, "--all", "--shards", 1)[0] == 1
+    assert run(capsys, "relearn", directory, "--all")[0] == 0
+    assert run(capsys, "verify", directory)[0] == 0
+    assert list(SISAClassifier.load(directory).forgotten_) == [3]
 
 
 def test_reports_are_written(directory, capsys, tmp_path):
@@ -152,9 +194,30 @@ def test_reports_are_written(directory, capsys, tmp_path):
     assert main(["report", str(directory), "--html", str(tmp_path / "r.html")]) == 0
     assert "1 rows forgotten" in (tmp_path / "r.html").read_text()
     assert main(["report", str(directory), "--csv", str(tmp_path / "r.csv")]) == 0
-    assert len((tmp_path / "r.csv").read_text().splitlines()) == 3
+    # A header, the fit, the deletion and what was relearnt for it.
+    assert len((tmp_path / "r.csv").read_text().splitlines()) == 4
     assert main(["report", str(directory)]) == 0
     assert "forget" in capsys.readouterr().out
+
+
+@contextmanager
+def held_by_another_process(directory):
+    """Hold a directory in a process that ends with the block."""
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from sklearn_fairsisa.sisa.store.disk import Folder\n"
+        "with Folder(Path(sys.argv[1])).lock(0):\n"
+        "    print('held', flush=True)\n"
+        "    sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, directory],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout.readline() == b"held\n"
+        yield
+        process.stdin.close()
 
 
 def test_refusals_have_their_exit_status_and_reason(directory, capsys, monkeypatch):
@@ -164,8 +227,10 @@ def test_refusals_have_their_exit_status_and_reason(directory, capsys, monkeypat
     assert (status, "holds no ensemble" in told) == (1, True)
     with pytest.raises(SystemExit, match="2"):
         main(["forget", str(directory)])
-    with disk.Folder(directory).lock():
-        status, told = run(capsys, "forget", directory, "--indices", 1)
+    with held_by_another_process(directory):
+        args = ["--indices", 1, "--wait", 0.1]
+        status, told = run(capsys, "forget", directory, *args)
+        assert run(capsys, "status", directory)[0] == 0
     assert (status, "at work in" in told) == (3, True)
     monkeypatch.setenv("SKLEARN_FAIRSISA_KEY", "another")
     assert run(capsys, "status", directory)[0] == 4
@@ -185,17 +250,23 @@ def test_a_failed_verification_has_its_own_exit_status(directory, capsys, monkey
     assert not told["holds"]
 
 
-def test_an_interrupt_is_finished_by_the_next_command(directory, capsys, monkeypatch):
+def test_an_interrupt_says_whether_the_rows_are_erased(directory, capsys, monkeypatch):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(GaussianNB, "partial_fit", interrupt)
-        assert run(capsys, "forget", directory, "--indices", 1)[0] == 130
-    assert run(capsys, "status", directory)[1]["pending"] == "forget"
-    assert run(capsys, "verify", directory)[0] == 0
-    status = run(capsys, "status", directory)[1]
-    assert (status["pending"], status["forgotten"]) == (None, 1)
+        status, told = run(capsys, "forget", directory, "--indices", 1)
+    assert (status, "rows are erased: do not repeat" in told) == (130, True)
+    facts = run(capsys, "status", directory)[1]
+    assert (len(facts["behind"]), facts["forgotten"]) == (1, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(sisa_classifier, "forget_in_caches", interrupt)
+        status, told = run(capsys, "forget", directory, "--indices", 2)
+    assert (status, "Nothing of it was done" in told) == (130, True)
+    assert run(capsys, "relearn", directory)[0] == 0
+    facts = run(capsys, "status", directory)[1]
+    assert (facts["behind"], facts["forgotten"]) == ({}, 1)
 
 
 def test_progress_goes_stage_by_stage(directory, capsys):
