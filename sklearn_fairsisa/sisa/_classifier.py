@@ -990,7 +990,7 @@ class SISAClassifier(
         No lock is held while they train. A shard whose rows changed meanwhile is
         trained again.
         """
-        waiting = set(shards)
+        waiting, untrained = set(shards), {}
         while True:
             held = self._as_it_stands()
             firsts = {}
@@ -999,13 +999,24 @@ class SISAClassifier(
                 if shard in waiting and progress.stage < progress.n_stages:
                     firsts[shard] = progress.stage
             if not firsts:
-                return
+                break
             started = time.perf_counter()
             results = self._train(held._state, firsts, held._store, keep_going=True)
             for result in results:
                 if self._swap_in(result, held._state, started, request):
                     waiting.discard(result.shard)
+                    if isinstance(result, UntrainedShard):
+                        untrained[result.shard] = result.reason
                 started = time.perf_counter()
+        if untrained:
+            why = "; ".join(f"shard {s}: {untrained[s]}" for s in sorted(untrained))
+            warnings.warn(
+                "Members cannot be trained on the rows that are left, and stay "
+                f"behind: {why}. Forgotten rows are erased all the same. relearn() "
+                "tries again.",
+                UntrainedShardWarning,
+                stacklevel=level_of_caller(),
+            )
 
     def _retrain(self):
         """Train every member from scratch, and swap each in when it is done."""
@@ -1030,22 +1041,13 @@ class SISAClassifier(
                 return False
             if isinstance(result, UntrainedShard):
                 change = Change("relearn", state, {shard: store.progress(shard).stage})
-                error = result.error
-                reason = f"{type(error).__name__}: {error}"
-                if store.progress(shard).reason != reason:
-                    self._commit(store, change, (), started, request, reason=reason)
+                if store.progress(shard).reason != result.reason:
+                    self._commit(
+                        store, change, (), started, request, reason=result.reason
+                    )
             else:
                 change = Change("relearn", state, {shard: result.first_stage})
                 self._commit(store, change, [result], started, request)
-        if isinstance(result, UntrainedShard):
-            warnings.warn(
-                f"The member of shard {shard} cannot be trained on the "
-                f"{len(state.rows[shard])} rows that are left, and stays behind: "
-                f"{reason}. Forgotten rows are erased all the same. relearn() tries "
-                "again.",
-                UntrainedShardWarning,
-                stacklevel=level_of_caller(),
-            )
         return True
 
     def _commit(self, store, change, trained, started, request=None, reason=None):

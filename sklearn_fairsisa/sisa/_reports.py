@@ -290,6 +290,7 @@ class ForgettingReport:
     def _repr_html_(self):
         frame = self.to_frame()
         requests = frame[frame["kind"] == "forget"]
+        replays = frame[frame["kind"] == "relearn"]
         shown = frame.drop(columns=["time", "digest_before"]).assign(
             requested_at=frame["requested_at"].str[:19].str.replace("T", " "),
             digest_after=frame["digest_after"].str[:12],
@@ -302,7 +303,7 @@ class ForgettingReport:
         return (
             f"<p>{len(requests)} requests, {_total(requests, 'n_forgotten')} rows "
             f"forgotten, {self.n_rows} rows retained. Sample visits of all replays: "
-            f"{_total(requests, 'sample_visits')}; of retraining from scratch after "
+            f"{_total(replays, 'sample_visits')}; of retraining from scratch after "
             f"every request: {_total(requests, 'full_sample_visits')}.</p>"
             f"<div style='overflow-x:auto'>{table}</div>"
             f"<p>Times are UTC, digests cut to 12 characters. Head of the hash chain: "

@@ -120,6 +120,11 @@ class UntrainedShard:
     shard: int
     error: Exception
 
+    @property
+    def reason(self):
+        """The error in words."""
+        return f"{type(self.error).__name__}: {self.error}"
+
 
 @dataclass(frozen=True)
 class ShardTask:

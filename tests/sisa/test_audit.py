@@ -24,16 +24,26 @@ def sisa(request, tmp_path):
     ).fit(X, y)
 
 
+def last_deletion(sisa):
+    """Return the newest entry of the log that is of a deletion."""
+    return [entry for entry in sisa._audit.entries if entry["kind"] == "forget"][-1]
+
+
 def test_a_request_is_recorded_with_what_it_touched_and_cost(sisa):
     row = sisa.plan_.rows(1, 1)[0]
     sisa.forget(row)
-    entry = sisa._audit.entries[-1]
+    _, entry, relearnt = sisa._audit.entries
     assert entry["kind"] == "forget"
+    assert (relearnt["kind"], relearnt["request"]) == ("relearn", entry["entry"])
+    assert (relearnt["shards"], relearnt["first_slices"]) == ([1], [1])
     assert (entry["shards"], entry["first_slices"]) == ([1], [1])
     assert (entry["n_rows"], entry["n_subjects"]) == (59, 1)
     report = sisa.forget_log_[-1]
-    for name in ("n_subjects", "sample_visits", "full_sample_visits", "digest_before"):
+    for name in ("n_subjects", "full_sample_visits", "digest_before"):
         assert entry[name] == getattr(report, name)
+    assert entry["sample_visits"] == 0
+    for name in ("sample_visits", "digest_after"):
+        assert relearnt[name] == getattr(report, name)
     assert entry["expected_share"] == expected_replay_cost(3, 2, 1, "slice")
     assert entry["seed"] == 0
     assert entry["versions"]["numpy"] == np.__version__
@@ -55,7 +65,7 @@ def test_entries_name_rows_by_salted_ids_alone(sisa, tmp_path):
     sisa.forget([7, 31])
     other = SISAClassifier(GaussianNB(), n_shards=3, random_state=0).fit(X, y)
     other.forget([7, 31])
-    ids, other_ids = (s._audit.entries[-1]["rows"] for s in (sisa, other))
+    ids, other_ids = (last_deletion(s)["rows"] for s in (sisa, other))
     assert len(ids) == 2
     assert all(re.fullmatch("[0-9a-f]{32}", row) for row in ids)
     assert not set(ids) & set(other_ids)
@@ -74,7 +84,7 @@ def test_the_expected_share_is_the_mean_over_requests_of_as_many_data_subjects()
             shares.append(cost["sample_visits"] / cost["full_sample_visits"])
     sisa.forget(np.flatnonzero(person == 7)[:4], subjects=[8])
     assert sisa.forget_log_[-1].n_subjects == 2
-    entry = sisa._audit.entries[-1]
+    entry = last_deletion(sisa)
     assert (entry["n_forgotten"], entry["n_subjects"]) == (14, 2)
     assert entry["expected_share"] == pytest.approx(np.mean(shares), rel=0.08)
     # Subject 8 has no row left to forget.
@@ -83,7 +93,10 @@ def test_the_expected_share_is_the_mean_over_requests_of_as_many_data_subjects()
 
 @pytest.mark.parametrize("damage", ["alter", "remove", "insert", "swap"])
 def test_a_broken_chain_is_detected_where_it_broke(sisa, damage):
-    log = sisa.forget(1).forget(2).forget(3)._audit
+    log = sisa
+    for row in (1, 2, 3):
+        log = log.forget(row, relearn=False)
+    log = log._audit
     log.check()
     entries = list(log.entries)
     if damage == "alter":
@@ -102,8 +115,13 @@ def test_the_report_tells_every_request_in_a_frame_and_a_page(sisa):
     sisa.forget([1, 2]).partial_fit(X, y).forget([2, 70])
     report = sisa.forgetting_report()
     frame = report.to_frame()
-    assert list(frame["kind"]) == ["fit", "forget", "partial_fit", "forget"]
-    assert list(frame["n_forgotten"]) == [0, 2, 0, 1]
+    kinds = [kind for kind in frame["kind"] if kind != "relearn"]
+    assert kinds == ["fit", "forget", "partial_fit", "forget"]
+    assert list(frame.loc[frame["kind"] != "relearn", "n_forgotten"]) == [0, 2, 0, 1]
+    relearnt = frame[frame["kind"] == "relearn"]
+    assert set(relearnt["n_forgotten"]) == {0}
+    visits = sum(report.sample_visits for report in sisa.forget_log_)
+    assert relearnt["sample_visits"].sum() == visits
     assert frame["share"].between(0, 1).all()
     page = report.to_html()
     assert "2 requests, 3 rows forgotten, 117 rows retained" in page
@@ -111,7 +129,7 @@ def test_the_report_tells_every_request_in_a_frame_and_a_page(sisa):
     assert report._repr_html_() in page
     assert "<style" not in report._repr_html_()
     assert sisa._audit.head in page
-    assert "4 entries" in repr(report)
+    assert f"{len(frame)} entries" in repr(report)
 
 
 def test_a_certificate_tells_what_was_compared(sisa):

@@ -74,7 +74,8 @@ def check(folder, done):
     gone = set(sisa.forgotten_.tolist())
     assert gone >= set(FIRST if done >= 2 else []) | set(LATER if done >= 4 else [])
     assert sisa.plan_.n_rows == 48 if done >= 3 else sisa.plan_.n_rows in (40, 48)
-    assert np.isfinite(sisa.predict_proba(X)).all()
+    assert sisa.verify_forgotten()
+    assert np.isfinite(sisa.relearn().predict_proba(X)).all()
     assert sisa.verify_forgotten()
     # The next change deletes what an interrupted one left behind.
     sisa.forget([])

@@ -92,7 +92,7 @@ def open_directory(
                 # Somebody changed the directory meanwhile: read what it has now.
                 continue
             if resign:
-                store.swap(manifest)
+                backend.swap(MANIFEST, manifest.to_json())
             return store
 
 
