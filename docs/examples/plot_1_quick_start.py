@@ -76,6 +76,6 @@ for ax, rate in zip(axes, ["false_positive_rate", "true_positive_rate"]):
 plt.show()
 
 # %%
-# The bars of the post-processed decisions are level: the remaining differences are within
-# the variation that groups of this size show by chance. The price is accuracy: the rates
-# of all clubs are now about as good as those the garden club can reach.
+# The bars of the post-processed decisions are level: the remaining differences are
+# within the variation that groups of this size show by chance. The price is accuracy:
+# the rates of all clubs are now about as good as those the garden club can reach.

@@ -2,8 +2,8 @@
 Regions and operating points
 ============================
 
-Each group can reach a region of false and true positive rates. Equalized odds selects the
-best point that lies in all regions; a tolerance lets the points differ.
+Each group can reach a region of false and true positive rates. Equalized odds selects
+the best point that lies in all regions; a tolerance lets the points differ.
 """
 
 # %%
@@ -33,8 +33,8 @@ scores, y, group = draw(3000, seed=0)
 # %%
 # Equal error rates
 # -----------------
-# Thresholds on a group's score reach the boundary of its region. The best point that lies
-# in all regions is on the lowest boundary.
+# Thresholds on a group's score reach the boundary of its region. The best point that
+# lies in all regions is on the lowest boundary.
 
 fair = FairEnsemblePostprocessor(method="soft_ensemble", random_state=0)
 fair.fit(scores, y, sensitive_features=group)

@@ -9,8 +9,8 @@ and forgotten rows. This example compares measured requests with the formula.
 # %%
 # Expected cost
 # -------------
-# More shards reduce the cost in proportion, more slices by a factor of at most 1.5. Both
-# help less if more rows are forgotten at once.
+# More shards reduce the cost in proportion, more slices by a factor of at most 1.5.
+# Both help less if more rows are forgotten at once.
 
 from copy import deepcopy
 

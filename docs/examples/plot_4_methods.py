@@ -71,8 +71,8 @@ results = pd.DataFrame(
 results.groupby("method", sort=False).mean().round(3)
 
 # %%
-# Rules on the vote patterns of ten members are the most accurate in calibration, and lose
-# most of the advantage on new people.
+# Rules on the vote patterns of ten members are the most accurate in calibration, and
+# lose most of the advantage on new people.
 
 fig, ax = plt.subplots(figsize=(7, 4.4), layout="constrained")
 for (method, marker), colour in zip(methods.items(), ["C7", "C2", "C1", "C0", "C3"]):

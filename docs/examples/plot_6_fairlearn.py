@@ -2,8 +2,8 @@
 Comparison with fairlearn
 =========================
 
-``FairlearnAdapter`` lets fairlearn's mitigators read the sensitive feature from X, as our
-estimators do, so that both run in the same cross-validation over the same ensemble.
+``FairlearnAdapter`` lets fairlearn's mitigators read the sensitive feature from X, as
+our estimators do, so that both run in the same cross-validation over the same ensemble.
 """
 
 # %%
@@ -90,8 +90,8 @@ FairnessTradeoffDisplay.from_results(
 plt.show()
 
 # %%
-# Points inside the band are indistinguishable from a perfectly fair rule, so they cannot
-# be ranked by their gap. ``ThresholdOptimizer`` calibrates on the rows that trained its
-# base estimator; linear members hardly overfit, so this does little harm here.
-# ``ExponentiatedGradient`` trains a single model, not an ensemble that can forget, and
-# needs no group when it predicts.
+# Points inside the band are indistinguishable from a perfectly fair rule, so they
+# cannot be ranked by their gap. ``ThresholdOptimizer`` calibrates on the rows that
+# trained its base estimator; linear members hardly overfit, so this does little harm
+# here. ``ExponentiatedGradient`` trains a single model, not an ensemble that can
+# forget, and needs no group when it predicts.
