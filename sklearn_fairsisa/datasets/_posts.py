@@ -1,7 +1,5 @@
 """Synthetic posts whose labels are harder to learn for some groups than for others."""
 
-from numbers import Integral
-
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -149,11 +147,11 @@ def make_biased_posts(
     >>> posts.target.mean().round(2)
     np.float64(0.54)
     """
-    if not isinstance(n_samples, Integral) or n_samples < 1:
+    if not isinstance(n_samples, int | np.integer) or n_samples < 1:
         raise ValueError(
             f"n_samples must be an integer of at least 1, got {n_samples}."
         )
-    if not isinstance(n_groups, Integral) or not 2 <= n_groups <= len(_CLUBS):
+    if not isinstance(n_groups, int | np.integer) or not 2 <= n_groups <= len(_CLUBS):
         raise ValueError(
             f"n_groups must be an integer from 2 to {len(_CLUBS)}, got {n_groups}."
         )
@@ -167,16 +165,16 @@ def make_biased_posts(
     proportions = _per_group("group_proportions", group_proportions, n_groups, np.inf)
     if not proportions.sum() > 0:
         raise ValueError("group_proportions sum to 0. Give at least one club a share.")
-    base_rates = _per_group("base_rates", base_rates, n_groups)
+    complaints = _per_group("base_rates", base_rates, n_groups)
     noise = _per_group("label_noise", label_noise, n_groups)
-    dialect = _per_group("dialect", dialect, n_groups)
+    dialect_shares = _per_group("dialect", dialect, n_groups)
     marker = _per_group("group_marker", group_marker, n_groups)
 
     rng = check_random_state(random_state)
     group = rng.choice(n_groups, n_samples, p=proportions / proportions.sum())
-    clean = (rng.random_sample(n_samples) < base_rates[group]).astype(np.int64)
+    clean = (rng.random_sample(n_samples) < complaints[group]).astype(np.int64)
     target = clean ^ (rng.random_sample(n_samples) < noise[group])
-    opinions = _draw_opinions(rng, clean, group, ranks, dialect)
+    opinions = _draw_opinions(rng, clean, group, ranks, dialect_shares)
     named = rng.random_sample(n_samples) < marker[group]
     places = [rng.choice(words, n_samples) for words in (_OPENINGS, _THINGS, _PLACES)]
     times = rng.choice(_TIMES, n_samples)
@@ -237,12 +235,12 @@ def _per_group(name, given, n_groups, largest=1.0):
     return values
 
 
-def _draw_opinions(rng, clean, group, ranks, dialect):
+def _draw_opinions(rng, clean, group, ranks, dialect_shares):
     """Return the words of opinion of each post, shape (n_samples, _N_OPINIONS)."""
     shape = (len(clean), _N_OPINIONS)
     n_words = len(_DIALECT[0])
     said = clean[:, None] ^ (rng.random_sample(shape) >= _SINCERITY)
-    is_dialect = rng.random_sample(shape) < dialect[group][:, None]
+    is_dialect = rng.random_sample(shape) < dialect_shares[group][:, None]
     common = rng.randint(len(_COMMON[0]), size=shape)
     local = rng.randint(n_words, size=shape)
     # The first words flip first, so clubs further down share the flips of those above.

@@ -159,7 +159,7 @@ class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(fresh, name)
         fresh._fit(X, y, sensitive_features)
-        self.__dict__ = vars(fresh)
+        self.__dict__ = fresh.__dict__
         return self
 
     def _fit(self, X, y, sensitive_features):

@@ -71,8 +71,8 @@ def pool_predictions(folds: Splits, n_samples: int) -> NDArray[Any]:
     [1.0, 0.5, 0.25]
     """
     indices, predictions = [], []
-    for test, predicted in folds:
-        test = np.asarray(test)
+    for rows, response in folds:
+        test, predicted = np.asarray(rows), np.asarray(response)
         if test.dtype == bool:
             test = np.flatnonzero(test)
         if len(test) != len(predicted):
@@ -80,7 +80,6 @@ def pool_predictions(folds: Splits, n_samples: int) -> NDArray[Any]:
                 f"A fold has {len(test)} test rows but {len(predicted)} predictions. "
                 "Give one prediction per test row."
             )
-        predicted = np.asarray(predicted)
         if predicted.size != len(test):
             raise ValueError(
                 f"The predictions of a fold have shape {predicted.shape}. Give one "

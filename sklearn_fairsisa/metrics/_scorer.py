@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.metadata_routing import MetadataRequest
+from sklearn.utils.validation import _num_samples
 
 from .._utils.groups import (
     check_groups,
@@ -135,7 +136,10 @@ class FairScorer:
         self.sensitive_feature = sensitive_feature
         self.pos_label = pos_label
         self.random_state = random_state
-        self._requests = {"sensitive_features": True, "sample_weight": None}
+        self._requests: dict[str, bool | str | None] = {
+            "sensitive_features": True,
+            "sample_weight": None,
+        }
 
     def __call__(
         self,
@@ -177,7 +181,7 @@ class FairScorer:
         """
         groups = None
         if sensitive_features is not None:
-            groups = check_groups(sensitive_features, len(y))
+            groups = check_groups(sensitive_features, _num_samples(y))
         elif self.sensitive_feature is not None:
             groups = split_sensitive(X, self.sensitive_feature, False)[1]
         estimator, X = decider(estimator, X)

@@ -237,7 +237,7 @@ class ForgettingCostDisplay:
                 k, cost, color=color_of(i), ls=line_of(i), lw=1.8, zorder=3
             )
         marks = []
-        if self.measured_deletions is not None and len(self.measured_deletions):
+        if self.measured_deletions is not None and np.size(self.measured_deletions):
             marks = self._draw_requests(ax)
         ax.set_ylim(0, 1.08)
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
