@@ -199,7 +199,7 @@ def _check_option(name, value, options):
 
 
 def _find_folder(data_home, download_if_missing):
-    """Return the folder that holds both files."""
+    """Return the folder with both files."""
     origin = f"data_home={os.fspath(data_home)!r}" if data_home is not None else None
     if data_home is None and os.environ.get(_ENV):
         data_home = os.environ[_ENV]
@@ -325,9 +325,9 @@ def _describe(frame, counts, sensitive):
         "==========",
         "",
         "Posts of Twitter and Gab, labelled normal, offensive or hateful by three",
-        "annotators each, who also named the groups that a post mentions (Mathew et al.,",
-        "2021; MIT licence, data card CC-BY-4.0). The texts are hateful by the nature",
-        "of the research.",
+        "annotators each, who also named the groups that a post mentions (Mathew et",
+        "al., 2021; MIT licence, data card CC-BY-4.0). The texts are hateful by the",
+        "nature of the research.",
         "",
         f"Posts: {len(frame)}, toxic: {frame['target_binary'].sum()}",
         "Split: "
