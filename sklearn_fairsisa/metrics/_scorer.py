@@ -63,9 +63,9 @@ class FairScorer:
 
     pos_label : object, default=None
         Positive class. If given, the metric receives labels encoded as 1 for this class
-        and 0 for the others, as fairlearn's metrics need it unless labels are 0 and 1
-        already. Scores and probabilities are those of this class, by default of the last
-        class in ``classes_``.
+        and 0 for the others. fairlearn's metrics need this encoding if the labels are
+        strings or other numbers. Scores and probabilities are those of this class, by
+        default of the last class in ``classes_``.
 
     random_state : int, RandomState instance or None, default=None
         Passed to ``predict`` if it takes one, as that of fairlearn's randomised
