@@ -30,6 +30,7 @@ from transformers import (
 )
 from workers import device_of_worker, loads_of_base
 
+from sklearn_fairsisa._utils import devices
 from sklearn_fairsisa.sisa.store.packing import pack, unpack
 from sklearn_fairsisa.text import TransformerClassifier, TransformerEmbedder, _models
 from sklearn_fairsisa.text._models import load_tokenizer_once
@@ -345,9 +346,9 @@ def test_workers_take_the_gpus_in_turn_and_load_a_shared_base_once(minilm):
 
 
 def test_a_device_is_taken_as_named(monkeypatch):
-    def have(*devices):
+    def have(*names):
         for module in (devices, _models):
-            monkeypatch.setattr(module, "accelerators", lambda: list(devices))
+            monkeypatch.setattr(module, "accelerators", lambda: list(names))
 
     have()
     assert _models.pick_device("auto") == _models.pick_device("cpu") == "cpu"
