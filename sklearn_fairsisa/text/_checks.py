@@ -1,50 +1,78 @@
 """Checks of parameters and labels that the estimators share."""
 
-import math
-import numbers
 from collections.abc import Mapping
 from contextlib import contextmanager
+from numbers import Integral, Real
+from os import PathLike
 
 import numpy as np
 import torch
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.class_weight import compute_class_weight
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+from ._texts import as_texts
 
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def check_number(name, value, kind, least, *, above=False):
-    """Raise unless a parameter is a finite number of some kind and not too small.
+class Number(Interval):
+    """An interval as a parameter's constraint, which True and False do not satisfy."""
 
-    Parameters
-    ----------
-    name : str
-    value : object
-    kind : {numbers.Integral, numbers.Real}
-    least : int
-    above : bool, default=False
-        Whether `least` itself is too small.
-    """
-    is_number = isinstance(value, kind) and not isinstance(value, bool)
-    if not is_number or not least <= value < math.inf or (above and value == least):
-        what = "an integer" if kind is numbers.Integral else "a finite number"
-        sign = ">" if above else ">="
-        raise ValueError(f"{name}={value!r} is not valid: give {what} {sign} {least}.")
+    def is_satisfied_by(self, val):
+        return not isinstance(val, bool) and super().is_satisfied_by(val)
 
 
-def check_choice(name, value, choices):
-    """Raise unless a parameter is one of its choices."""
-    if value not in choices:
-        raise ValueError(f"{name}={value!r} is not valid: give one of {choices}.")
+COUNT = Number(Integral, 1, None, closed="left")
+POSITIVE = Number(Real, 0, None, closed="neither")
+NOT_NEGATIVE = Number(Real, 0, None, closed="left")
+
+
+class TextModelMixin:
+    """The parameters and the input that estimators with a language model share."""
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        "model": [str, PathLike, PretrainedConfig],
+        "tokenizer": [str, PathLike, PreTrainedTokenizerBase, None],
+        "text_column": [str, Integral, None],
+        "max_length": [COUNT],
+        "device": [str],
+        "model_kwargs": [Mapping, None],
+        "verbose": ["verbose"],
+    }
+
+    def _validate_params(self):
+        # Before the constraints, whose error would print the whole network.
+        if isinstance(self.model, torch.nn.Module):
+            raise TypeError(
+                f"model is an instance of {type(self.model).__name__}, whose weights "
+                "training would change for everyone who holds it. Save it with "
+                "save_pretrained() and give the folder, or give model.config for a "
+                "random initialisation."
+            )
+        super()._validate_params()
+
+    def _check_texts(self, X):
+        """Raise unless X holds texts; return them as a list of strings."""
+        return as_texts(X, self.text_column)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        return tags
+
+
+def check_entry(name, value, constraint):
+    """Raise unless an entry of a parameter satisfies a constraint."""
+    if not constraint.is_satisfied_by(value):
+        raise ValueError(f"{name}={value!r} is not valid: give {constraint}.")
 
 
 def check_callbacks(callbacks):
     """Raise unless these are skorch callbacks that steer no training by its rows."""
-    if not isinstance(callbacks, list | tuple | None):
-        raise TypeError(
-            f"callbacks is a {type(callbacks).__name__}; give a list of skorch "
-            "callbacks, or None."
-        )
     for callback in callbacks or ():
         # They come as instances, classes, or pairs of a name and one.
         one = callback[1] if isinstance(callback, tuple) else callback
@@ -151,7 +179,7 @@ def class_weights(class_weight, classes, y):
                 f"among the classes {classes.tolist()}."
             )
         for label, value in class_weight.items():
-            check_number(f"class_weight[{label!r}]", value, numbers.Real, 0)
+            check_entry(f"class_weight[{label!r}]", value, NOT_NEGATIVE)
         weight[:] = [class_weight.get(label, 1.0) for label in classes.tolist()]
     elif class_weight is not None:
         present = np.unique(y)

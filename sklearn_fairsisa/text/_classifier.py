@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
@@ -19,18 +20,20 @@ from .._utils.devices import computes_bfloat16
 from .._utils.typing import FilePath, RandomState
 from .._utils.validation import check_no_missing_labels
 from ._checks import (
+    COUNT,
+    NOT_NEGATIVE,
+    POSITIVE,
     PRECISIONS,
+    Number,
+    TextModelMixin,
     advice_on_memory,
     check_callbacks,
-    check_choice,
-    check_number,
     check_optimizer,
     class_weights,
     known_classes,
 )
 from ._logits import LogitsMixin
 from ._models import (
-    check_model,
     check_vocabulary,
     load_config,
     load_tokenizer_once,
@@ -38,7 +41,6 @@ from ._models import (
     pick_device,
 )
 from ._net import Epochs, learning_rate_factor
-from ._texts import as_texts
 from ._tokens import tokenize
 from ._training import Birth, Training
 
@@ -51,7 +53,9 @@ _FITTED = ("classes_", "max_length_", "n_truncated_", "history_")
 _OPTIMIZERS = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
-class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
+class TransformerClassifier(
+    TextModelMixin, LogitsMixin, ClassifierMixin, BaseEstimator
+):
     """Fine-tune a transformer to classify raw texts.
 
     A transformers sequence classifier is trained by a skorch net. Texts are tokenised
@@ -221,6 +225,27 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
     array(['good', 'bad'], dtype='<U4')
     """
 
+    _parameter_constraints: dict = {  # noqa: RUF012
+        **TextModelMixin._parameter_constraints,
+        "batch_size": [COUNT],
+        "max_epochs": [Number(Integral, 0, None, closed="left")],
+        "lr": [NOT_NEGATIVE],
+        "weight_decay": [NOT_NEGATIVE],
+        "warmup": [Number(Real, 0, 1, closed="left")],
+        "scheduler": [StrOptions({"linear", "cosine", "constant"}), callable],
+        "scheduler_epochs": [COUNT, None],
+        "optimizer": [StrOptions(set(_OPTIMIZERS)), type],
+        "optimizer_params": [Mapping, None],
+        "max_grad_norm": [POSITIVE, None],
+        "gradient_accumulation": [COUNT],
+        "class_weight": [StrOptions({"balanced"}), Mapping, None],
+        "freeze": [str, Sequence, None],
+        "lora": [Mapping, HasMethods("to_dict"), None],
+        "mixed_precision": [StrOptions({"auto", *PRECISIONS}), None],
+        "callbacks": [list, tuple, None],
+        "random_state": ["random_state"],
+    }
+
     def __init__(
         self,
         model: FilePath | PretrainedConfig = "distilbert-base-uncased",
@@ -333,15 +358,14 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
         tags.non_deterministic = self.random_state is None
         return tags
 
     def _check_rows(self, X, y):
-        self._check_params()
-        texts = as_texts(X, self.text_column)
+        # Not by scikit-learn's _fit_context, which trusts a partial_fit that follows
+        # another, though parameters may change in between.
+        self._validate_params()
+        texts = self._check_texts(X)
         y = check_no_missing_labels(y)
         check_classification_targets(y)
         if len(texts) != len(y):
@@ -351,47 +375,15 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
             )
         return texts, y
 
-    def _check_texts(self, X):
-        as_texts(X, self.text_column)
-
-    def _check_params(self):
-        check_model(self.model)
-        for name in ("max_length", "batch_size", "gradient_accumulation"):
-            check_number(name, getattr(self, name), numbers.Integral, 1)
-        check_number("max_epochs", self.max_epochs, numbers.Integral, 0)
-        if self.scheduler_epochs is not None:
-            check_number("scheduler_epochs", self.scheduler_epochs, numbers.Integral, 1)
-        for name in ("lr", "weight_decay"):
-            check_number(name, getattr(self, name), numbers.Real, 0)
-        if self.max_grad_norm is not None:
-            norm = self.max_grad_norm
-            check_number("max_grad_norm", norm, numbers.Real, 0, above=True)
-        check_number("warmup", self.warmup, numbers.Real, 0)
-        if self.warmup >= 1:
-            raise ValueError(
-                f"warmup={self.warmup!r} is not a share of the steps: give a number "
-                "in [0, 1)."
-            )
-        if not callable(self.scheduler):
-            check_choice("scheduler", self.scheduler, ("linear", "cosine", "constant"))
-        if not isinstance(self.optimizer, type):
-            check_choice("optimizer", self.optimizer, tuple(_OPTIMIZERS))
+    def _validate_params(self):
+        super()._validate_params()
         optimizer = _OPTIMIZERS.get(self.optimizer, self.optimizer)
         check_optimizer(optimizer, self.optimizer_params or {})
-        if self.mixed_precision is not None:
-            choices = ("auto", *PRECISIONS)
-            check_choice("mixed_precision", self.mixed_precision, choices)
         if self.freeze is not None and self.lora is not None:
             raise ValueError(
                 "freeze= and lora= are both given, but adapters freeze all else. "
                 "Leave one of them out."
             )
-        seed = self.random_state
-        if isinstance(seed, numbers.Integral) and not 0 <= seed < 2**32:
-            raise ValueError(
-                f"random_state={seed} is not valid: give an integer in [0, 2**32 - 1]."
-            )
-        check_random_state(seed)
         check_callbacks(self.callbacks)
 
     def _train(self, texts, y, classes, training):
@@ -465,7 +457,7 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
             self.model, model_kwargs, self.tokenizer, config
         )
         check_vocabulary(tokenizer, config)
-        if isinstance(self.random_state, numbers.Integral):
+        if isinstance(self.random_state, Integral):
             seed = int(self.random_state)
         else:
             seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -509,7 +501,7 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
 
     def _is_new_seed(self, training):
         return (
-            isinstance(self.random_state, numbers.Integral)
+            isinstance(self.random_state, Integral)
             and self.random_state != training.random_state
         )
 
@@ -546,7 +538,7 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
 
     def _logits(self, X):
         check_is_fitted(self)
-        texts = as_texts(X, self.text_column)
+        texts = self._check_texts(X)
         training = self._training
         with self._advice_on_memory():
             training.tokenizer = self._tokenizer_of(training)
@@ -588,11 +580,6 @@ def _names_of_parts(freeze):
 
 def _lora_arguments(lora):
     """Return the arguments of a LoraConfig, given as a dict or as such a config."""
-    if lora is None or isinstance(lora, Mapping):
-        return None if lora is None else dict(lora)
-    if hasattr(lora, "to_dict"):
-        return lora.to_dict()
-    raise TypeError(
-        f"lora is a {type(lora).__name__}; it can be a dict of arguments of peft's "
-        "LoraConfig, such as {'r': 8}, a LoraConfig, or None."
-    )
+    if lora is None:
+        return None
+    return lora.to_dict() if hasattr(lora, "to_dict") else dict(lora)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Mapping
 from hashlib import blake2b
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -15,15 +15,15 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
+from sklearn.utils._param_validation import StrOptions
 from tqdm import tqdm
 
 from .._utils.typing import FilePath
 from ._batches import tokens_per_batch
 from ._cache import disk_cache, forget_everywhere, memory_cache
-from ._checks import PRECISIONS, advice_on_memory, check_choice, check_number
+from ._checks import COUNT, PRECISIONS, TextModelMixin, advice_on_memory
 from ._inference import infer
 from ._models import (
-    check_model,
     check_vocabulary,
     load_config,
     load_encoder,
@@ -32,7 +32,6 @@ from ._models import (
     pad_token,
     pick_device,
 )
-from ._texts import as_texts
 from ._tokens import tokenize
 
 if TYPE_CHECKING:
@@ -41,11 +40,9 @@ if TYPE_CHECKING:
 # How many new vectors are computed before they are stored.
 _STORED_AT_A_TIME = 1024
 
-_POOLINGS = ("mean", "cls", "last", "max")
-
 
 class TransformerEmbedder(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    TextModelMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 ):
     """Turn texts into vectors with a frozen transformer.
 
@@ -143,6 +140,16 @@ class TransformerEmbedder(
     1
     """
 
+    _parameter_constraints: dict = {  # noqa: RUF012
+        **TextModelMixin._parameter_constraints,
+        "pooling": [StrOptions({"mean", "cls", "last", "max"})],
+        "normalize": ["boolean"],
+        "tokens_per_batch": [COUNT, StrOptions({"auto"})],
+        "cache": ["boolean"],
+        "cache_dir": [str, PathLike, None],
+        "mixed_precision": [StrOptions(set(PRECISIONS)), None],
+    }
+
     def __init__(
         self,
         model: FilePath | PretrainedConfig = "sentence-transformers/all-MiniLM-L6-v2",
@@ -188,7 +195,8 @@ class TransformerEmbedder(
         -------
         self
         """
-        self._check_params()
+        self._validate_params()
+        pick_device(self.device)
         self._check_texts(X)
         return self
 
@@ -204,8 +212,8 @@ class TransformerEmbedder(
         -------
         ndarray of float32, shape (n, d)
         """
-        self._check_params()
-        texts = as_texts(X, self.text_column)
+        self._validate_params()
+        texts = self._check_texts(X)
         with advice_on_memory("Lower tokens_per_batch or max_length."):
             compute, fingerprint = self._encoder()
             caches = []
@@ -231,7 +239,7 @@ class TransformerEmbedder(
         int
             Number of vectors dropped.
         """
-        return forget_everywhere(as_texts(X, self.text_column), self.cache_dir)
+        return forget_everywhere(self._check_texts(X), self.cache_dir)
 
     @property
     def _n_features_out(self):
@@ -243,22 +251,8 @@ class TransformerEmbedder(
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
-        tags.input_tags.string = True
-        tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-    def _check_texts(self, X):
-        as_texts(X, self.text_column)
-
-    def _check_params(self):
-        check_model(self.model)
-        check_choice("pooling", self.pooling, _POOLINGS)
-        check_choice("mixed_precision", self.mixed_precision, (None, *PRECISIONS))
-        check_number("max_length", self.max_length, numbers.Integral, 1)
-        if self.tokens_per_batch != "auto":
-            check_number("tokens_per_batch", self.tokens_per_batch, numbers.Integral, 1)
 
     def _encoder(self):
         """Return a function from texts to batches of vectors, and its fingerprint."""

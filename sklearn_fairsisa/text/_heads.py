@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -22,7 +22,14 @@ from sklearn.utils.validation import (
 
 from .._utils.isolation import one_thread
 from .._utils.typing import RandomState
-from ._checks import check_number, class_weights, known_classes
+from ._checks import (
+    COUNT,
+    NOT_NEGATIVE,
+    POSITIVE,
+    check_entry,
+    class_weights,
+    known_classes,
+)
 from ._logits import LogitsMixin
 from ._models import pick_device
 from ._places import Lesson, batches_of_epoch, train_in_places
@@ -133,12 +140,12 @@ class HeadClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
 
     _parameter_constraints: dict = {  # noqa: RUF012
         "hidden_layer_sizes": ["array-like"],
-        "together": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "class_weight": [StrOptions({"balanced"}), dict, None],
+        "together": [COUNT],
+        "batch_size": [COUNT],
+        "max_epochs": [COUNT],
+        "lr": [POSITIVE],
+        "weight_decay": [NOT_NEGATIVE],
+        "class_weight": [StrOptions({"balanced"}), Mapping, None],
         "device": [str],
         "random_state": ["random_state"],
     }
@@ -166,7 +173,6 @@ class HeadClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
         self.device = device
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> Self:
@@ -188,7 +194,6 @@ class HeadClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
         _train([self], [X], [y], None, [sample_weight], anew=True)
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,
         X: ArrayLike,
@@ -248,8 +253,6 @@ class HeadClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
         ValueError
             If there are more learners than places, or they do not fit together.
         """
-        for learner in learners:
-            learner._validate_params()
         if sample_weight is None:
             sample_weight = [None] * len(learners)
         _train(learners, X, y, classes, sample_weight, anew=False)
@@ -287,6 +290,10 @@ class HeadClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
 
 def _train(heads, X, y, classes, sample_weight, *, anew):
     """Train heads in one program; they change once all of them are trained."""
+    # Not by scikit-learn's _fit_context, which trusts a partial_fit that follows
+    # another, though parameters may change in between.
+    for head in heads:
+        head._validate_params()
     _check_company(heads)
     each = zip(heads, X, y, sample_weight, strict=True)
     begun = [_begin(*own, classes, anew=anew) for own in each]
@@ -362,7 +369,7 @@ def _begin(head, X, y, sample_weight, classes, *, anew):
 
 def _layer_sizes(head):
     for size in head.hidden_layer_sizes:
-        check_number("A size in hidden_layer_sizes", size, Integral, 1)
+        check_entry("A size in hidden_layer_sizes", size, COUNT)
     return head.hidden_layer_sizes
 
 

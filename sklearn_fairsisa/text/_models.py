@@ -87,21 +87,6 @@ def pick_device(device):
     return devices[turn % len(devices)]
 
 
-def check_model(model):
-    """Raise unless `model` is of a kind that can be loaded."""
-    if isinstance(model, torch.nn.Module):
-        raise TypeError(
-            f"model is an instance of {type(model).__name__}, whose weights training "
-            "would change for everyone who holds it. Save it with save_pretrained() "
-            "and give the folder, or give model.config for a random initialisation."
-        )
-    if not isinstance(model, str | os.PathLike | PretrainedConfig):
-        raise TypeError(
-            f"model is a {type(model).__name__}; it can be a hub name or a folder "
-            "(str or path), or a transformers config (random initialisation)."
-        )
-
-
 def load_config(model, model_kwargs):
     """Return a config of our own; see `model_key` for the arguments."""
     if isinstance(model, PretrainedConfig):
@@ -129,11 +114,6 @@ def load_tokenizer(model, model_kwargs, tokenizer, config):
     if tokenizer is None and isinstance(model, PretrainedConfig):
         pad_id = config.pad_token_id
         return HashingTokenizer(config.vocab_size, 0 if pad_id is None else pad_id)
-    if tokenizer is not None and not isinstance(tokenizer, str | os.PathLike):
-        raise TypeError(
-            f"tokenizer is a {type(tokenizer).__name__}; it can be a hub name or a "
-            "folder, a transformers tokenizer, or None for the model's own."
-        )
     source = model if tokenizer is None else tokenizer
     where = {} if tokenizer else {k: v for k, v in model_kwargs.items() if k in _WHERE}
     with _reaching(source), quiet():

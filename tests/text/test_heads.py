@@ -229,6 +229,18 @@ def test_what_does_not_fit_together_is_refused_before_anything_changes():
         HeadClassifier().coefs_  # noqa: B018
 
 
+@pytest.mark.parametrize(
+    "params",
+    [{"lr": -1}, {"batch_size": 0}, {"max_epochs": True}, {"random_state": -1}],
+)
+def test_parameters_that_change_between_calls_are_checked_again(params):
+    head = HeadClassifier(max_epochs=1, random_state=0).fit(X, y)
+    before, (name,) = digest(head.coefs_), params
+    with pytest.raises(ValueError, match=f"'{name}' parameter of HeadClassifier"):
+        head.set_params(**params).partial_fit(X, y)
+    assert digest(head.coefs_) == before
+
+
 @pytest.mark.usefixtures("unrouted")
 @pytest.mark.parametrize("hidden", [(), (5,)])
 @pytest.mark.parametrize("plan", [{}, {"n_slices": 1, "epochs": None}])
