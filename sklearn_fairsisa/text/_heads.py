@@ -282,7 +282,10 @@ class HeadClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
 
     def _logits(self, X):
         check_is_fitted(self)
-        out = validate_data(self, X, dtype=np.float32, reset=False)
+        X = validate_data(self, X, dtype=np.float32, reset=False)
+        # In single precision, a row alone and among others can differ by more than
+        # scikit-learn's checks allow.
+        out = X.astype(np.float64)
         for i, (W, b) in enumerate(zip(self.coefs_, self.intercepts_)):
             out = (np.maximum(out, 0) if i else out) @ W + b
         return out
