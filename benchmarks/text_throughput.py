@@ -39,7 +39,7 @@ from sklearn_fairsisa.datasets import fetch_hatexplain, make_biased_posts
 from sklearn_fairsisa.text import TransformerClassifier
 from sklearn_fairsisa.text._batches import training_steps
 from sklearn_fairsisa.text._generators import Generators
-from sklearn_fairsisa.text._models import quiet
+from sklearn_fairsisa.text._loading import quiet
 from sklearn_fairsisa.text._tokens import tokenize
 
 LR = 5e-5

@@ -1,6 +1,7 @@
 """Devices that torch computes on, as far as torch is in use."""
 
 import inspect
+import multiprocessing
 import sys
 
 
@@ -27,6 +28,31 @@ def is_here(device):
     """Return whether this machine has a device, such as ``"cpu"`` or ``"cuda:1"``."""
     kind, _, index = str(device).partition(":")
     return kind == "cpu" or f"{kind}:{index or 0}" in accelerators()
+
+
+def pick_device(device):
+    """Return the device that `device` stands for.
+
+    ``"auto"`` is the accelerator that torch finds, else the CPU. Where there are
+    several, the workers of a process pool take them in turn.
+
+    Raises
+    ------
+    ValueError
+        If this machine does not have the device.
+    """
+    devices = accelerators() or ["cpu"]
+    if device != "auto":
+        device = str(sys.modules["torch"].device(device))
+        if not is_here(device):
+            raise ValueError(
+                f"device={device!r} is not on this machine, which has {devices}. Name "
+                "one of these, or give device='auto'."
+            )
+        return device
+    worker = multiprocessing.current_process()._identity
+    turn = worker[-1] - 1 if worker else 0
+    return devices[turn % len(devices)]
 
 
 def computes_bfloat16(device):

@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.devices import computes_bfloat16
+from .._utils.devices import computes_bfloat16, pick_device
 from .._utils.typing import FilePath, RandomState
 from .._utils.validation import check_no_missing_labels
 from ._checks import (
@@ -32,16 +32,10 @@ from ._checks import (
     class_weights,
     known_classes,
 )
+from ._loading import load_config, load_tokenizer_once
 from ._logits import LogitsMixin
-from ._models import (
-    check_vocabulary,
-    load_config,
-    load_tokenizer_once,
-    pad_token,
-    pick_device,
-)
 from ._net import Epochs, learning_rate_factor
-from ._tokens import tokenize
+from ._tokens import check_vocabulary, pad_token, tokenize
 from ._training import Birth, Training
 
 if TYPE_CHECKING:

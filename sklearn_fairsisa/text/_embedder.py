@@ -18,21 +18,14 @@ from sklearn.base import (
 from sklearn.utils._param_validation import StrOptions
 from tqdm import tqdm
 
+from .._utils.devices import pick_device
 from .._utils.typing import FilePath
-from ._batches import tokens_per_batch
+from ._batches import infer, tokens_per_batch
 from ._cache import disk_cache, forget_everywhere, memory_cache
 from ._checks import COUNT, PRECISIONS, TextModelMixin, advice_on_memory
-from ._inference import infer
-from ._models import (
-    check_vocabulary,
-    load_config,
-    load_encoder,
-    load_tokenizer_once,
-    longest_input,
-    pad_token,
-    pick_device,
-)
-from ._tokens import tokenize
+from ._loading import load_config, load_tokenizer_once
+from ._models import load_encoder, longest_input
+from ._tokens import check_vocabulary, pad_token, tokenize
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase

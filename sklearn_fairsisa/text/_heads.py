@@ -20,6 +20,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from .._utils.devices import pick_device
 from .._utils.isolation import one_thread
 from .._utils.typing import RandomState
 from ._checks import (
@@ -31,7 +32,6 @@ from ._checks import (
     known_classes,
 )
 from ._logits import LogitsMixin
-from ._models import pick_device
 from ._places import Lesson, batches_of_epoch, train_in_places
 
 # What may differ between heads that are trained together.

@@ -8,8 +8,7 @@ import torch
 from skorch import NeuralNetClassifier
 from torch.nn.functional import cross_entropy
 
-from ._batches import tokens_per_batch, training_steps
-from ._inference import infer
+from ._batches import infer, tokens_per_batch, training_steps
 
 _UNSCALED = torch.amp.GradScaler("cpu", enabled=False)
 

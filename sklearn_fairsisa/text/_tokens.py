@@ -112,6 +112,37 @@ def tokenize(tokenizer, texts, max_length, pad_id):
     return Tokens.from_lists(rows), n_truncated
 
 
+def pad_token(tokenizer, config):
+    """Return the id to pad with: the tokenizer's, the config's or the end of text."""
+    eos = getattr(config, "eos_token_id", None)
+    candidates = (
+        # A config may have one by default that is a word of the tokenizer.
+        tokenizer.pad_token_id,
+        getattr(config, "pad_token_id", None),
+        getattr(tokenizer, "eos_token_id", None),
+        eos[0] if isinstance(eos, list) else eos,
+    )
+    for token in candidates:
+        if token is not None and 0 <= token < config.vocab_size:
+            return token
+    return 0
+
+
+def check_vocabulary(tokenizer, config):
+    """Raise if the tokenizer makes ids that the model has no embedding for."""
+    if isinstance(tokenizer, HashingTokenizer):
+        return
+    # Where the model lacks the tokenizer's padding, another token pads.
+    added = set(tokenizer.get_added_vocab().values()) - {tokenizer.pad_token_id}
+    size = max([tokenizer.vocab_size, *(token + 1 for token in added)])
+    if size > config.vocab_size:
+        raise ValueError(
+            f"The tokenizer has {size} tokens, but the model's config has "
+            f"vocab_size={config.vocab_size}. Give a config with at least {size}, or "
+            "the model's own tokenizer."
+        )
+
+
 def tokenizer_digest(tokenizer):
     """Return a digest of what decides the ids that a tokenizer makes."""
     if isinstance(tokenizer, HashingTokenizer):

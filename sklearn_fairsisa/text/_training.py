@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from ._generators import Generators
+from ._loading import quiet
 from ._models import (
     initialised,
     longest_input,
     new_classifier,
     pretrained_weights,
-    quiet,
     weights_of_parts,
 )
 from ._net import TextNet

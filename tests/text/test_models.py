@@ -32,8 +32,8 @@ from workers import device_of_worker, loads_of_base
 
 from sklearn_fairsisa._utils import devices
 from sklearn_fairsisa.sisa.store.packing import pack, unpack
-from sklearn_fairsisa.text import TransformerClassifier, TransformerEmbedder, _models
-from sklearn_fairsisa.text._models import load_tokenizer_once
+from sklearn_fairsisa.text import TransformerClassifier, TransformerEmbedder
+from sklearn_fairsisa.text._loading import load_tokenizer_once
 
 TEXTS, Y = sentences(40)
 WORDS = sorted({word for text in TEXTS for word in text.split()})
@@ -347,19 +347,18 @@ def test_workers_take_the_gpus_in_turn_and_load_a_shared_base_once(minilm):
 
 def test_a_device_is_taken_as_named(monkeypatch):
     def have(*names):
-        for module in (devices, _models):
-            monkeypatch.setattr(module, "accelerators", lambda: list(names))
+        monkeypatch.setattr(devices, "accelerators", lambda: list(names))
 
     have()
-    assert _models.pick_device("auto") == _models.pick_device("cpu") == "cpu"
+    assert devices.pick_device("auto") == devices.pick_device("cpu") == "cpu"
     with pytest.raises(ValueError, match=r"'cuda:2' is not on this machine, which"):
-        _models.pick_device("cuda:2")
+        devices.pick_device("cuda:2")
     have("xpu:0", "xpu:1")
-    assert _models.pick_device("auto").startswith("xpu:")
-    assert _models.pick_device("xpu:1") == "xpu:1"
-    assert _models.pick_device("cpu") == "cpu"
+    assert devices.pick_device("auto").startswith("xpu:")
+    assert devices.pick_device("xpu:1") == "xpu:1"
+    assert devices.pick_device("cpu") == "cpu"
     with pytest.raises(RuntimeError, match="device"):
-        _models.pick_device("graphics")
+        devices.pick_device("graphics")
 
 
 @pytest.mark.parametrize(

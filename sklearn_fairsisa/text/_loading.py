@@ -1,0 +1,182 @@
+"""Loading configs and tokenizers from a hub name or a folder, once per process."""
+
+import copy
+import json
+import os
+import threading
+import warnings
+from collections import OrderedDict
+from contextlib import contextmanager
+
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging
+
+from .._utils.isolation import TURN
+from ._tokens import HashingTokenizer, tokenizer_digest
+
+# Those arguments of from_pretrained that say where a model is, not what it is.
+_WHERE = (
+    "cache_dir", "force_download", "gguf_file", "local_files_only", "proxies",
+    "revision", "subfolder", "token", "trust_remote_code",
+)  # fmt: skip
+
+_LOADED_LOCK = threading.Lock()
+_MOST_LOADED = 8
+_loaded = OrderedDict()
+
+
+def load_once(key, load):
+    """Return what `load` gave for this key earlier in this process, or call it."""
+    value = _find_loaded(key)
+    if value is not None:
+        return value
+    # Loading draws on the generators. Who trains has their lock and may want to load,
+    # so here as there it comes before the lock of what is loaded.
+    with TURN:
+        value = _find_loaded(key)
+        if value is None:
+            value = load()
+            with _LOADED_LOCK:
+                while len(_loaded) >= _MOST_LOADED:
+                    _loaded.popitem(last=False)
+                _loaded[key] = value
+    return value
+
+
+def _find_loaded(key):
+    with _LOADED_LOCK:
+        if key in _loaded:
+            _loaded.move_to_end(key)
+        return _loaded.get(key)
+
+
+def load_config(model, model_kwargs):
+    """Return a config of our own; see `model_key` for the arguments."""
+    if isinstance(model, PretrainedConfig):
+        with quiet():
+            config = copy.deepcopy(model)
+            config.update(model_kwargs)
+    else:
+        with reaching(model), quiet():
+            config = AutoConfig.from_pretrained(model, **model_kwargs)
+    if not hasattr(config, "vocab_size"):
+        raise ValueError(
+            f"The model's config is a {type(config).__name__}, which has no "
+            "vocab_size. Give a model that reads tokens of texts, such as BERT."
+        )
+    return config
+
+
+def load_tokenizer(model, model_kwargs, tokenizer, config):
+    """Return the tokenizer, by default the model's.
+
+    A config comes with none, so it gets a `HashingTokenizer`.
+    """
+    if isinstance(tokenizer, PreTrainedTokenizerBase):
+        return _as_is(copy.deepcopy(tokenizer))
+    if tokenizer is None and isinstance(model, PretrainedConfig):
+        pad_id = config.pad_token_id
+        return HashingTokenizer(config.vocab_size, 0 if pad_id is None else pad_id)
+    source = model if tokenizer is None else tokenizer
+    where = {} if tokenizer else {k: v for k, v in model_kwargs.items() if k in _WHERE}
+    with reaching(source), quiet():
+        return _as_is(AutoTokenizer.from_pretrained(source, **where))
+
+
+def _as_is(tokenizer):
+    """Rid a fast tokenizer of the truncation and padding it was saved with."""
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise ValueError("Its tokenizer has no vocabulary.")
+    if hasattr(tokenizer, "backend_tokenizer"):
+        tokenizer.backend_tokenizer.no_truncation()
+        tokenizer.backend_tokenizer.no_padding()
+    return tokenizer
+
+
+def load_tokenizer_once(model, model_kwargs, tokenizer, config):
+    """Return the tokenizer, once per process, and a digest of what it does.
+
+    Others have it too, and must not change it.
+    """
+    if isinstance(tokenizer, PreTrainedTokenizerBase):
+        key, kept = id(tokenizer), tokenizer  # keeping it keeps its id its own
+    else:
+        named = None if tokenizer is None else model_key(tokenizer, {})
+        key, kept = (named, model_key(model, model_kwargs)), None
+
+    def load():
+        loaded = load_tokenizer(model, model_kwargs, tokenizer, config)
+        return loaded, tokenizer_digest(loaded), kept
+
+    return load_once(("tokenizer", key), load)[:2]
+
+
+def model_key(model, model_kwargs):
+    """Return a string that says which model is meant.
+
+    Parameters
+    ----------
+    model : str, path or config
+    model_kwargs : dict
+        Further arguments of transformers' ``from_pretrained``; for a config, values
+        to replace in it.
+    """
+    if isinstance(model, PretrainedConfig):
+        model = f"{type(model).__name__}{model.to_json_string(use_diff=False)}"
+    else:
+        model = str(model)
+        model = _folder_as_it_is(model) if os.path.isdir(model) else model
+    return json.dumps([model, model_kwargs], sort_keys=True, default=repr)
+
+
+def _folder_as_it_is(folder):
+    """Return a folder's path and what tells whether a file in it was replaced."""
+    with os.scandir(folder) as files:
+        stats = sorted((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files)
+    return [os.path.realpath(folder), stats]
+
+
+@contextmanager
+def quiet():
+    """Keep transformers' progress bars, reports and warnings to itself."""
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
+
+
+@contextmanager
+def reaching(source):
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if os.path.isdir(source):
+            raise OSError(
+                f"The folder {str(source)!r} holds no loadable model and tokenizer: "
+                f"{_first_line(error)} It needs config.json, weights and tokenizer "
+                "files, as save_pretrained() writes them."
+            ) from error
+        if isinstance(error, ValueError):
+            raise
+        raise OSError(
+            f"{str(source)!r} is not a folder here, and it could not be fetched from "
+            f"the Hugging Face hub: {_first_line(error)} Check the name and the "
+            "network (HF_HUB_OFFLINE=1 forbids it), or give the folder of a "
+            "downloaded model, or a transformers config (random initialisation)."
+        ) from error
+
+
+def _first_line(error):
+    return str(error).strip().split("\n")[0]
