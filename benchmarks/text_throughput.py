@@ -35,10 +35,10 @@ from sklearn.base import clone
 from torch.utils.data import IterableDataset
 from transformers import GPT2Config, Trainer, TrainingArguments
 
+from sklearn_fairsisa._utils.isolation import forked_generators
 from sklearn_fairsisa.datasets import fetch_hatexplain, make_biased_posts
 from sklearn_fairsisa.text import TransformerClassifier
 from sklearn_fairsisa.text._batches import training_steps
-from sklearn_fairsisa.text._generators import Generators
 from sklearn_fairsisa.text._loading import quiet
 from sklearn_fairsisa.text._tokens import tokenize
 
@@ -280,7 +280,7 @@ def tokens_of(clf, texts):
 
 def batches(clf, texts, y, length=None):
     tokens, labels = tokens_of(clf, texts), torch.from_numpy(y)
-    with Generators(0).in_use():
+    with forked_generators(0, "cpu"):
         steps = training_steps(tokens.lengths, clf.batch_size, 1)
     device = clf.net_.device
     for (rows,) in steps:

@@ -67,14 +67,27 @@ def computes_bfloat16(device):
 
 
 def generator_state(device):
-    """Return the state of an accelerator's global generator, a tensor of bytes."""
-    return _module(device).get_rng_state(device)
+    """Return the state of torch's generator on a device as an array of bytes."""
+    if device == "cpu":
+        return sys.modules["torch"].get_rng_state().numpy().copy()
+    return _module(device).get_rng_state(device).numpy().copy()
 
 
 def set_generator_state(state, device):
-    """Put an accelerator's global generator into a state."""
-    _module(device).set_rng_state(state, device)
+    """Put torch's generator on a device into a state."""
+    torch = sys.modules["torch"]
+    state = torch.from_numpy(state.copy())
+    if device == "cpu":
+        torch.set_rng_state(state)
+    else:
+        _module(device).set_rng_state(state, device)
+
+
+def seeded_state(seed, device):
+    """Return the state of a generator on a device that starts from a seed."""
+    return sys.modules["torch"].Generator(device).manual_seed(seed).get_state().numpy()
 
 
 def _module(device):
-    return sys.modules["torch"].get_device_module(device)
+    # Older versions of torch have no get_device_module.
+    return getattr(sys.modules["torch"], str(device).partition(":")[0])

@@ -5,13 +5,18 @@ import platform
 import random
 import sys
 import threading
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import lru_cache
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from .devices import accelerators
+from .devices import (
+    accelerators,
+    generator_state,
+    seeded_state,
+    set_generator_state,
+)
 
 # The global generators belong to the process, so threads must take turns.
 TURN = threading.RLock()
@@ -36,28 +41,62 @@ def emptied_in_workers(empty):
 
 
 @contextmanager
-def forked_generators(seed):
-    """Seed the generators of random, numpy and torch; put them back at the end."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        fork = nullcontext()
-    else:
-        devices = accelerators()
-        # Older versions of torch want a kind even of no devices.
-        kind = devices[0].partition(":")[0] if devices else "cuda"
-        fork = torch.random.fork_rng(devices, device_type=kind)
-    with TURN, fork:
-        before_python = random.getstate()
-        before_numpy = np.random.get_state()  # noqa: NPY002 - the global one is meant
-        random.seed(seed)
-        np.random.seed(seed)  # noqa: NPY002
-        if torch is not None:
-            torch.manual_seed(seed)
+def forked_generators(seed, device=None):
+    """Seed the generators of random, numpy and torch; restore them at the end.
+
+    Parameters
+    ----------
+    seed : int
+    device : str, default=None
+        Where torch draws besides the CPU; by default on all accelerators.
+    """
+    devices = accelerators() if device is None else [device]
+    with TURN:
+        outside = generator_states(devices)
+        set_generator_states(_seeded_states(seed, devices))
         try:
             yield
         finally:
-            random.setstate(before_python)
-            np.random.set_state(before_numpy)  # noqa: NPY002
+            set_generator_states(outside)
+
+
+def generator_states(devices=()):
+    """Return the states of the generators of random, numpy and torch, by name.
+
+    Parameters
+    ----------
+    devices : iterable of str
+        Where torch draws besides the CPU.
+
+    Returns
+    -------
+    dict of str to object
+        Plain data, which can be pickled.
+    """
+    states = {"random": random.getstate(), "numpy": np.random.get_state()}  # noqa: NPY002
+    if "torch" in sys.modules:
+        states |= {device: generator_state(device) for device in ("cpu", *devices)}
+    return states
+
+
+def set_generator_states(states):
+    """Put generators into states that `generator_states` returned."""
+    for name, state in states.items():
+        if name == "random":
+            random.setstate(state)
+        elif name == "numpy":
+            np.random.set_state(state)  # noqa: NPY002
+        else:
+            set_generator_state(state, name)
+
+
+def _seeded_states(seed, devices):
+    """Return the states that a seed gives, without a change of the process's own."""
+    numpy = np.random.RandomState(seed % 2**32)  # which takes no larger seed
+    states = {"random": random.Random(seed).getstate(), "numpy": numpy.get_state()}
+    if "torch" in sys.modules:
+        states |= {device: seeded_state(seed, device) for device in ("cpu", *devices)}
+    return states
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from transformers import (
     PretrainedConfig,
 )
 
-from ._generators import Generators
+from .._utils.isolation import forked_generators
 from ._loading import load_config, load_once, model_key, quiet, reaching
 
 
@@ -69,7 +69,7 @@ def new_classifier(model, model_kwargs, n_classes, pad_id, seed, *, shared, devi
     for name, weight in module.named_parameters():
         weight.requires_grad_(name not in names)
     module.config.pad_token_id = pad_id
-    with Generators(seed).in_use(), quiet():
+    with forked_generators(seed, "cpu"), quiet():
         for owner in sorted({name.rpartition(".")[0] for name in new}):
             _draw_anew(module, owner, new)
     return module, digest
@@ -140,14 +140,14 @@ def _parts(body):
 
 def initialised(config, seed):
     """Return a classification model of a config, with weights drawn from a seed."""
-    with Generators(seed).in_use(), quiet():
+    with forked_generators(seed, "cpu"), quiet():
         return AutoModelForSequenceClassification.from_config(config)
 
 
 def _load_classifier(model, model_kwargs, n_classes, device):
     """Load a classifier; return it and the names of weights it had no value for."""
     try:
-        with reaching(model), quiet(), Generators(0).in_use():
+        with reaching(model), quiet(), forked_generators(0, "cpu"):
             module, info = AutoModelForSequenceClassification.from_pretrained(
                 model, num_labels=n_classes, output_loading_info=True, **model_kwargs
             )
@@ -171,12 +171,12 @@ def load_encoder(model, model_kwargs, device):
 
     def load():
         if isinstance(model, PretrainedConfig):
-            with Generators(0).in_use(), quiet():
+            with forked_generators(0, "cpu"), quiet():
                 module = AutoModel.from_config(load_config(model, model_kwargs))
                 module = _in_single_precision(module, model_kwargs)
         else:
             # Whatever pooler a checkpoint lacks is drawn from a fixed seed.
-            with reaching(model), quiet(), Generators(0).in_use():
+            with reaching(model), quiet(), forked_generators(0, "cpu"):
                 module = AutoModel.from_pretrained(model, **model_kwargs)
                 module = _in_single_precision(module, model_kwargs)
         module = module.to(device).eval()

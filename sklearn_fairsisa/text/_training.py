@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from .._utils.isolation import forked_generators
 from ._generators import Generators
 from ._loading import quiet
 from ._models import (
@@ -244,7 +245,7 @@ def _with_adapters(module, lora, seed):
             lora = {**lora, "target_modules": targets}
     if lora.get("init_lora_weights", True) not in _LEAVING_THE_BASE:
         _unshare(module.parameters())
-    with Generators(seed).in_use(), quiet():
+    with forked_generators(seed, "cpu"), quiet():
         config = peft.LoraConfig(**{"task_type": "SEQ_CLS", **lora})
         adapted = peft.get_peft_model(module, config)
     for name, weight in adapted.named_parameters():
