@@ -5,6 +5,7 @@ import platform
 import random
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import contextmanager
 from functools import lru_cache
 
@@ -20,7 +21,8 @@ from .devices import (
 
 # The global generators belong to the process, so threads must take turns.
 TURN = threading.RLock()
-_CACHES = []  # functions that empty the caches which outlive a task
+# Functions that empty the caches which outlive a task.
+_CACHES: list[Callable[[], None]] = []
 
 
 def emptied_in_workers(empty):

@@ -175,7 +175,7 @@ class DiskCache:
         return not self.path.exists() or self.path.stat().st_size == 0
 
 
-_in_memory = {}
+_in_memory: dict[str, MemoryCache] = {}
 _in_memory_lock = threading.Lock()
 
 

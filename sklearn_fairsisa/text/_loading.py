@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections import OrderedDict
 from contextlib import contextmanager
+from typing import Any
 
 from transformers import (
     AutoConfig,
@@ -27,7 +28,7 @@ _WHERE = (
 
 _LOADED_LOCK = threading.Lock()
 _MOST_LOADED = 8
-_loaded = OrderedDict()
+_loaded: OrderedDict[tuple, Any] = OrderedDict()
 
 
 def load_once(key, load):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from scipy.special import softmax
 
 class LogitsMixin:
     """Predictions from ``_logits(X)``, of shape (n, n_classes)."""
+
+    classes_: NDArray[Any]
+    _logits: Callable[[ArrayLike], NDArray[np.floating]]
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the likeliest label of each sample.
