@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 # Lengths of inference batches are multiples of this.
-LENGTH_STEP = 16
+_LENGTH_STEP = 16
 
 
 def tokens_per_batch(device):
@@ -136,7 +136,7 @@ def inference_batches(lengths, max_length, tokens_per_batch):
     length : int
         Number of columns.
     """
-    columns = np.minimum((lengths // LENGTH_STEP + 1) * LENGTH_STEP, max_length)
+    columns = np.minimum((lengths // _LENGTH_STEP + 1) * _LENGTH_STEP, max_length)
     # Without any padding, attention takes another path: keep such texts apart.
     full = lengths == columns
     for length, unpadded in sorted(set(zip(columns.tolist(), full.tolist()))):

@@ -7,6 +7,7 @@ from os import PathLike
 
 import numpy as np
 import torch
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.class_weight import compute_class_weight
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
@@ -110,6 +111,13 @@ def check_optimizer(optimizer, params):
             f"optimizer_params has {sorted(taken)}, which are parameters of their own. "
             "Give them as lr= and weight_decay=."
         )
+
+
+def seed_of(random_state):
+    """Return a random state as a seed: an int as it is, another by drawing one."""
+    if isinstance(random_state, Integral):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31 - 1))
 
 
 def known_classes(y, classes, before):

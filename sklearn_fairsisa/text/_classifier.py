@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
@@ -31,11 +30,12 @@ from ._checks import (
     check_optimizer,
     class_weights,
     known_classes,
+    seed_of,
 )
 from ._loading import load_config, load_tokenizer_once
 from ._logits import LogitsMixin
 from ._net import Epochs, learning_rate_factor
-from ._tokens import check_vocabulary, pad_token, tokenize
+from ._tokens import pad_token, tokenize
 from ._training import Birth, Training
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from skorch.callbacks import Callback
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-_FITTED = ("classes_", "max_length_", "n_truncated_", "history_")
+_FITTED = ("classes_", "max_length_", "n_truncated_", "history_", "_training")
 _OPTIMIZERS = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
@@ -386,7 +386,7 @@ class TransformerClassifier(
         with self._advice_on_memory():
             begun = training is None
             if begun:
-                training = self._begin(classes, device, precision)
+                training = self._begin(classes, device)
             training.tokenizer = self._tokenizer_of(training)
             tokens, n_truncated = tokenize(
                 training.tokenizer, texts, training.max_length, training.birth.pad_id
@@ -444,17 +444,12 @@ class TransformerClassifier(
         training.epochs += self.max_epochs
         return records
 
-    def _begin(self, classes, device, precision):
+    def _begin(self, classes, device):
         model_kwargs = dict(self.model_kwargs or {})
         config = load_config(self.model, model_kwargs)
         tokenizer, digest = load_tokenizer_once(
             self.model, model_kwargs, self.tokenizer, config
         )
-        check_vocabulary(tokenizer, config)
-        if isinstance(self.random_state, Integral):
-            seed = int(self.random_state)
-        else:
-            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         optimizer, optimizer_params = self.optimizer, dict(self.optimizer_params or {})
         if isinstance(optimizer, str):
             optimizer = _OPTIMIZERS[optimizer]
@@ -466,15 +461,13 @@ class TransformerClassifier(
             model_kwargs=model_kwargs,
             n_classes=len(classes),
             pad_id=pad_token(tokenizer, config),
-            seed=seed,
+            seed=seed_of(self.random_state),
             freeze=_names_of_parts(self.freeze),
             lora=_lora_arguments(self.lora),
             optimizer=optimizer,
             optimizer_params=optimizer_params,
         )
-        training = Training(
-            birth, tokenizer, digest, self.max_length, device, precision
-        )
+        training = Training(birth, tokenizer, digest, self.max_length, device)
         training.random_state = self.random_state
         return training
 
@@ -546,7 +539,7 @@ class TransformerClassifier(
         try:
             yield
         except BaseException:
-            for name in (*_FITTED, "_training"):
+            for name in _FITTED:
                 self.__dict__.pop(name, None)
             raise
 

@@ -25,7 +25,7 @@ from ._cache import disk_cache, forget_everywhere, memory_cache
 from ._checks import COUNT, PRECISIONS, TextModelMixin, advice_on_memory
 from ._loading import load_config, load_tokenizer_once
 from ._models import load_encoder, longest_input
-from ._tokens import check_vocabulary, pad_token, tokenize
+from ._tokens import pad_token, tokenize
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
@@ -256,7 +256,6 @@ class TransformerEmbedder(
         tokenizer, tokenizer_digest = load_tokenizer_once(
             self.model, model_kwargs, self.tokenizer, encoder.config
         )
-        check_vocabulary(tokenizer, encoder.config)
         pad_id = pad_token(tokenizer, encoder.config)
         max_length = longest_input(self.max_length, tokenizer, encoder)
         budget = self.tokens_per_batch

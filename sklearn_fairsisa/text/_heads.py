@@ -11,7 +11,6 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
@@ -30,6 +29,7 @@ from ._checks import (
     check_entry,
     class_weights,
     known_classes,
+    seed_of,
 )
 from ._logits import LogitsMixin
 from ._places import Lesson, batches_of_epoch, train_in_places
@@ -257,6 +257,11 @@ class HeadClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
             sample_weight = [None] * len(learners)
         _train(learners, X, y, classes, sample_weight, anew=False)
 
+    def _validate_params(self):
+        super()._validate_params()
+        for size in self.hidden_layer_sizes:
+            check_entry("A size in hidden_layer_sizes", size, COUNT)
+
     @property
     def coefs_(self) -> list[NDArray[np.float32]]:
         """Weights of each layer."""
@@ -353,13 +358,11 @@ def _begin(head, X, y, sample_weight, classes, *, anew):
             "All rows weigh zero, so there is nothing to learn from. Give some row a "
             "weight."
         )
-    if isinstance(one.random_state, Integral):
-        one._seed = int(one.random_state)
-    elif fresh:
-        one._seed = int(check_random_state(one.random_state).randint(2**31 - 1))
+    if fresh or isinstance(one.random_state, Integral):
+        one._seed = seed_of(one.random_state)
     if fresh:
         one.n_iter_ = one._n_steps = 0
-        sizes = [X.shape[1], *_layer_sizes(one), len(one.classes_)]
+        sizes = [X.shape[1], *one.hidden_layer_sizes, len(one.classes_)]
         one._parameters = _first_parameters(sizes, one._seed)
     orders = (
         np.random.default_rng([one._seed, epoch]).permutation(rows)
@@ -368,12 +371,6 @@ def _begin(head, X, y, sample_weight, classes, *, anew):
     epochs = [batches_of_epoch(order, weight, one.batch_size) for order in orders]
     batches, shares = map(np.concatenate, zip(*epochs))
     return one, Lesson(one._parameters, one._n_steps, X, labels, batches, shares)
-
-
-def _layer_sizes(head):
-    for size in head.hidden_layer_sizes:
-        check_entry("A size in hidden_layer_sizes", size, COUNT)
-    return head.hidden_layer_sizes
 
 
 def _first_parameters(sizes, seed):

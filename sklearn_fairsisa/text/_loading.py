@@ -18,7 +18,7 @@ from transformers import (
 from transformers.utils import logging
 
 from .._utils.isolation import TURN
-from ._tokens import HashingTokenizer, tokenizer_digest
+from ._tokens import HashingTokenizer, check_vocabulary, tokenizer_digest
 
 # Those arguments of from_pretrained that say where a model is, not what it is.
 _WHERE = (
@@ -73,7 +73,7 @@ def load_config(model, model_kwargs):
     return config
 
 
-def load_tokenizer(model, model_kwargs, tokenizer, config):
+def _load_tokenizer(model, model_kwargs, tokenizer, config):
     """Return the tokenizer, by default the model's.
 
     A config comes with none, so it gets a `HashingTokenizer`.
@@ -111,10 +111,12 @@ def load_tokenizer_once(model, model_kwargs, tokenizer, config):
         key, kept = (named, model_key(model, model_kwargs)), None
 
     def load():
-        loaded = load_tokenizer(model, model_kwargs, tokenizer, config)
+        loaded = _load_tokenizer(model, model_kwargs, tokenizer, config)
         return loaded, tokenizer_digest(loaded), kept
 
-    return load_once(("tokenizer", key), load)[:2]
+    loaded, digest, _ = load_once(("tokenizer", key), load)
+    check_vocabulary(loaded, config)
+    return loaded, digest
 
 
 def model_key(model, model_kwargs):

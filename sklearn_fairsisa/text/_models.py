@@ -170,16 +170,14 @@ def load_encoder(model, model_kwargs, device):
     """Return a frozen encoder, once per process, and a digest of its weights."""
 
     def load():
-        if isinstance(model, PretrainedConfig):
-            with forked_generators(0, "cpu"), quiet():
+        # Weights that a checkpoint lacks are drawn too, as those of a pooler.
+        with quiet(), forked_generators(0, "cpu"):
+            if isinstance(model, PretrainedConfig):
                 module = AutoModel.from_config(load_config(model, model_kwargs))
-                module = _in_single_precision(module, model_kwargs)
-        else:
-            # Whatever pooler a checkpoint lacks is drawn from a fixed seed.
-            with reaching(model), quiet(), forked_generators(0, "cpu"):
-                module = AutoModel.from_pretrained(model, **model_kwargs)
-                module = _in_single_precision(module, model_kwargs)
-        module = module.to(device).eval()
+            else:
+                with reaching(model):
+                    module = AutoModel.from_pretrained(model, **model_kwargs)
+            module = _in_single_precision(module, model_kwargs).to(device).eval()
         return module.requires_grad_(False), digest_of_weights(module)
 
     return load_once(("encoder", model_key(model, model_kwargs), device), load)

@@ -74,7 +74,7 @@ def batches_of_epoch(order, weights, batch_size):
     return batches.reshape(shares.shape), shares / shares.sum(axis=1, keepdims=True)
 
 
-def train_in_places(lessons, n_places, *, lr, weight_decay, device="cpu"):
+def train_in_places(lessons, n_places, *, lr, weight_decay, device):
     """Train networks of one shape by AdamW, a step of all of them at a time.
 
     Parameters
@@ -84,7 +84,7 @@ def train_in_places(lessons, n_places, *, lr, weight_decay, device="cpu"):
     n_places : int
     lr, weight_decay : float
         Intercepts do not decay.
-    device : str, default="cpu"
+    device : str
 
     Returns
     -------

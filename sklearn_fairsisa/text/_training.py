@@ -100,7 +100,6 @@ class Training:
     max_length : int
         Greatest number of tokens of a text, if the model can take as many.
     device : str
-    precision : torch.dtype or None
 
     Attributes
     ----------
@@ -116,9 +115,7 @@ class Training:
     # Where the pickled state has the weights, for files that keep them apart.
     packed_in = "_packed"
 
-    def __init__(
-        self, birth, tokenizer, tokenizer_digest, max_length, device, precision
-    ):
+    def __init__(self, birth, tokenizer, tokenizer_digest, max_length, device):
         self.birth = birth
         self.tokenizer = tokenizer
         self.tokenizer_digest = tokenizer_digest
@@ -132,17 +129,17 @@ class Training:
         }
         self.max_length = longest_input(max_length, tokenizer, module)
         self._config = module.config if self._shared is None else None
-        self._net = self._new_net(module, device, precision)
+        self._net = self._new_net(module, device)
         self._packed = None
 
     def net(self, device, precision):
         """Return the live net on a device."""
         if self._net is None:
-            self._unpack(device, precision)
+            self._unpack(device)
         self._net.precision = precision
         return self._net
 
-    def _new_net(self, module, device, precision):
+    def _new_net(self, module, device):
         net = TextNet(
             module,
             criterion=torch.nn.CrossEntropyLoss,
@@ -151,14 +148,13 @@ class Training:
             train_split=None,
             verbose=0,
             device=device,
-            precision=precision,
             lr=0.0,
         )
         for name, value in self.birth.optimizer_params.items():
             net.set_params(**{f"optimizer__{name}": value})
         return net.initialize()
 
-    def _unpack(self, device, precision):
+    def _unpack(self, device):
         weights = _map(_as_tensor, self._packed["weights"])
         if self._shared is None:
             module = initialised(self._config, 0)
@@ -177,7 +173,7 @@ class Training:
                 weights[name] = weights[first[id(weight)]]
                 weight.data = weight.data.to(weights[name].dtype)
         module.load_state_dict(weights, strict=self._shared is None)
-        self._net = self._new_net(module, device, precision)
+        self._net = self._new_net(module, device)
         self._net.optimizer_.load_state_dict(
             _map(_as_tensor, self._packed["optimizer"])
         )
