@@ -274,7 +274,7 @@ def fresh(clf):
 
 def tokens_of(clf, texts):
     training = clf._training
-    pad_id = training.birth.pad_id
+    pad_id = training.spec.pad_id
     return tokenize(training.tokenizer, texts, training.max_length, pad_id)[0]
 
 
@@ -284,7 +284,7 @@ def batches(clf, texts, y, length=None):
         steps = training_steps(tokens.lengths, clf.batch_size, 1)
     device = clf.net_.device
     for (rows,) in steps:
-        inputs = tokens.padded(rows, clf._training.birth.pad_id, length)
+        inputs = tokens.padded(rows, clf._training.spec.pad_id, length)
         inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
         yield inputs, labels[rows].to(device)
 
@@ -294,7 +294,7 @@ def predict_padded(clf, texts):
     logits = []
     for start in range(0, len(texts), clf.batch_size):
         rows = np.arange(start, min(start + clf.batch_size, len(texts)))
-        inputs = tokens.padded(rows, clf._training.birth.pad_id, clf.max_length_)
+        inputs = tokens.padded(rows, clf._training.spec.pad_id, clf.max_length_)
         inputs = {name: tensor.to(clf.net_.device) for name, tensor in inputs.items()}
         with torch.inference_mode():
             logits.append(module(**inputs).logits.float().cpu().numpy())

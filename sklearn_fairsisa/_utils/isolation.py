@@ -20,7 +20,7 @@ from .devices import (
 )
 
 # The global generators belong to the process, so threads must take turns.
-TURN = threading.RLock()
+GENERATORS_LOCK = threading.RLock()
 # Functions that empty the caches which outlive a task.
 _CACHES: list[Callable[[], None]] = []
 
@@ -53,7 +53,7 @@ def forked_generators(seed, device=None):
         Where torch draws besides the CPU; by default on all accelerators.
     """
     devices = accelerators() if device is None else [device]
-    with TURN:
+    with GENERATORS_LOCK:
         outside = generator_states(devices)
         set_generator_states(_seeded_states(seed, devices))
         try:
@@ -110,7 +110,7 @@ def one_thread():
     what runs in parallel.
     """
     torch = sys.modules.get("torch")
-    with TURN, _thread_pools(len(sys.modules)).limit(limits=1):
+    with GENERATORS_LOCK, _thread_pools(len(sys.modules)).limit(limits=1):
         before = None if torch is None else torch.get_num_threads()
         if torch is not None:
             torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Random generators that belong to one estimator instead of the process."""
+"""Random generators of a single estimator."""
 
 from contextlib import contextmanager
 
@@ -13,10 +13,10 @@ from .._utils.isolation import (
 
 
 class Generators:
-    """States that the generators of random, numpy and torch take on in use.
+    """States of the generators of random, numpy and torch for one training.
 
-    They are plain data, so they travel with pickle and deepcopy: a training that is
-    stopped and resumed draws what it would have drawn.
+    They are plain data that pickle and deepcopy keep, so that a training that is
+    stopped and resumed draws the same numbers as one that never stopped.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Generators:
 
     @contextmanager
     def in_use(self, device="cpu"):
-        """Install these states in the process; restore its own at the end."""
+        """Use these states in the process; restore its own at the end."""
         kind = torch.device(device).type
         with forked_generators(self.seed, device):
             set_generator_states(self.states)

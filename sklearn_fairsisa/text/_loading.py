@@ -1,4 +1,4 @@
-"""Loading configs and tokenizers from a hub name or a folder, once per process."""
+"""Configs and tokenizers, loaded once per process from a hub name or a folder."""
 
 import copy
 import json
@@ -17,33 +17,33 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from .._utils.isolation import TURN
+from .._utils.isolation import GENERATORS_LOCK
 from ._tokens import HashingTokenizer, check_vocabulary, tokenizer_digest
 
-# Those arguments of from_pretrained that say where a model is, not what it is.
-_WHERE = (
+# Arguments of from_pretrained that locate a model and do not describe it.
+_LOCATION_ARGUMENTS = {
     "cache_dir", "force_download", "gguf_file", "local_files_only", "proxies",
     "revision", "subfolder", "token", "trust_remote_code",
-)  # fmt: skip
+}  # fmt: skip
 
 _LOADED_LOCK = threading.Lock()
-_MOST_LOADED = 8
+_MAX_LOADED = 8
 _loaded: OrderedDict[tuple, Any] = OrderedDict()
 
 
 def load_once(key, load):
-    """Return what `load` gave for this key earlier in this process, or call it."""
+    """Return what `load` returned for a key in this process; call it the first time."""
     value = _find_loaded(key)
     if value is not None:
         return value
-    # Loading draws on the generators. Who trains has their lock and may want to load,
-    # so here as there it comes before the lock of what is loaded.
-    with TURN:
+    # Loading draws from the generators. A training holds their lock and may load, so
+    # their lock is always taken before that of loaded objects.
+    with GENERATORS_LOCK:
         value = _find_loaded(key)
         if value is None:
             value = load()
             with _LOADED_LOCK:
-                while len(_loaded) >= _MOST_LOADED:
+                while len(_loaded) >= _MAX_LOADED:
                     _loaded.popitem(last=False)
                 _loaded[key] = value
     return value
@@ -57,42 +57,42 @@ def _find_loaded(key):
 
 
 def load_config(model, model_kwargs):
-    """Return a config of our own; see `model_key` for the arguments."""
+    """Return a new config; see `model_key` for the arguments."""
     if isinstance(model, PretrainedConfig):
         with quiet():
             config = copy.deepcopy(model)
             config.update(model_kwargs)
     else:
-        with reaching(model), quiet():
+        with advice_on_loading(model), quiet():
             config = AutoConfig.from_pretrained(model, **model_kwargs)
     if not hasattr(config, "vocab_size"):
         raise ValueError(
             f"The model's config is a {type(config).__name__}, which has no "
-            "vocab_size. Give a model that reads tokens of texts, such as BERT."
+            "vocab_size. Give a model of texts, such as BERT."
         )
     return config
 
 
 def _load_tokenizer(model, model_kwargs, tokenizer, config):
-    """Return the tokenizer, by default the model's.
-
-    A config comes with none, so it gets a `HashingTokenizer`.
-    """
+    """Return the tokenizer: by default the model's, for a config one that hashes."""
     if isinstance(tokenizer, PreTrainedTokenizerBase):
-        return _as_is(copy.deepcopy(tokenizer))
+        return _without_truncation(copy.deepcopy(tokenizer))
     if tokenizer is None and isinstance(model, PretrainedConfig):
         pad_id = config.pad_token_id
         return HashingTokenizer(config.vocab_size, 0 if pad_id is None else pad_id)
     source = model if tokenizer is None else tokenizer
-    where = {} if tokenizer else {k: v for k, v in model_kwargs.items() if k in _WHERE}
-    with reaching(source), quiet():
-        return _as_is(AutoTokenizer.from_pretrained(source, **where))
+    location = {}
+    if tokenizer is None:
+        names = model_kwargs.keys() & _LOCATION_ARGUMENTS
+        location = {name: model_kwargs[name] for name in names}
+    with advice_on_loading(source), quiet():
+        return _without_truncation(AutoTokenizer.from_pretrained(source, **location))
 
 
-def _as_is(tokenizer):
-    """Rid a fast tokenizer of the truncation and padding it was saved with."""
+def _without_truncation(tokenizer):
+    """Return a tokenizer without the truncation and padding it was saved with."""
     if len(tokenizer) <= len(tokenizer.all_special_ids):
-        raise ValueError("Its tokenizer has no vocabulary.")
+        raise ValueError("The tokenizer has no vocabulary.")
     if hasattr(tokenizer, "backend_tokenizer"):
         tokenizer.backend_tokenizer.no_truncation()
         tokenizer.backend_tokenizer.no_padding()
@@ -100,15 +100,15 @@ def _as_is(tokenizer):
 
 
 def load_tokenizer_once(model, model_kwargs, tokenizer, config):
-    """Return the tokenizer, once per process, and a digest of what it does.
+    """Return the tokenizer, loaded once per process, and its digest.
 
-    Others have it too, and must not change it.
+    Callers share the tokenizer and must not change it.
     """
     if isinstance(tokenizer, PreTrainedTokenizerBase):
-        key, kept = id(tokenizer), tokenizer  # keeping it keeps its id its own
+        key, kept = id(tokenizer), tokenizer  # as long as it lives, its id is unique
     else:
-        named = None if tokenizer is None else model_key(tokenizer, {})
-        key, kept = (named, model_key(model, model_kwargs)), None
+        own_key = None if tokenizer is None else model_key(tokenizer, {})
+        key, kept = (own_key, model_key(model, model_kwargs)), None
 
     def load():
         loaded = _load_tokenizer(model, model_kwargs, tokenizer, config)
@@ -120,7 +120,7 @@ def load_tokenizer_once(model, model_kwargs, tokenizer, config):
 
 
 def model_key(model, model_kwargs):
-    """Return a string that says which model is meant.
+    """Return a string that identifies a model.
 
     Parameters
     ----------
@@ -133,12 +133,12 @@ def model_key(model, model_kwargs):
         model = f"{type(model).__name__}{model.to_json_string(use_diff=False)}"
     else:
         model = str(model)
-        model = _folder_as_it_is(model) if os.path.isdir(model) else model
+        model = _folder_state(model) if os.path.isdir(model) else model
     return json.dumps([model, model_kwargs], sort_keys=True, default=repr)
 
 
-def _folder_as_it_is(folder):
-    """Return a folder's path and what tells whether a file in it was replaced."""
+def _folder_state(folder):
+    """Return a folder's path, and sizes and times that show if a file was replaced."""
     with os.scandir(folder) as files:
         stats = sorted((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files)
     return [os.path.realpath(folder), stats]
@@ -146,7 +146,7 @@ def _folder_as_it_is(folder):
 
 @contextmanager
 def quiet():
-    """Keep transformers' progress bars, reports and warnings to itself."""
+    """Silence the progress bars, reports and warnings of transformers."""
     level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -161,7 +161,8 @@ def quiet():
 
 
 @contextmanager
-def reaching(source):
+def advice_on_loading(source):
+    """Advise what to do when a model or tokenizer cannot be loaded."""
     try:
         yield
     except (OSError, ValueError) as error:
@@ -169,14 +170,14 @@ def reaching(source):
             raise OSError(
                 f"The folder {str(source)!r} holds no loadable model and tokenizer: "
                 f"{_first_line(error)} It needs config.json, weights and tokenizer "
-                "files, as save_pretrained() writes them."
+                "files, as written by save_pretrained()."
             ) from error
         if isinstance(error, ValueError):
             raise
         raise OSError(
             f"{str(source)!r} is not a folder here, and it could not be fetched from "
             f"the Hugging Face hub: {_first_line(error)} Check the name and the "
-            "network (HF_HUB_OFFLINE=1 forbids it), or give the folder of a "
+            "network (HF_HUB_OFFLINE=1 disables it), or give the folder of a "
             "downloaded model, or a transformers config (random initialisation)."
         ) from error
 

@@ -1,4 +1,4 @@
-"""Networks with the weights of a hub name or a folder, or new ones of a config."""
+"""Networks, pretrained or with random weights of a config."""
 
 import copy
 import hashlib
@@ -11,14 +11,14 @@ from transformers import (
 )
 
 from .._utils.isolation import forked_generators
-from ._loading import load_config, load_once, model_key, quiet, reaching
+from ._loading import advice_on_loading, load_config, load_once, model_key, quiet
 
 
 def new_classifier(model, model_kwargs, n_classes, pad_id, seed, *, shared, device):
-    """Return a classification model with a new head drawn from a seed.
+    """Return a classification model whose new weights are drawn from a seed.
 
-    Weights that were not trained (all of a config's, else the head's) are drawn from
-    the seed alone.
+    New weights are those that were not pretrained: all weights of a config, otherwise
+    those of the head.
 
     Parameters
     ----------
@@ -28,16 +28,16 @@ def new_classifier(model, model_kwargs, n_classes, pad_id, seed, *, shared, devi
     pad_id : int
     seed : int
     shared : callable or None
-        Tells, from a module and the names of its new weights, the names of those
-        that are the same memory in all models of this process. They are frozen, all
-        others are to be trained.
+        Takes a module and the names of its new weights, and returns the names of the
+        weights whose memory all models of this process share. These are frozen, and
+        all others are trained.
     device : str
 
     Returns
     -------
     module : torch.nn.Module
     digest : str or None
-        That of the shared weights.
+        Digest of the shared weights.
     """
     if isinstance(model, PretrainedConfig):
 
@@ -71,14 +71,14 @@ def new_classifier(model, model_kwargs, n_classes, pad_id, seed, *, shared, devi
     module.config.pad_token_id = pad_id
     with forked_generators(seed, "cpu"), quiet():
         for owner in sorted({name.rpartition(".")[0] for name in new}):
-            _draw_anew(module, owner, new)
+            _draw_weights(module, owner, new)
     return module, digest
 
 
-def _draw_anew(module, owner, names):
-    """Draw those weights of a part of a module that are among `names`."""
+def _draw_weights(module, owner, names):
+    """Draw the weights in a part of a module that are among `names`."""
     part = module.get_submodule(owner)
-    # Of a part that lacks its bias alone, the weight stays, and others share it.
+    # If a part lacks only its bias, its weight stays and is shared.
     drawn = copy.deepcopy(part)
     module._init_weights(drawn)
     prefix = f"{owner}." if owner else ""
@@ -87,7 +87,7 @@ def _draw_anew(module, owner, names):
 
 
 def pretrained_weights(module, new):
-    """Return the names of all weights but the new ones."""
+    """Return the names of all weights except the new ones."""
     return module.state_dict().keys() - new
 
 
@@ -98,9 +98,9 @@ def weights_of_parts(module, new, parts):
     ----------
     module : torch.nn.Module
     new : set of str
-        Names of weights that were drawn at random for want of a value.
+        Names of weights without a pretrained value, which were drawn at random.
     parts : sequence of str
-        Names of modules or weights, as the body knows them.
+        Names of modules or weights in the body.
 
     Raises
     ------
@@ -118,12 +118,12 @@ def weights_of_parts(module, new, parts):
         }
         if not own:
             raise ValueError(
-                f"freeze has {part!r}, which is no part of a {type(body).__name__}. "
-                f"Its parts are {_parts(body)}."
+                f"freeze has {part!r}, which is not a part of a {type(body).__name__}. "
+                f"Name some of its parts: {_parts(body)}."
             )
         if own & new:
             raise ValueError(
-                f"freeze has {part!r}, but the model comes without weights for it: "
+                f"freeze has {part!r}, but the model has no pretrained weights for it: "
                 f"{sorted(own & new)} would stay random. Leave it out."
             )
         chosen |= own
@@ -131,11 +131,11 @@ def weights_of_parts(module, new, parts):
 
 
 def _parts(body):
-    """List the children of a module that have weights, and one within them."""
+    """List the children of a module that have weights, and an example of a layer."""
     parts = [name for name, part in body.named_children() if list(part.parameters())]
     layers = (n for n, m in body.named_modules() if isinstance(m, torch.nn.ModuleList))
-    within = next((f"; parts of these are named as {name}.0" for name in layers), "")
-    return ", ".join(parts) + within
+    example = next((f"; layers are named like {name}.0" for name in layers), "")
+    return ", ".join(parts) + example
 
 
 def initialised(config, seed):
@@ -145,9 +145,9 @@ def initialised(config, seed):
 
 
 def _load_classifier(model, model_kwargs, n_classes, device):
-    """Load a classifier; return it and the names of weights it had no value for."""
+    """Return a classifier, and the names of its weights without a pretrained value."""
     try:
-        with reaching(model), quiet(), forked_generators(0, "cpu"):
+        with advice_on_loading(model), quiet(), forked_generators(0, "cpu"):
             module, info = AutoModelForSequenceClassification.from_pretrained(
                 model, num_labels=n_classes, output_loading_info=True, **model_kwargs
             )
@@ -157,25 +157,27 @@ def _load_classifier(model, model_kwargs, n_classes, device):
             raise
         raise ValueError(
             f"Weights of {str(model)!r} do not have the shape that is needed for "
-            f"{n_classes} classes: a head trained for other labels, most likely. Give "
-            'model_kwargs={"ignore_mismatched_sizes": True} to draw what does not fit '
-            "anew."
+            f"{n_classes} classes, most likely since its head was trained for other "
+            'labels. Give model_kwargs={"ignore_mismatched_sizes": True} to draw new '
+            "weights instead."
         ) from error
-    # What does not fit in shape comes as (name, shape, shape).
-    unfit = {key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]}
-    return module, frozenset(info["missing_keys"]) | unfit
+    # Keys of the wrong shape are given as (name, shape, shape).
+    mismatched = {
+        key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]
+    }
+    return module, frozenset(info["missing_keys"]) | mismatched
 
 
 def load_encoder(model, model_kwargs, device):
-    """Return a frozen encoder, once per process, and a digest of its weights."""
+    """Return a frozen encoder, loaded once per process, and a digest of its weights."""
 
     def load():
-        # Weights that a checkpoint lacks are drawn too, as those of a pooler.
+        # Weights that a checkpoint lacks, such as those of a pooler, are drawn.
         with quiet(), forked_generators(0, "cpu"):
             if isinstance(model, PretrainedConfig):
                 module = AutoModel.from_config(load_config(model, model_kwargs))
             else:
-                with reaching(model):
+                with advice_on_loading(model):
                     module = AutoModel.from_pretrained(model, **model_kwargs)
             module = _in_single_precision(module, model_kwargs).to(device).eval()
         return module.requires_grad_(False), digest_of_weights(module)
@@ -184,7 +186,7 @@ def load_encoder(model, model_kwargs, device):
 
 
 def digest_of_weights(module, names=None):
-    """Return a digest of a module's weights, or of those named."""
+    """Return a digest of a module's weights, by default of all."""
     h = hashlib.blake2b(digest_size=16)
     for name, weight in sorted(module.state_dict().items()):
         if names is None or name in names:
@@ -195,10 +197,10 @@ def digest_of_weights(module, names=None):
 
 
 def _in_single_precision(module, model_kwargs):
-    # Checkpoints in half precision would be trained in it, and learn nothing.
+    # Checkpoints in half precision would be trained in it, which fails to learn.
     if "gguf_file" in model_kwargs:
-        # Its weights are plain numbers by now, but it refuses what a quantised model
-        # would, so they move to a model that was never one.
+        # Its weights are dequantised, but it still behaves as a quantised model, so
+        # they are copied to an ordinary one.
         config = copy.deepcopy(module.config)
         if hasattr(config, "quantization_config"):
             del config.quantization_config
@@ -210,29 +212,29 @@ def _in_single_precision(module, model_kwargs):
 
 
 def longest_input(max_length, tokenizer, module):
-    """Return `max_length`, or the greatest length that a model can take.
+    """Return the smaller of `max_length` and the maximum length of a model.
 
     Raises
     ------
     ValueError
-        If the tokens that are put around every text leave no room for one of it.
+        If the special tokens around every text leave no room for one of its own.
     """
     longest = min(max_length, getattr(tokenizer, "model_max_length", max_length))
     limit = getattr(module.config, "max_position_embeddings", None) or 0
-    if limit > 0:  # XLNet says -1 for none
+    if limit > 0:  # XLNet has -1 for no limit
         longest = min(longest, limit - _first_position(module))
     n_special = tokenizer.num_special_tokens_to_add()
     if longest <= n_special:
         raise ValueError(
             f"{longest} tokens, with max_length={max_length}, leave no room for a "
-            f"text: the tokenizer puts {n_special} around each. Give at least "
-            f"{n_special + 1}, and a model that takes as many."
+            f"text, since the tokenizer adds {n_special} to each. Give at least "
+            f"{n_special + 1}, and a model that accepts as many."
         )
     return longest
 
 
 def _first_position(module):
-    """Return the position that a model gives to the first token of a text."""
+    """Return the position of the first token of a text in a model."""
     for name, part in module.named_modules():
         padding = getattr(part, "padding_idx", None)
         if name.endswith("position_embeddings") and padding is not None:

@@ -157,7 +157,7 @@ def test_one_name_may_stand_alone_and_is_a_parameter_like_others(params):
     assert_same_weights(one.fit(TEXTS, Y), several.fit(TEXTS, Y))
     with pytest.raises(TypeError, match="freeze has a int"):
         one.set_params(freeze=[0]).fit(TEXTS, Y)
-    with pytest.raises(ValueError, match="adapters freeze all else"):
+    with pytest.raises(ValueError, match="lora= already freezes all other"):
         one.set_params(freeze="h", lora={"r": 2}).fit(TEXTS, Y)
 
 

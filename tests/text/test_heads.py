@@ -161,7 +161,7 @@ def test_rows_that_weigh_nothing_leave_no_trace():
     assert digest(one) == digest(clone(head).fit(wild, y, sample_weight=weight))
     with pytest.raises(ValueError, match="zero"):
         head.fit(X, y, sample_weight=np.zeros(len(y)))
-    with pytest.raises(ValueError, match="All rows weigh zero"):
+    with pytest.raises(ValueError, match="All rows have zero weight"):
         head.set_params(class_weight=dict.fromkeys(range(3), 0.0)).fit(X, y)
 
 

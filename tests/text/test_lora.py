@@ -191,5 +191,7 @@ def test_another_tokenizer_is_noticed(headless):
     stored = pickle.dumps(clf)
     tokenizer = _wordlevel_tokenizer({"[PAD]": 0, "[UNK]": 1, "rain": 2, "sun": 3})
     tokenizer.save_pretrained(headless)
-    with pytest.raises(ValueError, match="not that with which this model was trained"):
+    with pytest.raises(
+        ValueError, match="not the one with which this model was trained"
+    ):
         pickle.loads(stored).predict(texts)

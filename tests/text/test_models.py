@@ -103,7 +103,7 @@ def test_a_folder_gives_body_pad_token_and_a_new_head(name, tmp_path):
     start.fit(TEXTS, np.array(["no", "so", "yes"])[np.arange(40) % 3])
     module = start.net_.module_
     pad_id = tokenizer.convert_tokens_to_ids(pad)
-    assert module.config.pad_token_id == start._training.birth.pad_id == pad_id
+    assert module.config.pad_token_id == start._training.spec.pad_id == pad_id
     own, theirs = module.base_model.state_dict(), language_model.base_model.state_dict()
     for weight in theirs:
         assert_array_equal(own[weight], theirs[weight], err_msg=weight)

@@ -431,7 +431,7 @@ def test_callbacks_that_steer_by_rows_are_refused(callback):
         ({"warmup": 1}, "'warmup' parameter .* Got 1 instead"),
         ({"scheduler": "step"}, "'scheduler' parameter .* Got 'step' instead"),
         ({"optimizer": "lion"}, "'optimizer' parameter .* Got 'lion' instead"),
-        ({"optimizer": int}, "optimizer=int is no torch optimizer"),
+        ({"optimizer": int}, "optimizer=int is not a torch optimizer"),
         ({"optimizer": torch.optim.LBFGS}, "LBFGS is not supported"),
         ({"optimizer": torch.optim.SparseAdam}, "SparseAdam is not supported"),
         ({"optimizer_params": {"weight_decay": 0.3}}, "Give them as lr= and weight_d"),
