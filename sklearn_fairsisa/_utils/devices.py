@@ -1,4 +1,4 @@
-"""Devices that torch computes on, as far as torch is in use."""
+"""Devices of torch, if it has been imported."""
 
 import inspect
 import multiprocessing
@@ -6,22 +6,22 @@ import sys
 
 
 def accelerators():
-    """Return the names of this machine's GPUs and the like, such as ``["cuda:0"]``.
+    """Return the names of this machine's accelerators, such as ``["cuda:0"]``.
 
     Returns
     -------
     list of str
-        Empty where there are none, or where nobody has imported torch.
+        Empty if there are none, or if torch has not been imported.
     """
     torch = sys.modules.get("torch")
     if torch is None:
         return []
-    # What the core runs beside may be older than what text/ needs.
-    known = getattr(torch, "accelerator", torch.cuda)
-    if not known.is_available():
+    # text/ needs a newer torch, but the rest of the package accepts older ones.
+    module = getattr(torch, "accelerator", torch.cuda)
+    if not module.is_available():
         return []
-    kind = "cuda" if known is torch.cuda else known.current_accelerator().type
-    return [f"{kind}:{i}" for i in range(known.device_count())]
+    kind = "cuda" if module is torch.cuda else module.current_accelerator().type
+    return [f"{kind}:{i}" for i in range(module.device_count())]
 
 
 def is_here(device):
@@ -31,10 +31,10 @@ def is_here(device):
 
 
 def pick_device(device):
-    """Return the device that `device` stands for.
+    """Return the name of a device, or of the one to use if it is ``"auto"``.
 
-    ``"auto"`` is the accelerator that torch finds, else the CPU. Where there are
-    several, the workers of a process pool take them in turn.
+    ``"auto"`` is an accelerator if there is one, and the CPU otherwise. The workers of
+    a process pool take several accelerators in turn.
 
     Raises
     ------
@@ -56,14 +56,15 @@ def pick_device(device):
 
 
 def computes_bfloat16(device):
-    """Return whether a device has circuits for products of bfloat16 numbers."""
-    # Apple's devices do not say.
-    check = getattr(_module(device), "is_bf16_supported", None)
-    if str(device).startswith("cpu") or check is None:
+    """Return whether the hardware of a device multiplies bfloat16 numbers."""
+    # Apple's devices have no such function.
+    is_supported = getattr(_module(device), "is_bf16_supported", None)
+    if str(device).startswith("cpu") or is_supported is None:
         return False
-    # Emulation, where it is told apart, is slower than single precision.
-    told_apart = "including_emulation" in inspect.signature(check).parameters
-    return check(including_emulation=False) if told_apart else check()
+    # Emulation is slower than single precision.
+    if "including_emulation" in inspect.signature(is_supported).parameters:
+        return is_supported(including_emulation=False)
+    return is_supported()
 
 
 def generator_state(device):
