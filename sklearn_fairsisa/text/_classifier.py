@@ -414,7 +414,7 @@ class TransformerClassifier(
     def _run(self, training, tokens, labels, weight, device, precision):
         """Train for `max_epochs` epochs; return a record of each."""
         if self._is_new_seed(training):
-            training.generators.reseed(self.random_state)
+            training.generators.reseed(int(self.random_state))
         training.random_state = self.random_state
         net = training.net(device, precision)
         net.lr = self.lr

@@ -181,6 +181,7 @@ def test_stages_follow_from_checkpoint_seed_and_rows():
     assert_array_equal(first.classes_, [0, 1, 2])  # of which y has two
     second = stage(first, 6, 40)
     assert_same_weights(second, stage(pickle.loads(pickle.dumps(first)), 6, 40))
+    assert_same_weights(second, stage(first, np.int64(6), 40))
     other = weights(stage(first, 7, 40))
     assert any((value != other[name]).any() for name, value in weights(second).items())
 
