@@ -1,7 +1,9 @@
-r"""One score out of the scores of many members, in each group its own.
+r"""What the scores of many members say together of a person of a group.
 
 Notes
 -----
+For two classes it is one score, in each group its own; for more, class probabilities.
+
 The best rule on (member scores, group) thresholds the conditional probability of the
 positive label, separately in each group. Only the order of the scores within a group
 matters then, so the score is a weighted sum of the members' logits; how each group's
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import logit
+from sklearn.linear_model import LogisticRegression
 
 from ..fairness._hierarchy import fit_hierarchy
 
@@ -121,8 +124,100 @@ class LogitWeights:
         return (_logits(scores, counted) * self.weights[group]).sum(axis=1)
 
 
+@dataclass(frozen=True)
+class MultinomialModel:
+    r"""Multinomial logistic regression on the members' scores and the group.
+
+    Parameters
+    ----------
+    mean, deviation : ndarray of shape (n_classes, n_features)
+        Coefficients of the members' mean logits, and of each member's deviations from
+        the mean, None where these are not heard.
+    intercept : ndarray of shape (n_groups, n_classes)
+
+    Notes
+    -----
+    With :math:`z_{sk} = \log p_{sk} - \frac1K \sum_l \log p_{sl}` the logits of member
+    s and :math:`\bar z` their mean over the members, the logit of class k is
+    :math:`\alpha_{k,group} + \beta_k^T \bar z + \sum_s \delta_{sk}^T (z_s - \bar z)`.
+    The ridge penalty falls on :math:`\delta` and hardly on the rest.
+    """
+
+    mean: np.ndarray
+    deviation: np.ndarray | None
+    intercept: np.ndarray
+
+    @classmethod
+    def fit(cls, rows, *, penalty=1.0):
+        """Fit on calibration rows."""
+        n_members, n_classes = rows.scores.shape[1:]
+        n_groups = int(rows.group.max()) + 1
+        mean, deviation = _mean_logits(rows.scores, rows.counted)
+        # Ridge penalises a coefficient the less, the greater its feature is.
+        light = 10.0
+        parts, scales = [mean], [light / max(mean.std(), 1e-12)]
+        if deviation is not None and n_members > 1 and deviation.std() > 0:
+            parts.append(deviation)
+            scales.append(1 / (deviation.std() * np.sqrt(n_members * penalty)))
+        parts.append(np.eye(n_groups)[rows.group])
+        scales.append(light)
+        present = np.unique(rows.label)
+        intercept = np.full(n_classes, -np.inf)
+        coefficients = [np.zeros((n_classes, part.shape[1])) for part in parts]
+        if len(present) == 1:
+            # Forgetting has left a single class: there is nothing to learn.
+            intercept[present] = 0.0
+        else:
+            features = np.hstack([s * part for s, part in zip(scales, parts)])
+            # Two classes left are fitted as one logit, for the second of them.
+            model = LogisticRegression(C=1.0, tol=1e-6, max_iter=2000)
+            model.fit(features, rows.label, rows.weight)
+            two = len(present) == 2
+            fitted = present[1:] if two else present
+            intercept[present] = 0.0
+            intercept[fitted] = model.intercept_
+            ends = np.cumsum([part.shape[1] for part in parts])[:-1]
+            for own, scale, block in zip(
+                coefficients, scales, np.split(model.coef_, ends, axis=1)
+            ):
+                own[fitted] = scale * block
+        return cls(
+            coefficients[0],
+            coefficients[1] if len(parts) == 3 else None,
+            intercept + coefficients[-1].T,
+        )
+
+    def probabilities(self, scores, group, counted=None):
+        """Class probabilities of rows, (n_rows, n_classes)."""
+        mean, deviation = _mean_logits(scores, counted)
+        logit = self.intercept[group]
+        # Row by row, so that nothing depends on the batch a row came in.
+        logit += np.stack([(mean * own).sum(axis=1) for own in self.mean], axis=1)
+        if self.deviation is not None:
+            logit += np.stack(
+                [(deviation * own).sum(axis=1) for own in self.deviation], axis=1
+            )
+        chance = np.exp(logit - logit.max(axis=1, keepdims=True))
+        return chance / chance.sum(axis=1, keepdims=True)
+
+
 def _logits(scores, counted=None):
     z = logit(scores.clip(_CLIP, 1 - _CLIP))
     if counted is None:
         return z
     return np.where(counted, z, z.mean(axis=1, where=counted, keepdims=True))
+
+
+def _mean_logits(scores, counted):
+    """Mean of the members' centred logits, and each member's deviation from it.
+
+    Arrays of shape (n_rows, n_classes) and (n_rows, n_members * n_classes); the
+    latter is None where not all members speak of each row.
+    """
+    z = np.log(scores.clip(_CLIP, 1 - _CLIP))
+    z -= z.mean(axis=2, keepdims=True)
+    if counted is not None:
+        # Each row lacks another member, so no weights of members can be learnt.
+        return z.mean(axis=1, where=counted[:, :, None]), None
+    mean = z.mean(axis=1)
+    return mean, (z - mean[:, None]).reshape(len(z), -1)
