@@ -365,21 +365,8 @@ class FairEnsemblePostprocessor(
         self,
         estimator: Estimator | Sequence[Any] | None = None,
         *,
-        method: Literal[
-            "smooth_ensemble",
-            "soft_ensemble",
-            "ensemble",
-            "aggregate_then_postprocess",
-            "postprocess_then_aggregate",
-        ] = "smooth_ensemble",
-        constraints: Literal[
-            "equalized_odds",
-            "demographic_parity",
-            "true_positive_rate_parity",
-            "false_positive_rate_parity",
-            "false_negative_rate_parity",
-            "true_negative_rate_parity",
-        ] = "equalized_odds",
+        method: str = "smooth_ensemble",
+        constraints: str = "equalized_odds",
         objective: Literal["accuracy_score", "balanced_accuracy_score"]
         | dict[str, float]
         | Sequence[Sequence[float]]

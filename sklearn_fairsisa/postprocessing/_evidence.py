@@ -1,8 +1,8 @@
-r"""What the scores of many members say together of a person of a group.
+r"""What a rule hears of the members: votes, a score, or class probabilities.
 
 Notes
 -----
-For two classes it is one score, in each group its own; for more, class probabilities.
+Each ``learn`` takes calibration rows and returns a function from a problem to a rule.
 
 The best rule on (member scores, group) thresholds the conditional probability of the
 positive label, separately in each group. Only the order of the scores within a group
@@ -14,12 +14,17 @@ of the greatest group, and may tell a small one apart badly: hence weights of it
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 
+from ..fairness._cells import Votes
+from ..fairness._cost_rules import CostRuleMixture
 from ..fairness._hierarchy import fit_hierarchy
+from ..fairness._score_rules import ScoreRule
+from ._calibration import votes_of
 
 # Logits of votes 0 and 1 must be finite.
 _CLIP = 1e-6
@@ -199,6 +204,83 @@ class MultinomialModel:
             )
         chance = np.exp(logit - logit.max(axis=1, keepdims=True))
         return chance / chance.sum(axis=1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class OnVotes:
+    """A rule that hears the members' votes."""
+
+    rule: Any
+
+    @classmethod
+    def learn(cls, rows, *, of_two, of_more):
+        """Return a function from a problem to a rule, of one of two classes."""
+        votes = Votes(
+            rows.votes,
+            rows.group,
+            rows.label,
+            rows.weight,
+            rows.counted,
+            rows.n_classes,
+        )
+        rule_class = of_two if rows.n_classes == 2 else of_more
+        return lambda problem: cls(rule_class.fit(votes, problem))
+
+    def selection_probability(self, scores, group, counted=None):
+        """Probability of selection of rows of known groups."""
+        return self.rule.selection_probability(votes_of(scores), group, counted)
+
+
+@dataclass(frozen=True)
+class OnScores:
+    """A rule for two classes that hears a weighted sum of the members' logits."""
+
+    weights: LogitWeights
+    rule: ScoreRule
+
+    @classmethod
+    def learn(cls, rows, *, smooth=False):
+        """Return a function from a problem to a rule, for labels or smoothed ones."""
+        if rows.n_classes > 2:
+            # Its probabilities come from a model that groups share already.
+            return OnProbabilities.learn(rows)
+        weights = LogitWeights.fit(
+            rows.scores, rows.group, rows.label, rows.weight, rows.counted
+        )
+        learnt = ScoreRule.learn(
+            weights.score(rows.scores, rows.group, rows.counted),
+            rows.group,
+            rows.label,
+            rows.weight,
+            smooth=smooth,
+        )
+        return lambda problem: cls(weights, learnt(problem))
+
+    def selection_probability(self, scores, group, counted=None):
+        """Probability of selection of rows of known groups."""
+        score = self.weights.score(scores, group, counted)
+        return self.rule.selection_probability(score, group)
+
+
+@dataclass(frozen=True)
+class OnProbabilities:
+    """A rule that hears class probabilities estimated from scores and group."""
+
+    model: MultinomialModel
+    rule: CostRuleMixture
+
+    @classmethod
+    def learn(cls, rows):
+        """Return a function from a problem to a rule."""
+        model = MultinomialModel.fit(rows)
+        eta = model.probabilities(rows.scores, rows.group, rows.counted)
+        given = eta, rows.group, rows.label, rows.weight
+        return lambda problem: cls(model, CostRuleMixture.fit(*given, problem))
+
+    def selection_probability(self, scores, group, counted=None):
+        """Probabilities of rows of known groups."""
+        eta = self.model.probabilities(scores, group, counted)
+        return self.rule.selection_probability(eta, group)
 
 
 def _logits(scores, counted=None):
