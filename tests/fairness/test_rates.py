@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import balanced_accuracy_score
 
 from sklearn_fairsisa.fairness._constraints import CONSTRAINTS, GAPS, gap_of
 from sklearn_fairsisa.fairness._rates import (
@@ -11,6 +12,7 @@ from sklearn_fairsisa.fairness._rates import (
     by_decision,
     gap_rates,
     operating_points,
+    score,
     selection_rates,
     spread,
     tally,
@@ -79,3 +81,18 @@ def test_every_constraint_has_the_gap_of_its_rates():
         "false_positive_rate_parity": "false_positive_rate_difference",
         "true_negative_rate_parity": "false_positive_rate_difference",
     }
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+@pytest.mark.parametrize("n_classes", [2, 3, 5])
+@pytest.mark.parametrize("absent", [0, 1])
+def test_balanced_accuracy_is_that_of_scikit_learn_where_a_class_is_absent(
+    n_classes, absent
+):
+    rng = np.random.default_rng(n_classes)
+    label, decision = rng.integers(0, n_classes, (2, 60))
+    label = np.where(label == absent, n_classes - 1 - absent, label)
+    decided = np.zeros((1, n_classes, n_classes))
+    np.add.at(decided[0], (label, decision), 1)
+    expected = balanced_accuracy_score(label, decision)
+    assert score("balanced_accuracy_score", decided) == pytest.approx(expected)

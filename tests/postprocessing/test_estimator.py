@@ -1595,3 +1595,25 @@ def test_forgetting_the_last_positive_of_all_groups_leaves_decisions(method):
     for name in ("rule_", "boundaries_", "fairness_report_"):
         with pytest.raises(AttributeError, match="Fit again"):
             getattr(fair, name)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.DegenerateRuleWarning")
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_balanced_accuracy_leaves_out_a_class_that_was_forgotten(n_classes):
+    rng = np.random.default_rng(0)
+    y, group = rng.integers(0, n_classes, 300), rng.integers(0, 2, 300)
+    votes = np.where(rng.random((300, 3)) < 0.7, y[:, None], (y[:, None] + 1) % 2)
+    fair = FairEnsemblePostprocessor(
+        method="aggregate_then_postprocess",
+        constraints="demographic_parity",
+        objective="balanced_accuracy_score",
+        random_state=0,
+    ).fit(votes, y, sensitive_features=group)
+    fair.forget(np.flatnonzero(y == n_classes - 1))
+    table = fair.tradeoff([0.0])
+    assert table.balanced_accuracy[0] == pytest.approx(fair.objective_)
+    kept = y < n_classes - 1
+    p = fair.selection_probability(votes[kept], sensitive_features=group[kept])
+    p = p if n_classes > 2 else np.column_stack([1 - p, p])
+    recalls = [p[y[kept] == k, k].mean() for k in range(n_classes - 1)]
+    assert fair.objective_ == pytest.approx(np.mean(recalls))
