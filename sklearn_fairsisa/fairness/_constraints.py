@@ -173,7 +173,7 @@ CONSTRAINTS = {
 }
 """The constraints that have a name, at a bound of 0."""
 
-GAPS = {}
+GAPS: dict[str, str] = {}
 """Rate whose greatest difference each gap is; the first such constraint names it."""
 for _name, _constraint in CONSTRAINTS.items():
     if _constraint.rate not in GAPS.values():

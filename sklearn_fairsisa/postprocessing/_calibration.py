@@ -1,6 +1,7 @@
 """Rows on which a fair rule is calibrated."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
@@ -74,7 +75,7 @@ class CalibrationRows:
     X: object = None
     scores: np.ndarray | None = None
     counted: np.ndarray | None = None
-    origin: Origin | None = None
+    origin: Any = None
 
     def __len__(self):
         return len(self.index)

@@ -99,7 +99,9 @@ def check_labels(y, among="y"):
 
 
 def check_weight(sample_weight, like):
-    """Weights as an array; some must be positive, none negative."""
+    """Weights as an array, or None; some must be positive, none negative."""
+    if sample_weight is None:
+        return None
     given = np.asarray(sample_weight)
     if np.issubdtype(given.dtype, np.number):
         if (given < 0).any():

@@ -441,7 +441,7 @@ class FairEnsemblePostprocessor(
         # All is done to a copy, so that a fit that fails has changed nothing.
         fitted = copy.copy(self)
         for name in ("n_features_in_", "feature_names_in_"):
-            vars(fitted).pop(name, None)
+            fitted.__dict__.pop(name, None)
         X = validate_data(fitted, X, reset=True, skip_check_array=True)
         classes, label = check_labels(y)
         objective = check_objective(self.objective, classes)
@@ -450,9 +450,9 @@ class FairEnsemblePostprocessor(
             subjects = check_subjects(subjects, len(label))
         by_subject = None if subjects is None else Subjects.of(subjects)
         seen, sensitive = self._split(X, sensitive_features)
-        if sample_weight is not None:
-            sample_weight = check_weight(sample_weight, label)
-            weighed = _safe_indexing(y, np.flatnonzero(sample_weight))
+        weight = check_weight(sample_weight, label)
+        if weight is not None:
+            weighed = _safe_indexing(y, np.flatnonzero(weight))
             check_labels(weighed, "y among the rows of positive weight")
         groups_, group = encode_groups(sensitive)
         if len(groups_) == 0:
@@ -475,13 +475,13 @@ class FairEnsemblePostprocessor(
         training, calibrating = plan_calibration(
             self.estimator, self.calibration, strata, by_subject, rng
         )
-        rows = CalibrationRows(np.arange(len(label)), group, label, sample_weight)
+        rows = CalibrationRows(np.arange(len(label)), group, label, weight)
         rows = rows.take(calibrating)
         check_groups_suffice(problem, rows)
         if training is None:
-            estimator = None if self.estimator is None else clone(self.estimator)
+            estimator: Any = None if self.estimator is None else clone(self.estimator)
         else:
-            estimator = self._train(seen, y, sample_weight, subjects, training, rng)
+            estimator = self._train(seen, y, weight, subjects, training, rng)
         given_labels = estimator is None and holds_labels(seen, classes)
         # In memory of its own, as a forgotten row may not survive in a view.
         seen = take(seen, calibrating)
@@ -503,7 +503,7 @@ class FairEnsemblePostprocessor(
             holds_votes_alone=estimator is None and are_votes(rows.scores),
             seed=int(rng.randint(2**31)),
         )
-        vars(fitted).update(
+        fitted.__dict__.update(
             classes_=classes,
             groups_=groups_,
             estimator_=estimator,
@@ -512,7 +512,7 @@ class FairEnsemblePostprocessor(
         )
         rows = replace(rows, origin=origin)
         found, bound = fitted._calibrated(rows)
-        self.__dict__ = vars(fitted) | found
+        self.__dict__ = fitted.__dict__ | found
         self._warn_of_rule(bound)
         if len(groups_) == 1:
             warnings.warn(
@@ -874,7 +874,7 @@ class FairEnsemblePostprocessor(
         caught_up = copy.copy(self)
         caught_up.estimator_ = opened
         caught_up._calibrate_without(gone, rows)
-        self.__dict__ = vars(caught_up)
+        self.__dict__ = caught_up.__dict__
         return self
 
     def _passed_by(self, estimator):
@@ -905,7 +905,7 @@ class FairEnsemblePostprocessor(
         forgotten = np.union1d(self.forgotten_, gone).astype(np.intp)
         found, bound = self._calibrated(rows)
         # One update: a request that fails before can be repeated.
-        vars(self).update(found, forgotten_=forgotten)
+        self.__dict__.update(found, forgotten_=forgotten)
         self._warn_of_rule(bound)
         if len(self.unconstrained_groups_):
             alone = METHODS[self._problem.method].has_rule_per_member
@@ -969,15 +969,15 @@ class FairEnsemblePostprocessor(
             tags.input_tags = get_tags(self.estimator).input_tags
         return tags
 
-    def _train(self, X, y, sample_weight, subjects, training, rng):
+    def _train(self, X, y, weight, subjects, training, rng):
         """Fit a clone of the ensemble on some rows."""
         estimator = clone(self.estimator)
         if self.random_state is not None:
             _seed_where_none(estimator, rng)
         params = {}
-        weights = None if sample_weight is None else weight_param(estimator)
-        if weights is not None:
-            params[weights] = sample_weight[training]
+        takes_weight = None if weight is None else weight_param(estimator)
+        if takes_weight is not None:
+            params[takes_weight] = weight[training]
         if subjects is not None and has_fit_parameter(estimator, "subjects"):
             params["subjects"] = _safe_indexing(subjects, training)
         return estimator.fit(
@@ -1039,13 +1039,11 @@ class FairEnsemblePostprocessor(
         label = np.searchsorted(self.classes_, y)
         if len(self.classes_) == 2:
             label = label.astype(bool)
-        if sample_weight is not None:
-            sample_weight = check_weight(sample_weight, label)
         return CalibrationRows(
             np.arange(len(label)),
             group,
             label,
-            sample_weight,
+            check_weight(sample_weight, label),
             scores=self._scores(seen),
         )
 

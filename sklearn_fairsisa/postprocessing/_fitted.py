@@ -8,7 +8,10 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.html import FindingsMixin
+from ..fairness._constraints import Problem
+from ._calibration import CalibrationRows
 from ._report import FairnessReport, fairness_report
+from ._rule import FairRule
 
 
 class FittedRuleMixin(FindingsMixin):
@@ -17,6 +20,13 @@ class FittedRuleMixin(FindingsMixin):
     ``fit`` leaves ``_problem``, the calibration ``_rows`` and the ``_rule`` solved on
     them.
     """
+
+    classes_: NDArray[Any]
+    groups_: NDArray[Any]
+    estimator_: Any
+    _problem: Problem
+    _rows: CalibrationRows
+    _rule: FairRule
 
     @property
     def rule_(self) -> pd.DataFrame:

@@ -141,12 +141,14 @@ class FairnessReport:
         -------
         FairnessReport
         """
-        changes = {"claim": claim, "confidence": confidence}
-        changes = {name: x for name, x in changes.items() if x is not None}
-        for name, value in changes.items():
-            if not 0 < value < 1:
+        for name, value in (("claim", claim), ("confidence", confidence)):
+            if value is not None and not 0 < value < 1:
                 raise ValueError(f"{name} must lie between 0 and 1, got {value!r}.")
-        return replace(self, **changes)
+        return replace(
+            self,
+            claim=self.claim if claim is None else claim,
+            confidence=self.confidence if confidence is None else confidence,
+        )
 
     @property
     def bound(self) -> float:
