@@ -3,10 +3,10 @@
 import numpy as np
 
 from .._utils.groups import check_groups
-from ..fairness._rates import GAPS, SCORES, gap_rates, spread
+from ..fairness._constraints import GAPS, RATES
+from ..fairness._rates import SCORES, by_decision, gap_rates, spread
 
 NAMES = (*SCORES, *GAPS)
-_LABELS = {"fpr": 0, "tpr": 1}
 
 
 def encode(y_true, y_pred, pos_label=None, *, soft=None):
@@ -103,9 +103,10 @@ def code_groups(sensitive_features, n_samples):
 
 def evaluate(metric, total, chosen):
     """Return a named score or gap of tallies, shape (...)."""
+    decided = by_decision(total, chosen)
     if metric in GAPS:
-        return gap_of(gap_rates(metric, total, chosen))
-    return SCORES[metric](total, chosen)
+        return gap_of(gap_rates(metric, decided, total))
+    return SCORES[metric](decided, total)
 
 
 def gap_of(rates):
@@ -115,7 +116,8 @@ def gap_of(rates):
 
 def needed_labels(metric):
     """Return the labels that every group must have for a metric to be defined."""
-    return [_LABELS[rate] for rate in GAPS.get(metric, ()) if rate in _LABELS]
+    rates = RATES[GAPS[metric]](2) if metric in GAPS else []
+    return [rate.counted.argmax() for rate in rates if rate.counted.sum() == 1]
 
 
 def check_defined(metric, total, group_names):

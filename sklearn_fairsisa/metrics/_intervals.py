@@ -11,7 +11,7 @@ from sklearn.utils import _param_validation as param_validation
 from sklearn.utils._param_validation import StrOptions, validate_params
 
 from .._utils.typing import RandomState
-from ..fairness._rates import GAPS
+from ..fairness._constraints import GAPS
 from . import _encoding
 from ._resampling import Kinds, generator, resample, simulate
 from ._response import accepts

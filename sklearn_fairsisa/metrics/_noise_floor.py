@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, validate_params
 
 from .._utils.typing import RandomState
-from ..fairness._rates import GAPS
+from ..fairness._constraints import GAPS
 from . import _encoding
 from ._resampling import Kinds, generator, simulate
 

@@ -20,7 +20,7 @@ from sklearn.utils.validation import _num_samples
 
 from .._utils.groups import check_groups
 from .._utils.typing import Estimator, RandomState, Rows, Splits, Splitter
-from ..fairness._rates import GAPS
+from ..fairness._constraints import GAPS
 from . import _encoding
 from ._intervals import bootstrap_interval
 from ._noise_floor import noise_floor

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils import check_random_state
 
-from ..fairness._rates import GAPS, gap_rates
+from ..fairness._constraints import GAPS
+from ..fairness._rates import by_decision, gap_rates
 from . import _encoding
 from ._response import accepts
 
@@ -121,9 +122,11 @@ class Kinds:
             if callable(metric):
                 values[name] = np.array([self._call(metric, row) for row in counts])
             elif name in deviating:
-                given = self.tally(self.count[None, :])
-                errors = gap_rates(metric, *tallies) - gap_rates(metric, *given)
-                values[name] = _encoding.gap_of(errors).mean(axis=1)
+                drawn, given = (
+                    gap_rates(metric, by_decision(total, chosen), total)
+                    for total, chosen in (tallies, self.tally(self.count[None, :]))
+                )
+                values[name] = _encoding.gap_of(drawn - given).mean(axis=1)
             else:
                 values[name] = _encoding.evaluate(metric, *tallies).mean(axis=1)
         return values

@@ -388,7 +388,9 @@ def _points_of(frame, names):
 
 def _regions_of(estimator, names):
     """Return the vertices of the boundary of each group that has one."""
-    if estimator._method == "postprocess_then_aggregate":
+    from ..postprocessing._methods import METHODS
+
+    if METHODS[estimator._problem.method].has_rule_per_member:
         return _regions_of_votes(estimator._rows, names)
     points = _points_of(estimator.boundaries_, names)
     return {name: tuple(of.T) for name, of in points.items() if len(of)}
