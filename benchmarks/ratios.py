@@ -128,7 +128,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--turns", type=int, default=9)
+    parser.add_argument("--turns", type=int, default=15)
     args = parser.parse_args()
 
     X, y = make_classification(60_000, 50, n_informative=10, random_state=0)
