@@ -202,7 +202,6 @@ class DirectoryStore:
                 raise DamagedDirectoryError(
                     f"{self._path(MANIFEST)} is gone. Restore it from a backup."
                 )
-            self._tidy()
             try:
                 yield
             except BaseException as error:
@@ -311,8 +310,8 @@ class DirectoryStore:
 
     def size(self):
         """Return the bytes the checkpoints take on disk."""
-        checkpoints = [shard.checkpoints.values() for shard in self._shards(self.manifest.current)]
-        return _n_bytes(files for shard in checkpoints for files in shard)
+        shards = self._shards(self.manifest.current)
+        return _n_bytes(group for s in shards for group in s.checkpoints.values())
 
     def status(self):
         """Return what the directory holds, without reading rows or members.
@@ -322,13 +321,14 @@ class DirectoryStore:
         dict
         """
         current, audit = self.manifest.current, self.manifest.audit
+        shards = self._shards(current)
         return {
             "directory": self.directory,
             "rows": 0 if current is None else current.n_rows,
             "forgotten": 0 if current is None else current.n_forgotten,
-            "shards": len(self._shards(self.manifest.current)),
-            "stages": [shard.n_stages for shard in self._shards(self.manifest.current)],
-            "row_bytes": _n_bytes(f for shard in self._shards(self.manifest.current) for f in shard.rows),
+            "shards": len(shards),
+            "stages": [shard.n_stages for shard in shards],
+            "row_bytes": _n_bytes(group for s in shards for group in s.rows),
             "checkpoint_bytes": self.size(),
             "requests": audit.entries,
             "audit_head": audit.head,
@@ -398,43 +398,46 @@ class DirectoryStore:
         whole : bool
             Whether to read them all; otherwise it is enough that they are there.
         """
-        files = {f for ensemble in self.manifest.ensembles() for f in self.all(ensemble)}
+        files = self.files(*self.manifest.ensembles())
         if whole:
-            for file in files:
+            for file in files.values():
                 self.read(file)
             self.audit_log()
-        else:
-            for name in sorted({f.name for f in files}.difference(self.backend.list())):
-                raise self._missing(name)
+            return
+        for name in sorted(files.keys() - set(self.backend.list())):
+            raise self._missing(name)
 
     def shard(self, ensemble, shard):
         """Return what counts of a shard in an ensemble."""
-        file = ensemble.shards[shard]
+        return self._shard(ensemble.shards[shard])
+
+    def _shard(self, file):
         if file.name not in self._known.shards:
             self._known.shards[file.name] = Shard.from_json(self.read(file))
         return self._known.shards[file.name]
 
     def _shards(self, ensemble):
-        shards = () if ensemble is None else range(len(ensemble.shards))
-        return [self.shard(ensemble, shard) for shard in shards]
+        return [] if ensemble is None else list(map(self._shard, ensemble.shards))
 
-    def data_files(self, ensemble):
-        """Return the files of an ensemble that hold rows, members, state and so on."""
-        files = (shard.files() for shard in self._shards(ensemble))
-        return ensemble.own_files().union(*files)
+    def files(self, *ensembles):
+        """Return the files of ensembles that hold rows, members, state and so on.
 
-    def all(self, ensemble):
-        """Return the files of an ensemble."""
-        return self.data_files(ensemble).union(ensemble.shards)
+        Returns
+        -------
+        dict of str to File
+        """
+        found = {}
+        lists = {file.name: file for one in ensembles for file in one.shards}
+        for part in (*ensembles, *map(self._shard, lists.values())):
+            found |= part.files
+        return found
 
     def stale_files(self):
         """Return the names of files that were left behind and do not count."""
-        counts = {f.name for one in self.manifest.ensembles() for f in self.all(one)}
-        return sorted(
-            name
-            for name in set(self.backend.list()) - counts
-            if _OURS.fullmatch(name)
-        )
+        manifest = self.manifest
+        counts = self.files(*manifest.ensembles()) | manifest.shards
+        left = set(self.backend.list()).difference(counts)
+        return sorted(name for name in left if _OURS.fullmatch(name))
 
     def _state_of(self, ensemble):
         held = self.unpack(ensemble.state)
@@ -531,9 +534,10 @@ class DirectoryStore:
         self._write_down_tail()
         following = self._with(manifest)
         following.swap(manifest)
-        known = self._known.shards
-        files = {f for one in (self, following) for f in one.manifest.shard_files()}
-        self._known.shards = {f.name: known[f.name] for f in files if f.name in known}
+        # An estimator that is interrupted here still needs those of before.
+        needed = self.manifest.shards | manifest.shards
+        known = self._known.shards.items()
+        self._known.shards = {name: shard for name, shard in known if name in needed}
         return following
 
     def _write_down_tail(self):
@@ -559,8 +563,7 @@ class _Work:
         self._store = store
         self._change = change
         self._results = {}
-        ensembles = store.manifest.ensembles()
-        files = (file for one in ensembles for file in store.data_files(one))
+        files = store.files(*store.manifest.ensembles()).values()
         # Bytes that a file holds already, such as weights which are not trained, are
         # not written again.
         self._by_digest = {file.sha256: file for file in files}
@@ -658,8 +661,8 @@ class _Work:
         store, manifest = self._store, self._store.manifest
         if manifest.current is None:
             return 0
-        stay = store.data_files(manifest.pending.target)
-        return len(store.data_files(manifest.current) - stay)
+        stay = store.files(manifest.pending.target).keys()
+        return len(store.files(manifest.current).keys() - stay)
 
     def commit(self, entry):
         """Make this work count, with its entry in the log; return the next store."""
