@@ -320,27 +320,29 @@ class SISAClassifier(
         """
         if not hasattr(self, "plan_"):
             return self._start(X, y, classes, subjects, {})
-        X, y, subjects, _ = check_rows(self, X, y, subjects, reset=False)
+        X, labels, subjects, _ = check_rows(self, X, y, subjects, reset=False)
         with self._store.exclusive():
             self._finish_pending(self._store)
             before = self._state
             check_alike(before.rows[0], subjects)
             # Of a data frame without rows, the types may be lost.
             X = next((in_types_of(s.X, X) for s in before.rows if len(s)), X)
-            classes = union(self.classes_, y if classes is None else classes, y)
+            given = labels if classes is None else classes
+            all_classes = union(self.classes_, given, labels)
             recipe = before.recipe
-            if len(classes) > recipe.n_classes:
-                codes = dict(
-                    enumerate(np.searchsorted(classes, self.classes_).tolist())
+            if len(all_classes) > recipe.n_classes:
+                renamed: Any = np.searchsorted(all_classes, self.classes_)
+                codes = dict(enumerate(renamed.tolist()))
+                prototype = make_prototype(recipe.prototype, len(all_classes), codes)
+                recipe = replace(
+                    recipe, n_classes=len(all_classes), prototype=prototype
                 )
-                prototype = make_prototype(recipe.prototype, len(classes), codes)
-                recipe = replace(recipe, n_classes=len(classes), prototype=prototype)
             else:
-                classes = self.classes_
-            plan = before.plan.extended(len(y), subjects)
-            codes = np.searchsorted(classes, y)
-            batch = split_rows(X, codes, plan, subjects, {}, before.plan.n_rows)
-            change = before.with_batch(batch, plan, classes, recipe)
+                all_classes = self.classes_
+            plan = before.plan.extended(len(labels), subjects)
+            y = np.searchsorted(all_classes, labels)
+            batch = split_rows(X, y, plan, subjects, {}, before.plan.n_rows)
+            change = before.with_batch(batch, plan, all_classes, recipe)
             self._carry_out(change, self._store)
         return self
 

@@ -661,8 +661,11 @@ class _Work:
         store, manifest = self._store, self._store.manifest
         if manifest.current is None:
             return 0
-        stay = store.files(manifest.pending.target).keys()
-        return len(store.files(manifest.current).keys() - stay)
+        target = manifest.pending.target
+        # What shards hold that stay as they are is not deleted.
+        gone = set(manifest.current.shards).difference(target.shards)
+        replaced = replace(manifest.current, shards=tuple(gone))
+        return len(store.files(replaced).keys() - store.files(target).keys())
 
     def commit(self, entry):
         """Make this work count, with its entry in the log; return the next store."""

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from ...exceptions import DamagedDirectoryError, DirectoryError, SignatureError
 from .signing import KEY_VARIABLE, is_signed, key_id, sign, signing_key
@@ -23,8 +23,7 @@ def _fields(record):
     return {name: getattr(record, name) for name in record.__dataclass_fields__}
 
 
-@dataclass(frozen=True)
-class File:
+class File(NamedTuple):
     """A file that is written once and never changed.
 
     Parameters
@@ -310,8 +309,8 @@ def _no_manifest(path):
     )
 
 
-def _files(group: list[dict[str, Any]]) -> Files:
-    return tuple(File(**facts) for facts in group)
+def _files(group: list[list[Any]]) -> Files:
+    return tuple(File(*facts) for facts in group)
 
 
 def _by_name(groups: Iterable[Files]) -> dict[str, File]:
