@@ -88,7 +88,10 @@ class SISAClassifier(
         :meth:`partial_fit` it must be able to continue, that is, have
         ``partial_fit``; a Pipeline can when its last step can: its earlier steps are
         fitted on the first slice of each shard, so deletions reach them as well. A
-        dict of `class_weight`, its own or of a step, names labels of y.
+        dict of `class_weight`, its own or of a step, names labels of y. A learner that
+        accumulates statistics of the rows, as naive Bayes does, trains each stage on
+        its own slice alone, others on all slices so far, as in the SISA paper. Of a
+        learner of your own, the attribute ``accumulates = True`` says so.
 
     n_shards : int, default=5
         Number of shards S, and of members.
@@ -101,7 +104,8 @@ class SISAClassifier(
         Training effort e' in passes over the shard: stage r makes ``2e'/(R+1)``
         passes over slices 1..r, rounded cumulatively, at least one over each row.
         With None, an unsliced member is trained by its own ``fit``, a sliced one for
-        the learner's own ``max_epochs``, or else 10 passes.
+        the learner's own ``max_epochs``, or else 10 passes. A learner that accumulates
+        makes `epochs` passes, 1 by default, over each slice.
 
     aggregation : {"majority", "mean"}, default="majority"
         Predict the class with most votes, or with the highest mean score.
@@ -820,9 +824,9 @@ class SISAClassifier(
 
     def _finish_pending(self, store):
         """Carry out what was written down and then interrupted, if there is such."""
-        if store.pending is None:
-            return
         change = store.pending_change()
+        if change is None:
+            return
         try:
             self._carry_out(change, store, resumed=True)
         except Exception as error:

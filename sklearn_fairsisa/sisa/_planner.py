@@ -76,7 +76,8 @@ def recommend_plan(
         Share of a full training that a request must save to be worth more shards or
         slices.
     replay : {"prefix", "slice"}, default="prefix"
-        As in ``SISAClassifier``.
+        Whether stage i trains on slices 1..i or, as learners that accumulate
+        statistics do (naive Bayes), on slice i alone.
 
     Returns
     -------

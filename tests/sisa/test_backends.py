@@ -218,6 +218,39 @@ def test_a_change_rewrites_the_entries_of_its_own_shards_only():
     assert (now.n_rows, now.n_forgotten) == (59, 1)
 
 
+def test_a_request_reads_and_writes_as_much_however_many_files_there_are():
+    class Counting(Drawer):
+        calls = n_bytes = 0
+
+        def _count(self, data):
+            self.calls, self.n_bytes = self.calls + 1, self.n_bytes + len(data)
+            return data
+
+        def read(self, name):
+            return self._count(super().read(name))
+
+        def write_new(self, name, data):
+            super().write_new(name, self._count(data))
+
+        def swap(self, name, data):
+            super().swap(name, self._count(data))
+
+    made = []
+    for n_shards, n_slices in ((3, 4), (20, 4), (20, 40)):
+        drawer = Counting()
+        sisa = make_sisa(drawer, n_shards=n_shards, n_slices=n_slices)
+        sisa.fit(*make_classification(2000, n_features=4, random_state=0))
+        sisa.forget(sisa.plan_.rows(0, n_slices - 1)[0])
+        drawer.calls = drawer.n_bytes = 0
+        sisa.forget(sisa.plan_.rows(1, n_slices - 1)[0])
+        made.append((len(drawer.content), drawer.calls, drawer.n_bytes))
+    files, calls, n_bytes = zip(*made)
+    assert files[2] > 40 * files[0]
+    assert len(set(calls)) == 1
+    # The list of a shard's files has a line for each of its slices.
+    assert max(n_bytes) < 3 * min(n_bytes)
+
+
 def test_no_shard_is_behind_once_a_change_is_done():
     drawer = Drawer()
     sisa = make_sisa(drawer).fit(X, y).forget([3])

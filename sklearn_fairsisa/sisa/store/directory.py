@@ -34,6 +34,7 @@ from .manifest import (
 )
 from .packing import pack, unpack
 from .policy import CheckpointPolicy
+from .protocol import Backend
 
 _AUDIT = "audit.jsonl"
 # What a state consists of besides its plan and rows, which have files of their own.
@@ -85,9 +86,10 @@ def open_directory(directory, *, resign=False, check=True):
         yield store
 
 
-def _as_backend(directory):
-    is_path = isinstance(directory, str | PathLike)
-    return Folder(Path(directory)) if is_path else directory
+def _as_backend(directory: str | PathLike[str] | Backend) -> Backend:
+    if isinstance(directory, str | PathLike):
+        return Folder(Path(directory))
+    return directory
 
 
 def _read_if_there(backend, name):
@@ -347,8 +349,10 @@ class DirectoryStore:
         return None if current is None else self._state_of(current)
 
     def pending_change(self):
-        """Return the change that was asked for and is not done yet."""
+        """Return the change that was asked for and is not done yet, if any."""
         pending, current = self.manifest.pending, self.manifest.current
+        if pending is None:
+            return None
         target = self._state_of(pending.target)
         before = () if current is None else self.unpack(current.state)["forgotten"]
         forgotten = np.setdiff1d(target.forgotten, before)

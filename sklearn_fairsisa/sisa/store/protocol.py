@@ -35,11 +35,15 @@ class Store(Protocol):
 
     policy: CheckpointPolicy
 
-    #: Where the ensemble is durable, in words; None where it ends with the process.
-    directory: str | None
+    @property
+    def directory(self) -> str | None:
+        """Where the ensemble is durable, in words; None if it ends with the process."""
+        ...
 
-    #: Name of the history of changes that this store is part of; None in memory.
-    id: str | None
+    @property
+    def id(self) -> str | None:
+        """Name of the history of changes that this store is part of; None in memory."""
+        ...
 
     @property
     def pending(self) -> str | None:
@@ -105,8 +109,8 @@ class Store(Protocol):
         """
         ...
 
-    def pending_change(self) -> Change:
-        """Return the change that is pending."""
+    def pending_change(self) -> Change | None:
+        """Return the change that is pending, if any."""
         ...
 
 
