@@ -144,8 +144,6 @@ def _guarded(command, args):
         return INTERRUPTED
     except Exception as error:
         notes = getattr(error, "__notes__", ())
-        if hasattr(error, "rows_erased"):
-            return _fail(f"{error!r}. {' '.join(notes)}", BEHIND)
         if isinstance(error, MemoryError | OSError | ValueError):
             return _fail(" ".join([str(error) or repr(error), *notes]), REFUSED)
         raise
@@ -193,7 +191,14 @@ def _forget(args):
     if args.dry_run:
         _say(args, cost, f"would forget {about}")
         return OK
-    sisa.forget(indices, subjects=subjects, relearn=not args.later)
+    head = sisa._audit.head
+    try:
+        sisa.forget(indices, subjects=subjects, relearn=not args.later)
+    except Exception as error:
+        if sisa._audit.head == head:
+            raise
+        # The erasure is in the log: what failed is the training that follows it.
+        return _fail(f"{error!r}. {' '.join(error.__notes__)}", BEHIND)
     entries = sisa._audit.entries
     entry = next(e for e in reversed(entries) if e["kind"] == "forget")
     behind = sisa.behind_["shard"].tolist()

@@ -95,7 +95,10 @@ class SISAClassifier(
         :meth:`partial_fit` it must be able to continue, that is, have
         ``partial_fit``; a Pipeline can when its last step can: its earlier steps are
         fitted on the first slice of each shard, so deletions reach them as well. A
-        dict of `class_weight`, its own or of a step, names labels of y.
+        dict of `class_weight`, its own or of a step, names labels of y. A learner that
+        accumulates statistics of the rows, as naive Bayes does, trains each stage on
+        its own slice alone, others on all slices so far, as in the SISA paper. Of a
+        learner of your own, the attribute ``accumulates = True`` says so.
 
     n_shards : int, default=5
         Number of shards S, and of members.
@@ -108,7 +111,8 @@ class SISAClassifier(
         Training effort e' in passes over the shard: stage r makes ``2e'/(R+1)``
         passes over slices 1..r, rounded cumulatively, at least one over each row.
         With None, an unsliced member is trained by its own ``fit``, a sliced one for
-        the learner's own ``max_epochs``, or else 10 passes.
+        the learner's own ``max_epochs``, or else 10 passes. A learner that accumulates
+        makes `epochs` passes, 1 by default, over each slice.
 
     aggregation : {"majority", "mean"}, default="majority"
         Predict the class with most votes, or with the highest mean score.
@@ -330,8 +334,8 @@ class SISAClassifier(
         """
         if not hasattr(self, "plan_"):
             return self._start(X, y, classes, subjects, {})
-        X, y, subjects, _ = check_rows(self, X, y, subjects, reset=False)
-        while not self._append(X, y, classes, subjects):
+        X, labels, subjects, _ = check_rows(self, X, y, subjects, reset=False)
+        while not self._append(X, labels, classes, subjects):
             continue
         return self
 
@@ -438,7 +442,6 @@ class SISAClassifier(
             ]
             self._relearn(shards, request)
         except BaseException as error:
-            error.rows_erased = len(rows)
             error.add_note(
                 f"The {len(rows)} rows are erased: do not repeat the call. Members of "
                 f"the shards {self.behind_['shard'].tolist()} are behind; call "

@@ -56,19 +56,23 @@ class State:
 
     def held(self, indices):
         """Yield X of some rows, for each shard that has such."""
-        for rows in self.rows:
-            where = np.flatnonzero(np.isin(rows.index, indices))
-            if len(where):
-                yield take(rows.X, where)
+        for rows in self._with_any_of(indices):
+            yield take(rows.X, np.flatnonzero(np.isin(rows.index, indices)))
 
     def subjects_of(self, indices):
         """Return the ids of the data subjects of some rows; none if fit had no ids."""
         return {
             rows.subjects[position]
-            for rows in self.rows
+            for rows in self._with_any_of(indices)
             if rows.subjects is not None
             for position in np.flatnonzero(np.isin(rows.index, indices))
         }
+
+    def _with_any_of(self, indices):
+        """Return the rows of the shards that retained rows of some indices are in."""
+        retained = np.setdiff1d(indices, self.forgotten).astype(np.intp)
+        shards = np.unique(self.plan.shard_of(retained))
+        return [self.rows[shard] for shard in shards]
 
     def without(self, rows, keys):
         """Return the change that forgets rows, which were not forgotten before.

@@ -289,13 +289,13 @@ def test_an_attacker_without_the_key_cannot_plant_a_pickle(tmp_path):
     manifest = json.loads(path.read_text())
     (listed,) = manifest["current"]["state"]
     bomb = pickle.dumps(_Bomb())
-    (tmp_path / listed["name"]).write_bytes(bomb)
+    (tmp_path / listed[0]).write_bytes(bomb)
     with pytest.raises(DamagedDirectoryError, match="the state of the ensemble"):
         SISAClassifier.load(tmp_path)
     import hashlib
 
     sha = hashlib.sha256(bomb).hexdigest()
-    listed |= {"n_bytes": len(bomb), "sha256": sha}
+    listed[1:] = len(bomb), sha
     path.write_text(json.dumps(manifest))
     with pytest.raises(SignatureError, match="altered since it was signed"):
         SISAClassifier.load(tmp_path)

@@ -138,7 +138,7 @@ def test_a_refused_batch_changes_nothing():
     sisa = SISAClassifier(learner, n_shards=2, n_slices=2, random_state=0)
     sisa.fit(NUMBERS, y)
     before = [digest(member) for member in sisa.estimators_]
-    with pytest.raises(ValueError, match="does not hold"):
+    with pytest.raises(ValueError, match="cannot represent"):
         sisa.partial_fit(NUMBERS[:9].astype({"a": str}), y[:9])
     assert [digest(member) for member in sisa.estimators_] == before
     assert sisa.n_rows_ == 60

@@ -1,13 +1,16 @@
 """Where an ensemble keeps its rows, checkpoints and log."""
 
+from typing import Any
+
 from .directory import DirectoryStore, open_directory
 from .memory import MemoryStore
 from .policy import CheckpointPolicy, as_policy
+from .protocol import Store
 
 __all__ = ["CheckpointPolicy", "as_policy", "create_store", "open_directory"]
 
 
-def create_store(checkpoint_dir, previous=None):
+def create_store(checkpoint_dir: Any, previous: Store | None = None) -> Store:
     """Return the store of an ensemble that is to be fitted.
 
     Parameters

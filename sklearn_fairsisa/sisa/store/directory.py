@@ -19,25 +19,15 @@ from .._audit import AuditLog, line
 from .._rows import RowsOfShards, ShardRows
 from .._state import State
 from .disk import Folder
-from .manifest import (
-    MANIFEST,
-    AuditEnd,
-    Ensemble,
-    File,
-    Manifest,
-    Shard,
-    what_it_holds,
-)
-from .packing import pack, unpack
+from .manifest import MANIFEST, AuditEnd, Manifest, Shard, what_it_holds
+from .packing import unpack
 from .policy import CheckpointPolicy
+from .protocol import Backend
+from .work import IN_STATE_FILE, DirectoryWork
 
 _AUDIT = "audit.jsonl"
 # More than a manifest ever has: it grows with the number of shards alone.
 _MANIFEST_BYTES = 2**26
-# What a state consists of besides its plan and rows, which have files of their own.
-_IN_STATE_FILE = (
-    "recipe", "classes", "inputs", "salt", "forgotten", "forgotten_subjects",
-)  # fmt: skip
 _OURS = re.compile(
     r"(rows-s\d+-r\d+|member-s\d+-r\d+|shard-s\d+|companion-\w+|plan|state|frozen)"
     r"-[0-9a-f]{16}\.(pkl|safetensors|json)"
@@ -96,9 +86,10 @@ def open_directory(
             return store
 
 
-def _as_backend(directory):
-    is_path = isinstance(directory, str | PathLike)
-    return Folder(Path(directory).expanduser().absolute()) if is_path else directory
+def _as_backend(directory: str | PathLike[str] | Backend) -> Backend:
+    if isinstance(directory, str | PathLike):
+        return Folder(Path(directory).expanduser().absolute())
+    return directory
 
 
 def _read_if_there(backend, name, n_bytes=_MANIFEST_BYTES):
@@ -203,7 +194,6 @@ class DirectoryStore:
         """
         with self.backend.lock(self.policy.timeout):
             before = self._on_disk()
-            before._tidy()
             try:
                 yield
             except BaseException as error:
@@ -424,43 +414,46 @@ class DirectoryStore:
         whole : bool
             Whether to read them all; otherwise it is enough that they are there.
         """
-        current = self.manifest.current
-        files = set() if current is None else self.all(current)
+        files = self.files(*self.manifest.ensembles())
         if whole:
-            for file in files:
+            for file in files.values():
                 self.read(file)
             self.audit_log()
-        else:
-            for name in sorted({f.name for f in files}.difference(self.backend.list())):
-                raise self._missing(name)
+            return
+        for name in sorted(files.keys() - set(self.backend.list())):
+            self.read(files[name])
 
     def shard(self, ensemble, shard):
         """Return what counts of a shard in an ensemble."""
-        file = ensemble.shards[shard]
+        return self._shard(ensemble.shards[shard])
+
+    def _shard(self, file):
         if file.name not in self._known.shards:
             self._known.shards[file.name] = Shard.from_json(self.read(file))
         return self._known.shards[file.name]
 
     def _shards(self, ensemble):
-        shards = () if ensemble is None else range(len(ensemble.shards))
-        return [self.shard(ensemble, shard) for shard in shards]
+        return [] if ensemble is None else list(map(self._shard, ensemble.shards))
 
-    def data_files(self, ensemble):
-        """Return the files of an ensemble that hold rows, members, state and so on."""
-        files = (shard.files() for shard in self._shards(ensemble))
-        return ensemble.own_files().union(*files)
+    def files(self, *ensembles):
+        """Return the files of ensembles that hold rows, members, state and so on.
 
-    def all(self, ensemble):
-        """Return the files of an ensemble."""
-        return self.data_files(ensemble).union(ensemble.shards)
+        Returns
+        -------
+        dict of str to File
+        """
+        found = {}
+        lists = {file.name: file for one in ensembles for file in one.shards}
+        for part in (*ensembles, *map(self._shard, lists.values())):
+            found |= part.files
+        return found
 
     def stale_files(self):
         """Return the names of files that were left behind and do not count."""
-        current = self.manifest.current
-        counts = set() if current is None else {f.name for f in self.all(current)}
-        return sorted(
-            name for name in set(self.backend.list()) - counts if _OURS.fullmatch(name)
-        )
+        manifest = self.manifest
+        counts = self.files(*manifest.ensembles()) | manifest.shards
+        left = set(self.backend.list()).difference(counts)
+        return sorted(name for name in left if _OURS.fullmatch(name))
 
     def _state_of(self, ensemble):
         held = self.unpack(ensemble.state)
@@ -468,7 +461,7 @@ class DirectoryStore:
         return State(
             plan=self.unpack(ensemble.plan),
             rows=RowsOfShards(rows),
-            **{name: held[name] for name in _IN_STATE_FILE},
+            **{name: held[name] for name in IN_STATE_FILE},
         )
 
     def _rows_of(self, shard):
@@ -537,7 +530,7 @@ class DirectoryStore:
         -------
         Work
         """
-        return _Work(self, change, params, before, reason)
+        return DirectoryWork(self, change, params, before, reason)
 
     def swap(self, manifest):
         """Replace the manifest; what it refers to must be on disk.
@@ -565,10 +558,10 @@ class DirectoryStore:
         self._write_down_tail()
         following = self._with(self.manifest)
         following.swap(manifest)
-        known = self._known.shards
-        both = (self.manifest.current, manifest.current)
-        files = {file for one in both if one is not None for file in one.shards}
-        self._known.shards = {f.name: known[f.name] for f in files if f.name in known}
+        # An estimator that is interrupted here still needs those of before.
+        needed = self.manifest.shards | manifest.shards
+        known = self._known.shards.items()
+        self._known.shards = {name: shard for name, shard in known if name in needed}
         return following
 
     def _write_down_tail(self):
@@ -586,189 +579,6 @@ class DirectoryStore:
         longest = audit.n_bytes + (len(line(audit.tail)) if audit.entries else 0)
         data = _read_if_there(self.backend, _AUDIT, longest) or b""
         return data[: audit.n_bytes], data[audit.n_bytes :]
-
-
-class _Work:
-    """A change whose files are written; a shard is behind in it until it is trained."""
-
-    def __init__(self, store, change, params, before, reason):
-        self._store = store
-        self._change = change
-        self.members = {}
-        current = store.manifest.current
-        self._is_first = current is None or not store.manifest.audit.entries
-        files = () if current is None else store.data_files(current)
-        # Bytes that a file holds already, such as weights which are not trained, are
-        # not written again.
-        self._by_digest = {file.sha256: file for file in files}
-        state, plan = change.state, change.state.plan
-        held = {name: getattr(state, name) for name in _IN_STATE_FILE}
-        if before is not None:
-            # What one call sets, as a number of jobs, is not for others to find.
-            params = store.params()
-        same_plan = before is not None and before.plan is plan
-        self._target = Ensemble(
-            state=self._add("state", {"params": params, **held}),
-            plan=current.plan if same_plan else self._add("plan", plan),
-            shards=tuple(
-                self._add_behind(shard, before, reason)
-                if shard in change.firsts
-                else current.shards[shard]
-                for shard in range(plan.n_shards)
-            ),
-            companions={} if before is None else current.companions,
-            n_rows=state.n_rows,
-            n_forgotten=len(state.forgotten),
-        )
-        if change.kind == "fit" and self._is_first:
-            self._swap()
-
-    def attach(self, name, value):
-        """Commit something together with the ensemble, as a companion.
-
-        It stays with the ensemble until it is attached anew, or ``fit`` is called.
-        """
-        files = self._add(f"companion-{name}", value)
-        companions = {**self._target.companions, name: files}
-        self._target = replace(self._target, companions=companions)
-
-    def keep(self, trained):
-        """Write a trained shard to disk."""
-        store, shard = self._store, trained.shard
-        behind = store.shard(self._target, shard)
-        # Of the new ones, what is not kept is not written either.
-        new = store.policy.kept(trained.by_stage())
-        stages = behind.checkpoints | {
-            stage: self._add(f"member-s{shard:03d}-r{stage:03d}", member)
-            for stage, member in new.items()
-        }
-        self._put(
-            shard,
-            replace(
-                behind,
-                stage=behind.n_stages,
-                digest=trained.digest,
-                reason=None,
-                checkpoints=store.policy.kept(stages),
-            ),
-        )
-        if self._change.kind == "fit" and self._is_first:
-            self._swap()
-        # Of all its checkpoints, only the member is needed in memory.
-        self.members[shard] = trained.checkpoints[-1]
-
-    def behind(self):
-        """Yield the shards that the change leaves behind, with their members."""
-        for shard in self._change.firsts:
-            held = self._store.shard(self._target, shard)
-            if held.reason is not None:
-                files = held.checkpoints.get(held.stage - 1)
-                yield shard, None if files is None else self._store.unpack(files)
-
-    def mark(self, shard, member, digest):
-        """Note the member of a shard that is behind, and its digest."""
-        held = self._store.shard(self._target, shard)
-        self._put(shard, replace(held, digest=digest))
-        self.members[shard] = member
-
-    @property
-    def digests(self):
-        """Digests of the members once this work counts."""
-        return tuple(shard.digest for shard in self._store._shards(self._target))
-
-    @property
-    def n_purged(self):
-        """Number of files of rows, members and state that the commit will delete."""
-        store, current = self._store, self._store.manifest.current
-        if current is None:
-            return 0
-        return len(store.data_files(current) - store.data_files(self._target))
-
-    def commit(self, entry):
-        """Make this work count, with its entry in the log; return the next store."""
-        manifest, audit = self._store.manifest, self._store.manifest.audit
-        n_bytes = audit.n_bytes
-        if audit.entries:
-            n_bytes += len(line(audit.tail))
-        return self._store.followed_by(
-            replace(
-                manifest,
-                commits=manifest.commits + 1,
-                current=self._target,
-                audit=AuditEnd(entry["entry"], entry["hash"], n_bytes, entry),
-            )
-        )
-
-    def abandon(self):
-        """Leave the directory as it was."""
-        if self._change.kind == "fit" and self._is_first:
-            # If this cannot be written, a fit remains that was interrupted.
-            with suppress(OSError):
-                self._store.swap(replace(self._store.manifest, current=None))
-
-    def _swap(self):
-        """Have a first fit count as far as it has come."""
-        self._store.swap(replace(self._store.manifest, current=self._target))
-
-    def _put(self, shard, entry):
-        self._target = self._target.with_shard(shard, self._add_shard(shard, entry))
-
-    def _add_behind(self, shard, before, reason):
-        """Write the entry of a shard as it is until it is trained."""
-        first, n_stages = self._change.firsts[shard], self._change.state.plan.n_stages
-        stages = {}
-        # All begins anew with a fit, and a first stage starts from nothing.
-        if first:
-            kept = self._store.progress(shard).checkpoints
-            stages = {stage: files for stage, files in kept.items() if stage < first}
-        stage = max(stages, default=-1) + 1
-        return self._add_shard(
-            shard,
-            Shard(
-                stage=stage,
-                n_stages=n_stages[shard],
-                digest="",
-                reason=reason,
-                rows=self._add_rows(shard, before),
-                checkpoints=stages,
-            ),
-        )
-
-    def _add_rows(self, shard, before):
-        """Write the slices of a shard that are not on disk as they are."""
-        state = self._change.state
-        rows = state.rows[shard]
-        old, there = None, ()
-        if before is not None:
-            there = self._store.progress(shard).rows
-            old = before.rows[shard]
-        return tuple(
-            there[stage]
-            if stage < len(there) and rows.has_slice_of(old, stage)
-            else self._add(f"rows-s{shard:03d}-r{stage:03d}", rows.slice(stage))
-            for stage in range(state.plan.n_stages[shard])
-        )
-
-    def _add_shard(self, shard, entry):
-        return self._write(f"shard-s{shard:03d}", "json", entry.to_json())
-
-    def _add(self, name, value):
-        """Write a value to new files, as far as its bytes are not on disk already."""
-        skeleton, weights, frozen = pack(value)
-        parts = (
-            (name, "pkl", skeleton),
-            (name, "safetensors", weights),
-            ("frozen", "safetensors", frozen),
-        )
-        return tuple(self._write(*part) for part in parts if part[-1] is not None)
-
-    def _write(self, name, kind, data):
-        sha256 = hashlib.sha256(data).hexdigest()
-        if sha256 not in self._by_digest:
-            file = File(f"{name}-{secrets.token_hex(8)}.{kind}", len(data), sha256)
-            self._store.backend.write_new(file.name, data)
-            self._by_digest[sha256] = file
-        return self._by_digest[sha256]
 
 
 def _n_bytes(groups):

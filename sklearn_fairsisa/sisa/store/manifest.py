@@ -1,8 +1,10 @@
 """The files that say what of a directory counts."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from functools import cached_property
+from typing import Any, NamedTuple, Self
 
 from ...exceptions import DamagedDirectoryError, DirectoryError, SignatureError
 from .signing import KEY_VARIABLE, is_signed, key_id, sign, signing_key
@@ -14,11 +16,14 @@ _SIGNATURE = b', "signature": "'
 
 def to_json(record: Any) -> bytes:
     """Return a record, or what holds records, as bytes of JSON."""
-    return json.dumps(record, default=vars, sort_keys=True).encode()
+    return json.dumps(record, default=_fields, sort_keys=True).encode()
 
 
-@dataclass(frozen=True)
-class File:
+def _fields(record):
+    return {name: getattr(record, name) for name in record.__dataclass_fields__}
+
+
+class File(NamedTuple):
     """A file that is written once and never changed.
 
     Parameters
@@ -64,10 +69,10 @@ class Shard:
     rows: tuple[Files, ...]
     checkpoints: dict[int, Files]
 
-    def files(self) -> set[File]:
-        """Return all files of the shard."""
-        groups = (*self.rows, *self.checkpoints.values())
-        return {file for group in groups for file in group}
+    @cached_property
+    def files(self) -> dict[str, File]:
+        """All files of the shard, by name."""
+        return _by_name((*self.rows, *self.checkpoints.values()))
 
     def to_json(self) -> bytes:
         """Return the bytes of the shard's file."""
@@ -107,10 +112,10 @@ class Ensemble:
     n_rows: int
     n_forgotten: int
 
-    def own_files(self) -> set[File]:
-        """Return the files that belong to no shard."""
-        groups = (self.state, self.plan, *self.companions.values())
-        return {file for group in groups for file in group}
+    @property
+    def files(self) -> dict[str, File]:
+        """The files that belong to no shard, by name."""
+        return _by_name((self.state, self.plan, *self.companions.values()))
 
     def with_shard(self, shard: int, file: File) -> Self:
         """Return the ensemble in which a shard's file is another."""
@@ -175,6 +180,15 @@ class Manifest:
     keep_every: int = 1
     commits: int = 0
     current: Ensemble | None = None
+
+    def ensembles(self) -> list[Ensemble]:
+        """Return the ensembles whose files count: the current one, if there is one."""
+        return [] if self.current is None else [self.current]
+
+    @property
+    def shards(self) -> dict[str, File]:
+        """The files that list those of a shard and count, by name."""
+        return _by_name(ensemble.shards for ensemble in self.ensembles())
 
     def to_json(self) -> bytes:
         """Return the bytes of the manifest's file, signed with one's own key."""
@@ -257,8 +271,12 @@ def _no_manifest(path):
     )
 
 
-def _files(group: list[dict[str, Any]]) -> Files:
-    return tuple(File(**facts) for facts in group)
+def _files(group: list[list[Any]]) -> Files:
+    return tuple(File(*facts) for facts in group)
+
+
+def _by_name(groups: Iterable[Files]) -> dict[str, File]:
+    return {file.name: file for group in groups for file in group}
 
 
 def what_it_holds(name: str) -> str:

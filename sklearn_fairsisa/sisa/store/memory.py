@@ -80,6 +80,9 @@ class MemoryStore:
         """Return the work of a change, none of which counts before it is committed."""
         return _Work(self, change, reason)
 
+    def pending_change(self):
+        """Return None: a change that fails leaves nothing behind."""
+
     def size(self):
         """Return the bytes the checkpoints take, pickled."""
         # Those that are one object count once.

@@ -48,11 +48,15 @@ class Store(Protocol):
 
     policy: CheckpointPolicy
 
-    #: Where the ensemble is durable, in words; None where it ends with the process.
-    directory: str | None
+    @property
+    def directory(self) -> str | None:
+        """Where the ensemble is durable, in words; None if it ends with the process."""
+        ...
 
-    #: Name of the history of changes that this store is part of; None in memory.
-    id: str | None
+    @property
+    def id(self) -> str | None:
+        """Name of the history of changes that this store is part of; None in memory."""
+        ...
 
     @property
     def digests(self) -> tuple[str, ...]:
