@@ -188,7 +188,7 @@ def class_weights(class_weight, classes, y):
         if unknown:
             raise ValueError(
                 f"class_weight names {sorted(unknown, key=repr)}, which are not "
-                f"among the classes {classes.tolist()}."
+                f"among the classes {classes.tolist()}. Name only these."
             )
         for label, value in class_weight.items():
             check_entry(f"class_weight[{label!r}]", value, NOT_NEGATIVE)

@@ -220,7 +220,7 @@ def test_what_does_not_fit_together_is_refused_before_anything_changes():
     before = digest(head)
     with pytest.raises(ValueError, match="6 features"):
         train(other, head, X=[X, X[:, :3]])
-    with pytest.raises(ValueError, match="Leave it out, or call fit"):
+    with pytest.raises(ValueError, match="Leave classes= out, or call fit"):
         head.partial_fit(X, y, classes=[0, 1, 2, 3])
     assert digest(head) == before
     with pytest.raises(ValueError, match="hidden_layer_sizes=0"):

@@ -153,7 +153,7 @@ def test_odd_texts_are_trained_on_truncated_counted_and_forgotten(capsys):
     counts = [member.n_truncated_ for member in sisa.estimators_]
     expected = [len({20, 21} & set(sisa.plan_.rows(shard))) for shard in range(2)]
     assert counts == expected
-    assert "longer than 64 tokens and were cut" in capsys.readouterr().out
+    assert "longer than 64 tokens and were truncated" in capsys.readouterr().out
     assert sisa.forget(list(odd)).verify_forgotten()
     assert [member.n_truncated_ for member in sisa.estimators_] == [0, 0]
 
