@@ -683,8 +683,11 @@ class SISAClassifier(
                 f"{directory} holds no ensemble: a fit has failed there. Fit again."
             )
         self = cls(**store.params()).set_params(checkpoint_dir=store.policy)
-        if store.policy == CheckpointPolicy(store.policy.directory):
-            self.checkpoint_dir = store.policy.directory
+        place = store.policy.directory
+        if isinstance(place, str | PathLike) and store.policy == CheckpointPolicy(
+            place
+        ):
+            self.checkpoint_dir = place
         self.set_params(**params or {})
         log = store.audit_log()
         reports = forget_reports(log, state)

@@ -486,7 +486,11 @@ class DirectoryStore:
         if data is None:
             now = self._read_manifest()
             if now is not None and now.commits != self.manifest.commits:
-                raise self._changed()
+                raise ChangedDirectoryError(
+                    f"{self.directory} was changed since it was read here. Open it "
+                    "again with SISAClassifier.load; a call that changes this "
+                    "estimator brings it up to date too."
+                )
             raise self._missing(file.name)
         if len(data) != file.n_bytes:
             raise DamagedDirectoryError(
