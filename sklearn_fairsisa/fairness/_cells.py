@@ -5,19 +5,21 @@ from itertools import pairwise
 
 import numpy as np
 
+from ._rates import sum_by
+
 _CHUNK = 4096
 
 
 @dataclass(frozen=True)
 class CellCounts:
-    """Weighted number of negatives and positives in each observed (group, cell).
+    """Weight of each class in each observed (group, cell).
 
     Parameters
     ----------
     group, cell : ndarray of int of shape (n_entries,)
         Codes of the group and of the cell, sorted by group, then cell. Only pairs
         that occur are stored.
-    negatives, positives : ndarray of shape (n_entries,)
+    weight : ndarray of shape (n_entries, n_classes)
         Counts, which are integers unless rows are weighted.
     n_groups : int
         Number of groups G; a group may have no entry.
@@ -25,27 +27,60 @@ class CellCounts:
 
     group: np.ndarray
     cell: np.ndarray
-    negatives: np.ndarray
-    positives: np.ndarray
+    weight: np.ndarray
     n_groups: int
 
     @property
+    def negatives(self):
+        """Weight of the first of two classes."""
+        return self.weight[:, 0]
+
+    @property
+    def positives(self):
+        """Weight of the second of two classes."""
+        return self.weight[:, 1]
+
+    @property
     def totals(self):
-        """Weight of negatives and positives of each group, an array (2, n_groups)."""
-        return np.stack(
-            [
-                np.bincount(self.group, weights=column, minlength=self.n_groups)
-                for column in (self.negatives, self.positives)
-            ]
-        )
+        """Weight of each class of each group, of shape (n_groups, n_classes)."""
+        return sum_by(self.group, self.weight, self.n_groups)
 
     def __add__(self, other):
         """Counts of both sets of rows together."""
-        columns = "group", "cell", "negatives", "positives"
+        columns = "group", "cell", "weight"
         return _tally(
             *(np.concatenate([getattr(x, c) for x in (self, other)]) for c in columns),
             max(self.n_groups, other.n_groups),
         )
+
+    def find(self, group, cell):
+        """Entry of each row's cell, -1 where its group never showed it.
+
+        Parameters
+        ----------
+        group, cell : ndarray of int of shape (n_samples,)
+            Cell -1 is one that no group ever showed.
+
+        Returns
+        -------
+        ndarray of int of shape (n_samples,)
+        """
+        n_cells = int(max(self.cell.max(), cell.max(initial=0))) + 2
+        known = self.group * n_cells + self.cell + 1
+        wanted = group * n_cells + cell + 1
+        entry = np.searchsorted(known, wanted).clip(max=len(known) - 1)
+        return np.where(known[entry] == wanted, entry, -1)
+
+    def confusion(self, probability):
+        """Confusion matrix of each group, (n_groups, n_classes, n_classes).
+
+        Parameters
+        ----------
+        probability : ndarray of shape (n_entries, n_classes)
+            Of each decision.
+        """
+        decided = self.weight[:, :, None] * probability[:, None, :]
+        return sum_by(self.group, decided, self.n_groups)
 
 
 @dataclass(frozen=True)
@@ -84,27 +119,40 @@ class Votes:
         """Number of groups."""
         return int(self.group.max()) + 1
 
-    def of_member(self, s):
-        """Votes of one member, on the rows that it may speak of."""
+    def count(self, cell):
+        """Count the labels in cells, of which `cell` is each row's."""
+        return self._count(slice(None), cell)
+
+    def count_votes_of(self, s):
+        """Count the labels where a member votes for a class, if it counts."""
         rows = slice(None) if self.counted is None else self.counted[:, s]
-        weight = None if self.weight is None else self.weight[rows]
-        votes, group, label = self.votes[rows, s], self.group[rows], self.label[rows]
-        return votes, group, label, weight
+        return self._count(rows, self.votes[rows, s])
+
+    def _count(self, rows, cell):
+        return count_cells(
+            self.group[rows],
+            cell,
+            self.label[rows],
+            None if self.weight is None else self.weight[rows],
+            n_groups=self.n_groups,
+            n_classes=self.n_classes,
+        )
 
 
-def count_cells(group, cell, label, weight=None, *, n_groups=None):
+def count_cells(group, cell, label, weight=None, *, n_groups=None, n_classes=2):
     """Count the labels in each (group, cell).
 
     Parameters
     ----------
     group, cell : array-like of int of shape (n_samples,)
         Non-negative codes.
-    label : array-like of shape (n_samples,)
-        True where the label is positive.
+    label : array-like of bool or int of shape (n_samples,)
+        Codes of the classes.
     weight : array-like of shape (n_samples,), default=None
         Non-negative weights; 1 each, counted in integers, if None.
     n_groups : int, default=None
         Number of groups, by default one more than the largest code.
+    n_classes : int, default=2
 
     Returns
     -------
@@ -113,21 +161,19 @@ def count_cells(group, cell, label, weight=None, *, n_groups=None):
     Examples
     --------
     >>> counts = count_cells([0, 0, 1], [3, 3, 5], [True, False, True])
-    >>> counts.cell, counts.positives
-    (array([3, 5]), array([1, 1]))
+    >>> counts.cell, counts.weight
+    (array([3, 5]), array([[1, 1],
+           [0, 1]]))
     """
     group = np.asarray(group, dtype=np.int64)
-    label = np.asarray(label, dtype=bool)
     if n_groups is None:
         n_groups = int(group.max(initial=-1)) + 1
-    if weight is None:
-        weight = np.ones(len(group), dtype=np.int64)
-    weight = np.asarray(weight)
+    weight = np.ones(len(group), dtype=np.int64) if weight is None else weight
+    of_class = np.asarray(label, dtype=np.int64)[:, None] == np.arange(n_classes)
     return _tally(
         group,
         np.asarray(cell, dtype=np.int64),
-        np.where(label, 0, weight),
-        np.where(label, weight, 0),
+        np.where(of_class, np.asarray(weight)[:, None], 0),
         n_groups,
     )
 
@@ -180,8 +226,13 @@ def count_scores(scores, group, label, weight=None):
     counts = CellCounts(
         group=group[first],
         cell=np.arange(len(first)) - np.searchsorted(first, starts)[group[first]],
-        negatives=np.add.reduceat(np.where(label, False, weight), first, dtype=total),
-        positives=np.add.reduceat(np.where(label, weight, False), first, dtype=total),
+        weight=np.stack(
+            [
+                np.add.reduceat(np.where(own, weight, False), first, dtype=total)
+                for own in (~label, label)
+            ],
+            axis=1,
+        ),
         n_groups=n_groups,
     )
     return counts, scores[first]
@@ -282,27 +333,19 @@ def _packed(votes):
     return packed.view(f"S{packed.shape[1]}").ravel()
 
 
-def _tally(group, cell, negatives, positives, n_groups):
-    # One integer per pair, so that pairs are told apart by a single sort, or by none.
+def _tally(group, cell, weight, n_groups):
+    # One integer per pair, so that pairs are found by a single sort, or by none.
     n_cells = int(cell.max(initial=0)) + 1
     pair = group * n_cells + cell
     if n_groups * n_cells <= len(pair):
         pairs = np.arange(n_groups * n_cells)
     else:
         pairs, pair = np.unique(pair, return_inverse=True)
-    sums = []
-    for column in (negatives, positives):
-        total = np.bincount(pair.ravel(), weights=column, minlength=len(pairs))
-        if np.issubdtype(column.dtype, np.integer):
-            # Integers below 2**53 pass through bincount's doubles unharmed.
-            total = total.astype(np.int64)
-        sums.append(total)
-    # A weight of zero is no row at all.
-    kept = (sums[0] != 0) | (sums[1] != 0)
-    return CellCounts(
-        group=(pairs // n_cells)[kept],
-        cell=(pairs % n_cells)[kept],
-        negatives=sums[0][kept],
-        positives=sums[1][kept],
-        n_groups=n_groups,
-    )
+    sums = sum_by(pair.ravel(), weight, len(pairs))
+    if np.issubdtype(weight.dtype, np.integer):
+        # Integers below 2**53 pass through bincount's doubles unharmed.
+        sums = sums.astype(np.int64)
+    # Rows with zero weight are ignored.
+    kept = sums.any(axis=1)
+    group, cell = np.divmod(pairs[kept], n_cells)
+    return CellCounts(group, cell, sums[kept], n_groups)

@@ -14,71 +14,11 @@ solution are positive. For equalized odds at a bound of 0 these are (G - 1) K (K
 and that many blocks at most are randomised.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy import sparse
 
 from ._programs import cheapest_weights
 from ._rates import sum_by, unit_gains
-
-
-@dataclass(frozen=True)
-class LabelCounts:
-    """Weight of each class in each observed (group, cell).
-
-    Parameters
-    ----------
-    group, cell : ndarray of int of shape (n_entries,)
-        Sorted by group, then cell. Only pairs that occur are stored.
-    weight : ndarray of shape (n_entries, n_classes)
-    n_groups : int
-    """
-
-    group: np.ndarray
-    cell: np.ndarray
-    weight: np.ndarray
-    n_groups: int
-
-    @property
-    def totals(self):
-        """Weight of each class of each group, of shape (n_groups, n_classes)."""
-        return sum_by(self.group, self.weight, self.n_groups)
-
-
-def count_labels(group, cell, label, weight=None, *, n_groups, n_classes):
-    """Count the labels in each (group, cell).
-
-    Parameters
-    ----------
-    group, cell, label : array-like of int of shape (n_samples,)
-        Non-negative codes.
-    weight : array-like of shape (n_samples,), default=None
-        1 each if None.
-    n_groups, n_classes : int
-
-    Returns
-    -------
-    LabelCounts
-
-    Examples
-    --------
-    >>> counts = count_labels([0, 0, 1], [4, 4, 4], [0, 2, 1], n_groups=2, n_classes=3)
-    >>> counts.weight
-    array([[1., 0., 1.],
-           [0., 1., 0.]])
-    """
-    group, cell = np.asarray(group, dtype=np.int64), np.asarray(cell, dtype=np.int64)
-    weight = np.ones(len(group)) if weight is None else np.asarray(weight, dtype=float)
-    n_cells = int(cell.max(initial=0)) + 1
-    pairs, entry = np.unique(group * n_cells + cell, return_inverse=True)
-    one_hot = np.eye(n_classes)[np.asarray(label, dtype=np.int64)]
-    table = sum_by(entry, weight[:, None] * one_hot, len(pairs))
-    # A weight of zero is no row at all.
-    kept = table.any(axis=1)
-    return LabelCounts(
-        pairs[kept] // n_cells, pairs[kept] % n_cells, table[kept], n_groups
-    )
 
 
 def solve_mixtures(block, group, gain, adds, totals, problem):
@@ -146,7 +86,7 @@ def solve_cells(counts, problem):
 
     Parameters
     ----------
-    counts : LabelCounts
+    counts : CellCounts
     problem : Problem
 
     Returns

@@ -10,9 +10,9 @@ from math import comb
 
 import numpy as np
 
+from ._cells import CellCounts
 from ._level_rules import RuleTable
-from ._mixtures import LabelCounts, count_labels, solve_cells
-from ._rates import sum_by
+from ._mixtures import solve_cells
 
 _CHUNK = 4096
 _MAX_TALLIES = 20_000
@@ -24,11 +24,11 @@ class CellDecisions:
 
     Parameters
     ----------
-    counts : LabelCounts
+    counts : CellCounts
     probability : ndarray of shape (n_entries, n_classes)
     """
 
-    counts: LabelCounts
+    counts: CellCounts
     probability: np.ndarray
 
     @classmethod
@@ -39,7 +39,7 @@ class CellDecisions:
     @property
     def confusion(self):
         """Confusion matrix of each group, (n_groups, n_classes, n_classes)."""
-        return confusion_of(self.counts, self.probability)
+        return self.counts.confusion(self.probability)
 
     def table(self, names):
         """Write the rule out.
@@ -61,24 +61,6 @@ class CellDecisions:
             self.probability,
         )
 
-    def find(self, group, cell):
-        """Entry of each row's cell, -1 where its group never showed it.
-
-        Parameters
-        ----------
-        group, cell : ndarray of int of shape (n_samples,)
-            Cell -1 is one that no group ever showed.
-
-        Returns
-        -------
-        ndarray of int of shape (n_samples,)
-        """
-        n_cells = int(max(self.counts.cell.max(), cell.max(initial=0))) + 2
-        known = self.counts.group * n_cells + self.counts.cell + 1
-        wanted = group * n_cells + cell + 1
-        entry = np.searchsorted(known, wanted).clip(max=len(known) - 1)
-        return np.where(known[entry] == wanted, entry, -1)
-
     def by_label(self, group, label):
         """Probabilities where cells are labels; what a group never showed stands.
 
@@ -90,7 +72,7 @@ class CellDecisions:
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        entry = self.find(group, label)
+        entry = self.counts.find(group, label)
         as_said = np.eye(self.probability.shape[1])[label]
         return np.where(entry[:, None] >= 0, self.probability[entry], as_said)
 
@@ -113,7 +95,7 @@ class PluralityRule:
     def fit(cls, votes, problem):
         """Solve a problem on `Votes`."""
         cell = plurality(votes.votes, votes.n_classes, votes.counted)
-        return cls(CellDecisions.fit(_count(votes, cell), problem))
+        return cls(CellDecisions.fit(votes.count(cell), problem))
 
     @property
     def confusion(self):
@@ -159,7 +141,7 @@ class LabelPatternRule:
         """Solve a problem on `Votes`."""
         heard = _heard(votes.votes, votes.n_classes, votes.counted)
         patterns, cell = np.unique(heard, axis=0, return_inverse=True)
-        counts = _count(votes, cell.ravel())
+        counts = votes.count(cell.ravel())
         return cls(patterns, CellDecisions.fit(counts, problem))
 
     @property
@@ -187,7 +169,7 @@ class LabelPatternRule:
         )
         position = np.full(len(seen), -1)
         position[code.ravel()[:n_known]] = np.arange(n_known)
-        entry = self.cells.find(group, position[code.ravel()[n_known:]])
+        entry = self.cells.counts.find(group, position[code.ravel()[n_known:]])
         new = np.flatnonzero(entry < 0)
         for a in np.unique(group[new]):
             rows = new[group[new] == a]
@@ -225,14 +207,14 @@ class MemberLabelRules:
     ----------
     members : tuple of CellDecisions of length n_members
         On class codes, the member's label.
-    counts : LabelCounts
+    counts : CellCounts
         Of the vote patterns.
     probability : ndarray of shape (n_entries, n_classes)
         Of each entry of `counts`.
     """
 
     members: tuple[CellDecisions, ...]
-    counts: LabelCounts
+    counts: CellCounts
     probability: np.ndarray
 
     @classmethod
@@ -240,15 +222,13 @@ class MemberLabelRules:
         """Solve a problem on `Votes`."""
         n_classes = votes.n_classes
         check_tallies(votes.n_members, n_classes)
-        shape = {"n_groups": votes.n_groups, "n_classes": n_classes}
-        members = []
-        for s in range(votes.n_members):
-            cell, group, label, weight = votes.of_member(s)
-            counts = count_labels(group, cell, label, weight, **shape)
-            members.append(CellDecisions.fit(counts, problem))
+        members = [
+            CellDecisions.fit(votes.count_votes_of(s), problem)
+            for s in range(votes.n_members)
+        ]
         heard = _heard(votes.votes, n_classes, votes.counted)
         patterns, cell = np.unique(heard, axis=0, return_inverse=True)
-        counts = _count(votes, cell.ravel())
+        counts = votes.count(cell.ravel())
         rules = cls(tuple(members), counts, np.empty((0, n_classes)))
         seen = patterns[counts.cell]
         speaks = seen < n_classes
@@ -262,7 +242,7 @@ class MemberLabelRules:
     @property
     def confusion(self):
         """Confusion matrix of each group in calibration."""
-        return confusion_of(self.counts, self.probability)
+        return self.counts.confusion(self.probability)
 
     def table(self, names):
         """Cells are a member and its vote, such as "3:cat"."""
@@ -289,37 +269,6 @@ class MemberLabelRules:
             else:
                 result[rows] = _plurality_of_counted(chosen, counted[rows])
         return result
-
-
-def _count(votes, cell):
-    """Count the labels of `Votes` in cells."""
-    return count_labels(
-        votes.group,
-        cell,
-        votes.label,
-        votes.weight,
-        n_groups=votes.n_groups,
-        n_classes=votes.n_classes,
-    )
-
-
-def confusion_of(counts, probability):
-    """Confusion matrix of each group under probabilities by cell.
-
-    Parameters
-    ----------
-    counts : LabelCounts
-    probability : ndarray of shape (n_entries, n_classes)
-
-    Returns
-    -------
-    ndarray of shape (n_groups, n_classes, n_classes)
-    """
-    return sum_by(
-        counts.group,
-        counts.weight[:, :, None] * probability[:, None, :],
-        counts.n_groups,
-    )
 
 
 def plurality(votes, n_classes, counted=None):

@@ -83,7 +83,7 @@ def smooth_counts(counts, people=1.0):
     >>> smooth_counts(counts).positives.round(2)
     array([0.17, 0.42, 0.58, 0.83])
     """
-    has_both = (counts.totals > 0).all(axis=0)
+    has_both = (counts.totals > 0).all(axis=1)
     if not has_both.any():
         return counts
     if has_both.all():
@@ -99,20 +99,19 @@ def _entries(counts, chosen, code):
     return CellCounts(
         code[counts.group[chosen]],
         counts.cell[chosen],
-        counts.negatives[chosen],
-        counts.positives[chosen],
+        counts.weight[chosen],
         int(code.max()) + 1,
     )
 
 
 def _scaled(counts, factor):
-    """Counts times a factor for each group, of shape (n_groups,) or (2, n_groups)."""
-    factor = np.broadcast_to(factor, (2, counts.n_groups))[:, counts.group]
-    return replace(
-        counts,
-        negatives=counts.negatives * factor[0],
-        positives=counts.positives * factor[1],
-    )
+    """Counts times factors of each group, of shape (n_groups, 1) or (n_groups, 2)."""
+    return replace(counts, weight=counts.weight * factor[counts.group])
+
+
+def _by_class(weight, share):
+    """Weights of the negatives and of the positives, of which these are the share."""
+    return np.stack([(weight * (1 - share)).ravel(), (weight * share).ravel()], axis=1)
 
 
 def _smooth(counts, people):
@@ -121,12 +120,13 @@ def _smooth(counts, people):
     mass = np.bincount(counts.cell, weights=weight)
     rank = (np.cumsum(mass) - mass / 2) / mass.sum()
     coefficients, share = _fit_labels(counts, weight, rank[counts.cell], people)
-    smooth = replace(counts, negatives=weight * (1 - share), positives=weight * share)
+    smooth = replace(counts, weight=_by_class(weight, share))
     # A single group has nobody to learn its scores from.
     if counts.n_groups > 1:
         cell, in_bin = _grid(counts, weight, np.flatnonzero(mass), rank)
         expected = _expect(counts, cell, rank[cell], in_bin, coefficients, people)
-        lent = _MODEL_PEOPLE / (_MODEL_PEOPLE + people * in_bin.sum(axis=1))
+        own = people * in_bin.sum(axis=1, keepdims=True)
+        lent = _MODEL_PEOPLE / (_MODEL_PEOPLE + own)
         smooth = _scaled(smooth, 1 - lent) + _scaled(expected, lent)
     return _scaled(smooth, counts.totals / smooth.totals)
 
@@ -181,7 +181,7 @@ def _expect(counts, cell, rank, in_bin, coefficients, people):
     mass, size = in_bin.sum(axis=0), in_bin.sum(axis=1, keepdims=True)
     of_all = (size * chance).sum(axis=0) / size.sum()
     base_rate = mass @ of_all / mass.sum()
-    own_rate = counts.totals[1][:, None] / size
+    own_rate = counts.totals[:, [1]] / size
     known = np.log(
         own_rate * of_all / base_rate + (1 - own_rate) * (1 - of_all) / (1 - base_rate)
     )
@@ -193,12 +193,10 @@ def _expect(counts, cell, rank, in_bin, coefficients, people):
     )
     density = mass * expit(departures @ basis.T + known)
     density /= density.sum(axis=1, keepdims=True)
-    weight = size * density
     return CellCounts(
         np.repeat(np.arange(counts.n_groups), len(cell)),
         np.tile(cell, counts.n_groups),
-        (weight * (1 - chance)).ravel(),
-        (weight * chance).ravel(),
+        _by_class(size * density, chance),
         counts.n_groups,
     )
 

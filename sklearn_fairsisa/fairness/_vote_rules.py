@@ -21,8 +21,8 @@ from ._cells import (
     unpack_patterns,
     vote_patterns,
 )
+from ._coins import class_probabilities
 from ._level_rules import LevelRule, RuleTable, selection_by_precision
-from ._rates import by_decision, sum_by
 from ._regions import likelihood_regions
 
 _CHUNK = 4096
@@ -71,7 +71,7 @@ class CellRule:
         -------
         RuleTable
         """
-        weight = self.counts.negatives + self.counts.positives
+        weight = self.counts.weight.sum(axis=1)
         return RuleTable(
             self.counts.group,
             np.asarray(names)[self.counts.cell],
@@ -92,13 +92,9 @@ class CellRule:
         -------
         ndarray of shape (n_samples,)
         """
-        n_cells = int(max(self.counts.cell.max(), cell.max(initial=0))) + 2
-        # Cell -1 stands for one that no group ever showed.
-        known = self.counts.group * n_cells + self.counts.cell + 1
-        wanted = group * n_cells + cell + 1
-        entry = np.searchsorted(known, wanted).clip(max=len(known) - 1)
+        entry = self.counts.find(group, cell)
         probability = self.probability[entry]
-        unseen = np.flatnonzero(known[entry] != wanted)
+        unseen = np.flatnonzero(entry < 0)
         for code in np.unique(group[unseen]):
             rows = unseen[group[unseen] == code]
             probability[rows] = selection_by_precision(
@@ -123,8 +119,7 @@ class MajorityRule:
     def fit(cls, votes, problem):
         """Solve a problem on `Votes`."""
         cell = majority(votes.votes, votes.counted).astype(np.int64)
-        counts = count_cells(votes.group, cell, votes.label, votes.weight)
-        return cls(CellRule.fit(counts, problem))
+        return cls(CellRule.fit(votes.count(cell), problem))
 
     @property
     def confusion(self):
@@ -185,13 +180,13 @@ class PatternRule:
         """Solve a problem on `Votes`."""
         heard = heard_votes(votes.votes, votes.counted)
         patterns, cell = vote_patterns(heard)
-        counts = count_cells(votes.group, cell, votes.label, votes.weight)
+        counts = votes.count(cell)
         n_votes = count_votes(patterns, votes.n_members)
         by_votes = count_cells(
             np.repeat(counts.group, 2),
             np.repeat(n_votes[counts.cell], 2),
             np.tile([False, True], len(counts.group)),
-            np.stack([counts.negatives, counts.positives], axis=1).ravel(),
+            counts.weight.ravel(),
         )
         return cls(
             patterns,
@@ -264,14 +259,13 @@ class MemberRules:
     @classmethod
     def fit(cls, votes, problem):
         """Solve a problem on `Votes`."""
-        members = []
-        for s in range(votes.n_members):
-            cell, group, label, weight = votes.of_member(s)
-            counts = count_cells(group, cell, label, weight, n_groups=votes.n_groups)
-            members.append(CellRule.fit(counts, problem))
+        members = [
+            CellRule.fit(votes.count_votes_of(s), problem)
+            for s in range(votes.n_members)
+        ]
         heard = heard_votes(votes.votes, votes.counted)
         patterns, cell = vote_patterns(heard)
-        counts = count_cells(votes.group, cell, votes.label, votes.weight)
+        counts = votes.count(cell)
         rules = cls(tuple(members), counts, np.empty(0))
         seen = unpack_patterns(patterns, heard.shape[1])[counts.cell]
         seen, speaks = np.split(seen, [votes.n_members], axis=1)
@@ -283,10 +277,7 @@ class MemberRules:
     @property
     def confusion(self):
         """Weight of each group's people by class and decision, (n_groups, 2, 2)."""
-        counts = self.counts
-        total = np.column_stack([counts.negatives, counts.positives])
-        decided = by_decision(total, self.probability[:, None] * total)
-        return sum_by(counts.group, decided, counts.n_groups)
+        return self.counts.confusion(class_probabilities(self.probability))
 
     def table(self, names):
         """Cells are a member and its vote, such as "3:1"."""

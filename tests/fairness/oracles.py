@@ -30,9 +30,8 @@ def problem_of(constraint, objective, tol=0.0):
 
 
 def value_of(totals, objective, fpr, tpr):
-    """Objective at operating points; `totals` are of negatives and of positives."""
-    total = np.stack(totals, axis=1)
-    decided = by_decision(total, total * np.stack([fpr, tpr], axis=1))
+    """Objective at operating points."""
+    decided = by_decision(totals, totals * np.stack([fpr, tpr], axis=1))
     return score(problem_of(None, objective).objective, decided)
 
 
@@ -60,8 +59,7 @@ def label_tables(draw, min_groups=2, max_groups=4, max_cells=7):
 
 def as_counts(table):
     group, cell = np.nonzero(table.sum(axis=2))
-    negatives, positives = table[group, cell].T
-    return CellCounts(group, cell, negatives, positives, len(table))
+    return CellCounts(group, cell, table[group, cell], len(table))
 
 
 def gain_weights(table, objective):

@@ -7,16 +7,19 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.optimize import linprog
 
+from sklearn_fairsisa.fairness._cells import count_cells
 from sklearn_fairsisa.fairness._constraints import CONSTRAINTS
-from sklearn_fairsisa.fairness._mixtures import (
-    LabelCounts,
-    count_labels,
-    solve_cells,
-)
-from sklearn_fairsisa.fairness._plurality_rules import CellDecisions, confusion_of
+from sklearn_fairsisa.fairness._mixtures import solve_cells
+from sklearn_fairsisa.fairness._plurality_rules import CellDecisions
 from sklearn_fairsisa.fairness._rates import score
 
-from .oracles import best_by_linear_program, label_tables, problem_of, value_of
+from .oracles import (
+    as_counts,
+    best_by_linear_program,
+    label_tables,
+    problem_of,
+    value_of,
+)
 
 OBJECTIVES = ["accuracy_score", "balanced_accuracy_score"]
 
@@ -33,11 +36,6 @@ def class_tables(draw, n_classes):
     if draw(st.booleans()):
         return table * draw(arrays(float, shape, elements=st.floats(0.1, 3.0)))
     return table.astype(float)
-
-
-def as_label_counts(table):
-    group, cell = np.nonzero(table.sum(axis=2))
-    return LabelCounts(group, cell, table[group, cell], len(table))
 
 
 def rates_of_rule(table, p, constraint):
@@ -112,7 +110,7 @@ def test_cells_are_decided_as_well_as_a_dense_program_decides_them(n_classes, da
         gain = np.eye(n_classes) / size.sum()
     else:
         gain = np.diag(1 / size) / n_classes
-    counts = as_label_counts(table)
+    counts = as_counts(table)
     probability = solve_cells(counts, problem_of(constraint, objective, tol))
     assert (probability >= 0).all()
     np.testing.assert_allclose(probability.sum(axis=1), 1)
@@ -125,7 +123,7 @@ def test_cells_are_decided_as_well_as_a_dense_program_decides_them(n_classes, da
     assert value == pytest.approx(best, abs=1e-9)
     # What users see is the same number, a cost where costs were given.
     sign = 1 if isinstance(objective, str) else -1
-    confusion = confusion_of(counts, probability)
+    confusion = counts.confusion(probability)
     assert score(objective, confusion) == pytest.approx(sign * value)
 
 
@@ -139,9 +137,9 @@ def test_cells_are_decided_as_well_as_a_dense_program_decides_them(n_classes, da
 def test_two_classes_agree_with_the_program_over_one_probability(
     table, constraint, objective, tol
 ):
-    counts = as_label_counts(table.astype(float))
+    counts = as_counts(table.astype(float))
     probability = solve_cells(counts, problem_of(constraint, objective, tol))
-    confusion = confusion_of(counts, probability)
+    confusion = counts.confusion(probability)
     value = score(objective, confusion)
     best = best_by_linear_program(table, constraint, objective, tol)
     assert value == pytest.approx(best, abs=1e-9)
@@ -157,14 +155,12 @@ def test_two_classes_agree_with_the_geometric_solver(table, constraint, objectiv
     from sklearn_fairsisa.fairness._regions import likelihood_regions
     from sklearn_fairsisa.fairness._solve import operating_points
 
-    from .oracles import as_counts
-
     problem = problem_of(constraint, objective)
     regions, _ = likelihood_regions(as_counts(table))
     points = operating_points(regions, problem)
-    by_geometry = value_of(table.sum(axis=1).T, objective, *points)
-    counts = as_label_counts(table.astype(float))
-    confusion = confusion_of(counts, solve_cells(counts, problem))
+    by_geometry = value_of(table.sum(axis=1), objective, *points)
+    counts = as_counts(table.astype(float))
+    confusion = counts.confusion(solve_cells(counts, problem))
     by_program = score(objective, confusion)
     assert by_program == pytest.approx(by_geometry, abs=1e-9)
 
@@ -172,7 +168,7 @@ def test_two_classes_agree_with_the_geometric_solver(table, constraint, objectiv
 @settings(max_examples=30, deadline=None)
 @given(class_tables(3))
 def test_few_kinds_of_evidence_are_randomised(table):
-    counts = as_label_counts(table)
+    counts = as_counts(table)
     probability = solve_cells(counts, problem_of("equalized_odds", "accuracy_score"))
     random = ((probability > 0) & (probability < 1)).any(axis=1)
     share = counts.weight / counts.weight.sum(axis=1, keepdims=True)
@@ -186,7 +182,7 @@ def test_equal_evidence_is_treated_equally():
         [[[1, 2, 3], [2, 4, 6], [5, 1, 0]], [[3, 1, 1], [6, 2, 2], [0, 4, 3]]]
     )
     rule = CellDecisions.fit(
-        as_label_counts(table.astype(float)),
+        as_counts(table.astype(float)),
         problem_of("equalized_odds", "accuracy_score"),
     )
     np.testing.assert_array_equal(rule.probability[[0, 3]], rule.probability[[1, 4]])
@@ -196,9 +192,9 @@ def test_a_worked_example_with_a_constant_optimum():
     # The cell says nothing in group 1, so its confusion rates have equal rows and so
     # have those of all groups: the best such rule decides for the commonest class.
     table = np.array([np.diag([4.0, 5.0, 4.0]), np.ones((3, 3))])
-    counts = as_label_counts(table)
+    counts = as_counts(table)
     probability = solve_cells(counts, problem_of("equalized_odds", "accuracy_score"))
-    confusion = confusion_of(counts, probability)
+    confusion = counts.confusion(probability)
     assert score("accuracy_score", confusion) == pytest.approx(8 / 22)
     np.testing.assert_allclose(confusion.sum(axis=(0, 1)), [0, 22, 0], atol=1e-12)
 
@@ -207,7 +203,7 @@ def test_counts_are_those_of_a_loop_and_drop_weightless_rows():
     rng = np.random.default_rng(0)
     group, cell, label = rng.integers(0, [[2], [6], [3]], (3, 200))
     weight = rng.integers(0, 3, 200) * (cell != 5)
-    counts = count_labels(group, cell, label, weight, n_groups=2, n_classes=3)
+    counts = count_cells(group, cell, label, weight, n_groups=2, n_classes=3)
     assert 5 not in counts.cell
     for a, c, by_class in zip(counts.group, counts.cell, counts.weight):
         rows = (group == a) & (cell == c)

@@ -16,7 +16,7 @@ from .oracles import as_counts, label_tables
 def test_the_boundary_supports_the_region_in_every_direction(table, slope):
     counts = as_counts(table)
     regions, _ = likelihood_regions(counts)
-    negatives, positives = counts.totals
+    negatives, positives = counts.totals.T
     for a, region in enumerate(regions):
         inside = counts.group == a
         u = counts.negatives[inside] / negatives[a]

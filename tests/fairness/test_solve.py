@@ -73,7 +73,7 @@ def test_points_are_reachable_and_within_the_tolerance(constraint, tol, table):
     assert (tpr >= fpr - 1e-9).all()
     for region, x, y in zip(regions, fpr, tpr):
         assert y <= region.upper(x) + 1e-9
-    negatives, positives = as_counts(table).totals
+    negatives, positives = as_counts(table).totals.T
     rates = {
         "fpr": fpr,
         "tpr": tpr,
@@ -132,7 +132,7 @@ def test_rules_realise_the_points_that_the_solver_chose(table, objective, tol):
     counts = as_counts(table)
     regions, level = likelihood_regions(counts)
     fpr, tpr = operating_points(regions, problem_of("equalized_odds", objective, tol))
-    negatives, positives = counts.totals
+    negatives, positives = counts.totals.T
     for a, region in enumerate(regions):
         probability = selection_by_level(region, fpr[a], tpr[a])
         inside = counts.group == a
