@@ -26,6 +26,7 @@ from sklearn.utils import (
     indexable,
 )
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
     check_is_fitted,
     column_or_1d,
@@ -272,6 +273,10 @@ class FairEnsemblePostprocessor(
 
     forgotten_ : ndarray of int
         Positions in ``fit`` of the rows forgotten since.
+
+    behind_ : DataFrame
+        Shards of the ensemble whose members have slices yet to learn, as
+        `SISAClassifier.behind_`.
 
     unconstrained_groups_ : ndarray
         Groups that lost their last positive or negative to forgetting, and are decided
@@ -607,7 +612,7 @@ class FairEnsemblePostprocessor(
         group = group_codes(
             groups, self.groups_, accepts_unknown=self._problem.accepts_unknown
         )
-        return self._rule.selection_probability(self._scores(seen), group)
+        return self._solved_rule().selection_probability(self._scores(seen), group)
 
     def transform(
         self, X: Rows, *, sensitive_features: ArrayLike | None = None
@@ -729,7 +734,11 @@ class FairEnsemblePostprocessor(
         return np.array([f"{name}{column}" for column in columns], dtype=object)
 
     def forget(
-        self, indices: ArrayLike | None = None, *, subjects: ArrayLike | None = None
+        self,
+        indices: ArrayLike | None = None,
+        *,
+        subjects: ArrayLike | None = None,
+        relearn: bool = True,
     ) -> Self:
         """Delete rows, so that the rule is the one fitted without them.
 
@@ -753,6 +762,11 @@ class FairEnsemblePostprocessor(
         subjects : array-like, default=None
             Data subjects, by the ids given to ``fit``, all of whose rows are to be
             forgotten.
+
+        relearn : bool, default=True
+            Whether members of the ensemble learn again at once. With False they stay
+            behind, see `behind_`, and the rule is solved for the members as they are,
+            until :meth:`relearn` is called.
 
         Returns
         -------
@@ -796,18 +810,64 @@ class FairEnsemblePostprocessor(
             calibrated = np.flatnonzero(np.isin(self._rows.index, gone))
             if len(calibrated):
                 forget_in_caches(self.estimator_, take(self._rows.X, calibrated))
-        if len(trained):
-            self.estimator_.forget(trained)
-            # It may have finished a request that an interrupt had left to it.
-            finished = np.setdiff1d(self._passed_by(self.estimator_), self.forgotten_)
-            if not np.isin(finished, gone).all():
-                gone = np.union1d(gone, finished)
-                rows = self._rows_without(gone, self.estimator_, trained)
-            scores = ask_members(self.estimator_, rows.X, self.classes_)
-            rows = replace(rows, scores=scores)
+        try:
+            if len(trained):
+                can_wait = hasattr(self.estimator_, "relearn")
+                how = {"relearn": relearn} if can_wait else {}
+                self.estimator_.forget(trained, **how)
+        finally:
+            # Whatever ends the call: what the ensemble has erased is erased here too.
+            erased = self._passed_by(self.estimator_)
+            if len(trained) and np.isin(origin.training[trained], erased).all():
+                self._leave_undecided(np.union1d(gone, erased))
         if len(gone):
+            if len(trained):
+                rows = self._scored(self._rows)
             self._calibrate_without(gone, rows)
         return self
+
+    @available_if(lambda self: hasattr(self.estimator_, "relearn"))
+    def relearn(
+        self,
+        *,
+        shards: ArrayLike | None = None,
+        max_sample_visits: int | None = None,
+    ) -> Self:
+        """Train the ensemble's members that are behind, then solve for the rule again.
+
+        Parameters
+        ----------
+        shards : int or array-like of int, default=None
+            As in :meth:`SISAClassifier.relearn`.
+
+        max_sample_visits : int, default=None
+            As in :meth:`SISAClassifier.relearn`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a shard is unknown, or the budget is too small for the cheapest shard.
+
+        Warns
+        -----
+        UntrainedShardWarning
+            If a member cannot be trained on the rows that are left; it stays behind.
+        """
+        check_is_fitted(self)
+        self.estimator_.relearn(shards=shards, max_sample_visits=max_sample_visits)
+        gone = np.setdiff1d(self._passed_by(self.estimator_), self.forgotten_)
+        self._calibrate_without(gone, self._scored(self._rows.without(gone)))
+        return self
+
+    @property
+    def behind_(self) -> pd.DataFrame:
+        """Shards whose members have slices yet to learn; see Attributes."""
+        check_is_fitted(self)
+        return self.estimator_.behind_
 
     def reopen(self, directory: FilePath | None = None) -> Self:
         """Take a durable ensemble as it is in its directory now, and catch up with it.
@@ -870,10 +930,9 @@ class FairEnsemblePostprocessor(
         opened = self.estimator_._reopened(directory)
         gone = np.setdiff1d(self._passed_by(opened), self.forgotten_)
         rows = self._rows_without(gone, opened, np.empty(0, dtype=np.intp))
-        rows = replace(rows, scores=ask_members(opened, rows.X, self.classes_))
         caught_up = copy.copy(self)
         caught_up.estimator_ = opened
-        caught_up._calibrate_without(gone, rows)
+        caught_up._calibrate_without(gone, caught_up._scored(rows))
         self.__dict__ = caught_up.__dict__
         return self
 
@@ -900,8 +959,30 @@ class FairEnsemblePostprocessor(
         check_some_row_counts(rows, self._problem.method)
         return rows
 
+    def _leave_undecided(self, gone):
+        """Drop rows and what was solved on them, until it is solved again."""
+        rows = replace(self._rows.without(gone), scores=None)
+        forgotten = np.union1d(self.forgotten_, gone).astype(np.intp)
+        self.__dict__.update(_rows=rows, _rule=None, forgotten_=forgotten)
+
+    def _scored(self, rows):
+        """Rows with the predictions of the members that are left.
+
+        Without scores where these are too few to decide, as while they are behind.
+        """
+        members = self.estimator_.estimators_
+        left = np.flatnonzero([member is not None for member in members])
+        if len(left) < (1 if rows.counted is None else 2):
+            return replace(rows, scores=None)
+        if rows.counted is not None:
+            rows = leave_own_shard_out(rows, self.estimator_.plan_, left)
+        return replace(rows, scores=ask_members(self.estimator_, rows.X, self.classes_))
+
     def _calibrate_without(self, gone, rows):
         """Solve again, on the rows that are left, and note which are gone."""
+        if rows.scores is None:
+            self._leave_undecided(gone)
+            return
         forgotten = np.union1d(self.forgotten_, gone).astype(np.intp)
         found, bound = self._calibrated(rows)
         # One update: a request that fails before can be repeated.
@@ -949,7 +1030,7 @@ class FairEnsemblePostprocessor(
             demographic_parity_difference, true_positive_rate_difference and
             false_positive_rate_difference, and randomised_share.
         """
-        check_is_fitted(self)
+        self._solved_rule()
         if (X is None) != (y is None):
             raise ValueError("X and y must be given together, or neither.")
         if X is None:

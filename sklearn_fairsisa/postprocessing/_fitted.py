@@ -26,7 +26,7 @@ class FittedRuleMixin(FindingsMixin):
     estimator_: Any
     _problem: Problem
     _rows: CalibrationRows
-    _rule: FairRule
+    _rule: FairRule | None
 
     @property
     def rule_(self) -> pd.DataFrame:
@@ -36,8 +36,7 @@ class FittedRuleMixin(FindingsMixin):
     @property
     def operating_points_(self) -> pd.DataFrame:
         """Operating points in calibration; see Attributes."""
-        check_is_fitted(self)
-        return self._rule.points()
+        return self._solved_rule().points()
 
     @property
     def boundaries_(self) -> pd.DataFrame:
@@ -70,20 +69,17 @@ class FittedRuleMixin(FindingsMixin):
     @property
     def member_points_(self) -> pd.DataFrame:
         """Operating points of members and majority; see Attributes."""
-        check_is_fitted(self)
-        return self._rule.member_points(self._rows)
+        return self._solved_rule().member_points(self._rows)
 
     @property
     def objective_(self) -> float:
         """Value of the objective in calibration; see Attributes."""
-        check_is_fitted(self)
-        return self._rule.value
+        return self._solved_rule().value
 
     @property
     def randomised_share_(self) -> float:
         """Share of the calibration weight left to coins; see Attributes."""
-        check_is_fitted(self)
-        return self._rule.randomised_share(self._rows)
+        return self._solved_rule().randomised_share(self._rows)
 
     @property
     def fairness_report_(self) -> FairnessReport:
@@ -103,8 +99,7 @@ class FittedRuleMixin(FindingsMixin):
     @property
     def unconstrained_groups_(self) -> NDArray[Any]:
         """Groups decided on without regard to groups; see Attributes."""
-        check_is_fitted(self)
-        return self.groups_[self._rule.code < 0]
+        return self.groups_[self._solved_rule().code < 0]
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_rule")
@@ -112,6 +107,8 @@ class FittedRuleMixin(FindingsMixin):
     def _findings(self):
         """Return the rule and the ensemble's shards, as notebooks show them."""
         problem = self._problem
+        if self._rule is None:
+            return self.estimator_._findings()
         title = (
             f"{problem.method}, {problem.constraint.name} within {problem.tol:g}: "
             f"{self.objective_:.3f} in calibration, "
@@ -124,13 +121,23 @@ class FittedRuleMixin(FindingsMixin):
             found += self.estimator_._findings()
         return found
 
+    def _solved_rule(self):
+        """The rule, unless too few members are left to solve for one."""
+        check_is_fitted(self)
+        if self._rule is None:
+            raise ValueError(
+                "Rows were erased, and too few members of the ensemble are left to "
+                "decide. Call relearn(), which trains those that are behind."
+            )
+        return self._rule
+
     def _constraining_rule(self):
         """The rule, of which there is nothing to show if it constrains no group."""
-        check_is_fitted(self)
-        if self._rule.fair is None:
+        rule = self._solved_rule()
+        if rule.fair is None:
             raise AttributeError(
                 "Forgetting has left no group with the labels that the constraint "
                 "needs, so no rule is left that constrains any. Fit again with other "
                 "rows."
             )
-        return self._rule
+        return rule

@@ -1,6 +1,7 @@
 """Claims about fair rules over ensembles that others had forget rows."""
 
 import pickle
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -59,15 +60,26 @@ def test_a_saved_rule_catches_up_with_its_directory(calibration, tmp_path):
     saved = pickle.dumps(fair)
     fair.forget(subjects=person[[7, 100]])
     SISAClassifier.load(tmp_path).forget(subjects=person[[300]])
-    late = pickle.loads(saved)
-    with pytest.raises(ChangedDirectoryError, match=r"have a post-processor .* reopen"):
-        late.forget(subjects=person[[8, 9]])
-    late.reopen()
+    expected = fitted(None, calibration).forget(subjects=person[[7, 100, 300]])
+    late = pickle.loads(saved).reopen()
     # Those of the people's rows that only calibrated are not the directory's.
     late.forget(subjects=person[[7, 100, 300]])
-    expected = fitted(None, calibration).forget(subjects=person[[7, 100, 300]])
     assert_alike(late, expected)
     assert late.estimator_.verify_forgotten()
+    # A request brings it up to date as well.
+    late = pickle.loads(saved).forget(subjects=person[[7, 100, 8, 300]])
+    assert_alike(late, expected.forget(subjects=person[[8]]))
+
+
+def test_a_rule_is_not_taken_back_by_a_backup_of_its_directory(tmp_path):
+    fair = fitted(tmp_path / "d")
+    shutil.copytree(tmp_path / "d", tmp_path / "backup")
+    fair.forget([7])
+    shutil.rmtree(tmp_path / "d")
+    (tmp_path / "backup").rename(tmp_path / "d")
+    with pytest.raises(ChangedDirectoryError, match=r"have a post-processor .* reopen"):
+        fair.forget([9])
+    assert list(fair.forgotten_) == [7]
 
 
 def test_a_directory_may_have_moved(tmp_path):
@@ -80,7 +92,7 @@ def test_a_directory_may_have_moved(tmp_path):
 
 
 @pytest.mark.parametrize("calibration", ["cross_shard", 0.3])
-def test_what_its_ensemble_finishes_is_forgotten_by_the_rule_too(
+def test_what_an_interrupted_request_erased_is_gone_from_the_rule_too(
     calibration, tmp_path, monkeypatch
 ):
     fair, straight = fitted(tmp_path, calibration), fitted(None, calibration)
@@ -94,7 +106,43 @@ def test_what_its_ensemble_finishes_is_forgotten_by_the_rule_too(
         patched.setattr(SISAClassifier, "_train", stop)
         with pytest.raises(KeyboardInterrupt):
             fair.forget([one])
-    assert_alike(fair.forget([other]), straight.forget([one, other]))
+    assert list(fair.forgotten_) == [one]
+    assert one not in fair.calibration_indices_
+    with pytest.raises(ValueError, match=r"Call relearn\(\)"):
+        fair.predict(X, sensitive_features=club)
+    fair.forget([other])
+    assert len(fair.behind_) == 1
+    assert_alike(fair.relearn(), straight.forget([one, other]))
+
+
+@pytest.mark.parametrize("calibration", ["cross_shard", 0.3])
+def test_a_rule_is_solved_for_members_that_are_behind_until_they_relearn(calibration):
+    fair, straight = fitted(None, calibration), fitted(None, calibration)
+    trained = np.setdiff1d(np.arange(600), straight.calibration_indices_)
+    gone = [7] if calibration == "cross_shard" else trained[[7]]
+    fair.forget(gone, relearn=False)
+    assert len(fair.behind_) == 1
+    assert np.isfinite(fair.selection_probability(X, sensitive_features=club)).all()
+    assert_alike(fair.relearn(), straight.forget(gone))
+    assert len(fair.behind_) == 0
+
+
+def test_with_too_few_members_left_the_erasure_stands(tmp_path):
+    fair, straight = fitted(tmp_path), fitted()
+    plan = fair.estimator_.plan_
+    gone = [plan.rows(shard)[0] for shard in range(plan.n_shards - 1)]
+    fair.forget(gone, relearn=False)
+    assert list(fair.forgotten_) == sorted(gone)
+    for use in (
+        lambda: fair.predict(X, sensitive_features=club),
+        lambda: fair.rule_,
+        lambda: fair.operating_points_,
+        lambda: fair.fairness_report_,
+        lambda: fair.tradeoff(),
+    ):
+        with pytest.raises(ValueError, match=r"Call relearn\(\)"):
+            use()
+    assert_alike(fair.relearn(), straight.forget(gone))
 
 
 def test_a_rule_over_a_frozen_ensemble_cannot_catch_up(tmp_path):
