@@ -146,9 +146,9 @@ def _missing_label(groups, rows, constraint):
         return None
     a = int(np.argmin(able))
     if negatives[a] + positives[a] == 0:
-        return groups[a].item(), "rows", "selection rate"
+        return groups.tolist()[a], "rows", "selection rate"
     missing, rate = ("positive", "TPR") if positives[a] == 0 else ("negative", "FPR")
-    return groups[a].item(), f"{missing} labels", rate
+    return groups.tolist()[a], f"{missing} labels", rate
 
 
 def _missing_class(groups, classes, rows, constraint):
@@ -159,9 +159,9 @@ def _missing_class(groups, classes, rows, constraint):
     a = int(np.argmin(able))
     absent = classes[totals[a] == 0].tolist()
     if len(absent) == len(classes):
-        return groups[a].item(), "rows", "share of each decision"
+        return groups.tolist()[a], "rows", "share of each decision"
     return (
-        groups[a].item(),
+        groups.tolist()[a],
         f"rows of class {absent[0]!r}",
         "rate of each decision there",
     )

@@ -35,7 +35,7 @@ from sklearn.utils.validation import (
 
 from .._utils.columns import row_columns
 from .._utils.containers import take
-from .._utils.groups import encode_groups, group_codes, split_groups
+from .._utils.groups import encode_groups, feature_names, group_codes, split_groups
 from .._utils.pipelines import weight_param
 from .._utils.typing import (
     Estimator,
@@ -208,7 +208,8 @@ class FairEnsemblePostprocessor(
         Labels; of two, the second is the positive one.
 
     groups_ : ndarray of shape (n_groups,)
-        Groups seen in ``fit``, sorted.
+        Groups seen in ``fit``, sorted; of several sensitive features tuples, with a
+        value per feature, as in the column group of the tables below.
 
     estimator_ : classifier, list or None
         The fitted ensemble.
@@ -502,6 +503,7 @@ class FairEnsemblePostprocessor(
             estimator_=estimator,
             forgotten_=np.empty(0, dtype=np.intp),
             _method=self.method,
+            _features=feature_names(sensitive_features),
             _demand=Demand(self.constraints, objective, float(self.tol)),
             _confidence=self.confidence,
             _accepts_unknown=self.unknown_group == "unconstrained",
@@ -603,7 +605,8 @@ class FairEnsemblePostprocessor(
                 StaleRuleWarning,
                 stacklevel=level_of_caller(),
             )
-        seen, groups = self._split(check_like_fit(self, X), sensitive_features)
+        X = check_like_fit(self, X)
+        seen, groups = self._split(X, sensitive_features, self._features)
         group = group_codes(groups, self.groups_, accepts_unknown=self._accepts_unknown)
         return self._rule.selection_probability(self._scores(seen), group)
 
@@ -1040,7 +1043,7 @@ class FairEnsemblePostprocessor(
 
     def _evaluation_rows(self, X, y, sensitive_features, sample_weight):
         X, y = indexable(check_like_fit(self, X), y)
-        seen, groups = self._split(X, sensitive_features)
+        seen, groups = self._split(X, sensitive_features, self._features)
         group = group_codes(groups, self.groups_, accepts_unknown=self._accepts_unknown)
         y = column_or_1d(y)
         unknown = np.setdiff1d(y, self.classes_)
@@ -1067,7 +1070,7 @@ class FairEnsemblePostprocessor(
             scores=self._scores(seen),
         )
 
-    def _split(self, X, sensitive_features):
+    def _split(self, X, sensitive_features, features=None):
         """What the members see of X, and each row's group, masked where missing."""
         return split_groups(
             X,
@@ -1075,6 +1078,7 @@ class FairEnsemblePostprocessor(
             self.sensitive_feature,
             drop_sensitive=self.drop_sensitive,
             allow_missing=self.unknown_group == "unconstrained",
+            features=features,
         )
 
     def _scores(self, seen):

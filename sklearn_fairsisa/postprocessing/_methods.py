@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from .._utils.groups import group_index
 from ..fairness._cells import majority
 from ..fairness._rates import (
     GAP_OF_CONSTRAINT,
@@ -232,7 +233,7 @@ class FairRule(GroupwiseRule):
         """Frame of the members' weights in each group, None if votes are counted."""
         if not isinstance(self.fair, OnScores):
             return None
-        index = pd.Index(groups[self.code >= 0], name="group")
+        index = group_index(groups[self.code >= 0])
         return pd.DataFrame(self.fair.weights.weights, index)
 
     @property
