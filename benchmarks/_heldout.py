@@ -5,8 +5,8 @@ several tolerances: between two of these points, and from the strictest one towa
 fair coin, a mixture of two rules reaches what lies between.
 """
 
-import json
 import os
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -221,36 +221,38 @@ def add_arguments(parser, *, shards, sizes):
     )  # fmt: skip
 
 
-def measure(experiment, args, partial):
-    """Run an experiment on what a file does not hold yet; return all rows.
+def measure(experiment, args, pieces):
+    """Run an experiment on each task, split and number of shards; return all rows.
 
     Parameters
     ----------
     experiment : callable
         Takes data, number of shards, seed and sizes; yields a size with its rows.
     args : argparse.Namespace
-    partial : Path
-        A line of JSON for each row.
+    pieces : Pieces
+        Of earlier runs; those that are missing are measured and added.
     """
-    done = [json.loads(line) for line in partial.open()] if partial.exists() else []
-    seen = {(r["task"], r["n_shards"], r["split"]) for r in done}
-    data = {name: load(name, args.cache) for name in args.tasks}
-    # Splits go last, so that a run cut off has something to say of each task.
-    for split, name, n_shards in product(range(args.splits), data, args.shards):
-        if data[name] is None or (name, n_shards, split) in seen:
-            continue
-        key = {"task": name, "n_shards": n_shards, "split": split}
-        rows = [
-            {**key, "n_rows": n_rows, **row}
-            for n_rows, found in experiment(data[name], n_shards, split, args.sizes)
-            for row in found
-        ]
-        with partial.open("a") as file:
-            file.write("".join(json.dumps(row) + "\n" for row in rows))
-        done += rows
-        if n_shards == args.shards[-1]:
-            print(f"{name}, split {split}", flush=True)
-    return [row for row in done if "failed" not in row and row["split"] < args.splits]
+    data = cache(lambda name: load(name, args.cache))
+    rows = []
+    # Splits vary slowest, so that a run cut off has measured each task.
+    for split, name, n_shards in product(range(args.splits), args.tasks, args.shards):
+        given = {"task": name, "n_shards": n_shards, "split": split}
+        key = {**given, "sizes": args.sizes}
+        found = pieces.read(key)
+        if found is None:
+            if data(name) is None:
+                continue
+            found = [
+                {"n_rows": n_rows, **row}
+                for n_rows, of_size in experiment(
+                    data(name), n_shards, split, args.sizes
+                )
+                for row in of_size
+            ]
+            pieces.keep(key, found)
+            print(f"{name}, {n_shards} shards, split {split}", flush=True)
+        rows += [{**given, **row} for row in found if "failed" not in row]
+    return rows
 
 
 def summarise(rows, ours, n_resamples=1000):

@@ -7,12 +7,11 @@ small, and their true gap is measured on 30,000 new people per group. The first 
 compares four 95% bounds of the gap: how often they hold, and their height relative to
 the gap's own 95% quantile, which is the best that a bound can do. The second shows the
 report's bound for rules of three classes, the third how often the true gap stays within
-``tol=0.1``, without and with ``confidence=0.95``. ``--resume`` goes on where a run was
-cut off.
+``tol=0.1``, without and with ``confidence=0.95``. A run continues where an earlier one
+was cut off (see ``_pieces.py``).
 """
 
 import argparse
-import json
 import time
 import warnings
 from itertools import product
@@ -20,6 +19,7 @@ from itertools import product
 import numpy as np
 from _classes import confusion_gap
 from _common import add_output_argument, print_table, write_result
+from _pieces import Pieces
 from scipy.special import expit, softmax
 
 from sklearn_fairsisa import FairEnsemblePostprocessor
@@ -265,31 +265,23 @@ def main():
     )
     parser.add_argument("--repeats", type=int, default=30, help="rules per line")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="keep the lines of --output that have as many repeats or more",
-    )
     add_output_argument(parser, "confidence")
     arguments = parser.parse_args()
     for expected in (DegenerateRuleWarning, UnsupportedToleranceWarning):
         warnings.simplefilter("ignore", expected)
 
     tables = {"bounds": [], "classes": [], "tolerances": []}
-    if arguments.resume and arguments.output.exists():
-        held = json.loads(arguments.output.read_text())
-        tables = {name: held.get(name, []) for name in tables}
+    pieces = Pieces.beside(arguments.output)
     numbers = {"repeats": arguments.repeats, "seed": arguments.seed}
     for table, examine, name, sizes, method, n_members in lines():
-        line = {"groups": name, "method": method, "S": n_members}
-        line["seed"] = arguments.seed
-        held = [old for old in tables[table] if line.items() <= old.items()]
-        if any(old["repeats"] >= arguments.repeats for old in held):
-            continue
-        tables[table] = [old for old in tables[table] if old not in held]
-        found = examine(sizes, method, n_members, **numbers)
-        tables[table].append({**line, **numbers, **found})
-        write_result(arguments.output, arguments, tables)
+        line = {"groups": name, "method": method, "S": n_members, **numbers}
+        key = {"table": table, **line}
+        found = pieces.read(key)
+        if found is None:
+            found = examine(sizes, method, n_members, **numbers)
+            pieces.keep(key, found)
+        tables[table].append({**line, **found})
+    write_result(arguments.output, arguments, {"pieces": pieces.counts, **tables})
 
     heads = dict.fromkeys(("groups", "method", "S"), "")
     columns = {"true_gap": ".3f", "expected": ".3f", "interval_holds": ".2f"}

@@ -7,8 +7,9 @@ what does it do to fairness?
 ``python benchmarks/paper.py`` runs the CPU edition: heads over the frozen vectors of
 MiniLM, every number of shards, 25 splits. ``--gpu`` fine-tunes transformers instead,
 ``--edition fine-tuned-small`` does that at a size that one core trains in three hours,
-and ``--quick`` runs any of them at toy size. Answers are kept per unit, so a run
-that was interrupted goes on where it stopped. Your own rows and model:
+and ``--quick`` runs any of them at toy size. A run that was interrupted continues where
+it stopped: each ensemble trained is a piece (see ``_pieces.py``). Your own rows and
+model:
 
     python benchmarks/paper.py --csv rows.csv --text comment --target toxic \
         --attributes gender --models /folder/of/a/model
@@ -24,7 +25,7 @@ from _paper.learners import EDITIONS, find_learner
 from _paper.pictures import draw_pictures
 from _paper.summaries import describe_run, summarise, write_tables
 from _paper.tasks import load_tasks
-from _paper.units import missing_units, plan_units, run_units
+from _paper.units import plan_units, run_units
 
 
 def make_parser():
@@ -127,12 +128,11 @@ def main(argv=None):
     tasks = load_tasks(options)
     learners = [find_learner(name, edition, options) for name in options.models]
     units = plan_units(tasks, learners, options)
-    n_missing = len(missing_units(units, options))
-    answers = run_units(units, tasks, learners, options)
+    answers, n_trained = run_units(units, tasks, learners, options)
     judged = judge_all(answers, tasks, options)
     found = summarise(judged, answers, tasks, learners, options)
     draw_pictures(found, options.output)
-    found["run"] = describe_run(options, units, n_missing, time.perf_counter() - begun)
+    found["run"] = describe_run(options, units, n_trained, time.perf_counter() - begun)
     write_tables(found, options)
     return found
 

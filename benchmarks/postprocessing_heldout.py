@@ -1,8 +1,8 @@
 """Which post-processor is fair, and accurate, on people that it has not seen?
 
 Run ``python benchmarks/postprocessing_heldout.py``; it takes about ten minutes on one
-core, goes on where it was cut off, and writes ``results/postprocessing_heldout.json``
-and ``.png``. ``--quick`` takes a minute.
+core, continues where it was cut off (see ``_pieces.py``), and writes
+``results/postprocessing_heldout.json`` and ``.png``. ``--quick`` takes a minute.
 
 Members are logistic models, trained by SISA on 40% of the rows; calibration rows are
 drawn from the next 30%, and the last 30% are new people. Every method, ours and peers',
@@ -44,6 +44,7 @@ from _heldout import (
     with_floor,
 )
 from _peers import SCORE_PEERS, available_peers
+from _pieces import Pieces
 
 from sklearn_fairsisa.exceptions import DegenerateRuleWarning
 
@@ -113,16 +114,15 @@ def main():
         args.output = Path("postprocessing_heldout.json")
     warnings.simplefilter("ignore", DegenerateRuleWarning)
     peers = {} if args.quick else available_peers()
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    rows = measure(experiment(peers), args, args.output.with_suffix(".partial"))
+    pieces = Pieces.beside(args.output)
+    rows = measure(experiment(peers), args, pieces)
     means, duels, overall = summarise(rows, (DEFAULT, ON_VOTES))
     report(means, overall)
     methods = ["none", *OTHERS, *SCORE_PEERS, DEFAULT]
     n_shards = args.shards[len(args.shards) // 2]
     draw(means, args.output.with_suffix(".png"), n_shards, 1000, methods)
-    write_result(
-        args.output, args, {"means": means, "duels": duels, "overall": overall}
-    )
+    tables = {"means": means, "duels": duels, "overall": overall}
+    write_result(args.output, args, {"pieces": pieces.counts, **tables})
 
 
 if __name__ == "__main__":

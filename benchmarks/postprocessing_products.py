@@ -1,8 +1,8 @@
 """From the same rows in all, whose fair classifier is the better on new people?
 
 Run ``python benchmarks/postprocessing_products.py``; it takes about ten minutes on one
-core, goes on where it was cut off, and writes ``results/postprocessing_products.json``
-and ``.png``.
+core, continues where it was cut off (see ``_pieces.py``), and writes
+``results/postprocessing_products.json`` and ``.png``.
 
 Whoever post-processes with a peer holds rows out from the members, here 20 or 50% of
 them, and calibrates on these. By default ours trains the members on every row and
@@ -38,6 +38,7 @@ from _heldout import (
     with_floor,
 )
 from _peers import SCORE_PEERS, available_peers
+from _pieces import Pieces
 
 from sklearn_fairsisa import FairEnsemblePostprocessor
 from sklearn_fairsisa.exceptions import DegenerateRuleWarning
@@ -134,9 +135,8 @@ def main():
     add_output_argument(parser, "postprocessing_products")
     args = parser.parse_args()
     warnings.simplefilter("ignore", DegenerateRuleWarning)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    partial = args.output.with_suffix(".partial")
-    rows = measure(experiment(available_peers()), args, partial)
+    pieces = Pieces.beside(args.output)
+    rows = measure(experiment(available_peers()), args, pieces)
     means, duels, overall = summarise(rows, (EVERY_ROW, OWN_RULE))
     report(means, overall)
     methods = [
@@ -145,9 +145,8 @@ def main():
     picture = args.output.with_suffix(".png")
     size = args.sizes[len(args.sizes) // 2]
     draw(means, picture, args.shards[0], size, [*methods, OWN_RULE, EVERY_ROW])
-    write_result(
-        args.output, args, {"means": means, "duels": duels, "overall": overall}
-    )
+    tables = {"means": means, "duels": duels, "overall": overall}
+    write_result(args.output, args, {"pieces": pieces.counts, **tables})
 
 
 if __name__ == "__main__":

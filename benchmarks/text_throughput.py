@@ -35,11 +35,11 @@ from sklearn.base import clone
 from torch.utils.data import IterableDataset
 from transformers import GPT2Config, Trainer, TrainingArguments
 
+from sklearn_fairsisa._utils.isolation import forked_generators
 from sklearn_fairsisa.datasets import fetch_hatexplain, make_biased_posts
 from sklearn_fairsisa.text import TransformerClassifier
 from sklearn_fairsisa.text._batches import training_steps
-from sklearn_fairsisa.text._generators import Generators
-from sklearn_fairsisa.text._models import quiet
+from sklearn_fairsisa.text._loading import quiet
 from sklearn_fairsisa.text._tokens import tokenize
 
 LR = 5e-5
@@ -274,17 +274,17 @@ def fresh(clf):
 
 def tokens_of(clf, texts):
     training = clf._training
-    pad_id = training.birth.pad_id
+    pad_id = training.spec.pad_id
     return tokenize(training.tokenizer, texts, training.max_length, pad_id)[0]
 
 
 def batches(clf, texts, y, length=None):
     tokens, labels = tokens_of(clf, texts), torch.from_numpy(y)
-    with Generators(0).in_use():
+    with forked_generators(0, "cpu"):
         steps = training_steps(tokens.lengths, clf.batch_size, 1)
     device = clf.net_.device
     for (rows,) in steps:
-        inputs = tokens.padded(rows, clf._training.birth.pad_id, length)
+        inputs = tokens.padded(rows, clf._training.spec.pad_id, length)
         inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
         yield inputs, labels[rows].to(device)
 
@@ -294,7 +294,7 @@ def predict_padded(clf, texts):
     logits = []
     for start in range(0, len(texts), clf.batch_size):
         rows = np.arange(start, min(start + clf.batch_size, len(texts)))
-        inputs = tokens.padded(rows, clf._training.birth.pad_id, clf.max_length_)
+        inputs = tokens.padded(rows, clf._training.spec.pad_id, clf.max_length_)
         inputs = {name: tensor.to(clf.net_.device) for name, tensor in inputs.items()}
         with torch.inference_mode():
             logits.append(module(**inputs).logits.float().cpu().numpy())

@@ -1,4 +1,4 @@
-"""The command line: ``python -m sklearn_fairsisa``, installed also as ``fairsisa``."""
+"""The command line: ``python -m sklearn_fairsisa``, also installed as ``fairsisa``."""
 
 import sys
 

@@ -59,7 +59,7 @@ def test_the_study_compares_every_method_on_rows_of_ones_own(found, arguments):
 
 
 def test_an_interrupted_study_goes_on_where_it_stopped(study, found, arguments):
-    lost, *kept = sorted((Path(arguments[-1]) / "units").iterdir())
+    lost, *kept = sorted((Path(arguments[-1]) / "pieces").iterdir())
     lost.unlink()
     before = {path: path.stat().st_mtime_ns for path in kept}
     again = study(arguments)

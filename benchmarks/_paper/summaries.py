@@ -297,7 +297,7 @@ def _verdict(difference, *floors, words=("better", "worse")):
     """Whether a difference exceeds its interval and the noise floors."""
     change, low, high = difference
     if max(low, -high) <= 0 or abs(change) <= max(floors, default=0):
-        return "not told apart"
+        return "indistinguishable"
     return words[int(change > 0)]
 
 

@@ -1,8 +1,5 @@
-"""Ensembles trained and asked, one unit of work at a time, kept on disk."""
+"""Ensembles trained and asked, one unit of work at a time, each a piece on disk."""
 
-import hashlib
-import json
-import os
 import tempfile
 import time
 import warnings
@@ -15,6 +12,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 from _peers import exponentiated_gradient
+from _pieces import Pieces
 from rich.progress import track
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
@@ -76,10 +74,10 @@ class Answer:
     costs : list of dict
         Of each request: rows, share of visits, its expectation, seconds.
     fit_seconds : float
-    trained_fair : dict of str to (ndarray, ndarray)
+    trained_fair : dict of str to pair of ndarray
         For each attribute, expected decisions on calibration and test rows of a single
         model that fairlearn's ExponentiatedGradient trained; where that was asked for.
-    every_row : dict of str to (float, ndarray)
+    every_row : dict of str to pair of float and ndarray
         For each attribute, gap in calibration and expected decisions on test rows of a
         rule whose members learn from the calibration rows too; where asked for.
     """
@@ -133,17 +131,20 @@ def _digest(task, learner, options):
     return joblib.hash((task.X, task.y, task.groups, asked))[:16]
 
 
-def missing_units(units, options):
-    """Units that no answer is kept of."""
-    return [unit for unit in units if not _path(options, unit).exists()]
-
-
 def run_units(units, tasks, learners, options):
-    """Train what is not kept yet; return all answers, unit by unit."""
-    (options.output / "units").mkdir(exist_ok=True)
+    """Train what is not kept yet.
+
+    Returns
+    -------
+    answers : list of Answer
+        Unit by unit.
+    n_trained : int
+        Units that had to be trained now.
+    """
+    pieces = Pieces(options.output / "pieces")
     by_name = {learner.name: learner for learner in learners}
     features, splits = {}, split_all(tasks, options)
-    missing = missing_units(units, options)
+    missing = [unit for unit in units if asdict(unit) not in pieces]
     for unit in missing:
         key = unit.task, unit.learner
         if key not in features:
@@ -164,8 +165,19 @@ def run_units(units, tasks, learners, options):
         )
         for answers in track(done, "Training ensembles", total=len(missing)):
             # Here, not by the workers, which need not share a disk.
-            _keep(_path(options, answers[0].unit), answers)
-    return [answer for unit in units for answer in joblib.load(_path(options, unit))]
+            pieces.keep(asdict(answers[0].unit), list(map(_without_unit, answers)))
+    answers = [
+        Answer(unit=unit, **found)
+        for unit in units
+        for found in pieces.read(asdict(unit))
+    ]
+    return answers, len(missing)
+
+
+def _without_unit(answer):
+    found = asdict(answer)
+    del found["unit"]
+    return found
 
 
 @contextmanager
@@ -194,19 +206,6 @@ def _send_scripts(client):
             for file in (*here.glob("_*.py"), *here.glob("_paper/*.py")):
                 archive.write(file, file.relative_to(here))
         client.upload_file(str(code))
-
-
-def _path(options, unit):
-    named = json.dumps(asdict(unit), sort_keys=True).encode()
-    name = hashlib.sha256(named).hexdigest()[:24]
-    return options.output / "units" / f"{name}.joblib"
-
-
-def _keep(path, answers):
-    aside = path.with_suffix(f".{os.getpid()}")
-    joblib.dump(answers, aside)
-    # A run killed while it writes leaves no answer that looks whole.
-    aside.replace(path)
 
 
 def _run(unit, split, task, X, estimator, *, with_peers, with_every_row):

@@ -2,8 +2,8 @@
 Forget rows and stay fair
 =========================
 
-An ensemble over generated posts is trained, three posts are deleted, the deletion is
-verified, and the decisions are made equally good for all clubs.
+This example trains an ensemble on generated posts, deletes three posts, verifies the
+deletion, and equalises the error rates of the decisions between clubs.
 """
 
 # %%
@@ -46,8 +46,8 @@ print("equal to training without the rows:", bool(sisa.verify_forgotten()))
 # %%
 # A fair rule on the members' scores
 # ----------------------------------
-# Each row is scored by the members of the other shards, so that all rows train and all
-# rows calibrate. Beneath scikit-learn's diagram the estimator shows what it found.
+# The members of the other shards score each row, so that all rows train and all rows
+# calibrate. The notebook display shows the fitted rule below scikit-learn's diagram.
 
 fair = FairEnsemblePostprocessor(
     SISAClassifier(member, n_shards=5, n_slices=4),
@@ -76,6 +76,6 @@ for ax, rate in zip(axes, ["false_positive_rate", "true_positive_rate"]):
 plt.show()
 
 # %%
-# The bars of the post-processed decisions are level: what is left is within the
-# variation that groups of this size show by chance. The price is that everyone is now
-# judged about as well as the garden club can be.
+# The bars of the post-processed decisions are level: the remaining differences are
+# within the variation that groups of this size show by chance. The price is accuracy:
+# the rates of all clubs are now about as good as those the garden club can reach.

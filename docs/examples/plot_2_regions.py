@@ -2,14 +2,14 @@
 Regions and operating points
 ============================
 
-Each group can reach a region of false and true positive rates. Equalized odds picks the
-best point that lies in all regions; a tolerance lets the points part.
+Each group can reach a region of false and true positive rates. Equalized odds selects
+the best point that lies in all regions; a tolerance lets the points differ.
 """
 
 # %%
-# An ensemble that serves three groups unequally well
-# ---------------------------------------------------
-# Only the members' scores matter to the post-processor, so they are drawn directly.
+# Members of unequal quality for three groups
+# -------------------------------------------
+# The post-processor only uses the members' scores, so they are drawn directly.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -33,8 +33,8 @@ scores, y, group = draw(3000, seed=0)
 # %%
 # Equal error rates
 # -----------------
-# The boundary of a group's region is what thresholds on its score reach. The best point
-# that lies in all regions is on the lowest boundary.
+# Thresholds on a group's score reach the boundary of its region. The best point that
+# lies in all regions is on the lowest boundary.
 
 fair = FairEnsemblePostprocessor(method="soft_ensemble", random_state=0)
 fair.fit(scores, y, sensitive_features=group)
@@ -42,12 +42,12 @@ GroupRocDisplay.from_estimator(fair)
 plt.show()
 
 # %%
-# All groups are put where the group that is hardest to judge can be at its best. The
-# others could do better, and are kept from it by drawing some decisions by lot.
+# All groups are at the best point of the group that is hardest to classify. The other
+# groups could do better; randomised decisions bring them to the same point.
 #
 # A tolerance
 # -----------
-# If the rates may differ by 0.1, the points part, and accuracy rises.
+# If the rates may differ by 0.1, the points differ, and accuracy rises.
 
 tolerant = FairEnsemblePostprocessor(method="soft_ensemble", tol=0.1, random_state=0)
 tolerant.fit(scores, y, sensitive_features=group)
@@ -58,7 +58,7 @@ print(f"accuracy {fair.objective_:.3f} with tol=0, {tolerant.objective_:.3f} wit
 # %%
 # Votes instead of scores
 # -----------------------
-# Rules on the majority's label have two cells per group: a region with one corner.
+# Rules on the majority's label have two cells per group, so the region has one corner.
 
 votes = FairEnsemblePostprocessor(method="aggregate_then_postprocess", random_state=0)
 votes.fit(scores, y, sensitive_features=group)
@@ -66,8 +66,8 @@ GroupRocDisplay.from_estimator(votes)
 plt.show()
 
 # %%
-# How many decisions are left to chance
-# -------------------------------------
+# Share of randomised decisions
+# -----------------------------
 
 for name, rule in {"scores": fair, "scores, tol=0.1": tolerant, "votes": votes}.items():
     print(f"{name:16} {rule.randomised_share_:.0%} of people")

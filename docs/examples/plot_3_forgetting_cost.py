@@ -1,16 +1,16 @@
 """
-What forgetting costs
-=====================
+The cost of forgetting
+======================
 
 The share of a training that a request replays follows from the number of shards, slices
-and rows forgotten. Measured requests are put beside the formula.
+and forgotten rows. This example compares measured requests with the formula.
 """
 
 # %%
-# What to expect
-# --------------
-# More shards help in proportion, more slices by a factor of 1.5 at most. Both help the
-# less, the more rows go at once.
+# Expected cost
+# -------------
+# More shards reduce the cost in proportion, more slices by a factor of at most 1.5.
+# Both help less if more rows are forgotten at once.
 
 from copy import deepcopy
 
@@ -31,8 +31,8 @@ ForgettingCostDisplay.from_plan(20, [1, 4, 20])
 plt.show()
 
 # %%
-# What requests take
-# ------------------
+# Measured cost
+# -------------
 # The unit is sample visits, which do not depend on the machine. Each request is made on
 # a copy of the same fitted ensemble.
 
@@ -48,5 +48,5 @@ ForgettingCostDisplay.from_reports(reports, n_shards=5, n_slices=4)
 plt.show()
 
 # %%
-# A single request scatters around the expectation, because it may hit an early slice or
-# a late one.
+# Single requests scatter around the expectation, because they may affect an early slice
+# or a late one.

@@ -1,16 +1,16 @@
 """
-Which method holds up on new people?
-====================================
+Which method generalises best to new people?
+============================================
 
-Most methods are perfectly fair where they were calibrated; not so the one that
-post-processes members separately, and the one that smooths the counts. What matters is
-the gap on people they have not seen.
+Most methods are perfectly fair on their calibration rows. The exceptions are the method
+that post-processes members separately and the method that smooths the counts. The
+relevant quantity is the gap on new people.
 """
 
 # %%
 # One ensemble, five rules, several splits
 # ----------------------------------------
-# The ensemble is trained once per split and frozen; the rules share it.
+# The ensemble is trained once per split and frozen. All rules use it.
 
 import warnings
 
@@ -71,8 +71,8 @@ results = pd.DataFrame(
 results.groupby("method", sort=False).mean().round(3)
 
 # %%
-# The vote patterns of ten members promise most in calibration, and lose most of it on
-# new people.
+# Rules on the vote patterns of ten members are the most accurate in calibration, and
+# lose most of the advantage on new people.
 
 fig, ax = plt.subplots(figsize=(7, 4.4), layout="constrained")
 for (method, marker), colour in zip(methods.items(), ["C7", "C2", "C1", "C0", "C3"]):
@@ -96,5 +96,5 @@ ax.legend()
 plt.show()
 
 # %%
-# Faint marks are splits, strong ones means with a standard error. Better is up and to
-# the left.
+# Faint marks are splits, strong marks are means with a standard error. Methods in the
+# upper left are better.

@@ -2,8 +2,8 @@
 The trade-off between accuracy and fairness
 ===========================================
 
-``tradeoff`` solves for many tolerances on the same fitted ensemble, in calibration and
-on new people.
+``tradeoff`` solves for many tolerances on the same fitted ensemble. It evaluates them
+in calibration or on new people.
 """
 
 # %%
@@ -39,8 +39,8 @@ gap = "equalized_odds_difference"
 calibrated[["tol", "accuracy", gap, "randomised_share"]].round(3)
 
 # %%
-# The same rules on new people, beside the gap that a perfectly fair rule would show by
-# chance at these group sizes.
+# The same rules on new people, compared with the gap that a perfectly fair rule would
+# show by chance at these group sizes.
 
 new = fair.tradeoff(calibrated["tol"], X_test, y_test)
 floor = noise_floor(
@@ -59,5 +59,5 @@ FairnessTradeoffDisplay.from_results(
 plt.show()
 
 # %%
-# Without a constraint the rule is at the right end. Each step to the left equalises
-# more and costs accuracy.
+# The rule without a constraint is at the right end. Each step to the left reduces the
+# gap further and costs accuracy.

@@ -1,16 +1,16 @@
 """
-Side by side with fairlearn
-===========================
+Comparison with fairlearn
+=========================
 
-``FairlearnAdapter`` lets fairlearn's mitigators find the sensitive feature in X, as our
-estimators do, so that both run in the same cross-validation over the same ensemble.
+``FairlearnAdapter`` lets fairlearn's mitigators read the sensitive feature from X, as
+our estimators do, so that both run in the same cross-validation over the same ensemble.
 """
 
 # %%
 # Candidates
 # ----------
-# All but the last work over the same SISA ensemble. fairlearn's ``ThresholdOptimizer``
-# sees one score, the mean of the members.
+# All candidates except the last use the same SISA ensemble. fairlearn's
+# ``ThresholdOptimizer`` uses one score, the mean of the members.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -61,9 +61,9 @@ candidates = {
 # %%
 # One cross-validation for all
 # ----------------------------
-# The test predictions of all folds are pooled before rates are taken, so that every
-# person counts, also those of small groups. ``floor_95`` is what a perfectly fair rule
-# stays below in 95% of cases.
+# The test predictions of all folds are pooled before rates are computed, so that every
+# person counts, including people of small groups. A perfectly fair rule stays below
+# ``floor_95`` in 95% of cases.
 
 rows = []
 for name, candidate in candidates.items():
@@ -90,8 +90,8 @@ FairnessTradeoffDisplay.from_results(
 plt.show()
 
 # %%
-# Points inside the band cannot be told from a perfectly fair rule, so they cannot be
-# ranked by their gap. ``ThresholdOptimizer`` calibrates on the rows that trained its
-# base estimator; linear members hardly overfit, so it gets away with that here.
-# ``ExponentiatedGradient`` trains one model, not an ensemble that can forget, and needs
-# no group when it predicts.
+# Points inside the band are indistinguishable from a perfectly fair rule, so they
+# cannot be ranked by their gap. ``ThresholdOptimizer`` calibrates on the rows that
+# trained its base estimator; linear members hardly overfit, so this does little harm
+# here. ``ExponentiatedGradient`` trains a single model, not an ensemble that can
+# forget, and needs no group when it predicts.

@@ -1,1 +1,1 @@
-"""Helpers that every part of the package may use; they import no other part."""
+"""Helpers for all parts of the package; they only import the exceptions."""

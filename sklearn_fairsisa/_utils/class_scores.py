@@ -1,4 +1,4 @@
-"""What a fitted classifier says of each class of an ensemble."""
+"""Scores of a fitted classifier for the classes of an ensemble."""
 
 import numpy as np
 from scipy import sparse
@@ -11,38 +11,38 @@ _TOLERANCE = 1e-3
 _PROBABILITIES = "probabilities, of at least 0 and summing to 1 in each row"
 
 
-def class_scores(member, classes, ask, n_samples=None):
-    """Scores of each class, in [0, 1] with rows summing to 1.
+def class_scores(member, classes, predict, n_samples=None):
+    """Return a score of each class, in [0, 1] with rows that sum to 1.
 
-    Probabilities where the classifier gives them, else the logistic function (softmax)
-    of its decision function, else its vote. A class that it never saw scores 0.
+    Scores are probabilities if the classifier has them, else the logistic function
+    (softmax) of its decision function, else its votes. Classes that it was not trained
+    on have score 0.
 
     Parameters
     ----------
     member : fitted classifier
-        Of labels out of `classes`.
+        Its labels are among `classes`.
     classes : ndarray of shape (n_classes,)
-        Classes of the ensemble, sorted.
-    ask : callable
-        What the member answers about the n rows, by the name of a method.
+        Sorted classes of the ensemble.
+    predict : callable
+        Takes the name of a method and returns the member's output for n rows.
     n_samples : int, default=None
-        Number of rows, which every answer must have. None leaves it unchecked.
+        The number n, to check the length of the output.
 
     Returns
     -------
     ndarray of shape (n, n_classes)
-        Booleans where the member only votes. Rows that are not finite are left to the
-        caller.
+        Booleans if they are votes. Rows that are not finite are returned as they are.
 
     Raises
     ------
     ValueError
-        If the member knows a class that is not one of `classes`, or an answer has
-        another shape than scikit-learn's classifiers give, or what should be
-        probabilities is negative or does not sum to 1.
+        If the member has a class that is not one of `classes`, the output has another
+        shape than that of scikit-learn's classifiers, or probabilities are negative or
+        do not sum to 1.
     """
     if hasattr(member, "predict_proba"):
-        scores = _numbers(member, "predict_proba", ask, n_samples)
+        scores = _numbers(member, "predict_proba", predict, n_samples)
         if scores.ndim != 2:
             n_known = len(_known_classes(member, classes))
             raise _unusable(
@@ -51,9 +51,9 @@ def class_scores(member, classes, ask, n_samples=None):
                 f"an array of shape {scores.shape}",
                 f"a column for each of its {n_known} classes",
             )
-        return _check_probabilities(_among(classes, scores, member), member)
+        return _check_probabilities(_spread(classes, scores, member), member)
     if hasattr(member, "decision_function"):
-        margin = _numbers(member, "decision_function", ask, n_samples)
+        margin = _numbers(member, "decision_function", predict, n_samples)
         n_known = len(_known_classes(member, classes))
         if margin.ndim > 2:
             raise _unusable(
@@ -64,19 +64,19 @@ def class_scores(member, classes, ask, n_samples=None):
             )
         if margin.ndim == 1 or margin.shape[1] == 1:
             positive = expit(margin.ravel())
-            return _among(classes, np.column_stack([1 - positive, positive]), member)
-        # One column per pair of classes is no score of a class.
+            return _spread(classes, np.column_stack([1 - positive, positive]), member)
+        # One column per pair of classes gives no score of a class.
         if margin.shape[1] == n_known:
-            return _among(classes, softmax(margin, axis=1), member)
-    return predicted_votes(member, classes, ask, n_samples)
+            return _spread(classes, softmax(margin, axis=1), member)
+    return predicted_votes(member, classes, predict, n_samples)
 
 
-def predicted_votes(member, classes, ask, n_samples=None):
-    """What a classifier predicts, as indicators of the classes.
+def predicted_votes(member, classes, predict, n_samples=None):
+    """Return the labels that a classifier predicts as indicators of the classes.
 
     Parameters
     ----------
-    member, classes, ask, n_samples
+    member, classes, predict, n_samples
         As for `class_scores`.
 
     Returns
@@ -88,8 +88,8 @@ def predicted_votes(member, classes, ask, n_samples=None):
     ValueError
         If a label is not one of `classes`, or there is not one label per row.
     """
-    labels = _rows(member, "predict", ask, n_samples)
-    # CatBoost answers in one column.
+    labels = _rows(member, "predict", predict, n_samples)
+    # CatBoost predicts a column of labels.
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:
@@ -103,14 +103,14 @@ def predicted_votes(member, classes, ask, n_samples=None):
 
 
 def class_votes(labels, classes, member=None):
-    """Labels as indicators of the classes.
+    """Return labels as indicators of the classes.
 
     Parameters
     ----------
     labels : ndarray of shape (...)
     classes : ndarray of shape (n_classes,)
     member : classifier, default=None
-        Whose labels they are, for the error.
+        Classifier that predicted the labels, to name it in the error.
 
     Returns
     -------
@@ -130,16 +130,18 @@ def class_votes(labels, classes, member=None):
     votes = np.asarray(labels[..., None] == classes)
     # What has no common type with the classes is unequal as a whole.
     if votes.shape != (*labels.shape, len(classes)) or not votes.any(axis=-1).all():
-        raise _foreign(list(dict.fromkeys(labels.ravel().tolist())), classes, member)
+        raise _unknown_class_error(
+            list(dict.fromkeys(labels.ravel().tolist())), classes, member
+        )
     return votes
 
 
-def _among(classes, scores, member):
-    """Put the columns of the classes a member knows among those of all classes."""
+def _spread(classes, scores, member):
+    """Return the scores of a member's classes with zeros for all other classes."""
     position = {label: k for k, label in enumerate(classes.tolist())}
     known = _known_classes(member, classes)
     if not position.keys() >= set(known):
-        raise _foreign(known, classes, member)
+        raise _unknown_class_error(known, classes, member)
     if len(known) > 1 and scores.shape[1] not in (len(known), len(classes)):
         raise ValueError(
             f"A member ({_name(member)}) gives {scores.shape[1]} scores, but knows "
@@ -147,10 +149,10 @@ def _among(classes, scores, member):
             "each class, or name all classes that may come in partial_fit(classes=)."
         )
     if len(known) == 1:
-        # Learners of one class answer as if there were another.
+        # Learners of one class may give scores of two.
         scores = np.ones((len(scores), 1))
     elif known == classes.tolist() or len(known) < scores.shape[1] == len(classes):
-        # A net has an output for each class, whichever it saw.
+        # A net has an output for each class, whether or not it was trained on it.
         return scores
     spread = np.zeros((len(scores), len(classes)))
     spread[:, [position[label] for label in known]] = scores
@@ -171,17 +173,17 @@ def _known_classes(member, classes):
     return known.tolist()
 
 
-def _rows(member, method, ask, n_samples):
-    """A member's answer as an array with one row per sample."""
-    answer = ask(method)
-    if sparse.issparse(answer):
-        answer = answer.toarray()
+def _rows(member, method, predict, n_samples):
+    """Return a member's output as an array with one row per sample."""
+    output = predict(method)
+    if sparse.issparse(output):
+        output = output.toarray()
     try:
-        rows = np.asarray(answer)
+        rows = np.asarray(output)
     except ValueError:  # lists of several lengths
         rows = np.empty(())
     if rows.ndim == 0:
-        came = f"a {type(answer).__name__}"
+        came = f"a {type(output).__name__}"
         raise _unusable(member, method, came, "an array with one row per sample")
     if n_samples is not None and len(rows) != n_samples:
         came = f"an array of shape {rows.shape}"
@@ -191,10 +193,10 @@ def _rows(member, method, ask, n_samples):
     return rows
 
 
-def _numbers(member, method, ask, n_samples):
-    rows = _rows(member, method, ask, n_samples)
+def _numbers(member, method, predict, n_samples):
+    rows = _rows(member, method, predict, n_samples)
     try:
-        # Nets answer in single precision, in which sums would be less close to 1.
+        # Nets output in single precision, in which sums would be less close to 1.
         return rows.astype(np.float64)
     except (TypeError, ValueError):
         came = f"an array of {rows.dtype}"
@@ -202,7 +204,7 @@ def _numbers(member, method, ask, n_samples):
 
 
 def _check_probabilities(scores, member):
-    """Probabilities, unless finite rows are none."""
+    """Return probabilities, after checking the rows that are finite."""
     finite = scores[np.isfinite(scores).all(axis=1)]
     lowest = finite.min(initial=0)
     if lowest < -_TOLERANCE:
@@ -220,7 +222,7 @@ def _check_probabilities(scores, member):
 
 
 def _name(member):
-    """Class of the learner itself, which others may wrap."""
+    """Return the class name of a learner, without what wraps it."""
     while isinstance(member, FrozenEstimator | Pipeline):
         member = member.estimator if hasattr(member, "estimator") else member[-1]
     return type(member).__name__
@@ -229,11 +231,11 @@ def _name(member):
 def _unusable(member, method, came, needed):
     return ValueError(
         f"{_name(member)}.{method} returned {came}, but an ensemble needs {needed}. "
-        "Give a classifier with the answers of scikit-learn's, or wrap this one."
+        "Give a classifier that predicts as those of scikit-learn do, or wrap this one."
     )
 
 
-def _foreign(labels, classes, member=None):
+def _unknown_class_error(labels, classes, member=None):
     whose = "" if member is None else f" ({_name(member)})"
     return ValueError(
         f"A member knows the classes {labels[:10]}{whose}, but the ensemble knows "

@@ -1,4 +1,4 @@
-"""Columns of whatever container holds the rows."""
+"""Columns of containers of rows."""
 
 from itertools import zip_longest
 
@@ -7,7 +7,7 @@ from scipy import sparse
 
 
 def row_columns(X):
-    """Columns of X for :func:`~sklearn_fairsisa.fairness._coins.row_coins`."""
+    """Return columns for :func:`~sklearn_fairsisa.fairness._coins.row_coins`."""
     if sparse.issparse(X):
         return X
     names = column_names(X)
@@ -31,13 +31,13 @@ def row_columns(X):
 
 
 def column_names(X):
-    """Names of the columns of a data frame, None for anything else."""
+    """Return the column names of a data frame, None for other containers."""
     columns = getattr(X, "columns", None)
     return None if columns is None else list(columns)
 
 
 def n_columns(X):
-    """Number of columns, None where X is a plain sequence."""
+    """Return the number of columns, None for a sequence of values."""
     shape = getattr(X, "shape", None)
     if shape is None:
         first = X[0] if len(X) else None
@@ -46,13 +46,14 @@ def n_columns(X):
 
 
 def column_position(X, column):
+    """Return the position of a column that is given by name or position."""
     names = column_names(X)
     width = n_columns(X)
     if width is None:
         raise ValueError(
             f"sensitive_feature={column!r} names a column, but X is a "
             f"{type(X).__name__} without columns. Pass sensitive_features= to the "
-            "methods, or a callable."
+            "methods, or give a callable."
         )
     if isinstance(column, str):
         if names is None:
@@ -62,21 +63,23 @@ def column_position(X, column):
                 "or a data frame."
             )
         if column not in names:
-            raise ValueError(f"X has no column {column!r}. Its columns are {names}.")
+            raise ValueError(f"X has no column {column!r}. Name one of {names}.")
         return names.index(column)
     if isinstance(column, bool) or not isinstance(column, int | np.integer):
         raise ValueError(
-            f"sensitive_feature must be a column name, a position, a list of them or "
+            f"sensitive_feature must be a column name, a position, a list of these or "
             f"a callable, got {column!r}."
         )
     if not -width <= column < width:
         raise ValueError(
-            f"sensitive_feature={column} is out of range: X has {width} columns."
+            f"sensitive_feature={column} is out of range, since X has {width} columns. "
+            f"Give a position from {-width} to {width - 1}."
         )
     return int(column) % width
 
 
 def take_column(X, position):
+    """Return the column at a position."""
     if hasattr(X, "iloc"):
         return X.iloc[:, position]
     if column_names(X) is not None:
@@ -89,11 +92,12 @@ def take_column(X, position):
 
 
 def drop_columns(X, positions):
+    """Return X without the columns at some positions."""
     keep = [p for p in range(n_columns(X)) if p not in positions]
     if not keep:
         raise ValueError(
-            "X holds the sensitive feature only, so nothing is left for the members. "
-            "Add columns, or set drop_sensitive=False."
+            "X has no columns besides the sensitive feature, so none remain for the "
+            "members. Add columns, or set drop_sensitive=False."
         )
     if hasattr(X, "iloc"):
         return X.iloc[:, keep]

@@ -1,4 +1,4 @@
-"""Rows taken out of, and put together in, whatever container holds them."""
+"""Selection and concatenation of rows in containers of any kind."""
 
 import re
 from contextlib import suppress
@@ -10,41 +10,41 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils import _safe_indexing
 
-# What types raise that do not hold a value.
+# Errors of types that cannot hold a value.
 _FAILURES = (TypeError, ValueError, OverflowError)
 
 
 def take(X, where):
-    """Return a copy of the rows of `X` at integer positions, whatever holds them."""
+    """Return a copy of the rows of `X` at integer positions."""
     if _is_polars(X):
         return _take_polars(X, where)
     return _in_one_layout(_rows_alone(_safe_indexing(X, where)))
 
 
 def head(X, n_rows):
-    """Return the first rows of `X`, as a view where that can be copied by itself."""
+    """Return the first rows of `X`, as a view if a copy of it holds no other rows."""
     if _is_polars(X) or any(map(pd.api.types.is_extension_array_dtype, _dtypes(X))):
-        # A view of Arrow's memory stays one when copied, and categories list values
-        # that only later slices have.
+        # A copy of a view of Arrow's memory is still a view, and categories list
+        # values that only occur in later slices.
         return take(X, np.arange(n_rows))
     return _safe_indexing(X, slice(0, n_rows))
 
 
 def check_container(X):
-    """Raise ValueError if rows cannot be taken out of a container without a trace."""
+    """Raise ValueError if rows that are removed from a container leave a trace."""
     if _is_polars(X):
         columns = X.get_columns() if hasattr(X, "get_columns") else [X]
         for column in columns:
             if re.search("Categorical|Enum", str(column.dtype)):
                 raise ValueError(
                     f"Column {column.name!r} has the polars type {column.dtype}, "
-                    "which lists the values of all rows for as long as one of them "
-                    "is held, so none can be forgotten. Cast it to polars.String."
+                    "which keeps the values of all rows while one of them exists, so "
+                    "no row can be forgotten. Cast it to polars.String."
                 )
 
 
 def has_categories(X):
-    """Tell whether the type of a pandas container lists values that rows have."""
+    """Return whether a pandas container has categories, which list values of rows."""
     return any(isinstance(t, pd.CategoricalDtype) for t in _dtypes(X))
 
 
@@ -56,11 +56,11 @@ def _dtypes(X):
 
 
 def _rows_alone(X):
-    """Strip what a pandas container says besides its rows.
+    """Remove from a pandas container everything except its rows.
 
-    Index labels and attributes may name persons, and categories outlive the rows that
-    had them. Categories without an order are sorted, since the order in which they
-    were found depends on rows that may be forgotten.
+    Index labels and attributes may name people, and unused categories remain of rows
+    that were removed. Categories without an order are sorted, since otherwise their
+    order depends on rows that may be forgotten.
     """
     if not isinstance(X, pd.DataFrame | pd.Series):
         return X
@@ -85,12 +85,12 @@ def _used_categories(column):
 
 
 def of_type(X, like):
-    """Return `X` with the types of the columns of `like`, if any lists values."""
+    """Return `X` with the column types of `like`, if any has categories."""
     return X.astype(like.dtypes) if has_categories(like) else X
 
 
 def _common_categories(parts):
-    """Return pandas columns of one name with the categories of all of them."""
+    """Return pandas columns with the union of their categories."""
     dtypes = [part.dtype for part in parts]
     if not all(isinstance(dtype, pd.CategoricalDtype) for dtype in dtypes):
         return parts
@@ -105,14 +105,14 @@ def _common_categories(parts):
         union = pd.CategoricalDtype(list(order.static_order()), dtypes[0].ordered)
     except CycleError:
         raise ValueError(
-            f"The ordered categories of column {parts[0].name!r} come in another order "
-            "than before. Give them in one order."
+            f"The ordered categories of column {parts[0].name!r} have another order "
+            "than before. Give them in the same order."
         ) from None
     return [part.astype(union) for part in parts]
 
 
 def _concatenate_pandas(parts):
-    # Concatenating different categories would make the column one of objects.
+    # Concatenating columns with different categories would give a column of objects.
     if has_categories(parts[0]):
         if isinstance(parts[0], pd.Series):
             parts = _common_categories(parts)
@@ -126,7 +126,7 @@ def _concatenate_pandas(parts):
 
 
 def concatenate(parts):
-    """Join row containers of one kind: arrays, sparse, data frames or lists."""
+    """Concatenate containers of one kind: arrays, sparse, data frames or lists."""
     first = parts[0]
     if sparse.issparse(first):
         return sparse.vstack(parts, format=first.format)
@@ -142,17 +142,17 @@ def concatenate(parts):
 
 
 def _in_one_layout(X):
-    """Lay rows out in memory in one way, however they came together.
+    """Return rows in C order, however they were concatenated.
 
-    Sums over rows are rounded by it. Of parts with a single row, which lie both by
-    rows and by columns, numpy and pandas would make now the one and now the other.
+    The memory layout affects how sums over rows are rounded. Parts with a single row
+    are in C and Fortran order, and numpy and pandas may use either for the result.
     """
     if isinstance(X, np.ndarray):
         return np.ascontiguousarray(X)
     if not isinstance(X, pd.DataFrame):
         return X
-    # A copy would keep the layout; put together by columns, those of a type make one
-    # block in the order of C.
+    # A copy would keep the layout. Assembled by columns, those of one type form a
+    # block in C order.
     columns = dict(enumerate(column for _, column in X.items()))
     return pd.DataFrame(columns, index=X.index).set_axis(X.columns, axis=1)
 
@@ -169,16 +169,16 @@ def _take_polars(X, where):
 
 
 def _in_own_memory(column):
-    # Texts picked out of a polars column still point into the memory of all its texts.
+    # Texts selected from a polars column still point into the memory of all its texts.
     if column.dtype.is_numeric() or column.dtype.is_temporal():
         return column
     return type(column)(column.name, column.to_list(), dtype=column.dtype)
 
 
 def in_types_of(held, X):
-    """Return rows in the types of others, to which they are to be appended.
+    """Return rows in the types of the rows to which they will be appended.
 
-    Joined in a type of both, the earlier rows would no longer be what was trained on.
+    In a common type, the earlier rows would differ from those that were trained on.
 
     Parameters
     ----------
@@ -189,13 +189,13 @@ def in_types_of(held, X):
     -------
     container of the kind of `held`
         Floats are rounded to the precision of `held`. Categories and the lengths of
-        strings may be others.
+        strings may differ.
 
     Raises
     ------
     ValueError
-        If `X` is another kind of container, or has values that a type of `held` does
-        not hold.
+        If `X` is another kind of container, or has values that a type of `held`
+        cannot represent.
 
     Examples
     --------
@@ -209,7 +209,7 @@ def in_types_of(held, X):
     if type(held) is not type(X) and not (sparse.issparse(held) & sparse.issparse(X)):
         raise ValueError(
             f"X is a {type(X).__name__}, but fit was given a {type(held).__name__}. "
-            "Give rows of one kind to all calls."
+            "Give all calls the same kind of container."
         )
     if isinstance(held, np.ndarray):
         return _cast_array(X, held.dtype)
@@ -240,7 +240,7 @@ def _cast_array(values, dtype):
         cast = values.astype(dtype)
         if both == {"f"} or dtype.kind == "O" or np.array_equal(cast, values):
             return cast
-    raise _does_not_hold("X", dtype, values.dtype)
+    raise _type_error("X", dtype, values.dtype)
 
 
 def _cast_column(column, dtype, name):
@@ -256,7 +256,7 @@ def _cast_column(column, dtype, name):
         same = np.asarray((cast == column).fillna(False), dtype=bool) | missing
         if both == {"f"} or (same.all() and (cast.isna() == missing).all()):
             return cast
-    raise _does_not_hold(f"Column {name!r}", dtype, column.dtype)
+    raise _type_error(f"Column {name!r}", dtype, column.dtype)
 
 
 def _cast_polars(column, held):
@@ -269,13 +269,13 @@ def _cast_polars(column, held):
         both_floats = column.dtype.is_float() and held.dtype.is_float()
         if both_floats or cast.cast(column.dtype).equals(column):
             return cast
-    raise _does_not_hold(f"Column {column.name!r}", held.dtype, column.dtype)
+    raise _type_error(f"Column {column.name!r}", held.dtype, column.dtype)
 
 
-def _does_not_hold(what, dtype, given):
+def _type_error(what, dtype, given):
     return ValueError(
-        f"{what} was {dtype} in fit and is {given} now, with values that {dtype} does "
-        "not hold. Rows keep the types of fit, so that earlier ones stay what was "
-        "trained on. Fit again in a type that holds all that may come, such as float64 "
-        "where values may be missing."
+        f"{what} was {dtype} in fit and is {given} now, with values that {dtype} "
+        "cannot represent. Rows keep the types of fit, so that earlier rows do not "
+        "change. Fit again with a type for all possible values, such as float64 if "
+        "some may be missing."
     )

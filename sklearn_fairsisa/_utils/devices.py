@@ -1,26 +1,27 @@
-"""Devices that torch computes on, as far as torch is in use."""
+"""Devices of torch, if it has been imported."""
 
 import inspect
+import multiprocessing
 import sys
 
 
 def accelerators():
-    """Return the names of this machine's GPUs and the like, such as ``["cuda:0"]``.
+    """Return the names of this machine's accelerators, such as ``["cuda:0"]``.
 
     Returns
     -------
     list of str
-        Empty where there are none, or where nobody has imported torch.
+        Empty if there are none, or if torch has not been imported.
     """
     torch = sys.modules.get("torch")
     if torch is None:
         return []
-    # What the core runs beside may be older than what text/ needs.
-    known = getattr(torch, "accelerator", torch.cuda)
-    if not known.is_available():
+    # text/ needs a newer torch, but the rest of the package accepts older ones.
+    module = getattr(torch, "accelerator", torch.cuda)
+    if not module.is_available():
         return []
-    kind = "cuda" if known is torch.cuda else known.current_accelerator().type
-    return [f"{kind}:{i}" for i in range(known.device_count())]
+    kind = "cuda" if module is torch.cuda else module.current_accelerator().type
+    return [f"{kind}:{i}" for i in range(module.device_count())]
 
 
 def is_here(device):
@@ -29,26 +30,65 @@ def is_here(device):
     return kind == "cpu" or f"{kind}:{index or 0}" in accelerators()
 
 
+def pick_device(device):
+    """Return the name of a device, or of the one to use if it is ``"auto"``.
+
+    ``"auto"`` is an accelerator if there is one, and the CPU otherwise. The workers of
+    a process pool take several accelerators in turn.
+
+    Raises
+    ------
+    ValueError
+        If this machine does not have the device.
+    """
+    devices = accelerators() or ["cpu"]
+    if device != "auto":
+        device = str(sys.modules["torch"].device(device))
+        if not is_here(device):
+            raise ValueError(
+                f"device={device!r} is not on this machine, which has {devices}. Name "
+                "one of these, or give device='auto'."
+            )
+        return device
+    worker = multiprocessing.current_process()._identity
+    turn = worker[-1] - 1 if worker else 0
+    return devices[turn % len(devices)]
+
+
 def computes_bfloat16(device):
-    """Return whether a device has circuits for products of bfloat16 numbers."""
-    # Apple's devices do not say.
-    check = getattr(_module(device), "is_bf16_supported", None)
-    if str(device).startswith("cpu") or check is None:
+    """Return whether the hardware of a device multiplies bfloat16 numbers."""
+    # Apple's devices have no such function.
+    is_supported = getattr(_module(device), "is_bf16_supported", None)
+    if str(device).startswith("cpu") or is_supported is None:
         return False
-    # Emulation, where it is told apart, is slower than single precision.
-    told_apart = "including_emulation" in inspect.signature(check).parameters
-    return check(including_emulation=False) if told_apart else check()
+    # Emulation is slower than single precision.
+    if "including_emulation" in inspect.signature(is_supported).parameters:
+        return is_supported(including_emulation=False)
+    return is_supported()
 
 
 def generator_state(device):
-    """Return the state of an accelerator's global generator, a tensor of bytes."""
-    return _module(device).get_rng_state(device)
+    """Return the state of torch's generator on a device as an array of bytes."""
+    if device == "cpu":
+        return sys.modules["torch"].get_rng_state().numpy().copy()
+    return _module(device).get_rng_state(device).numpy().copy()
 
 
 def set_generator_state(state, device):
-    """Put an accelerator's global generator into a state."""
-    _module(device).set_rng_state(state, device)
+    """Put torch's generator on a device into a state."""
+    torch = sys.modules["torch"]
+    state = torch.from_numpy(state.copy())
+    if device == "cpu":
+        torch.set_rng_state(state)
+    else:
+        _module(device).set_rng_state(state, device)
+
+
+def seeded_state(seed, device):
+    """Return the state of a generator on a device that starts from a seed."""
+    return sys.modules["torch"].Generator(device).manual_seed(seed).get_state().numpy()
 
 
 def _module(device):
-    return sys.modules["torch"].get_device_module(device)
+    # Older versions of torch have no get_device_module.
+    return getattr(sys.modules["torch"], str(device).partition(":")[0])

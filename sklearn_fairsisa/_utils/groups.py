@@ -1,4 +1,4 @@
-"""Which group each row belongs to."""
+"""The group of each row."""
 
 from collections.abc import Iterable, Mapping, Set
 from datetime import date, timedelta
@@ -18,7 +18,7 @@ from .columns import column_names, column_position, drop_columns, take_column
 def check_groups(
     groups, n_samples=None, name="sensitive_features", *, allow_missing=False
 ):
-    """One group per row.
+    """Return one group per row.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def check_groups(
     n_samples : int, default=None
         Number of rows required.
     name : str, default="sensitive_features"
-        What the error messages call the input.
+        Name of the input in error messages.
     allow_missing : bool, default=False
         Whether rows may have no group: NaN, None or masked in some column.
 
@@ -90,7 +90,7 @@ def _intersect(labels, codes):
 
 
 def encode_groups(groups):
-    """Names of the groups, sorted, and the position of each row's, -1 if it has none.
+    """Return the sorted names of the groups, and the position of each row's group.
 
     Parameters
     ----------
@@ -122,14 +122,14 @@ def encode_groups(groups):
 
 
 def distinct(values):
-    """Distinct values, sorted, and the position of each value among them.
+    """Return the sorted distinct values, and the position of each value among them.
 
-    It is ``numpy.unique`` by a hash table, so that only distinct values are sorted.
+    Unlike ``numpy.unique``, this uses a hash table and only sorts distinct values.
 
     Parameters
     ----------
     values : ndarray of shape (n_samples,)
-        Without missing values.
+        Values, none of which is missing.
 
     Returns
     -------
@@ -193,32 +193,32 @@ def _sorted_positions(labels):
 
 
 def split_sensitive(X, sensitive_feature, drop_sensitive=True, *, allow_missing=False):
-    """Take the sensitive feature out of X.
+    """Return X without the sensitive feature, and the groups.
 
     Parameters
     ----------
     X : array-like, sparse matrix or data frame of shape (n_samples, n_features)
-        Rows. Pandas and polars frames, arrays and sparse matrices have columns; any
-        other sequence (a list of texts) works with a callable only.
+        Rows. Pandas and polars frames, arrays and sparse matrices have columns; other
+        sequences, such as a list of texts, need a callable.
     sensitive_feature : str, int, list of these, or callable
-        Column name, column position, several of them (each combination of values is
+        Column name, column position, several of these (each combination of values is
         a group), or a function of X that returns the groups.
     drop_sensitive : bool, default=True
-        Whether the returned X lacks the named columns. A callable names no column,
-        so it drops none.
+        Whether the returned X lacks the named columns. With a callable, no column is
+        dropped.
     allow_missing : bool, default=False
         Whether rows may have no group.
 
     Returns
     -------
     X : same type as X
-        What the members see.
+        Rows for the members.
     groups : ndarray of shape (n_samples,), or masked array if `allow_missing`
 
     Raises
     ------
     ValueError
-        If a column does not exist, none would be left, or a group is missing.
+        If a column does not exist, no column would remain, or a group is missing.
     """
     n_samples = _num_samples(X)
     if callable(sensitive_feature):
@@ -454,17 +454,17 @@ def split_groups(
     allow_missing,
     features=None,
 ):
-    """Take the groups from X, or from what was passed beside it.
+    """Return the rows for the members, and the groups from X or a separate argument.
 
     Parameters
     ----------
     X : rows
     sensitive_features : array-like of shape (n_samples,) or (n_samples, k), or None
-        Passed to a method.
+        Groups that were passed to a method.
     sensitive_feature : str, int, list of these, callable or None
-        Where X tells the group.
+        Columns of X with the groups, or a function of X.
     drop_sensitive : bool
-        Whether the members do not see the columns that it names.
+        Whether the rows for the members lack these columns.
     allow_missing : bool
         Whether rows may be of no group.
     features : list of str, default=None
@@ -473,15 +473,15 @@ def split_groups(
 
     Returns
     -------
-    seen : rows
-        What the members see.
+    X : rows
+        Rows for the members.
     groups : array of shape (n_samples,)
-        Masked where missing, if that is allowed.
+        Masked where missing, if `allow_missing`.
 
     Raises
     ------
     ValueError
-        Unless the groups come from one of the two, complete.
+        If both or none of the two arguments are given, or a group is missing.
     """
     if sensitive_feature is None and sensitive_features is None:
         raise ValueError(
@@ -493,8 +493,8 @@ def split_groups(
         return X, check_groups(groups, _num_samples(X), allow_missing=allow_missing)
     if sensitive_features is not None:
         raise ValueError(
-            f"sensitive_feature={sensitive_feature!r} already tells the group "
-            "of each row, and sensitive_features is passed too. Use one of them."
+            f"sensitive_feature={sensitive_feature!r} already gives the group of each "
+            "row, but sensitive_features is passed too. Use one of them."
         )
     return split_sensitive(
         X, sensitive_feature, drop_sensitive, allow_missing=allow_missing
@@ -502,19 +502,20 @@ def split_groups(
 
 
 def group_codes(groups, known, *, accepts_unknown):
-    """Position of each row's group among the known ones, -1 for an unknown one.
+    """Return the position of each row's group among the known groups.
 
     Parameters
     ----------
     groups : array of shape (n_samples,)
         Masked where missing.
     known : ndarray of shape (n_groups,)
-        Sorted.
+        Sorted groups.
     accepts_unknown : bool
 
     Returns
     -------
     ndarray of int of shape (n_samples,)
+        -1 for rows of unknown groups.
 
     Raises
     ------

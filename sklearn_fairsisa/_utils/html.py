@@ -1,17 +1,17 @@
-"""What a fitted estimator shows of itself in a notebook."""
+"""Tables of a fitted estimator in a notebook."""
 
 from html import escape
 
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-_MOST_ROWS = 20
+_MAX_ROWS = 20
 
 
 class FindingsMixin:
-    """Puts what ``fit`` found beneath scikit-learn's diagram.
+    """Shows tables of what was fitted below scikit-learn's diagram.
 
-    The estimator has ``_findings``, which gives titles and data frames.
+    The method ``_findings`` of the estimator yields titles and data frames.
     """
 
     def _repr_html_inner(self):
@@ -25,16 +25,16 @@ class FindingsMixin:
 
 
 def findings_html(estimator):
-    """Return the findings of a fitted estimator as HTML, nothing of another."""
+    """Return the tables of a fitted estimator as HTML; of an unfitted one, nothing."""
     try:
         check_is_fitted(estimator)
     except NotFittedError:
         return ""
     return "".join(
-        f"<details{' open' if len(table) <= _MOST_ROWS else ''}>"
+        f"<details{' open' if len(table) <= _MAX_ROWS else ''}>"
         f"<summary>{escape(title)}</summary>"
         + table.to_html(
-            index=False, border=0, max_rows=_MOST_ROWS, float_format="{:.3f}".format
+            index=False, border=0, max_rows=_MAX_ROWS, float_format="{:.3f}".format
         )
         + "</details>"
         for title, table in estimator._findings()

@@ -1,4 +1,4 @@
-"""What a Pipeline does to rows and to their weights on the way to its last step."""
+"""Rows and weights of rows as they reach the last step of a Pipeline."""
 
 from sklearn import get_config
 from sklearn.pipeline import Pipeline
@@ -8,8 +8,8 @@ from sklearn.utils.validation import has_fit_parameter
 
 def reach_last_step(pipeline, X):
     """Return X as it reaches the last step of a fitted Pipeline."""
-    # Not pipeline[:-1].transform: before scikit-learn 1.8 that calls a stateless last
-    # step, such as HashingVectorizer, unfitted.
+    # Before scikit-learn 1.8, pipeline[:-1].transform calls a stateless last step,
+    # such as HashingVectorizer, unfitted.
     for _, step in pipeline.steps[:-1]:
         if step is not None and step != "passthrough":
             X = step.transform(X)
@@ -17,27 +17,28 @@ def reach_last_step(pipeline, X):
 
 
 def weight_param(estimator):
-    """Return the name under which ``fit`` takes weights of rows, None if it does not.
+    """Return the name of the parameter of ``fit`` for weights of rows, if any.
 
     Parameters
     ----------
     estimator : estimator
-        It may hand all its fit parameters on to others, as a Pipeline does; another
-        than a Pipeline then says by ``_weight_param`` where they arrive.
+        If it passes its fit parameters on to other estimators and is not a Pipeline,
+        its method ``_weight_param`` returns the name.
 
     Returns
     -------
     str or None
-        With metadata routing, None where nobody requests the weights.
+        None if ``fit`` has no such parameter, or if with metadata routing no estimator
+        requests the weights.
     """
-    hands_on = isinstance(estimator, Pipeline) or hasattr(estimator, "_weight_param")
-    if hands_on and get_config()["enable_metadata_routing"]:
+    passes_on = isinstance(estimator, Pipeline) or hasattr(estimator, "_weight_param")
+    if passes_on and get_config()["enable_metadata_routing"]:
         routing = get_routing_for_object(estimator)
         return "sample_weight" if routing.consumes("fit", ["sample_weight"]) else None
     if isinstance(estimator, Pipeline):
         step, last = estimator.steps[-1]
         name = weight_param(last)
         return name and f"{step}__{name}"
-    if hands_on:
+    if passes_on:
         return estimator._weight_param()
     return "sample_weight" if has_fit_parameter(estimator, "sample_weight") else None

@@ -1,4 +1,4 @@
-"""Types that the public signatures share."""
+"""Types of public signatures."""
 
 from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
@@ -13,7 +13,7 @@ Rows: TypeAlias = ArrayLike | sparse.spmatrix | sparse.sparray
 """Arrays, sparse matrices, data frames and lists of texts."""
 
 BunchOrTuple: TypeAlias = Bunch | Any
-"""What a flag decides; ``Any`` lets users take it for either without a cast."""
+"""Depends on a flag; with ``Any``, users need no cast."""
 
 FilePath: TypeAlias = str | PathLike[str]
 
@@ -27,7 +27,7 @@ Splits: TypeAlias = Iterable[tuple[ArrayLike, ArrayLike]]
 
 
 class Estimator(Protocol):
-    """What scikit-learn can clone; not all learners derive from its base class."""
+    """An estimator that scikit-learn can clone, with any base class."""
 
     def get_params(self, deep: bool = True) -> dict[str, Any]: ...
 
@@ -35,6 +35,6 @@ class Estimator(Protocol):
 
 
 class Splitter(Protocol):
-    """What splits rows for cross-validation."""
+    """A splitter for cross-validation."""
 
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterable[Any]: ...

@@ -1,4 +1,4 @@
-"""Checks of what a caller hands over, shared by the estimators."""
+"""Checks of input that the estimators share."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,7 @@ from sklearn.utils.validation import column_or_1d, validate_data
 
 
 def check_no_missing_labels(y):
-    """Labels as a vector, all of which are there.
+    """Return labels as a vector without missing values.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def check_no_missing_labels(y):
 
 
 def check_subjects(subjects, n_samples):
-    """Data-subject ids as a list, one per row.
+    """Return data-subject ids as a list, one per row.
 
     Parameters
     ----------
@@ -63,14 +63,14 @@ def check_subjects(subjects, n_samples):
         )
     if pd.isna(subjects).any():
         raise ValueError(
-            "subjects has missing values. Give every row a data-subject id; a row that "
-            "belongs to nobody may have one of its own."
+            "subjects has missing values. Give every row a data-subject id; a row "
+            "without a subject can have an id of its own."
         )
     return subjects.tolist()
 
 
 def check_like_fit(estimator, X):
-    """New rows as a container that can be indexed, with the columns seen in ``fit``.
+    """Return rows as a container that can be indexed, with the columns of ``fit``.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Versions of what is installed here."""
+"""Versions of installed packages."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -10,7 +10,7 @@ _PACKAGES = (
 
 
 def installed_versions():
-    """Return the versions of Python and of the packages that are installed.
+    """Return the versions of Python and of the installed packages.
 
     Returns
     -------

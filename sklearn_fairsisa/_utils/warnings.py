@@ -1,4 +1,4 @@
-"""The line of a user's code that a warning is about."""
+"""The location of warnings in a user's code."""
 
 import os
 import sys
@@ -14,10 +14,9 @@ _LIBRARIES = tuple(
 
 
 def level_of_caller():
-    """Return the ``stacklevel`` of the call that came from outside.
+    """Return the ``stacklevel`` of the user's code for ``warnings.warn``.
 
-    To be passed to ``warnings.warn`` by the function that calls this one. How many
-    frames lie between depends on who calls whom: an ensemble may be fitted by its user,
+    The number of frames in between varies, since an ensemble may be fitted by its user,
     by a post-processor or by a search.
     """
     frame, level = sys._getframe(1), 1

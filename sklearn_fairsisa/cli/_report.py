@@ -1,4 +1,4 @@
-"""What a run leaves behind: a table, a machine-readable result, pictures."""
+"""The output of a run: a table, a machine-readable result, pictures."""
 
 import json
 import os
@@ -31,11 +31,10 @@ def comparison_table(results):
     task = results["task"]
     table = Table(
         title=f"{task['test_rows']:,} held-out rows of {task['name']}",
-        caption="estimate, 95% bootstrap interval; randomised rules in expectation "
-        "over their coins; floor: mean difference that a perfectly fair rule shows at "
-        "these group sizes; * the rule decides the same for everyone. "
-        "postprocess_then_aggregate makes each member fair, not their majority, so it "
-        "may look more accurate.",
+        caption="estimate, 95% bootstrap interval; randomised rules in expectation; "
+        "floor: mean difference that a perfectly fair rule shows at these group sizes; "
+        "* the rule decides the same for everyone. postprocess_then_aggregate makes "
+        "each member fair, but not their majority, so it may look more accurate.",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         show_edge=False,
@@ -63,7 +62,7 @@ def _three_digits(share):
 
 
 def forgetting_summary(results):
-    """Return a paragraph on what was forgotten and at what cost."""
+    """Return a paragraph on the forgotten rows and the cost of the requests."""
     forgetting = results["forgetting"]
     lines = [
         f"Forgot {forgetting['forgotten_rows']} rows in "
@@ -81,33 +80,33 @@ def forgetting_summary(results):
 
 
 def check_output(path):
-    """Raise if a run could not leave its result at `path`.
+    """Raise if a run could not write its result to `path`.
 
     Raises
     ------
     FileExistsError
-        If something else than an earlier result stands there.
+        If `path` exists and is not an earlier result.
     PermissionError
-        If nothing can be written there.
+        If `path` cannot be written.
     """
     path = Path(path).resolve()
     earlier = (path / RESULT).is_file()
     if path.exists() and not earlier and (path.is_file() or any(path.iterdir())):
         raise FileExistsError(
-            f"{path} holds something else than the result of an earlier run. Choose "
-            "another --output."
+            f"{path} exists and is not the result of an earlier run. Choose another "
+            "--output."
         )
     above = next(folder for folder in path.parents if folder.exists())
     if not (above.is_dir() and os.access(above, os.W_OK)):
         raise PermissionError(
-            f"{path} cannot be written, since {above} is not a folder to write to. "
+            f"{path} cannot be written, since {above} is not a writable folder. "
             "Choose another --output."
         )
 
 
 @contextmanager
 def output_folder(path):
-    """Yield a folder that takes the place of `path` only if all goes well."""
+    """Yield a folder that replaces `path` if no error occurs."""
     path = Path(path).resolve()
     check_output(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -121,7 +120,7 @@ def output_folder(path):
 
 
 def write_result(folder, settings, results):
-    """Write everything a run found as JSON."""
+    """Write all results of a run as JSON."""
     content = {
         "settings": asdict(settings),
         "versions": installed_versions(),

@@ -1,4 +1,4 @@
-"""The main job: train, forget, verify, repair, compare."""
+"""The comparison: train, forget, verify, post-process, compare."""
 
 import time
 import warnings
@@ -33,7 +33,7 @@ FLOOR = "noise_floor_of_equalized_odds_difference"
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run is asked to do; see ``python -m sklearn_fairsisa --help``."""
+    """Settings of a run; see ``python -m sklearn_fairsisa --help``."""
 
     data: str = "posts"
     data_home: str | None = None
@@ -57,7 +57,7 @@ class Settings:
 
 @dataclass
 class Outcome:
-    """What a run found, and the fitted estimators behind it."""
+    """Results of a run, and its fitted estimators."""
 
     results: dict
     sisa: SISAClassifier
@@ -66,7 +66,7 @@ class Outcome:
 
 
 def run(settings, progress):
-    """Do the main job.
+    """Run the comparison.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def run(settings, progress):
     Raises
     ------
     ValueError, OSError
-        If a setting is impossible or the data are not there.
+        If a setting is impossible or the data are missing.
     RuntimeError
         If the verification of the deletion fails.
     """
@@ -98,12 +98,12 @@ def run(settings, progress):
     if len(task.train) <= sum(settings.forget):
         raise ValueError(
             f"--forget asks for {sum(settings.forget)} of {len(task.train)} training "
-            "rows. Forget fewer, or take more rows."
+            "rows. Forget fewer, or use more rows."
         )
     if len(task.train) < settings.n_shards * settings.n_slices:
         raise ValueError(
-            f"{len(task.train)} rows to train on cannot fill {settings.n_shards} "
-            f"shards of {settings.n_slices} slices. Ask for fewer, or take more rows."
+            f"{len(task.train)} training rows cannot fill {settings.n_shards} "
+            f"shards of {settings.n_slices} slices. Use fewer of them, or more rows."
         )
     learner, encoder, epochs = make_learner(
         settings.model,
@@ -143,7 +143,7 @@ def run(settings, progress):
         )
 
     clock.begin("Fitting the fair rules")
-    # The members are asked once; every rule works on what they said.
+    # The members predict once, and all rules use these outputs.
     outputs = sisa.transform(_safe_indexing(X, task.calibration))
     y_calibration = task.y[task.calibration]
     groups_calibration = task.groups[task.calibration].astype(str)
@@ -154,7 +154,7 @@ def run(settings, progress):
     X_test, y_test = _safe_indexing(X, task.test), task.y[task.test]
     groups = task.groups[task.test].astype(str)
     outputs = sisa.transform(X_test)
-    # Coins would add noise to the comparison that says nothing of the rules.
+    # Randomised decisions would only add noise to the comparison.
     decisions = {
         "one model": one.predict(X_test),
         "SISA": MajorityOfOutputs().predict(outputs),
@@ -186,22 +186,22 @@ class MajorityOfOutputs(ClassifierMixin, BaseEstimator):
     """The ensemble's majority vote as a classifier of its members' scores."""
 
     def fit(self, X, y):
-        """Nothing is learnt."""
+        """Store the classes; nothing is learnt."""
         self.classes_ = np.unique(y)
         return self
 
     def predict_proba(self, X):
-        """Share of the votes."""
+        """Return the share of votes for each label."""
         share = (np.asarray(X) > 0.5).mean(axis=1)
         return np.column_stack([1 - share, share])
 
     def predict(self, X):
-        """Label 0 or 1 with most votes, 0 in a tie."""
+        """Return the label 0 or 1 with most votes, 0 in a tie."""
         return self.predict_proba(X).argmax(axis=1)
 
 
 def _fit_rules(outputs, y, groups, settings):
-    """Fit each post-processing method; return the rules and what to say of each."""
+    """Fit each post-processing method; return the rules and notes on each."""
     rules, notes = {}, {}
     for method in METHODS:
         rule = FairEnsemblePostprocessor(
@@ -289,7 +289,7 @@ def _describe_forgetting(sisa, verification, settings):
 
 
 class _Clock:
-    """Announces steps and keeps how long each took."""
+    """Announces steps and stores the seconds that each took."""
 
     def __init__(self, progress):
         self.progress = progress

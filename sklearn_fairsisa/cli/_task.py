@@ -1,4 +1,4 @@
-"""Texts split into rows to train on, to calibrate on, to compare on."""
+"""Texts split into rows for training, calibration and comparison."""
 
 from dataclasses import dataclass
 
@@ -16,15 +16,15 @@ class Task:
     ----------
     name : str
     texts : ndarray of shape (n, 1) of object
-        One column, because fairlearn wants two dimensions.
+        One column, because fairlearn needs two dimensions.
     y : ndarray of shape (n,)
         Labels 0 and 1.
     groups : ndarray of shape (n,)
-        Group of each row, None where it belongs to none that is compared.
+        Group of each row, None if its group is not compared.
     train, calibration, test : ndarray of int
         Rows of each part. Rows without a group only train.
     left_out : dict
-        Groups too small to be compared, with their number of rows.
+        Groups that are too small to compare, with their number of rows.
     """
 
     name: str
@@ -46,14 +46,14 @@ def load_task(
     ----------
     data : {"posts", "hatexplain"}
     attribute : {"race", "religion", "gender"}, default=None
-        Sensitive attribute of HateXplain; None is religion.
+        Sensitive attribute of HateXplain; None means religion.
     n_samples : int, default=3000
         Number of posts to generate for "posts"; for "hatexplain" the number of rows to
         draw, None for all.
     data_home : path, default=None
         Folder of HateXplain.
     min_rows : int, default=40
-        A group is compared if it has as many rows of each label.
+        A group is compared if it has at least this many rows of each label.
     seed : int, default=0
 
     Returns
@@ -70,7 +70,7 @@ def load_task(
         if attribute is not None:
             raise ValueError(
                 f"The generated posts have no attribute {attribute!r}, only the club "
-                "of their author. Leave the attribute out, or take data 'hatexplain'."
+                "of their author. Leave the attribute out, or use data 'hatexplain'."
             )
         bunch = make_biased_posts(n_samples or 3000, random_state=seed)
         texts, y, groups = bunch.data, bunch.target, bunch.sensitive_features
@@ -96,7 +96,7 @@ def load_task(
 
 
 def keep_large_groups(groups, y, min_rows):
-    """Blank out groups with too few rows of a label; count what they had."""
+    """Replace groups with too few rows of a label by None; count their rows."""
     left_out = {}
     kept = groups.copy()
     for group in sorted({group for group in groups if group is not None}):
@@ -107,7 +107,7 @@ def keep_large_groups(groups, y, min_rows):
     if len({group for group in kept if group is not None}) < 2:
         raise ValueError(
             f"Fewer than two groups have {min_rows} rows of each label, so there is "
-            f"nothing to compare; rows of the groups too small: {left_out}. Take more "
+            f"nothing to compare; rows of the groups too small: {left_out}. Use more "
             "rows, another attribute, or a smaller minimum."
         )
     return kept, left_out

@@ -1,4 +1,4 @@
-"""Data sets to learn, forget and compare on."""
+"""Data sets for training, forgetting and comparing."""
 
 from ._hatexplain import fetch_hatexplain
 from ._posts import make_biased_posts

@@ -29,7 +29,7 @@ _ATTRIBUTES = {
     "gender": ("Men", "Women"),
 }
 _TARGET_NAMES = {"binary": ("normal", "toxic"), "three_class": _LABELS}
-# How many of the three annotators must agree.
+# Number of the three annotators that must agree.
 _QUORUM = 2
 
 
@@ -46,7 +46,7 @@ def fetch_hatexplain(
     """Load the HateXplain corpus of annotated social media posts.
 
     Three annotators labelled each post as normal, offensive or hateful, and named the
-    groups it speaks of. The texts are hateful by the nature of the research: do not
+    groups it mentions. The texts are hateful by the nature of the research: do not
     print them in logs or reports.
 
     =================   ======================================
@@ -59,27 +59,26 @@ def fetch_hatexplain(
     Parameters
     ----------
     data_home : str or path-like, default=None
-        Folder that holds ``dataset.json`` and ``post_id_divisions.json`` in the
-        layout of the release. Its files are read as they are. By default the folder
-        named by the environment variable ``SKLEARN_FAIRSISA_DATA``, and where that is
-        not set, pooch's cache, which is filled by a download checked against the
-        digest of the release.
+        Folder with ``dataset.json`` and ``post_id_divisions.json`` in the layout of the
+        release. Its files are only read. By default the folder named by the environment
+        variable ``SKLEARN_FAIRSISA_DATA``. If the variable is not set, pooch's cache,
+        which is filled by a download that is checked against the digest of the release.
 
     subset : {"all", "train", "val", "test"}, default="all"
-        Which part of the official split. The rows come in the order of the split
-        file; ``"all"`` is train, then val, then test.
+        Part of the official split. The rows are in the order of the split file;
+        ``"all"`` is train, then val, then test.
 
     sensitive : {"race", "religion", "gender"}, default=None
-        Keep only the posts that speak of a group of this attribute. The Bunch then
+        Keep only the posts that mention a group of this attribute. The Bunch then
         has ``sensitive_features``.
 
     target : {"binary", "three_class"}, default="binary"
-        What ``target`` holds: whether the majority label is not normal, or the
-        majority label.
+        Content of ``target``: whether the majority label is not normal, or the
+        majority label itself.
 
     download_if_missing : bool, default=True
-        Whether to download files that the cache lacks. A given folder is never
-        downloaded into.
+        Whether to download files that are missing in the cache. Files are never
+        downloaded into a folder that you name.
 
     as_frame : bool, default=False
         Whether to return pandas objects. ``data`` is then a data frame of the text
@@ -94,7 +93,7 @@ def fetch_hatexplain(
         Dictionary-like object with the attributes
 
         data : ndarray of shape (n_posts,) of str, or DataFrame of shape (n_posts, 4)
-            Texts, tokens joined by a blank.
+            Texts: tokens joined by spaces.
         target : ndarray or Series of shape (n_posts,)
             Labels, indices into `target_names`.
         target_names : list of str
@@ -102,8 +101,8 @@ def fetch_hatexplain(
         target_binary, target_three_class : ndarray or Series of shape (n_posts,)
             Both kinds of labels, whatever `target` is.
         groups : Bunch
-            For ``race``, ``religion`` and ``gender`` the group of each post, None
-            where it speaks of none: ndarray or Series of shape (n_posts,).
+            For ``race``, ``religion`` and ``gender`` the group of each post, None if it
+            mentions none: ndarray or Series of shape (n_posts,).
         sensitive_features : ndarray or Series of shape (n_posts,)
             ``groups[sensitive]``, if `sensitive` is given.
         split : ndarray or Series of shape (n_posts,)
@@ -115,12 +114,12 @@ def fetch_hatexplain(
         frame : DataFrame
             Everything, if `as_frame`.
         DESCR : str
-            Description, with the counts of what was dropped.
+            Description, with the number of dropped posts.
         counts : dict
-            Those counts: posts that three annotators labelled differently
-            ("outside" the official split, "ties" inside it), posts for which a group
-            qualified (``"named", group``) and for which several groups of one
-            attribute did (``"contested", attribute``), before `sensitive` is applied.
+            Counts before `sensitive` is applied: posts that three annotators labelled
+            differently ("outside" the official split, "ties" inside it), posts for
+            which a group qualified (``"named", group``), and posts for which several
+            groups of one attribute qualified (``"contested", attribute``).
 
     (data, target) : tuple if `return_X_y`
         Texts and labels.
@@ -128,18 +127,19 @@ def fetch_hatexplain(
     Raises
     ------
     OSError
-        If the files are neither there nor can be downloaded.
+        If the files are missing and cannot be downloaded.
     ValueError
         If a file is truncated or has another layout, or an option is unknown.
 
     Notes
     -----
-    The majority label is the one that at least two annotators gave. Posts with three
-    different labels have none and are dropped; the official split lacks them too.
+    The majority label is the label that at least two annotators gave. Posts with three
+    different labels have no majority label and are dropped; the official split excludes
+    them too.
 
-    A post speaks of a group when at least two annotators named it. Where two groups of
-    one attribute qualify, the more often named one counts, and the alphabetically
-    first one of two that were named equally often.
+    A post mentions a group if at least two annotators named it. If two groups of one
+    attribute qualify, the group named more often counts, or the alphabetically first if
+    both were named equally often.
 
     References
     ----------
@@ -199,7 +199,7 @@ def _check_option(name, value, options):
 
 
 def _find_folder(data_home, download_if_missing):
-    """Return the folder that holds both files."""
+    """Return the folder with both files."""
     origin = f"data_home={os.fspath(data_home)!r}" if data_home is not None else None
     if data_home is None and os.environ.get(_ENV):
         data_home = os.environ[_ENV]
@@ -209,13 +209,13 @@ def _find_folder(data_home, download_if_missing):
     folder = Path(data_home).expanduser()
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"{origin} is not a folder. Name the folder that holds {_POSTS} and "
+            f"{origin} is not a folder. Name the folder with {_POSTS} and "
             f"{_SPLITS} of HateXplain."
         )
     missing = [name for name in _SHA256 if not (folder / name).is_file()]
     if missing:
         raise FileNotFoundError(
-            f"{origin} lacks {' and '.join(missing)}. Name the folder that holds "
+            f"{origin} lacks {' and '.join(missing)}. Name the folder with "
             f"{_POSTS} and {_SPLITS} of HateXplain, or leave it out to download them."
         )
     return folder
@@ -227,7 +227,7 @@ def _cached_folder(download_if_missing):
     except ImportError:
         raise ImportError(
             "Downloading HateXplain needs pooch. Install it with `pip install pooch`, "
-            f"or name a folder that holds {_POSTS} and {_SPLITS} by data_home= or by "
+            f"or name a folder with {_POSTS} and {_SPLITS} by data_home= or by "
             f"the environment variable {_ENV}."
         ) from None
     folder = Path(pooch.os_cache("sklearn-fairsisa")) / "hatexplain" / _COMMIT[:12]
@@ -258,26 +258,26 @@ def _read_json(path):
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        # The cause is cut off: a traceback must not carry the text of the file.
+        # The cause is removed: a traceback must not contain the text of the file.
         raise ValueError(
             f"{path} is not valid JSON ({error}). It may be truncated: copy it again; "
             "in the cache of downloads, delete it."
         ) from None
     if not isinstance(content, dict):
         raise ValueError(
-            f"{path} holds a {type(content).__name__} at its top, but the HateXplain "
-            "release holds an object. Take the file of the release."
+            f"{path} contains a {type(content).__name__} at the top level, but the "
+            "HateXplain release contains an object. Use the file of the release."
         )
     return content
 
 
 def _make_frame(annotations, splits, names, folder):
-    """Return one row per post of the named splits, and what was counted on the way."""
+    """Return one row per post of the named splits, and the counts of posts."""
     missing = [name for name in names if name not in splits]
     if missing:
         raise ValueError(
             f"{folder / _SPLITS} lacks the split {missing[0]!r}; it has "
-            f"{sorted(splits)}. Take the file of the release."
+            f"{sorted(splits)}. Use the file of the release."
         )
     counts = Counter(outside=len(annotations) - sum(map(len, splits.values())))
     rows = []
@@ -296,7 +296,7 @@ def _make_frame(annotations, splits, names, folder):
                 raise ValueError(
                     f"{folder / _POSTS} has no complete entry for the post {post_id!r} "
                     f"of the split {split!r}: it needs post_tokens, and annotators "
-                    f"with a label out of {_LABELS} and a target. Take the file of "
+                    f"with a label out of {_LABELS} and a target. Use the file of "
                     "the release."
                 ) from None
             if n_votes < _QUORUM:
@@ -313,7 +313,7 @@ def _make_frame(annotations, splits, names, folder):
                 + (split, post_id)
             )
     columns = ["target_three_class", "target_binary", *_ATTRIBUTES, "text"]
-    # Objects, so that "no group" stays None whatever pandas makes of strings.
+    # With objects, "no group" stays None for any string type of pandas.
     frame = pd.DataFrame(rows, columns=[*columns, "split", "post_id"], dtype=object)
     targets = ["target_three_class", "target_binary"]
     return frame.astype(dict.fromkeys(targets, np.int64)), counts
@@ -325,9 +325,9 @@ def _describe(frame, counts, sensitive):
         "==========",
         "",
         "Posts of Twitter and Gab, labelled normal, offensive or hateful by three",
-        "annotators each, who also named the groups a post speaks of (Mathew et al.,",
-        "2021; MIT licence, data card CC-BY-4.0). The texts are hateful by the nature",
-        "of the research.",
+        "annotators each, who also named the groups that a post mentions (Mathew et",
+        "al., 2021; MIT licence, data card CC-BY-4.0). The texts are hateful by the",
+        "nature of the research.",
         "",
         f"Posts: {len(frame)}, toxic: {frame['target_binary'].sum()}",
         "Split: "
@@ -335,8 +335,8 @@ def _describe(frame, counts, sensitive):
         f"Dropped: {counts['outside']} posts outside the official split (three "
         f"different labels), {counts['ties']} such ties inside it",
         "",
-        "A group counts for a post when at least two annotators named it. Where two",
-        "groups of one attribute qualify, the more often named one is kept, then the",
+        "A group counts for a post if at least two annotators named it. If two groups",
+        "of one attribute qualify, the group named more often is kept, then the",
         "alphabetically first.",
     ]
     for attribute, members in _ATTRIBUTES.items():
@@ -348,5 +348,5 @@ def _describe(frame, counts, sensitive):
         ]
         lines.append(f"  several qualified: {counts['contested', attribute]} posts")
     if sensitive is not None:
-        lines.append(f"Only posts that speak of a group of {sensitive} are kept.")
+        lines.append(f"Only posts that mention a group of {sensitive} are kept.")
     return "\n".join(lines)

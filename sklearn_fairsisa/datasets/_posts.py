@@ -1,7 +1,5 @@
 """Synthetic posts whose labels are harder to learn for some groups than for others."""
 
-from numbers import Integral
-
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -32,18 +30,18 @@ _TIMES = _words(
 )
 _OPENINGS = ("honestly", "so", "well", "for the record", "as promised", "in short", "")
 
-# Words that every club uses alike: praise (label 0), complaint (label 1).
+# Words that all clubs use alike: praise (label 0), complaint (label 1).
 _COMMON = (
     _words("pleasant reliable lovely tidy generous cheerful excellent handy"),
     _words("broken gloomy overpriced dreadful noisy late disappointing leaky"),
 )
-# Words that lean one way in the first club, and may lean the other way elsewhere.
+# Words that mean one opinion in the first club, and may mean the other elsewhere.
 _DIALECT = (
     _words("brisk crisp sturdy mellow spicy airy"),
     _words("plain quiet quirky slow tiny old-fashioned"),
 )
 _N_OPINIONS = 4
-# How often a word says what the author thinks.
+# Probability that a word expresses the author's opinion.
 _SINCERITY = 0.84
 
 
@@ -63,10 +61,10 @@ def make_biased_posts(
     """Generate short posts that a classifier learns better for some clubs than others.
 
     Members of clubs praise or complain about products, places and the weather. All
-    clubs share most words, but some words of opinion lean the other way in the smaller
-    clubs, and the clubs differ in how often they complain and in how often a label is
-    wrong. A classifier fitted to everyone learns the usage of the largest club, hence
-    its error rates differ between clubs.
+    clubs share most words, but some opinion words have the opposite meaning in the
+    smaller clubs. The clubs also differ in the share of complaints and of wrong labels.
+    A classifier fitted to everyone learns the usage of the largest club, so its error
+    rates differ between clubs.
 
     Parameters
     ----------
@@ -77,8 +75,8 @@ def make_biased_posts(
         Number of clubs, 2 to 10.
 
     group_proportions : array-like of shape (n_groups,), default=None
-        Share of each club, scaled to sum to one. By default each club is two thirds
-        of the size of the one before.
+        Share of each club, scaled to sum to one. By default each club has two thirds of
+        the size of the previous club.
 
     base_rates : array-like of shape (n_groups,), default=None
         Share of complaints in each club, before label noise. By default evenly spaced
@@ -89,9 +87,9 @@ def make_biased_posts(
         .02 up to .08.
 
     dialect : float or array-like of shape (n_groups,), default=0.4
-        Share of the words of opinion that are dialect. The first club's usage is the
-        reference; the further down a club stands, the more of the dialect words lean
-        the other way, up to all of them in the last club.
+        Share of the opinion words that are dialect. The usage of the first club is the
+        reference. In later clubs, increasingly many dialect words have the opposite
+        meaning, and in the last club all of them do.
 
     group_marker : float, default=1.0
         Probability that a post names its author's club.
@@ -122,7 +120,7 @@ def make_biased_posts(
         sensitive_features : ndarray or Series of shape (n_samples,) of str
             Club of each author.
         group_names : list of str
-            Clubs, the largest by default first.
+            Clubs, by default the largest first.
         feature_names : list of str
             Columns of `data`.
         frame : DataFrame
@@ -136,7 +134,7 @@ def make_biased_posts(
     Raises
     ------
     ValueError
-        If a number is out of range or a list has another length than `n_groups`.
+        If a number is out of range, or the length of a list is not `n_groups`.
 
     Examples
     --------
@@ -149,11 +147,11 @@ def make_biased_posts(
     >>> posts.target.mean().round(2)
     np.float64(0.54)
     """
-    if not isinstance(n_samples, Integral) or n_samples < 1:
+    if not isinstance(n_samples, int | np.integer) or n_samples < 1:
         raise ValueError(
             f"n_samples must be an integer of at least 1, got {n_samples}."
         )
-    if not isinstance(n_groups, Integral) or not 2 <= n_groups <= len(_CLUBS):
+    if not isinstance(n_groups, int | np.integer) or not 2 <= n_groups <= len(_CLUBS):
         raise ValueError(
             f"n_groups must be an integer from 2 to {len(_CLUBS)}, got {n_groups}."
         )
@@ -167,16 +165,16 @@ def make_biased_posts(
     proportions = _per_group("group_proportions", group_proportions, n_groups, np.inf)
     if not proportions.sum() > 0:
         raise ValueError("group_proportions sum to 0. Give at least one club a share.")
-    base_rates = _per_group("base_rates", base_rates, n_groups)
+    complaints = _per_group("base_rates", base_rates, n_groups)
     noise = _per_group("label_noise", label_noise, n_groups)
-    dialect = _per_group("dialect", dialect, n_groups)
+    dialect_shares = _per_group("dialect", dialect, n_groups)
     marker = _per_group("group_marker", group_marker, n_groups)
 
     rng = check_random_state(random_state)
     group = rng.choice(n_groups, n_samples, p=proportions / proportions.sum())
-    clean = (rng.random_sample(n_samples) < base_rates[group]).astype(np.int64)
+    clean = (rng.random_sample(n_samples) < complaints[group]).astype(np.int64)
     target = clean ^ (rng.random_sample(n_samples) < noise[group])
-    opinions = _draw_opinions(rng, clean, group, ranks, dialect)
+    opinions = _draw_opinions(rng, clean, group, ranks, dialect_shares)
     named = rng.random_sample(n_samples) < marker[group]
     places = [rng.choice(words, n_samples) for words in (_OPENINGS, _THINGS, _PLACES)]
     times = rng.choice(_TIMES, n_samples)
@@ -215,7 +213,7 @@ def make_biased_posts(
         frame=frame if as_frame else None,
         DESCR=(
             f"{n_samples} synthetic posts by members of {n_groups} clubs, labelled as "
-            "praise or complaint. Words of opinion lean differently between clubs, "
+            "praise or complaint. Some opinion words differ in meaning between clubs, "
             "which also differ in base rate and label noise."
         ),
     )
@@ -237,19 +235,19 @@ def _per_group(name, given, n_groups, largest=1.0):
     return values
 
 
-def _draw_opinions(rng, clean, group, ranks, dialect):
-    """Return the words of opinion of each post, shape (n_samples, _N_OPINIONS)."""
+def _draw_opinions(rng, clean, group, ranks, dialect_shares):
+    """Return the opinion words of each post, shape (n_samples, _N_OPINIONS)."""
     shape = (len(clean), _N_OPINIONS)
     n_words = len(_DIALECT[0])
-    said = clean[:, None] ^ (rng.random_sample(shape) >= _SINCERITY)
-    is_dialect = rng.random_sample(shape) < dialect[group][:, None]
+    opinion = clean[:, None] ^ (rng.random_sample(shape) >= _SINCERITY)
+    is_dialect = rng.random_sample(shape) < dialect_shares[group][:, None]
     common = rng.randint(len(_COMMON[0]), size=shape)
     local = rng.randint(n_words, size=shape)
-    # The first words flip first, so clubs further down share the flips of those above.
+    # The first words flip first, so later clubs share the flips of earlier clubs.
     n_flipped = np.rint(ranks * n_words)[group][:, None]
-    leaning = said ^ (local < n_flipped)
+    dialect_opinion = opinion ^ (local < n_flipped)
     return np.where(
         is_dialect,
-        np.array(_DIALECT)[leaning.astype(int), local],
-        np.array(_COMMON)[said.astype(int), common],
+        np.array(_DIALECT)[dialect_opinion.astype(int), local],
+        np.array(_COMMON)[opinion.astype(int), common],
     )

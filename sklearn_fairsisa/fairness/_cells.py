@@ -41,11 +41,55 @@ class CellCounts:
 
     def __add__(self, other):
         """Counts of both sets of rows together."""
-        return _combine(self, other, 1)
+        columns = "group", "cell", "negatives", "positives"
+        return _tally(
+            *(np.concatenate([getattr(x, c) for x in (self, other)]) for c in columns),
+            max(self.n_groups, other.n_groups),
+        )
 
-    def __sub__(self, other):
-        """Counts without the rows of `other`, exact where rows are unweighted."""
-        return _combine(self, other, -1)
+
+@dataclass(frozen=True)
+class Votes:
+    """What members vote on calibration rows.
+
+    Parameters
+    ----------
+    votes : ndarray of shape (n_samples, n_members)
+        Bool of two classes, codes of more.
+    group : ndarray of int of shape (n_samples,)
+        Codes without gaps.
+    label : ndarray of bool or int of shape (n_samples,)
+        Whether it is the second of two classes, or codes.
+    weight : ndarray of shape (n_samples,), default=None
+        1 each if None.
+    counted : ndarray of bool of shape (n_samples, n_members), default=None
+        Members that may speak of a row; all if None.
+    n_classes : int, default=2
+    """
+
+    votes: np.ndarray
+    group: np.ndarray
+    label: np.ndarray
+    weight: np.ndarray | None = None
+    counted: np.ndarray | None = None
+    n_classes: int = 2
+
+    @property
+    def n_members(self):
+        """Number of members."""
+        return self.votes.shape[1]
+
+    @property
+    def n_groups(self):
+        """Number of groups."""
+        return int(self.group.max()) + 1
+
+    def of_member(self, s):
+        """Votes of one member, on the rows that it may speak of."""
+        rows = slice(None) if self.counted is None else self.counted[:, s]
+        weight = None if self.weight is None else self.weight[rows]
+        votes, group, label = self.votes[rows, s], self.group[rows], self.label[rows]
+        return votes, group, label, weight
 
 
 def count_cells(group, cell, label, weight=None, *, n_groups=None):
@@ -262,19 +306,3 @@ def _tally(group, cell, negatives, positives, n_groups):
         positives=sums[1][kept],
         n_groups=n_groups,
     )
-
-
-def _combine(a, b, sign):
-    result = _tally(
-        np.concatenate([a.group, b.group]),
-        np.concatenate([a.cell, b.cell]),
-        np.concatenate([a.negatives, sign * b.negatives]),
-        np.concatenate([a.positives, sign * b.positives]),
-        max(a.n_groups, b.n_groups),
-    )
-    if (result.negatives < 0).any() or (result.positives < 0).any():
-        raise ValueError(
-            "Cannot subtract rows that were never counted: a count would be negative. "
-            "Subtract the counts of a subset of the rows."
-        )
-    return result

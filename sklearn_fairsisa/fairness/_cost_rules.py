@@ -1,17 +1,14 @@
 """Fair mixtures of rules that decide at least cost, for more than two classes."""
 
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 
 import numpy as np
 
-from ._mixtures import (
-    confusion_gain,
-    demanded_rates,
-    solve_mixtures,
-    sum_by,
-)
-from ._tables import ClassTable
+from ._level_rules import RuleTable
+from ._mixtures import solve_mixtures
+from ._rates import sum_by, unit_gains
 
 # Rules tried for a mixture, and how many in vain before the search ends.
 _MAX_ROUNDS = 100
@@ -35,7 +32,7 @@ class CostRuleMixture:
     weights : tuple of ndarray of shape (n_rules,)
         Positive; sum to 1.
     confusion : ndarray of shape (n_groups, n_classes, n_classes)
-    cells : ClassTable
+    cells : RuleTable
         Who are decided alike: the decisions of all the group's rules. `cell` holds
         arrays of codes.
 
@@ -53,10 +50,10 @@ class CostRuleMixture:
     prices: tuple[np.ndarray, ...]
     weights: tuple[np.ndarray, ...]
     confusion: np.ndarray
-    cells: ClassTable
+    cells: RuleTable
 
     @classmethod
-    def fit(cls, eta, group, label, weight, demand):
+    def fit(cls, eta, group, label, weight, problem):
         """Solve on calibration rows.
 
         Parameters
@@ -65,14 +62,13 @@ class CostRuleMixture:
             Estimated class probabilities.
         group, label : ndarray of int of shape (n_samples,)
         weight : ndarray of shape (n_samples,), or None
-        demand : Demand
+        problem : Problem
         """
         n_groups, n_classes = int(group.max()) + 1, eta.shape[1]
         weight = np.ones(len(label)) if weight is None else weight
         by_class = weight[:, None] * np.eye(n_classes)[label]
         totals = sum_by(group, by_class, n_groups)
-        gain = confusion_gain(totals, demand.objective).gain
-        rates = demanded_rates(totals, demand)
+        gain = unit_gains(totals.sum(axis=0), problem.objective)
         noise = 1e-9 * np.abs(gain).max()
         pools = [
             _RulePool(eta[group == a], by_class[group == a], noise)
@@ -87,10 +83,11 @@ class CostRuleMixture:
             sizes = [len(pool.prices) for pool in pools]
             code = np.repeat(np.arange(n_groups), sizes)
             confusion = np.concatenate([pool.confusion for pool in pools])
+            worth = (confusion * gain).sum(axis=(1, 2))
             mixed, price = solve_mixtures(
-                code, code, confusion, gain, rates, demand.tol
+                code, code, worth, partial(_added, confusion), totals, problem
             )
-            value = mixed @ (confusion * gain).sum(axis=(1, 2))
+            value = mixed @ worth
             waited = 0 if value > best + 1e-9 else waited + 1
             best = max(best, value)
             added = [pool.add_best(price[a]) for a, pool in enumerate(pools)]
@@ -99,7 +96,7 @@ class CostRuleMixture:
         split = np.split(mixed, np.cumsum(sizes)[:-1])
         parts = [pool.mixture(w) for pool, w in zip(pools, split)]
         mass = np.concatenate([part.mass for part in parts])
-        cells = ClassTable(
+        cells = RuleTable(
             np.repeat(np.arange(n_groups), [len(part.mass) for part in parts]),
             [cell for part in parts for cell in part.cell],
             mass / mass.sum(),
@@ -117,10 +114,10 @@ class CostRuleMixture:
         """Probabilities of each cell."""
         return self.cells.probability
 
-    def table(self, classes):
+    def table(self, names):
         """Cells are the decisions of the group's rules, such as "cat|dog"."""
-        names = np.asarray([str(label) for label in classes], dtype=object)
-        return ClassTable(
+        names = np.asarray(names, dtype=object)
+        return RuleTable(
             self.cells.group,
             ["|".join(names[decided]) for decided in self.cells.cell],
             self.cells.mass,
@@ -207,6 +204,11 @@ class _RulePool:
             sum_by(code.ravel(), self.by_class, len(cell)).sum(axis=1),
             _mixed(cell.T, weights[used], n_classes),
         )
+
+
+def _added(confusion, rate, unit):
+    """What options of given confusion matrices add to a rate."""
+    return (unit[:, None] * confusion[:, rate.pairs]).sum(axis=1)
 
 
 def best_decision(eta, price):

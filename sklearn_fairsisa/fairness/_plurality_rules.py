@@ -1,9 +1,8 @@
 """Fair rules on the members' votes for more than two classes.
 
-Each class is one method: ``fit`` solves it on calibration rows, ``confusion`` holds the
-confusion matrix of each group, not normalised, and ``selection_probability`` gives
-arrays of shape (n_samples, n_classes). Votes are class codes, int of shape
-(n_samples, n_members).
+The classes are used as those of `_vote_rules`. Votes are class codes, int of shape
+(n_samples, n_members), confusion matrices have the shape (n_groups, n_classes,
+n_classes), and probabilities (n_samples, n_classes).
 """
 
 from dataclasses import dataclass
@@ -11,8 +10,9 @@ from math import comb
 
 import numpy as np
 
-from ._mixtures import LabelCounts, count_labels, solve_cells, sum_by
-from ._tables import ClassTable
+from ._level_rules import RuleTable
+from ._mixtures import LabelCounts, count_labels, solve_cells
+from ._rates import sum_by
 
 _CHUNK = 4096
 _MAX_TALLIES = 20_000
@@ -32,15 +32,9 @@ class CellDecisions:
     probability: np.ndarray
 
     @classmethod
-    def fit(cls, counts, demand):
-        """Solve for the cells of a calibration set.
-
-        Parameters
-        ----------
-        counts : LabelCounts
-        demand : Demand
-        """
-        return cls(counts, solve_cells(counts, demand))
+    def fit(cls, counts, problem):
+        """Solve for the cells of a calibration set."""
+        return cls(counts, solve_cells(counts, problem))
 
     @property
     def confusion(self):
@@ -57,10 +51,10 @@ class CellDecisions:
 
         Returns
         -------
-        ClassTable
+        RuleTable
         """
         mass = self.counts.weight.sum(axis=1)
-        return ClassTable(
+        return RuleTable(
             self.counts.group,
             [names[cell] for cell in self.counts.cell],
             mass / mass.sum(),
@@ -116,29 +110,10 @@ class PluralityRule:
     cells: CellDecisions
 
     @classmethod
-    def fit(cls, votes, group, label, weight, demand, n_classes, counted=None):
-        """Solve on calibration rows.
-
-        Parameters
-        ----------
-        votes : ndarray of int of shape (n_samples, n_members)
-        group, label : ndarray of int of shape (n_samples,)
-            Codes, those of groups without gaps.
-        weight : ndarray of shape (n_samples,), or None
-        demand : Demand
-        n_classes : int
-        counted : ndarray of bool of shape (n_samples, n_members), default=None
-            Members that may speak of a row; all if None.
-        """
-        counts = count_labels(
-            group,
-            plurality(votes, n_classes, counted),
-            label,
-            weight,
-            n_groups=int(group.max()) + 1,
-            n_classes=n_classes,
-        )
-        return cls(CellDecisions.fit(counts, demand))
+    def fit(cls, votes, problem):
+        """Solve a problem on `Votes`."""
+        cell = plurality(votes.votes, votes.n_classes, votes.counted)
+        return cls(CellDecisions.fit(_count(votes, cell), problem))
 
     @property
     def confusion(self):
@@ -150,9 +125,9 @@ class PluralityRule:
         """Probabilities of each calibrated cell."""
         return self.cells.probability
 
-    def table(self, classes):
+    def table(self, names):
         """Cells are class names, which the plurality voted for."""
-        return self.cells.table([str(label) for label in classes])
+        return self.cells.table(names)
 
     def selection_probability(self, votes, group, counted=None):
         """Probabilities of rows of known groups."""
@@ -180,31 +155,12 @@ class LabelPatternRule:
     cells: CellDecisions
 
     @classmethod
-    def fit(cls, votes, group, label, weight, demand, n_classes, counted=None):
-        """Solve on calibration rows.
-
-        Parameters
-        ----------
-        votes : ndarray of int of shape (n_samples, n_members)
-        group, label : ndarray of int of shape (n_samples,)
-            Codes, those of groups without gaps.
-        weight : ndarray of shape (n_samples,), or None
-        demand : Demand
-        n_classes : int
-        counted : ndarray of bool of shape (n_samples, n_members), default=None
-            Members that may speak of a row; all if None.
-        """
-        heard = _heard(votes, n_classes, counted)
+    def fit(cls, votes, problem):
+        """Solve a problem on `Votes`."""
+        heard = _heard(votes.votes, votes.n_classes, votes.counted)
         patterns, cell = np.unique(heard, axis=0, return_inverse=True)
-        counts = count_labels(
-            group,
-            cell.ravel(),
-            label,
-            weight,
-            n_groups=int(group.max()) + 1,
-            n_classes=n_classes,
-        )
-        return cls(patterns, CellDecisions.fit(counts, demand))
+        counts = _count(votes, cell.ravel())
+        return cls(patterns, CellDecisions.fit(counts, problem))
 
     @property
     def confusion(self):
@@ -216,9 +172,9 @@ class LabelPatternRule:
         """Probabilities of each calibrated cell."""
         return self.cells.probability
 
-    def table(self, classes):
+    def table(self, names):
         """Cells are the members' votes, such as "cat|cat|dog"; a "-" does not speak."""
-        names = np.asarray([*map(str, classes), "-"], dtype=object)
+        names = np.asarray([*names, "-"], dtype=object)
         return self.cells.table(["|".join(names[votes]) for votes in self.patterns])
 
     def selection_probability(self, votes, group, counted=None):
@@ -280,41 +236,26 @@ class MemberLabelRules:
     probability: np.ndarray
 
     @classmethod
-    def fit(cls, votes, group, label, weight, demand, n_classes, counted=None):
-        """Solve on calibration rows.
-
-        Parameters
-        ----------
-        votes : ndarray of int of shape (n_samples, n_members)
-        group, label : ndarray of int of shape (n_samples,)
-            Codes, those of groups without gaps.
-        weight : ndarray of shape (n_samples,), or None
-        demand : Demand
-        n_classes : int
-        counted : ndarray of bool of shape (n_samples, n_members), default=None
-            Members that may speak of a row; all if None.
-        """
-        check_tallies(votes.shape[1], n_classes)
-        shape = {"n_groups": int(group.max()) + 1, "n_classes": n_classes}
+    def fit(cls, votes, problem):
+        """Solve a problem on `Votes`."""
+        n_classes = votes.n_classes
+        check_tallies(votes.n_members, n_classes)
+        shape = {"n_groups": votes.n_groups, "n_classes": n_classes}
         members = []
-        for s in range(votes.shape[1]):
-            rows = slice(None) if counted is None else counted[:, s]
-            counts = count_labels(
-                group[rows],
-                votes[rows, s],
-                label[rows],
-                None if weight is None else weight[rows],
-                **shape,
-            )
-            members.append(CellDecisions.fit(counts, demand))
-        heard = _heard(votes, n_classes, counted)
+        for s in range(votes.n_members):
+            cell, group, label, weight = votes.of_member(s)
+            counts = count_labels(group, cell, label, weight, **shape)
+            members.append(CellDecisions.fit(counts, problem))
+        heard = _heard(votes.votes, n_classes, votes.counted)
         patterns, cell = np.unique(heard, axis=0, return_inverse=True)
-        counts = count_labels(group, cell.ravel(), label, weight, **shape)
+        counts = _count(votes, cell.ravel())
         rules = cls(tuple(members), counts, np.empty((0, n_classes)))
         seen = patterns[counts.cell]
         speaks = seen < n_classes
         probability = rules.selection_probability(
-            np.where(speaks, seen, 0), counts.group, None if counted is None else speaks
+            np.where(speaks, seen, 0),
+            counts.group,
+            None if votes.counted is None else speaks,
         )
         return cls(rules.members, counts, probability)
 
@@ -323,17 +264,11 @@ class MemberLabelRules:
         """Confusion matrix of each group in calibration."""
         return confusion_of(self.counts, self.probability)
 
-    def table(self, classes):
+    def table(self, names):
         """Cells are a member and its vote, such as "3:cat"."""
-        tables = [
-            member.table([f"{s}:{label}" for label in classes])
+        return RuleTable.joined(
+            member.table([f"{s}:{name}" for name in names])
             for s, member in enumerate(self.members)
-        ]
-        return ClassTable(
-            np.concatenate([table.group for table in tables]),
-            [cell for table in tables for cell in table.cell],
-            np.concatenate([table.mass for table in tables]),
-            np.concatenate([table.probability for table in tables]),
         )
 
     def selection_probability(self, votes, group, counted=None):
@@ -354,6 +289,18 @@ class MemberLabelRules:
             else:
                 result[rows] = _plurality_of_counted(chosen, counted[rows])
         return result
+
+
+def _count(votes, cell):
+    """Count the labels of `Votes` in cells."""
+    return count_labels(
+        votes.group,
+        cell,
+        votes.label,
+        votes.weight,
+        n_groups=votes.n_groups,
+        n_classes=votes.n_classes,
+    )
 
 
 def confusion_of(counts, probability):

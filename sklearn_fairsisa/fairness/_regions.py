@@ -16,6 +16,8 @@ from itertools import pairwise
 import numpy as np
 from scipy.optimize import isotonic_regression
 
+from ._rates import by_decision
+
 
 @dataclass(frozen=True)
 class Region:
@@ -48,6 +50,17 @@ class Region:
     precision: np.ndarray
     negatives: float
     positives: float
+
+    @property
+    def totals(self):
+        """Weight of the negatives and of the positives."""
+        return self.negatives, self.positives
+
+    @property
+    def confusion(self):
+        """Weight by class and decision at each vertex, (n_levels + 1, 2, 2)."""
+        total = np.array(self.totals)
+        return by_decision(total, total * np.stack([self.fpr, self.tpr], axis=1))
 
     def upper(self, fpr):
         """Greatest true positive rate at each false positive rate."""

@@ -6,10 +6,9 @@ from itertools import pairwise
 import numpy as np
 
 from ._cells import common_ranks, count_scores
-from ._level_rules import LevelRule
+from ._level_rules import LevelRule, RuleTable
 from ._regions import threshold_regions
 from ._smoothing import smooth_counts
-from ._tables import RuleTable
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class ScoreRule:
 
     @classmethod
     def learn(cls, scores, group, label, weight, *, smooth=False):
-        """Learn what a rule needs to know, whatever the demand.
+        """Learn what a rule needs to know, whatever the constraint.
 
         Parameters
         ----------
@@ -44,7 +43,7 @@ class ScoreRule:
         Returns
         -------
         callable
-            Takes a demand and returns a rule.
+            Takes a problem and returns a rule.
         """
         counts, shown = count_scores(scores, group, label, weight)
         if smooth:
@@ -65,12 +64,12 @@ class ScoreRule:
             # Between neighbouring doubles there is nothing halfway.
             thresholds.append(np.where(halfway > below, halfway, above))
         thresholds = tuple(thresholds)
-        return lambda demand: cls(LevelRule.solve(regions, demand), thresholds)
+        return lambda problem: cls(LevelRule.solve(regions, problem), thresholds)
 
     @property
-    def operating_points(self):
-        """False and true positive rates of each group."""
-        return self.rule.fpr, self.rule.tpr
+    def confusion(self):
+        """Weight of each group's people by class and decision, (n_groups, 2, 2)."""
+        return self.rule.confusion
 
     @property
     def regions(self):
@@ -82,7 +81,7 @@ class ScoreRule:
         """Probability of selection of each calibrated cell."""
         return np.concatenate(self.rule.by_level)
 
-    def table(self):
+    def table(self, names):
         """Cells are half-open intervals of the score, such as "[-0.31, 1.2)"."""
         total = sum(region.negatives + region.positives for region in self.rule.regions)
         groups, cells, masses = [], [], []

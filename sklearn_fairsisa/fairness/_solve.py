@@ -12,106 +12,22 @@ at its FPR never costs, every region contains the diagonal, so at any FPR the
 intersection of the regions reaches up to the lowest upper boundary.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy import sparse
 
-from ._programs import solve_program
+from ._programs import cheapest_weights
+from ._rates import unit_gains
 
-CONSTRAINTS = {
-    "equalized_odds": ("fpr", "tpr"),
-    "demographic_parity": ("share",),
-    "true_positive_rate_parity": ("tpr",),
-    "false_negative_rate_parity": ("tpr",),
-    "false_positive_rate_parity": ("fpr",),
-    "true_negative_rate_parity": ("fpr",),
-}
-"""Rates that each constraint wants equal in all groups."""
+_RISING = {(True, False): "fpr", (False, True): "tpr", (True, True): "share"}
 
 
-@dataclass(frozen=True)
-class Demand:
-    """What a rule is asked for.
-
-    Parameters
-    ----------
-    constraint : str or None
-        A key of `CONSTRAINTS`, or None for each group's own optimum.
-    objective : {"accuracy_score", "balanced_accuracy_score"} or dict
-        A dict gives the costs of a ``"false_positive"`` and a ``"false_negative"``;
-        its value is the expected cost per person, of which less is better.
-    tol : float, default=0
-        Greatest allowed difference between groups of each constrained rate.
-    """
-
-    constraint: str | None
-    objective: str | dict
-    tol: float = 0.0
-
-
-@dataclass(frozen=True)
-class Gain:
-    r"""A linear objective over operating points.
-
-    Parameters
-    ----------
-    tpr_gain, fpr_cost : ndarray of shape (n_groups,)
-        What a unit of each group's TPR gains and what a unit of its FPR loses, both
-        non-negative.
-    offset, scale : float
-        The objective as users know it is ``offset + scale * gain``.
-    """
-
-    tpr_gain: np.ndarray
-    fpr_cost: np.ndarray
-    offset: float
-    scale: float
-
-    def value(self, fpr, tpr):
-        """Objective at operating points, arrays of shape (n_groups,)."""
-        gain = np.sum(self.tpr_gain * tpr - self.fpr_cost * fpr)
-        return float(self.offset + self.scale * gain)
-
-
-def linear_gain(negatives, positives, objective):
-    """Weights of an objective on the groups' operating points.
-
-    Parameters
-    ----------
-    negatives, positives : ndarray of shape (n_groups,)
-        Weight of each group's negatives and positives.
-    objective : str or dict
-        See `Demand`.
-
-    Returns
-    -------
-    Gain
-    """
-    n_negatives, n_positives = negatives.sum(), positives.sum()
-    total = n_negatives + n_positives
-    if objective == "accuracy_score":
-        return Gain(positives / total, negatives / total, n_negatives / total, 1.0)
-    if objective == "balanced_accuracy_score":
-        # Where forgetting left no positives at all, nothing can be gained by them.
-        return Gain(
-            positives / (2 * max(n_positives, 1e-300)),
-            negatives / (2 * max(n_negatives, 1e-300)),
-            0.5,
-            1.0,
-        )
-    tpr_gain = objective["false_negative"] * positives / total
-    fpr_cost = objective["false_positive"] * negatives / total
-    return Gain(tpr_gain, fpr_cost, float(tpr_gain.sum()), -1.0)
-
-
-def operating_points(regions, demand):
-    """Best operating points whose constrained rates differ by at most ``demand.tol``.
+def operating_points(regions, problem):
+    """Best operating points that keep the constraint.
 
     Parameters
     ----------
     regions : sequence of Region
-    demand : Demand
+    problem : Problem
 
     Returns
     -------
@@ -119,28 +35,35 @@ def operating_points(regions, demand):
 
     Notes
     -----
-    With ``tol=0`` the problem has one unknown and is solved exactly by merging the
-    regions' vertices. Otherwise it is a linear program over mixtures of vertices,
-    solved by HiGHS.
+    Where rates that rise along the boundaries are to be equal, the problem has one
+    unknown and is solved exactly by merging the regions' vertices. Otherwise it is a
+    linear program over mixtures of vertices, solved by HiGHS.
     """
-    gain = linear_gain(
-        np.array([region.negatives for region in regions]),
-        np.array([region.positives for region in regions]),
-        demand.objective,
-    )
-    if demand.constraint is None or demand.tol >= 1 or len(regions) == 1:
-        return _unconstrained(regions, gain)
-    rates = CONSTRAINTS[demand.constraint]
-    if demand.tol > 0:
-        return _within_tolerance(regions, gain, rates, demand.tol)
+    totals = np.array([region.totals for region in regions])
+    gains = unit_gains(totals.sum(axis=0), problem.objective)
+    worth = totals.T * (gains[:, 1] - gains[:, 0])[:, None]
+    # A unit of each group's TPR gains the one, a unit of its FPR loses the other.
+    weights = worth[1], -worth[0]
+    rates = problem.rates(len(regions), 2)
+    if not rates:
+        return _unconstrained(regions, *weights)
+    rising = [_rising(rate) for rate in rates]
+    if problem.constraint.limits() != [(1.0, 0.0, 0.0)] or None in rising:
+        return _by_program(regions, *weights, rates, problem.constraint.limits())
     if len(rates) == 1:
-        return _common_rate(regions, gain, rates[0])
-    return _common_point(regions, gain)
+        return _common_rate(regions, *weights, rising[0])
+    return _common_point(regions, *weights)
 
 
-def _unconstrained(regions, gain):
+def _rising(rate):
+    """What a region calls a rate that rises along its boundary, None for others."""
+    selected = rate.counted[:, None] & np.array([False, True])
+    return _RISING[tuple(rate.counted)] if (rate.pairs == selected).all() else None
+
+
+def _unconstrained(regions, tpr_gain, fpr_cost):
     best = []
-    for region, w1, w0 in zip(regions, gain.tpr_gain, gain.fpr_cost):
+    for region, w1, w0 in zip(regions, tpr_gain, fpr_cost):
         k = _best_vertex(w1 * region.tpr - w0 * region.fpr, region.tpr - region.fpr)
         best.append((region.fpr[k], region.tpr[k]))
     fpr, tpr = np.array(best).T
@@ -161,7 +84,7 @@ def _ties_with_best(value):
     return value >= value.max() - 1e-12 * max(1.0, np.abs(value).max())
 
 
-def _common_point(regions, gain):
+def _common_point(regions, tpr_gain, fpr_cost):
     """Best point of the intersection of all regions.
 
     The least upper boundary is concave and piecewise linear in the FPR. Its vertices
@@ -169,7 +92,7 @@ def _common_point(regions, gain):
     matters lies in one of the two segments beside the best merged vertex, because
     the gain is concave.
     """
-    w1, w0 = gain.tpr_gain.sum(), gain.fpr_cost.sum()
+    w1, w0 = tpr_gain.sum(), fpr_cost.sum()
     x = np.unique(np.concatenate([region.fpr for region in regions]))
     lowest = regions[0].upper(x)
     for region in regions[1:]:
@@ -196,14 +119,14 @@ def _common_point(regions, gain):
     return np.full(len(regions), x[best]), np.full(len(regions), y[best])
 
 
-def _common_rate(regions, gain, rate):
+def _common_rate(regions, tpr_gain, fpr_cost, rate):
     """Best points with one rate equal in all groups.
 
     A group's best gain at a given rate is concave and piecewise linear in the rate,
     with its vertices at those of the boundary; the sum over groups is too.
     """
     curves = []
-    for region, w1, w0 in zip(regions, gain.tpr_gain, gain.fpr_cost):
+    for region, w1, w0 in zip(regions, tpr_gain, fpr_cost):
         fpr, tpr, at = region.fpr, region.tpr, getattr(region, rate)
         # Edges along which the rate stands still are vertical: keep their best end.
         # At rate 0 of "fpr" that is the last vertex, at rate 1 of "tpr" the first.
@@ -230,7 +153,7 @@ def _common_rate(regions, gain, rate):
     return fpr, tpr
 
 
-def _within_tolerance(regions, gain, rates, tol):
+def _by_program(regions, tpr_gain, fpr_cost, rates, limits):
     """Linear program over mixtures of each group's vertices.
 
     Mixtures of vertices are the monotone rules. A rule beneath the diagonal is never
@@ -238,37 +161,24 @@ def _within_tolerance(regions, gain, rates, tol):
     """
     n_groups = len(regions)
     sizes = [len(region.fpr) for region in regions]
-    n_vertices, n_rates = sum(sizes), len(rates)
     group = np.repeat(np.arange(n_groups), sizes)
-    column = np.arange(n_vertices)
     fpr = np.concatenate([region.fpr for region in regions])
     tpr = np.concatenate([region.tpr for region in regions])
-
-    # Unknowns: weight of each vertex, then the least value of each constrained rate.
-    cost = np.concatenate(
-        [gain.fpr_cost[group] * fpr - gain.tpr_gain[group] * tpr, np.zeros(n_rates)]
+    confusion = np.concatenate([region.confusion for region in regions])
+    values = np.stack([rate.of(confusion) for rate in rates])
+    at = np.arange(len(rates))[:, None] * n_groups + group
+    vertex = np.broadcast_to(np.arange(len(group)), at.shape)
+    weight, _ = cheapest_weights(
+        group,
+        fpr_cost[group] * fpr - tpr_gain[group] * tpr,
+        sparse.csr_array(
+            (values.ravel(), (at.ravel(), vertex.ravel())),
+            (len(rates) * n_groups, len(group)),
+        ),
+        len(rates),
+        limits,
     )
-    blocks, bounds = [], []
-    for r, rate in enumerate(rates):
-        values = np.concatenate([getattr(region, rate) for region in regions])
-        at = sparse.csr_array((values, (group, column)), (n_groups, n_vertices))
-        least = sparse.csr_array(
-            (np.ones(n_groups), (np.arange(n_groups), np.full(n_groups, r))),
-            (n_groups, n_rates),
-        )
-        blocks += [sparse.hstack([-at, least]), sparse.hstack([at, -least])]
-        bounds += [np.zeros(n_groups), np.full(n_groups, tol)]
-    mixture = sparse.csr_array(
-        (np.ones(n_vertices), (group, column)), (n_groups, n_vertices + n_rates)
-    )
-    result = solve_program(
-        cost,
-        A_ub=sparse.vstack(blocks, format="csr"),
-        b_ub=np.concatenate(bounds),
-        A_eq=mixture,
-        b_eq=np.ones(n_groups),
-    )
-    weight = result.x[:n_vertices].clip(0)
+    weight = weight.clip(0)
     weight /= np.bincount(group, weights=weight)[group]
     return (
         np.bincount(group, weights=weight * fpr),

@@ -1,6 +1,8 @@
 """Fair rules on the votes of an ensemble's members.
 
-Each class is one method: ``fit`` solves it on calibration rows, and
+Each class is one method: ``fit`` solves a problem on the votes of calibration rows,
+``confusion`` holds the weight of each group's people by class and decision there,
+``table`` writes the rule out, given the names of the decisions, and
 ``selection_probability`` applies it to rows of known groups, as an array of shape
 (n_samples,). Votes are bool of shape (n_samples, n_members).
 """
@@ -19,10 +21,9 @@ from ._cells import (
     unpack_patterns,
     vote_patterns,
 )
-from ._level_rules import LevelRule
+from ._level_rules import LevelRule, RuleTable, selection_by_precision
+from ._rates import by_decision, sum_by
 from ._regions import likelihood_regions
-from ._rules import selection_by_precision
-from ._tables import RuleTable
 
 _CHUNK = 4096
 
@@ -44,17 +45,10 @@ class CellRule:
     rule: LevelRule
 
     @classmethod
-    def fit(cls, counts, demand):
-        """Solve for the cells of a calibration set.
-
-        Parameters
-        ----------
-        counts : CellCounts
-            Each group needs rows.
-        demand : Demand
-        """
+    def fit(cls, counts, problem):
+        """Solve for the cells of a calibration set; each group needs rows."""
         regions, level = likelihood_regions(counts)
-        return cls(counts, level, LevelRule.solve(regions, demand))
+        return cls(counts, level, LevelRule.solve(regions, problem))
 
     @property
     def probability(self):
@@ -70,7 +64,7 @@ class CellRule:
 
         Parameters
         ----------
-        names : ndarray of str of shape (n_cells,)
+        names : array-like of str of shape (n_cells,)
             Name of each cell by its code.
 
         Returns
@@ -80,7 +74,7 @@ class CellRule:
         weight = self.counts.negatives + self.counts.positives
         return RuleTable(
             self.counts.group,
-            names[self.counts.cell],
+            np.asarray(names)[self.counts.cell],
             weight / weight.sum(),
             self.probability,
         )
@@ -126,27 +120,16 @@ class MajorityRule:
     cells: CellRule
 
     @classmethod
-    def fit(cls, votes, group, label, weight, demand, counted=None):
-        """Solve on calibration rows.
-
-        Parameters
-        ----------
-        votes : ndarray of bool of shape (n_samples, n_members)
-        group : ndarray of int of shape (n_samples,)
-            Codes without gaps.
-        label : ndarray of bool of shape (n_samples,)
-        weight : ndarray of shape (n_samples,), or None
-        demand : Demand
-        counted : ndarray of bool of shape (n_samples, n_members), default=None
-            Members that may speak of a row; all if None.
-        """
-        cell = majority(votes, counted).astype(np.int64)
-        return cls(CellRule.fit(count_cells(group, cell, label, weight), demand))
+    def fit(cls, votes, problem):
+        """Solve a problem on `Votes`."""
+        cell = majority(votes.votes, votes.counted).astype(np.int64)
+        counts = count_cells(votes.group, cell, votes.label, votes.weight)
+        return cls(CellRule.fit(counts, problem))
 
     @property
-    def operating_points(self):
-        """False and true positive rates of each group."""
-        return self.cells.rule.fpr, self.cells.rule.tpr
+    def confusion(self):
+        """Weight of each group's people by class and decision, (n_groups, 2, 2)."""
+        return self.cells.rule.confusion
 
     @property
     def regions(self):
@@ -158,9 +141,9 @@ class MajorityRule:
         """Probability of selection of each calibrated cell."""
         return self.cells.probability
 
-    def table(self):
-        """Cells are "0" and "1", the majority's vote."""
-        return self.cells.table(np.array(["0", "1"]))
+    def table(self, names):
+        """Cells are the majority's vote."""
+        return self.cells.table(names)
 
     def selection_probability(self, votes, group, counted=None):
         """Probability of selection of rows of known groups."""
@@ -198,24 +181,12 @@ class PatternRule:
     precision_by_votes: np.ndarray
 
     @classmethod
-    def fit(cls, votes, group, label, weight, demand, counted=None):
-        """Solve on calibration rows.
-
-        Parameters
-        ----------
-        votes : ndarray of bool of shape (n_samples, n_members)
-        group : ndarray of int of shape (n_samples,)
-            Codes without gaps.
-        label : ndarray of bool of shape (n_samples,)
-        weight : ndarray of shape (n_samples,), or None
-        demand : Demand
-        counted : ndarray of bool of shape (n_samples, n_members), default=None
-            Members that may speak of a row; all if None.
-        """
-        heard = heard_votes(votes, counted)
+    def fit(cls, votes, problem):
+        """Solve a problem on `Votes`."""
+        heard = heard_votes(votes.votes, votes.counted)
         patterns, cell = vote_patterns(heard)
-        counts = count_cells(group, cell, label, weight)
-        n_votes = count_votes(patterns, votes.shape[1])
+        counts = count_cells(votes.group, cell, votes.label, votes.weight)
+        n_votes = count_votes(patterns, votes.n_members)
         by_votes = count_cells(
             np.repeat(counts.group, 2),
             np.repeat(n_votes[counts.cell], 2),
@@ -224,16 +195,16 @@ class PatternRule:
         )
         return cls(
             patterns,
-            votes.shape[1],
-            counted is not None,
-            CellRule.fit(counts, demand),
-            _isotonic_precision(by_votes, votes.shape[1]),
+            votes.n_members,
+            votes.counted is not None,
+            CellRule.fit(counts, problem),
+            _isotonic_precision(by_votes, votes.n_members),
         )
 
     @property
-    def operating_points(self):
-        """False and true positive rates of each group."""
-        return self.cells.rule.fpr, self.cells.rule.tpr
+    def confusion(self):
+        """Weight of each group's people by class and decision, (n_groups, 2, 2)."""
+        return self.cells.rule.confusion
 
     @property
     def regions(self):
@@ -245,7 +216,7 @@ class PatternRule:
         """Probability of selection of each calibrated cell."""
         return self.cells.probability
 
-    def table(self):
+    def table(self, names):
         """Cells are the members' votes, such as "01101"; a "-" does not speak."""
         n_bits = self.n_members * (2 if self.masked else 1)
         votes, speaks = np.split(
@@ -255,8 +226,8 @@ class PatternRule:
         if self.masked:
             digits[~speaks] = ord("-")
         digits = np.ascontiguousarray(digits)
-        names = digits.view(f"S{self.n_members}").ravel().astype(str)
-        return self.cells.table(names)
+        patterns = digits.view(f"S{self.n_members}").ravel().astype(str)
+        return self.cells.table(patterns)
 
     def selection_probability(self, votes, group, counted=None):
         """Probability of selection of rows of known groups."""
@@ -291,67 +262,37 @@ class MemberRules:
     probability: np.ndarray
 
     @classmethod
-    def fit(cls, votes, group, label, weight, demand, counted=None):
-        """Solve on calibration rows.
-
-        Parameters
-        ----------
-        votes : ndarray of bool of shape (n_samples, n_members)
-        group : ndarray of int of shape (n_samples,)
-            Codes without gaps.
-        label : ndarray of bool of shape (n_samples,)
-        weight : ndarray of shape (n_samples,), or None
-        demand : Demand
-        counted : ndarray of bool of shape (n_samples, n_members), default=None
-            Members that may speak of a row; all if None.
-        """
-        n_groups = int(group.max()) + 1
+    def fit(cls, votes, problem):
+        """Solve a problem on `Votes`."""
         members = []
-        for s in range(votes.shape[1]):
-            rows = slice(None) if counted is None else counted[:, s]
-            counts = count_cells(
-                group[rows],
-                votes[rows, s],
-                label[rows],
-                None if weight is None else weight[rows],
-                n_groups=n_groups,
-            )
-            members.append(CellRule.fit(counts, demand))
-        heard = heard_votes(votes, counted)
+        for s in range(votes.n_members):
+            cell, group, label, weight = votes.of_member(s)
+            counts = count_cells(group, cell, label, weight, n_groups=votes.n_groups)
+            members.append(CellRule.fit(counts, problem))
+        heard = heard_votes(votes.votes, votes.counted)
         patterns, cell = vote_patterns(heard)
-        counts = count_cells(group, cell, label, weight)
+        counts = count_cells(votes.group, cell, votes.label, votes.weight)
         rules = cls(tuple(members), counts, np.empty(0))
         seen = unpack_patterns(patterns, heard.shape[1])[counts.cell]
-        seen, speaks = np.split(seen, [votes.shape[1]], axis=1)
+        seen, speaks = np.split(seen, [votes.n_members], axis=1)
         probability = rules.selection_probability(
-            seen, counts.group, None if counted is None else speaks
+            seen, counts.group, None if votes.counted is None else speaks
         )
         return cls(rules.members, counts, probability)
 
     @property
-    def operating_points(self):
-        """False and true positive rates of each group in calibration."""
-        with np.errstate(invalid="ignore"):
-            fpr, tpr = (
-                np.bincount(self.counts.group, weights=self.probability * column)
-                / total
-                for column, total in zip(
-                    (self.counts.negatives, self.counts.positives), self.counts.totals
-                )
-            )
-        return fpr, tpr
+    def confusion(self):
+        """Weight of each group's people by class and decision, (n_groups, 2, 2)."""
+        counts = self.counts
+        total = np.column_stack([counts.negatives, counts.positives])
+        decided = by_decision(total, self.probability[:, None] * total)
+        return sum_by(counts.group, decided, counts.n_groups)
 
-    def table(self):
+    def table(self, names):
         """Cells are a member and its vote, such as "3:1"."""
-        tables = [
-            member.table(np.array([f"{s}:0", f"{s}:1"]))
+        return RuleTable.joined(
+            member.table(np.array([f"{s}:{name}" for name in names]))
             for s, member in enumerate(self.members)
-        ]
-        return RuleTable(
-            *(
-                np.concatenate([getattr(table, column) for table in tables])
-                for column in ("group", "cell", "mass", "probability")
-            )
         )
 
     def selection_probability(self, votes, group, counted=None):

@@ -1,4 +1,4 @@
-"""Scores, gaps and intervals that know the group of each row."""
+"""Scores, gaps between groups, and intervals of both."""
 
 from ._adapter import FairlearnAdapter
 from ._budget import within_fairness_budget

@@ -40,32 +40,33 @@ from ._response import names, respond, takes_groups
 
 
 class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
-    """Any mitigator of fairlearn as a classifier of X alone.
+    """Turn any fairlearn mitigator into a classifier that only needs X.
 
-    fairlearn's mitigators want ``sensitive_features=`` beside X, some in ``predict``
-    too, so they fit neither a grid search nor a comparison with estimators that find
-    the sensitive feature in X. The adapter takes it out of X with the convention of
-    :class:`~sklearn_fairsisa.FairEnsemblePostprocessor`.
+    fairlearn's mitigators need ``sensitive_features=`` beside X, some of them also in
+    ``predict``. They therefore fit neither into a grid search nor into a comparison
+    with estimators that read the sensitive feature from X. The adapter reads it from X
+    in the same way as :class:`~sklearn_fairsisa.FairEnsemblePostprocessor`.
 
     Parameters
     ----------
     mitigator : estimator
-        ``ThresholdOptimizer`` (fitted base estimators included, with ``prefit=True``),
+        ``ThresholdOptimizer`` (with ``prefit=True`` also over fitted base estimators),
         ``ExponentiatedGradient``, ``GridSearch``, or a pipeline that ends with one of
-        them. Also a pipeline without one, such as ``CorrelationRemover`` before a
-        classifier: it reads the sensitive feature in X, so X reaches it whole.
+        them. A pipeline without one of them is also accepted, such as
+        ``CorrelationRemover`` before a classifier: it reads the sensitive feature from
+        X itself, so it receives all of X.
 
     sensitive_feature : str, int, list of these, or callable, default=None
         Column of X with the groups, several columns for their intersections, or a
-        function of X that returns them. With None, the groups are passed to the
-        methods as ``sensitive_features``, which is requested under metadata routing.
+        function of X that returns the groups. With None, pass the groups to the methods
+        as ``sensitive_features``, which is requested under metadata routing.
 
     drop_sensitive : bool, default=True
-        Whether the mitigator's X lacks that column, if it takes
-        ``sensitive_features``.
+        Whether to drop the sensitive column from the mitigator's X, if the mitigator
+        takes ``sensitive_features``.
 
     random_state : int, RandomState instance or None, default=None
-        Coins of randomised mitigators: handed to their ``predict``.
+        Passed to ``predict`` of randomised mitigators.
 
     Attributes
     ----------
@@ -73,14 +74,14 @@ class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Class labels.
 
     groups_ : ndarray of shape (n_groups,)
-        Groups seen in ``fit``, if the mitigator takes any.
+        Groups seen in ``fit``, if the mitigator takes groups.
 
     mitigator_ : estimator
-        Fitted mitigator. It saw the labels as 0 and 1. Its base estimator is wrapped
-        if X holds texts or is sparse, which fairlearn refuses.
+        Fitted mitigator. It was fitted on labels encoded as 0 and 1. Its base estimator
+        is wrapped if X contains texts or is sparse, which fairlearn refuses.
 
     n_features_in_ : int
-        Number of columns of X, the sensitive one included.
+        Number of columns of X, including the sensitive column.
 
     Examples
     --------
@@ -111,7 +112,7 @@ class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         "random_state": ["random_state"],
     }
 
-    # Metadata that sklearn's routing hands over without being asked to.
+    # Metadata that scikit-learn's routing passes by default.
     __metadata_request__fit = {"sensitive_features": True}  # noqa: RUF012
     __metadata_request__predict = {"sensitive_features": True}  # noqa: RUF012
     __metadata_request__score = {"sensitive_features": True}  # noqa: RUF012
@@ -138,7 +139,7 @@ class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows, in whatever form the mitigator takes them.
+            Rows, in any form that the mitigator accepts.
 
         y : array-like of shape (n_samples,)
             Labels of two classes; the greater one is positive.
@@ -153,15 +154,15 @@ class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If there are not two classes, if the groups are missing or come twice, or if
-            a base estimator declared as fitted is not.
+            If there are not two classes, if the groups are missing or given twice, or
+            if a base estimator declared as fitted is not fitted.
         """
-        # A copy is fitted, so that a refusal leaves an earlier fit as it was.
+        # A copy is fitted, so that an error does not change an earlier fit.
         fresh = copy.copy(self)
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(fresh, name)
         fresh._fit(X, y, sensitive_features)
-        self.__dict__ = vars(fresh)
+        self.__dict__ = fresh.__dict__
         return self
 
     def _fit(self, X, y, sensitive_features):
@@ -196,7 +197,7 @@ class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     def predict(
         self, X: Rows, *, sensitive_features: ArrayLike | None = None
     ) -> NDArray[Any]:
-        """Predict labels, with coins where the mitigator is randomised.
+        """Predict labels; a randomised mitigator draws them.
 
         Parameters
         ----------
@@ -204,7 +205,7 @@ class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             Rows.
 
         sensitive_features : array-like of shape (n_samples,), default=None
-            Groups, if they are not in X. Needed where the mitigator uses them in
+            Groups, if they are not in X. Needed if the mitigator uses them in
             ``predict``.
 
         Returns
@@ -226,13 +227,13 @@ class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             Rows.
 
         sensitive_features : array-like of shape (n_samples,), default=None
-            Groups, if they are not in X. Needed where the mitigator uses them in
+            Groups, if they are not in X. Needed if the mitigator uses them in
             ``predict``.
 
         Returns
         -------
         probability : ndarray of shape (n_samples,)
-            0 or 1 where the mitigator draws no coin.
+            0 or 1 if the mitigator is deterministic.
         """
         return self._respond("selection_probability", X, sensitive_features)
 
@@ -293,12 +294,12 @@ class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return respond(last, X, method, groups=groups, random_state=self.random_state)
 
     def _groups_of(self, X, sensitive_features, required):
-        """Return what the mitigator sees of X, and the groups."""
+        """Return the mitigator's X, and the groups."""
         groups = None
         if self.sensitive_feature is not None and sensitive_features is not None:
             raise ValueError(
-                f"sensitive_feature={self.sensitive_feature!r} already tells the group "
-                "of each row, and sensitive_features is passed too. Use one of them."
+                f"sensitive_feature={self.sensitive_feature!r} already gives the group "
+                "of each row, but sensitive_features is passed too. Use one of them."
             )
         if self.sensitive_feature is not None:
             X, groups = split_sensitive(X, self.sensitive_feature, self.drop_sensitive)
@@ -318,7 +319,7 @@ class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
 
 class _Unpacking(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
-    """A base estimator whose rows come packed as one column of objects."""
+    """A base estimator whose rows are packed as one column of objects."""
 
     def __init__(self, estimator):
         self.estimator = estimator
@@ -349,7 +350,7 @@ class _Unpacking(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
 
 def _needs_packing(X):
-    """Whether fairlearn would refuse X, as it does texts and sparse matrices."""
+    """Whether fairlearn would refuse X, as it refuses texts and sparse matrices."""
     if sparse.issparse(X):
         return True
     if isinstance(X, list | tuple):
@@ -358,7 +359,7 @@ def _needs_packing(X):
 
 
 def _pack(X):
-    """Return the rows of X as one column of objects, which fairlearn lets pass."""
+    """Return the rows of X as one column of objects, which fairlearn accepts."""
     rows = sparse.csr_matrix(X) if sparse.issparse(X) else X
     column = np.empty((_num_samples(X), 1), dtype=object)
     for i, row in enumerate(rows):

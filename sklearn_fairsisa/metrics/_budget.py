@@ -1,4 +1,4 @@
-"""The choice of a candidate of a search under a limit on unfairness."""
+"""Selection of a search's best candidate under a limit on the gap."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -13,15 +13,15 @@ from .._utils.warnings import level_of_caller
 def within_fairness_budget(
     budget: float, *, score: str = "score", gap: str = "gap"
 ) -> Callable[[Mapping[str, ArrayLike]], int]:
-    """Make a `refit` callable that picks the best candidate within a fairness budget.
+    """Make a `refit` callable that selects the best candidate within a fairness budget.
 
     Parameters
     ----------
     budget : float
-        Greatest mean gap over the folds that is allowed, for example .1.
+        Largest allowed mean gap over the folds, for example .1.
 
     score : str, default="score"
-        Name in ``scoring`` of what is maximised.
+        Name in ``scoring`` of the score to maximise.
 
     gap : str, default="gap"
         Name in ``scoring`` of the gap. Its sign does not matter, so a negated scorer
@@ -30,21 +30,22 @@ def within_fairness_budget(
     Returns
     -------
     refit : callable
-        Takes ``cv_results_`` and returns ``best_index_``: of the candidates whose gap
-        is within the budget the one with the highest score, then the smallest gap,
-        then the first. If there is none, the candidate with the smallest gap, with a
-        warning. Candidates whose score or gap is NaN are passed over.
+        Takes ``cv_results_`` and returns ``best_index_``: among the candidates whose
+        gap is within the budget, the one with the highest score, then the smallest
+        gap, then the first. If no candidate is within the budget, the candidate with
+        the smallest gap, with a warning. Candidates whose score or gap is NaN are
+        ignored.
 
     Raises
     ------
     ValueError
-        If the budget is negative; when called, if the results lack a name or no
-        candidate has both numbers.
+        If the budget is negative; when called, if a name is missing in the results or
+        no candidate has both a score and a gap.
 
     Notes
     -----
-    A gap measured on small groups is too large even for a fair rule, so a budget below
-    :func:`noise_floor` is out of reach.
+    A gap measured on small groups is too large even for a fair rule, so no rule can
+    satisfy a budget below :func:`noise_floor`.
 
     Examples
     --------
@@ -76,7 +77,7 @@ def _best_index(results, *, budget, score, gap):
         order = np.lexsort((-scores, gaps, ~known))
         warnings.warn(
             f"No candidate is within the fairness budget of {budget:g}; the smallest "
-            f"gap, {gaps[order[0]]:.3g}, was taken. Raise the budget or widen the "
+            f"gap, {gaps[order[0]]:.3g}, was selected. Raise the budget or widen the "
             "search.",
             UserWarning,
             stacklevel=level_of_caller(),

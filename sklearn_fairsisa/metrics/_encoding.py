@@ -1,16 +1,16 @@
-"""From what callers hand over to tallies, and from tallies to named metrics."""
+"""Encoding of labels, decisions and groups, and named metrics of tallies."""
 
 import numpy as np
 
 from .._utils.groups import check_groups, encode_groups
-from ..fairness._rates import GAPS, SCORES, gap_rates, spread
+from ..fairness._constraints import GAPS, RATES
+from ..fairness._rates import SCORES, by_decision, gap_rates, spread
 
 NAMES = (*SCORES, *GAPS)
-_LABELS = {"fpr": 0, "tpr": 1}
 
 
 def encode(y_true, y_pred, pos_label=None, *, soft=None):
-    """Return labels as 0 and 1, decisions as probabilities of the positive class.
+    """Return labels as 0 and 1, and decisions as probabilities of the positive class.
 
     Parameters
     ----------
@@ -19,11 +19,11 @@ def encode(y_true, y_pred, pos_label=None, *, soft=None):
     y_pred : array-like of shape (n_samples,) or (n_samples, n_repeats)
         Predicted labels, or probabilities of the positive label.
     pos_label : object, default=None
-        Positive label. By default the greater of the two, or the 1 if there is only
-        0 or 1.
+        Positive label. By default the greater of the two, or 1 if all labels are 0 or
+        all are 1.
     soft : bool, default=None
-        Whether `y_pred` holds probabilities. By default floats do, unless all of them
-        may be labels.
+        Whether `y_pred` contains probabilities. By default floats are probabilities,
+        unless all of them may be labels.
 
     Returns
     -------
@@ -33,8 +33,8 @@ def encode(y_true, y_pred, pos_label=None, *, soft=None):
     Raises
     ------
     ValueError
-        If shapes or values are impossible, or if `soft` is not given and the values
-        may be labels as well as probabilities, which would decide otherwise.
+        If shapes or values are impossible, or if `soft` is not given and the values are
+        ambiguous: they may be labels or probabilities, which mean different decisions.
     """
     y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
     if y_true.ndim != 1:
@@ -54,14 +54,14 @@ def encode(y_true, y_pred, pos_label=None, *, soft=None):
         labels = np.union1d(labels, y_pred)
     elif not are_shares(y_pred):
         raise ValueError(
-            "y_pred holds numbers that are neither labels of y_true nor "
+            "y_pred contains numbers that are neither labels of y_true nor "
             "probabilities in [0, 1]. Give predicted labels or the probability of "
             "the positive label."
         )
     if len(labels) > 2:
         raise ValueError(
             f"Rates need two labels, got {len(labels)}: {labels.tolist()[:10]}. Encode "
-            "them as positive and negative."
+            "the labels as positive and negative."
         )
     if pos_label is None:
         pos_label = 1 if set(labels.tolist()) <= {0, 1} else labels.tolist()[-1]
@@ -70,9 +70,9 @@ def encode(y_true, y_pred, pos_label=None, *, soft=None):
     decisions = y_pred if soft else y_pred == pos_label
     if guesses and are_shares(y_pred) and not np.array_equal(decisions, y_pred):
         raise ValueError(
-            f"y_pred holds the floats {np.unique(y_pred).tolist()}, which may be "
+            f"y_pred contains the floats {np.unique(y_pred).tolist()}, which may be "
             f"labels as well as probabilities of {pos_label!r}. Give labels as "
-            "integers, y_pred.astype(int); or, beside probabilities, encode y_true as "
+            "integers, y_pred.astype(int). To give probabilities, encode y_true as "
             f"1 for {pos_label!r} and 0 for the other label."
         )
     return (y_true == pos_label).astype(np.int64), (
@@ -102,19 +102,21 @@ def code_groups(sensitive_features, n_samples):
 
 def evaluate(metric, total, chosen):
     """Return a named score or gap of tallies, shape (...)."""
+    decided = by_decision(total, chosen)
     if metric in GAPS:
-        return gap_of(gap_rates(metric, total, chosen))
-    return SCORES[metric](total, chosen)
+        return gap_of(gap_rates(metric, decided, total))
+    return SCORES[metric](decided, total)
 
 
 def gap_of(rates):
-    """Return the spread of rates; where none is defined no groups differ."""
+    """Return the spread of rates, 0 if no rate is defined."""
     return np.nan_to_num(spread(rates))
 
 
 def needed_labels(metric):
     """Return the labels that every group must have for a metric to be defined."""
-    return [_LABELS[rate] for rate in GAPS.get(metric, ()) if rate in _LABELS]
+    rates = RATES[GAPS[metric]](2) if metric in GAPS else []
+    return [rate.counted.argmax() for rate in rates if rate.counted.sum() == 1]
 
 
 def check_defined(metric, total, group_names):

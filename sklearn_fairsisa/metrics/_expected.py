@@ -1,4 +1,4 @@
-"""Metrics of a randomised rule, in expectation over its coins."""
+"""Metrics of a randomised rule, in expectation over its decisions."""
 
 import numpy as np
 import pandas as pd
@@ -20,9 +20,9 @@ def expected_equalized_odds_difference(
 ) -> float:
     """Equalized-odds difference of the expected decisions.
 
-    The greater one of the differences, between groups, of the true and of the false
-    positive rate, with each decision replaced by its probability. For hard decisions
-    it is fairlearn's ``equalized_odds_difference``.
+    The larger of two differences between groups, that of the true and that of the
+    false positive rate, with each decision replaced by its probability. For hard
+    decisions, it equals fairlearn's ``equalized_odds_difference``.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def expected_equalized_odds_difference(
         Labels of two classes.
 
     selection_probability : array-like of shape (n_samples,)
-        Probability of the positive decision, floats in [0, 1]; or predicted labels.
+        Probability of the positive decision, floats in [0, 1], or predicted labels.
 
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_features)
         Groups; several columns are intersected.
@@ -39,7 +39,7 @@ def expected_equalized_odds_difference(
         Weights.
 
     pos_label : object, default=None
-        Positive label, by default the greater one of the two.
+        Positive label, by default the greater of the two.
 
     Returns
     -------
@@ -78,16 +78,16 @@ def expected_demographic_parity_difference(
 ) -> float:
     """Demographic parity difference of the expected decisions.
 
-    The difference between groups of the mean selection probability. For hard decisions
-    it is fairlearn's ``demographic_parity_difference``.
+    The difference between groups of the mean selection probability. For hard decisions,
+    it equals fairlearn's ``demographic_parity_difference``.
 
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
-        Labels of two classes; they only tell which label is positive.
+        Labels of two classes. They only determine the positive label.
 
     selection_probability : array-like of shape (n_samples,)
-        Probability of the positive decision, floats in [0, 1]; or predicted labels.
+        Probability of the positive decision, floats in [0, 1], or predicted labels.
 
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_features)
         Groups; several columns are intersected.
@@ -96,7 +96,7 @@ def expected_demographic_parity_difference(
         Weights.
 
     pos_label : object, default=None
-        Positive label, by default the greater one of the two.
+        Positive label, by default the greater of the two.
 
     Returns
     -------
@@ -131,13 +131,13 @@ def expected_accuracy_score(
         Labels of two classes.
 
     selection_probability : array-like of shape (n_samples,)
-        Probability of the positive decision, floats in [0, 1]; or predicted labels.
+        Probability of the positive decision, floats in [0, 1], or predicted labels.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights.
 
     pos_label : object, default=None
-        Positive label, by default the greater one of the two.
+        Positive label, by default the greater of the two.
 
     Returns
     -------
@@ -171,13 +171,13 @@ def expected_balanced_accuracy_score(
         Labels of two classes, both present.
 
     selection_probability : array-like of shape (n_samples,)
-        Probability of the positive decision, floats in [0, 1]; or predicted labels.
+        Probability of the positive decision, floats in [0, 1], or predicted labels.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights.
 
     pos_label : object, default=None
-        Positive label, by default the greater one of the two.
+        Positive label, by default the greater of the two.
 
     Returns
     -------
@@ -195,7 +195,8 @@ def expected_balanced_accuracy_score(
     )
     if not (total[0] > 0).all():
         raise ValueError(
-            "Balanced accuracy needs both labels in y_true. Add rows of the other."
+            "Balanced accuracy needs both labels in y_true. Add rows of the other "
+            "label."
         )
     return float(_encoding.evaluate("balanced_accuracy_score", total, chosen))
 
@@ -216,7 +217,7 @@ def group_rates(
         Labels of two classes.
 
     selection_probability : array-like of shape (n_samples,)
-        Probability of the positive decision, floats in [0, 1]; or predicted labels.
+        Probability of the positive decision, floats in [0, 1], or predicted labels.
 
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_features)
         Groups; several columns are intersected.
@@ -225,13 +226,13 @@ def group_rates(
         Weights.
 
     pos_label : object, default=None
-        Positive label, by default the greater one of the two.
+        Positive label, by default the greater of the two.
 
     Returns
     -------
     rates : DataFrame
         One row per group, with an index level per sensitive feature: the number (or
-        weight) of negatives and positives, the false and true positive rate (NaN where
+        weight) of negatives and positives, the false and true positive rate (NaN if
         the group has no such label) and the selection rate.
 
     Examples
@@ -260,7 +261,8 @@ def group_rates(
 
 def _tally(y_true, probability, sensitive_features, sample_weight, pos_label):
     y_true, probability = np.asarray(y_true), np.asarray(probability)
-    # Floats are what the argument is called, unless the labels are floats as well.
+    # Floats are probabilities, as the argument's name says, unless labels are floats
+    # too.
     are_named = probability.dtype.kind == "f" and y_true.dtype.kind != "f"
     soft = True if are_named and _encoding.are_shares(probability) else None
     y, decisions = _encoding.encode(y_true, probability, pos_label, soft=soft)

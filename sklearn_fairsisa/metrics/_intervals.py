@@ -1,4 +1,4 @@
-"""How much a rate or a gap would vary if other people had been drawn."""
+"""Intervals for rates and gaps over samples of people."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from sklearn.utils import _param_validation as param_validation
 from sklearn.utils._param_validation import StrOptions, validate_params
 
 from .._utils.typing import RandomState
-from ..fairness._rates import GAPS
+from ..fairness._constraints import GAPS
 from . import _encoding
 from ._resampling import Kinds, generator, resample, simulate
 from ._response import accepts
@@ -35,7 +35,7 @@ class Interval(NamedTuple):
     high: float
 
 
-# A str is a sequence of str as well, so the first signature that fits counts.
+# A str is also a sequence of str, so the first matching signature applies.
 @overload
 def bootstrap_interval(  # type: ignore[overload-overlap]
     metric: Metric,
@@ -99,18 +99,18 @@ def bootstrap_interval(
         "accuracy_score", "balanced_accuracy_score", "selection_rate",
         "true_positive_rate", "false_positive_rate", "equalized_odds_difference",
         "true_positive_rate_difference", "false_positive_rate_difference" or
-        "demographic_parity_difference", all evaluated on the same resamples in one
-        pass. Or a function ``metric(y_true, y_pred, *, sensitive_features,
-        sample_weight)``, which is called once per resample; it needs
-        ``sample_weight`` and may lack ``sensitive_features``.
+        "demographic_parity_difference". All are evaluated on the same resamples in one
+        pass. Alternatively a function ``metric(y_true, y_pred, *, sensitive_features,
+        sample_weight)``, which is called once per resample. It must take
+        ``sample_weight``; ``sensitive_features`` is optional.
 
     y_true : array-like of shape (n_samples,)
         Labels; of two classes for the named metrics.
 
     y_pred : array-like of shape (n_samples,) or (n_samples, n_repeats)
         Predicted labels, or for the named metrics also probabilities of the positive
-        decision. Several columns are several predictions of the same people, as
-        repeated cross-validation gives them: people are resampled with all their
+        decision. Several columns are several predictions of the same people, such as
+        those of repeated cross-validation: people are resampled with all their
         predictions, and the metric is averaged over the columns.
 
     sensitive_features : array-like of shape (n_samples,), default=None
@@ -123,13 +123,13 @@ def bootstrap_interval(
         Confidence level in (0, 1).
 
     method : {"deviation", "percentile"}, default="deviation"
-        How the interval of a named gap is made; scores and functions always get the
+        Method for the interval of a named gap. Scores and functions always use the
         percentile interval. See the notes.
 
     stratify : {"group", "group_and_label", None}, default="group"
-        What every resample keeps the size of: each group; each group's negatives and
-        positives, which suits true and false positive rates of groups with very few
-        of either; or nothing.
+        Sizes that every resample keeps: that of each group; those of each group's
+        negatives and positives, which suits true and false positive rates of groups
+        with very few of either; or none.
 
     pos_label : object, default=None
         Positive label of the named metrics, by default the greater one.
@@ -145,29 +145,30 @@ def bootstrap_interval(
     Raises
     ------
     ValueError
-        If an option is unknown, two metrics have one name, or a group lacks a label
-        that a metric needs; or if `y_pred` holds floats that may be labels as well as
-        probabilities, which would decide otherwise, as 0.0 and 1.0 would with
+        If an option is unknown, two metrics have the same name, or a group lacks a
+        label that a metric needs. Also if `y_pred` contains floats that may be labels
+        or probabilities and mean different decisions, such as 0.0 and 1.0 with
         ``pos_label=0``.
 
     Notes
     -----
-    Rows of equal label, prediction and group are interchangeable, so a resample is a
-    draw of the number of each kind of row, a multinomial, and a metric costs as much as
-    there are kinds, whatever the number of rows. Where a resample leaves a group
+    Rows of equal label, prediction and group are interchangeable. A resample is
+    therefore a multinomial draw of the number of rows of each kind, and the cost of a
+    metric depends on the number of kinds, not of rows. If a resample leaves a group
     without the label that a rate needs, the group is left out of that gap.
 
-    A gap is a maximum, so noise in the rates inflates it, and resampling adds noise: a
-    percentile interval of a gap lies too high, and never covers a true gap of zero.
-    With :math:`D(r)` the greatest difference of the rates r between groups, a seminorm,
+    A gap is a maximum, so noise in the rates inflates it, and resampling adds noise. A
+    percentile interval of a gap is therefore too high, and never covers a true gap of
+    zero. With :math:`D(r)` the largest difference of the rates r between groups, a
+    seminorm,
 
     .. math:: |D(\\hat r) - D(r)| \\le D(\\hat r - r),
 
     so the "deviation" interval :math:`D(\\hat r) \\pm q`, cut to [0, 1], with q the
-    quantile of :math:`D(r^* - \\hat r)` over the resamples, holds at its confidence
-    whatever the true gap. In simulations at 95% (3 to 5 groups of 90 to 600 people,
-    true gaps 0 to .3) it covered in 90 to 100%, the percentile interval in 0 to 95%; it
-    is about 1.4 times as wide.
+    quantile of :math:`D(r^* - \\hat r)` over the resamples, has its confidence whatever
+    the true gap. In simulations at 95% (3 to 5 groups of 90 to 600 people, true gaps 0
+    to .3), it covered the true gap in 90 to 100% of cases, the percentile interval in 0
+    to 95%. It is about 1.4 times as wide.
 
     References
     ----------
@@ -215,7 +216,7 @@ def bootstrap_interval(
 
 
 def _named_metrics(metric):
-    """Return a dict of name to metric, the metric being a name or a function."""
+    """Return a dict of name to metric. Each metric is a name or a function."""
     if isinstance(metric, dict):
         metrics = dict(metric)
     else:
@@ -224,17 +225,17 @@ def _named_metrics(metric):
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
             raise ValueError(
-                f"Several metrics are called {twice[0]!r}, of which the result could "
-                "hold one only. Name them by a dict, {name: metric}."
+                f"Several metrics are called {twice[0]!r}, but the result has one "
+                "entry per name. Name them by a dict, {name: metric}."
             )
         metrics = dict(zip(names, given))
     for value in metrics.values():
         if callable(value):
             if not accepts(value, "sample_weight"):
                 raise ValueError(
-                    f"{value!r} takes no sample_weight, by which it would learn how "
-                    "often a row was drawn. Wrap it in a function that does, or name "
-                    f"one of {', '.join(map(repr, _encoding.NAMES))}."
+                    f"{value!r} takes no sample_weight, which counts how often a row "
+                    "was drawn. Wrap it in a function that takes sample_weight, or "
+                    f"name one of {', '.join(map(repr, _encoding.NAMES))}."
                 )
         elif value not in _encoding.NAMES:
             raise ValueError(

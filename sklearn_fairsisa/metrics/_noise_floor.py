@@ -1,4 +1,4 @@
-"""How wide a gap a perfectly fair rule would show by chance."""
+"""The gap that a perfectly fair rule would show by chance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, validate_params
 
 from .._utils.typing import RandomState
-from ..fairness._rates import GAPS
+from ..fairness._constraints import GAPS
 from . import _encoding
 from ._resampling import Kinds, generator, simulate
 
@@ -29,7 +29,7 @@ class NoiseFloor:
         Quantiles of the gap of the fair rule.
     p_value : float
         Share of the simulations in which the fair rule shows at least the observed
-        gap, the observed one counted among them.
+        gap, counting the observation as one of them.
     """
 
     gap: float
@@ -87,8 +87,8 @@ def noise_floor(
 ) -> NoiseFloor | dict[str, NoiseFloor]:
     """Gap that a perfectly fair rule of the same overall rates would show by chance.
 
-    Rates of small groups vary, and a gap is the greatest difference between them, so
-    it is above zero for any rule. A measured gap says something only above this floor.
+    Rates of small groups vary, and a gap is the largest difference between them, so it
+    is above zero for any rule. Only a gap above this floor is evidence of unfairness.
 
     Parameters
     ----------
@@ -96,8 +96,8 @@ def noise_floor(
         Labels of two classes.
 
     y_pred : array-like of shape (n_samples,) or (n_samples, n_repeats)
-        Predicted labels or probabilities of the positive decision. Over several
-        columns, repeated predictions of the same people, gaps are averaged.
+        Predicted labels or probabilities of the positive decision. Several columns are
+        repeated predictions of the same people, whose gaps are averaged.
 
     sensitive_features : array-like of shape (n_samples,)
         Groups.
@@ -122,21 +122,21 @@ def noise_floor(
     -------
     floor : NoiseFloor, or dict of str to NoiseFloor
         Observed gap, mean and quantiles of the fair rule's gap, and the p-value of the
-        observed one; a dict by name for a list of metrics.
+        observed gap; a dict by name for a list of metrics.
 
     Raises
     ------
     ValueError
-        If a metric is unknown, or a group lacks a label that it needs; or if `y_pred`
-        holds floats that may be labels as well as probabilities, which would decide
-        otherwise.
+        If a metric is unknown, or a group lacks a label that it needs. Also if `y_pred`
+        contains floats that may be labels or probabilities and mean different
+        decisions.
 
     Notes
     -----
-    The fair rule gives every group the decisions of everybody: each person of a group
-    and label draws its decisions, with replacement, from all people of that label; for
-    demographic parity from all people. For hard decisions that is a binomial number
-    of selections per group and label at the overall rate.
+    The fair rule draws the decisions of every group from everybody: each person of a
+    group and label draws decisions, with replacement, from all people of that label, or
+    for demographic parity from all people. For hard decisions, this is a binomial
+    number of selections per group and label at the overall rate.
 
     Examples
     --------
@@ -166,7 +166,7 @@ def noise_floor(
     rng = generator(random_state)
     floors = {}
     for name in names:
-        # Who may swap decisions: people of the same label, or everybody.
+        # People may swap decisions within the same label, or with everybody.
         pools = kinds.label if _encoding.needed_labels(name) else 0 * kinds.label
         gaps = simulate(
             lambda size, pools=pools: kinds.fair_tally(rng, pools, size),

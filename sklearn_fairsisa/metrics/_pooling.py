@@ -1,4 +1,4 @@
-"""Predictions of all folds of a cross-validation, pooled before rates are taken."""
+"""Predictions of all folds of a cross-validation, pooled before rates are computed."""
 
 import warnings
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from sklearn.utils.validation import _num_samples
 
 from .._utils.groups import check_groups, encode_groups
 from .._utils.typing import Estimator, RandomState, Rows, Splits, Splitter
-from ..fairness._rates import GAPS
+from ..fairness._constraints import GAPS
 from . import _encoding
 from ._intervals import bootstrap_interval
 from ._noise_floor import noise_floor
@@ -42,13 +42,13 @@ _SUMMARY = (
 
 
 def pool_predictions(folds: Splits, n_samples: int) -> NDArray[Any]:
-    """Put the test predictions of folds back in the order of the rows.
+    """Put the test predictions of all folds in the order of the rows.
 
     Parameters
     ----------
     folds : iterable of (test_indices, predictions)
-        In the order of the splits. A row may be tested several times, by repeated
-        cross-validation; all rows equally often.
+        In the order of the splits. All rows must be tested equally often, possibly
+        several times, as in repeated cross-validation.
 
     n_samples : int
         Number of rows.
@@ -56,13 +56,13 @@ def pool_predictions(folds: Splits, n_samples: int) -> NDArray[Any]:
     Returns
     -------
     predictions : ndarray of shape (n_samples, n_repeats)
-        The r-th column holds the r-th prediction of each row.
+        Column r contains the r-th prediction of each row.
 
     Raises
     ------
     ValueError
-        If an index is out of range, a fold has other than one prediction per test row,
-        or rows are not tested equally often.
+        If an index is out of range, if a fold does not have one prediction per test
+        row, or if rows are not tested equally often.
 
     Examples
     --------
@@ -71,8 +71,8 @@ def pool_predictions(folds: Splits, n_samples: int) -> NDArray[Any]:
     [1.0, 0.5, 0.25]
     """
     indices, predictions = [], []
-    for test, predicted in folds:
-        test = np.asarray(test)
+    for rows, response in folds:
+        test, predicted = np.asarray(rows), np.asarray(response)
         if test.dtype == bool:
             test = np.flatnonzero(test)
         if len(test) != len(predicted):
@@ -80,12 +80,11 @@ def pool_predictions(folds: Splits, n_samples: int) -> NDArray[Any]:
                 f"A fold has {len(test)} test rows but {len(predicted)} predictions. "
                 "Give one prediction per test row."
             )
-        predicted = np.asarray(predicted)
         if predicted.size != len(test):
             raise ValueError(
                 f"The predictions of a fold have shape {predicted.shape}. Give one "
-                "number or label per test row; the scores of more than two classes "
-                'are too many, but response_method="predict" gives their labels.'
+                "number or label per test row. For more than two classes, use "
+                'response_method="predict", which gives labels instead of scores.'
             )
         indices.append(test)
         predictions.append(predicted)
@@ -102,7 +101,7 @@ def pool_predictions(folds: Splits, n_samples: int) -> NDArray[Any]:
             "tested equally often, at least once: use a splitter that partitions the "
             "rows, such as StratifiedKFold or RepeatedStratifiedKFold."
         )
-    # Stable, so that the predictions of one row stay in the order of the splits.
+    # A stable sort keeps the predictions of a row in the order of the splits.
     order = np.argsort(index, kind="stable")
     return np.concatenate(predictions)[order].reshape(n_samples, -1)
 
@@ -116,13 +115,13 @@ class PooledPredictions:
     y_true : ndarray of shape (n_samples,)
         Labels.
     y_pred : ndarray of shape (n_samples,) or (n_samples, n_repeats)
-        Probability of the positive decision, or whatever the response method gives.
+        Probability of the positive decision, or the output of the response method.
     sensitive_features : ndarray of shape (n_samples,)
         Groups.
     pos_label : object
         Positive label, None for the greater one.
     response_method : str
-        What `y_pred` holds: labels if it is "predict", else probabilities.
+        Method that gave `y_pred`: labels if it is "predict", else probabilities.
     """
 
     y_true: np.ndarray
@@ -139,12 +138,12 @@ class PooledPredictions:
         n_resamples: int = 1000,
         random_state: RandomState = None,
     ) -> pd.DataFrame:
-        """Metrics with intervals, and with noise floors beside the gaps.
+        """Metrics with intervals, and noise floors for gaps.
 
         Parameters
         ----------
         metrics : list of str
-            Names that :func:`bootstrap_interval` knows. By default accuracy, balanced
+            Metric names of :func:`bootstrap_interval`. By default accuracy, balanced
             accuracy, selection rate and the equalized-odds difference.
 
         confidence : float, default=0.95
@@ -223,9 +222,9 @@ def pooled_cross_validate(
 ) -> PooledPredictions:
     """Cross-validate, pooling the test predictions of all folds.
 
-    The test folds of a small group hold few people, so the gap of each fold is mostly
-    noise, and so is their mean, because a gap cannot be negative. Pooled predictions
-    let every person count before a rate is taken.
+    The test folds of a small group contain few people, so the gap of each fold is
+    mostly noise. So is the mean of these gaps, because a gap cannot be negative. In
+    pooled predictions, every person counts before a rate is computed.
 
     Parameters
     ----------
@@ -239,29 +238,29 @@ def pooled_cross_validate(
         Labels.
 
     sensitive_features : array-like of shape (n_samples,), default=None
-        Groups. Handed to ``fit`` and to the response method where these take them and
-        the estimator does not find them in X by its ``sensitive_feature``. With None
-        the groups are what the estimator finds.
+        Groups. They are passed to ``fit`` and to the response method if these take
+        groups and the estimator does not read them from X by its
+        ``sensitive_feature``. With None, the groups are those that the estimator reads.
 
     cv : int or splitter, default=5
-        Number of folds, stratified by label and group; or a splitter or iterable of
+        Number of folds, stratified by label and group, or a splitter or iterable of
         splits that tests every row equally often.
 
     n_repeats : int, default=1
-        Number of times the rows are split anew, if `cv` is a number.
+        Number of times that the rows are split, if `cv` is a number.
 
     response_method : str, default="selection_probability"
-        As in :class:`FairScorer`. Selection probabilities measure a randomised rule
-        without the noise of its coins; they are 0 or 1 for other classifiers.
+        As in :class:`FairScorer`. Selection probabilities evaluate a randomised rule
+        without the noise of its decisions. They are 0 or 1 for other classifiers.
 
     pos_label : object, default=None
         Positive label, by default the greater one.
 
     n_jobs : int, default=None
-        Number of folds at once.
+        Number of folds that run in parallel.
 
     random_state : int, RandomState instance or None, default=None
-        Seeds the splits, if `cv` is a number. The estimator has its own.
+        Seeds the splits, if `cv` is a number. It does not seed the estimator.
 
     Returns
     -------
@@ -271,8 +270,8 @@ def pooled_cross_validate(
     Raises
     ------
     ValueError
-        If the response method is unknown or gives scores of more than two classes,
-        there are no groups, or rows are not tested equally often.
+        If the response method is unknown or gives scores of more than two classes, if
+        there are no groups, or if rows are not tested equally often.
 
     Examples
     --------
@@ -304,18 +303,18 @@ def pooled_cross_validate(
         for train, test in splits
     )
     tests = [test for _, test in splits]
-    answers = [answer for answer, _ in parts]
+    responses = [response for response, _ in parts]
     if groups is None:
-        found = [group for _, group in parts]
-        if any(group is None for group in found):
+        test_groups = [group for _, group in parts]
+        if any(group is None for group in test_groups):
             raise ValueError(
                 "There are no groups. Pass sensitive_features=, or use an estimator "
-                "that names their column by sensitive_feature."
+                "that names the column of groups by sensitive_feature."
             )
-        groups = pool_predictions(zip(tests, found), n_samples)[:, 0]
+        groups = pool_predictions(zip(tests, test_groups), n_samples)[:, 0]
     return PooledPredictions(
         y,
-        pool_predictions(zip(tests, answers), n_samples),
+        pool_predictions(zip(tests, responses), n_samples),
         groups,
         pos_label,
         response_method,
@@ -341,27 +340,27 @@ def _splits(cv, n_repeats, X, y, groups, random_state):
     for _ in range(n_repeats):
         folds = StratifiedKFold(cv, shuffle=True, random_state=rng.randint(2**31 - 1))
         with warnings.catch_warnings():
-            # A stratum smaller than the number of folds is what pooling is for.
+            # Pooling allows strata that are smaller than the number of folds.
             warnings.filterwarnings("ignore", "The least populated class", UserWarning)
             splits += folds.split(np.zeros(len(y)), strata)
     return splits
 
 
 def _fit_and_respond(estimator, X, y, groups, train, test, method, pos_label):
-    """Return the answers for the test rows, and their groups if the estimator tells."""
+    """Return the response for the test rows, and their groups if known."""
     model = clone(estimator)
     keywords = {} if groups is None else _fit_keywords(model, groups[train])
     model.fit(_safe_indexing(X, train), y[train], **keywords)
     last, X_test = decider(model, _safe_indexing(X, test))
     test_groups = own_groups(last, X_test) if groups is None else groups[test]
-    answer = respond(last, X_test, method, groups=test_groups, pos_label=pos_label)
-    return answer, test_groups
+    response = respond(last, X_test, method, groups=test_groups, pos_label=pos_label)
+    return response, test_groups
 
 
 def _fit_keywords(model, groups):
-    """Return the keywords by which the groups reach the ``fit`` that takes them."""
+    """Return the keywords that pass the groups to the ``fit`` that takes them."""
     last, prefix = model, ""
-    while not (_finds_groups(last) or takes_groups(last)):
+    while not (_reads_groups(last) or takes_groups(last)):
         if isinstance(last, Pipeline):
             name, last = last.steps[-1]
             prefix += f"{name}__"
@@ -371,10 +370,10 @@ def _fit_keywords(model, groups):
             last = last.estimator
         else:
             break
-    if _finds_groups(last):
+    if _reads_groups(last):
         return {}
     if get_config()["enable_metadata_routing"]:
-        # A search may want them for its scorer alone.
+        # A search may need the groups only for its scorer.
         router = get_routing_for_object(model)
         if takes_groups(last) or router.consumes("fit", ["sensitive_features"]):
             return {"sensitive_features": groups}
@@ -382,5 +381,5 @@ def _fit_keywords(model, groups):
     return {f"{prefix}sensitive_features": groups} if takes_groups(last) else {}
 
 
-def _finds_groups(estimator):
+def _reads_groups(estimator):
     return getattr(estimator, "sensitive_feature", None) is not None

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils import check_random_state
 
-from ..fairness._rates import GAPS, gap_rates
+from ..fairness._constraints import GAPS
+from ..fairness._rates import by_decision, gap_rates
 from . import _encoding
 from ._response import accepts
 
@@ -15,7 +16,7 @@ _BLOCK = 2**22
 
 @dataclass(frozen=True)
 class Kinds:
-    """Kinds of people: all rows of equal group, label and predictions are one kind.
+    """Kinds of people. Rows of equal group, label and predictions form one kind.
 
     Attributes
     ----------
@@ -68,7 +69,7 @@ class Kinds:
         return kinds
 
     def tally(self, counts):
-        """Tallies of shape (n_draws, 1 or n_repeats, n_groups, 2)."""
+        """Return tallies of shape (n_draws, 1 or n_repeats, n_groups, 2)."""
         n_groups, n_repeats = len(self.group_names), self.y_pred.shape[1]
         total = np.zeros((len(counts), 1, n_groups, 2))
         chosen = np.zeros((len(counts), n_repeats, n_groups, 2))
@@ -80,7 +81,7 @@ class Kinds:
         return total, chosen
 
     def fair_tally(self, rng, pools, size):
-        """Selected people if each draws its decisions from its pool."""
+        """Return the number of selected people if pools give the decisions."""
         shape = (size, self.y_pred.shape[1], len(self.group_names), 2)
         chosen = np.zeros(shape)
         urns = {}
@@ -111,9 +112,9 @@ class Kinds:
         return np.unique(np.column_stack(codes), axis=0, return_inverse=True)[1].ravel()
 
     def evaluate(self, metrics, counts, deviating=()):
-        """Each metric of each row of counts, averaged over the repeats.
+        """Return each metric of each row of counts, averaged over the repeats.
 
-        Of the gaps in `deviating` the spread of the errors of their rates instead.
+        For gaps in `deviating`, return the spread of the errors of their rates instead.
         """
         values = {}
         tallies = self.tally(counts) if self.label is not None else None
@@ -121,9 +122,11 @@ class Kinds:
             if callable(metric):
                 values[name] = np.array([self._call(metric, row) for row in counts])
             elif name in deviating:
-                given = self.tally(self.count[None, :])
-                errors = gap_rates(metric, *tallies) - gap_rates(metric, *given)
-                values[name] = _encoding.gap_of(errors).mean(axis=1)
+                drawn, given = (
+                    gap_rates(metric, by_decision(total, chosen), total)
+                    for total, chosen in (tallies, self.tally(self.count[None, :]))
+                )
+                values[name] = _encoding.gap_of(drawn - given).mean(axis=1)
             else:
                 values[name] = _encoding.evaluate(metric, *tallies).mean(axis=1)
         return values
@@ -157,8 +160,8 @@ def resample(rng, count, strata, size):
 
 
 def _draw_sums(rng, values, weight, people, size):
-    """Sums of the values of `people` draws with replacement, `size` times."""
-    # Count how often each value is drawn, or draw person by person, by what is less.
+    """Return sums of `people` draws of the values with replacement, `size` times."""
+    # Draw the number of times of each value, or person by person, whichever is cheaper.
     if 10 * len(values) < people * values.shape[1]:
         return rng.multinomial(people, weight / weight.sum(), size) @ values
     pool = np.repeat(np.arange(len(values)), weight.astype(int))
@@ -171,7 +174,7 @@ def _draw_sums(rng, values, weight, people, size):
 
 
 def simulate(draw, evaluate, n_draws, width):
-    """Evaluate draws in blocks; returns one array of shape (n_draws,) per metric."""
+    """Evaluate draws in blocks; return one array of shape (n_draws,) per metric."""
     block = max(1, _BLOCK // width)
     sizes = [min(block, n_draws - start) for start in range(0, n_draws, block)]
     parts = [evaluate(draw(size)) for size in sizes]

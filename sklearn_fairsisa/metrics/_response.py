@@ -1,4 +1,4 @@
-"""What an estimator answers for rows whose group may stand in X or beside it."""
+"""Responses of estimators to rows whose groups are in X or given separately."""
 
 import inspect
 
@@ -22,7 +22,7 @@ def check_method(response_method):
 
 
 def accepts(function, parameter):
-    """Whether a callable takes a keyword, by name or because it takes any."""
+    """Whether a callable takes a keyword, by name or as one of ``**kwargs``."""
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):
@@ -41,17 +41,17 @@ def takes_groups(estimator):
     """Whether ``fit`` takes ``sensitive_features``."""
     if names(estimator.fit, "sensitive_features"):
         return True
-    # fairlearn's reductions take the groups as one of **kwargs; elsewhere these go on
-    # to an estimator that may take none.
+    # fairlearn's reductions take the groups as one of **kwargs. Other estimators pass
+    # **kwargs on to an estimator that may not take groups.
     of_fairlearn = type(estimator).__module__.startswith("fairlearn.")
     return of_fairlearn and accepts(estimator.fit, "sensitive_features")
 
 
 def decider(estimator, X):
-    """Return the estimator that decides, and X as it reaches it.
+    """Return the estimator that decides, and X as this estimator receives it.
 
-    Pipelines are entered up to their last step, searches and frozen estimators are
-    opened.
+    For a pipeline this is the last step, for a search the best estimator, for a frozen
+    estimator the estimator that it wraps.
     """
     while True:
         if isinstance(estimator, Pipeline):
@@ -65,7 +65,7 @@ def decider(estimator, X):
 
 
 def own_groups(estimator, X):
-    """Return the groups that an estimator finds in X itself, or None."""
+    """Return the groups that an estimator reads from X itself, or None."""
     column = getattr(estimator, "sensitive_feature", None)
     return None if column is None else split_sensitive(X, column, False)[1]
 
@@ -78,29 +78,29 @@ def respond(estimator, X, method, *, groups=None, pos_label=None, random_state=N
     estimator : object
         An estimator as `decider` returns it.
     X : array-like of shape (n_samples, ...)
-        Rows as they reach it.
+        Rows as the estimator receives them.
     method : str
         ``"predict"``, ``"predict_proba"``, ``"decision_function"`` or
         ``"selection_probability"``, the probability that the positive class is
-        predicted, which is 0 or 1 where the estimator draws no coin.
+        predicted, which is 0 or 1 if the estimator is deterministic.
     groups : ndarray of shape (n_samples,), default=None
-        Handed over where the method takes ``sensitive_features`` and the estimator
-        does not find them in X itself.
+        Passed if the method takes ``sensitive_features`` and the estimator does not
+        read them from X itself.
     pos_label : object, default=None
         Positive class, by default the last of ``classes_``.
     random_state : int, RandomState instance or None, default=None
-        Handed over where the method takes it.
+        Passed if the method takes it.
 
     Returns
     -------
     response : ndarray of shape (n_samples,)
-        Or (n_samples, n_classes) for the scores of more than two classes.
+        Shape (n_samples, n_classes) for the scores of more than two classes.
     """
 
     def call(function):
         keywords = {}
-        finds_groups = getattr(estimator, "sensitive_feature", None) is not None
-        if groups is not None and not finds_groups:
+        reads_groups = getattr(estimator, "sensitive_feature", None) is not None
+        if groups is not None and not reads_groups:
             keywords["sensitive_features"] = groups
         if random_state is not None:
             keywords["random_state"] = random_state
@@ -132,8 +132,8 @@ def _selection_probability(estimator, call, pos_label):
     if hasattr(estimator, "selection_probability"):
         probability = call(estimator.selection_probability)
     elif hasattr(estimator, "_pmf_predict"):
-        # fairlearn's randomised classifiers tell their probabilities only here, as
-        # sums of weights, whose rounding errors may lead past 1.
+        # fairlearn's randomised classifiers give their probabilities only here, as sums
+        # of weights, whose rounding errors may exceed 1.
         probability = call(estimator._pmf_predict)[:, 1].clip(0.0, 1.0)
     else:
         decision = call(estimator.predict)

@@ -1,4 +1,4 @@
-"""A scorer that knows the group of each row."""
+"""A scorer that passes the group of each row."""
 
 import warnings
 from collections.abc import Callable, Collection, Mapping
@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.metadata_routing import MetadataRequest
+from sklearn.utils.validation import _num_samples
 
 from .._utils.groups import (
     check_groups,
@@ -16,59 +17,59 @@ from .._utils.groups import (
 from .._utils.typing import RandomState, Rows, SensitiveFeature
 from ._response import accepts, check_method, decider, own_groups, respond
 
-# What scikit-learn and fairlearn call metrics of which more is better.
+# Endings of the names of scores in scikit-learn and fairlearn.
 _SCORES = ("score", "ratio", "group_min")
 
 
 class FairScorer:
-    """Scorer that hands the sensitive feature to the metric and to the estimator.
+    """Scorer that passes the sensitive feature to the metric and to the estimator.
 
-    Scikit-learn's scorers neither pass a sensitive feature on to ``predict`` nor find
-    it in X, hence fairlearn's metrics and its post-processors end as NaN in a grid
-    search (scikit-learn issue 27977). This scorer takes the groups from the first of
+    Scikit-learn's scorers neither pass a sensitive feature to ``predict`` nor read it
+    from X. In a grid search, fairlearn's metrics and its post-processors therefore give
+    NaN (scikit-learn issue 27977). This scorer takes the groups from the first of
 
     1. ``sensitive_features`` of the call, which metadata routing fills, for example in
        ``cross_validate(..., params={"sensitive_features": groups})``; they are
        requested by default;
     2. its own `sensitive_feature`, a column of X;
     3. the ``sensitive_feature`` of the estimator, or of the last step of a pipeline,
-       a column of what reaches that step.
+       a column of the input of that step.
 
-    An estimator whose method takes ``sensitive_features`` gets them, unless it finds
-    them in X itself.
+    The groups are also passed to an estimator whose method takes
+    ``sensitive_features``, unless it reads them from X itself.
 
     Parameters
     ----------
     metric : callable, or dict of str to callable
-        ``metric(y_true, y_pred, *, sensitive_features, sample_weight)``; either
-        keyword may be lacking. For example a metric of fairlearn or scikit-learn.
-        Several, by name, are all taken of one response, so that the estimator predicts
-        once; such a scorer is given as the whole of ``scoring``.
+        ``metric(y_true, y_pred, *, sensitive_features, sample_weight)``, for example a
+        metric of fairlearn or scikit-learn; both keywords are optional. Several metrics
+        in a dict are computed from one response, so that the estimator predicts once.
+        Pass such a scorer as the whole of ``scoring``.
 
     response_method : str, default="predict"
-        What the metric gets as ``y_pred``: "predict", "predict_proba",
+        Method that gives the metric's ``y_pred``: "predict", "predict_proba",
         "decision_function", or "selection_probability", the probability that a
-        randomised rule says yes (0 or 1 where the estimator draws no coin).
+        randomised rule selects (0 or 1 if the estimator is deterministic).
 
     greater_is_better : bool or collection of str, default=False
-        Whether the metric is a score; of several, the names of those that are. Gaps
-        and losses are returned negated. So are scores that are not declared as such,
-        and a search would take the worst candidate; it warns if the metric's name
-        tells (``accuracy_score``, ``demographic_parity_ratio``,
-        ``recall_score_group_min``).
+        Whether the metric is a score; for several metrics, the names of the scores.
+        Gaps and losses are negated. Scores that are not declared as such are negated
+        too, so a search would select the worst candidate. A warning is given if the
+        metric has the name of a score (``accuracy_score``,
+        ``demographic_parity_ratio``, ``recall_score_group_min``).
 
     sensitive_feature : str, int, list of these, or callable, default=None
         Column of X with the groups, for estimators that do not name it themselves.
 
     pos_label : object, default=None
-        Positive class. If given, the metric gets labels encoded as 1 for this class
-        and 0 for the others; fairlearn's metrics need that for labels other than 0
-        and 1. Scores and probabilities are those of this class, by default of the last
-        of ``classes_``.
+        Positive class. If given, the metric receives labels encoded as 1 for this class
+        and 0 for the others. fairlearn's metrics need this encoding if the labels are
+        strings or other numbers. Scores and probabilities are those of this class, by
+        default of the last class in ``classes_``.
 
     random_state : int, RandomState instance or None, default=None
-        Handed to ``predict`` where it takes one, as fairlearn's randomised
-        classifiers do.
+        Passed to ``predict`` if it takes one, as that of fairlearn's randomised
+        classifiers does.
 
     Examples
     --------
@@ -89,7 +90,7 @@ class FairScorer:
     >>> (scores["test_gap"] < -0.1).all()
     np.True_
 
-    Both of one prediction:
+    Both metrics from one prediction:
 
     >>> from sklearn.metrics import accuracy_score
     >>> scoring = FairScorer(
@@ -121,9 +122,9 @@ class FairScorer:
             if name not in self._scores and _is_score_by_name(function):
                 wanted = True if name is None else [*self._scores, name]
                 warnings.warn(
-                    f"{_name(function)} is a score by its name, the greater the "
-                    "better, but greater_is_better does not say so: it is negated, and "
-                    "a search takes the worst candidate. Set "
+                    f"{_name(function)} has the name of a score, but greater_is_better "
+                    "does not declare it as one: it is negated, and a search selects "
+                    "the worst candidate. Set "
                     f"greater_is_better={wanted}, or rename the metric if it is a "
                     "loss.",
                     UserWarning,
@@ -135,7 +136,10 @@ class FairScorer:
         self.sensitive_feature = sensitive_feature
         self.pos_label = pos_label
         self.random_state = random_state
-        self._requests = {"sensitive_features": True, "sample_weight": None}
+        self._requests: dict[str, bool | str | None] = {
+            "sensitive_features": True,
+            "sample_weight": None,
+        }
 
     def __call__(
         self,
@@ -167,23 +171,25 @@ class FairScorer:
         Returns
         -------
         score : float, or dict of str to float
-            The metric, or each by name, negated unless `greater_is_better`.
+            The metric, or each metric by name, negated unless `greater_is_better`.
 
         Raises
         ------
         ValueError
-            If the metric needs groups and none are found, or if it is fairlearn's, y
-            holds other labels than 0 and 1, and `pos_label` is not given.
+            If the metric needs groups and there are none. Also if the metric is
+            fairlearn's, y contains labels other than 0 and 1, and `pos_label` is not
+            given.
         """
         groups = None
         if sensitive_features is not None:
-            groups = check_groups(sensitive_features, len(y))
+            groups = check_groups(sensitive_features, _num_samples(y))
         elif self.sensitive_feature is not None:
             groups = split_sensitive(X, self.sensitive_feature, False)[1]
         estimator, X = decider(estimator, X)
-        found = own_groups(estimator, X) if groups is None else groups
+        if groups is None:
+            groups = own_groups(estimator, X)
         for metric in self._metrics.values():
-            if found is None and accepts(metric, "sensitive_features"):
+            if groups is None and accepts(metric, "sensitive_features"):
                 raise ValueError(
                     f"{_name(metric)} needs the groups, but the scorer was given "
                     "none. Name the column of X by "
@@ -196,7 +202,7 @@ class FairScorer:
             estimator,
             X,
             self.response_method,
-            groups=found,
+            groups=groups,
             pos_label=self.pos_label,
             random_state=self.random_state,
         )
@@ -212,7 +218,7 @@ class FairScorer:
         for name, metric in self._metrics.items():
             keywords = {}
             if accepts(metric, "sensitive_features"):
-                keywords["sensitive_features"] = found
+                keywords["sensitive_features"] = groups
             if sample_weight is not None:
                 keywords["sample_weight"] = sample_weight
             value = float(metric(y, response, **keywords))
@@ -220,14 +226,14 @@ class FairScorer:
         return values if isinstance(self.metric, Mapping) else values[None]
 
     def set_score_request(self, **requests: bool | str | None) -> Self:
-        """Tell metadata routing what to hand over.
+        """Set the metadata that routing passes to the scorer.
 
         Parameters
         ----------
         **requests : bool, None or str
             For ``sensitive_features`` (by default True) and ``sample_weight`` (by
-            default None, an error if it is passed): whether to hand it over, or the
-            name under which it is passed.
+            default None, an error if it is given): whether to pass it, or the name
+            under which it is given.
 
         Returns
         -------
@@ -242,7 +248,7 @@ class FairScorer:
         return self
 
     def get_metadata_routing(self) -> MetadataRequest:
-        """Return what metadata routing hands over.
+        """Return the metadata that routing passes to the scorer.
 
         Returns
         -------
@@ -254,7 +260,7 @@ class FairScorer:
         return request
 
     def _accept_sample_weight(self):
-        # Scikit-learn asks its scorers this when metadata routing is off.
+        # Scikit-learn calls this method of scorers when metadata routing is off.
         return all(
             accepts(metric, "sample_weight") for metric in self._metrics.values()
         )
@@ -282,7 +288,7 @@ class FairScorer:
 
 
 def _by_name(metric):
-    """Metrics by name, a single one by None."""
+    """Return metrics by name. The name of a single metric is None."""
     metrics = dict(metric) if isinstance(metric, Mapping) else {None: metric}
     for function in metrics.values():
         if not callable(function):
@@ -291,12 +297,12 @@ def _by_name(metric):
                 "fairlearn.metrics.equalized_odds_difference, or a dict of them."
             )
     if not metrics:
-        raise ValueError("metric is an empty dict. Give metrics by their names.")
+        raise ValueError("metric is an empty dict. Give metrics by name.")
     return metrics
 
 
 def _names_of_scores(metrics, greater_is_better):
-    """Names of the metrics of which more is better."""
+    """Return the names of the metrics that are scores."""
     if isinstance(greater_is_better, bool | np.bool_):
         return list(metrics) if greater_is_better else []
     if None in metrics or isinstance(greater_is_better, str):
@@ -327,7 +333,7 @@ def _without_options(metric):
 
 
 def _check_countable(y, metric):
-    """Refuse labels that fairlearn takes for negative, for it counts ones alone."""
+    """Refuse labels that fairlearn would take for negative, as it only counts ones."""
     metric = _without_options(metric)
     counts = getattr(metric, "_metric_fn", metric)
     if not getattr(counts, "__module__", "").startswith("fairlearn."):
@@ -335,8 +341,8 @@ def _check_countable(y, metric):
     labels = np.unique(y).tolist()
     if not (set(labels) <= {0, 1} or set(labels) <= {-1, 1}):
         raise ValueError(
-            f"{_name(metric)} counts the label 1 as positive, but y holds "
-            f"{labels[:10]}. Say which label is positive, for example "
+            f"{_name(metric)} counts the label 1 as positive, but y contains "
+            f"{labels[:10]}. Name the positive label, for example "
             f"FairScorer(..., pos_label={labels[-1]!r})."
         )
 

@@ -1,4 +1,4 @@
-"""Pictures of what fairness and forgetting cost."""
+"""Displays of the costs of fairness and of forgetting."""
 
 from ._cost import ForgettingCostDisplay
 from ._roc import GroupRocDisplay

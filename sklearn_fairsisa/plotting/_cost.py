@@ -1,4 +1,4 @@
-"""A picture of what forgetting costs."""
+"""Display of the cost of forgetting."""
 
 from __future__ import annotations
 
@@ -18,28 +18,29 @@ if TYPE_CHECKING:
 
 
 class ForgettingCostDisplay:
-    """Cost of a request to forget against the number of rows it names.
+    """Cost of a request to forget against its number of rows.
 
-    Where rows have data-subject ids, subjects are counted, since the rows of one share
-    a slice. The lines are the expected cost of uniformly drawn rows or subjects, one
-    per number of slices; the points what requests took. It is recommended to make it
-    with :meth:`from_estimator`, :meth:`from_reports` or :meth:`from_plan`.
+    If rows have ids of data subjects, subjects are counted, since the rows of a subject
+    share a slice. The lines show the expected cost of uniformly drawn rows or subjects,
+    one line per number of slices. The points show measured requests. It is recommended
+    to create the display with :meth:`from_estimator`, :meth:`from_reports` or
+    :meth:`from_plan`.
 
     Parameters
     ----------
     n_deletions : array-like of shape (n_points,)
-        Rows, or data subjects, named by one request, k.
+        Number of rows, or of data subjects, in one request, k.
 
     expected : dict of int to array-like of shape (n_points,)
-        For each number of slices R the expected sample visits, as a share of those of
-        a full training.
+        For each number of slices R, the expected sample visits as a share of those of a
+        full training.
 
     n_shards : int
         Number of shards, S.
 
     measured_deletions, measured_cost : array-like of shape (n_requests,), default=None
-        Rows, or data subjects, of each request, and its sample visits as a share of
-        those of a full training.
+        Number of rows, or of data subjects, in each request, and its sample visits as a
+        share of those of a full training.
 
     Attributes
     ----------
@@ -92,7 +93,7 @@ class ForgettingCostDisplay:
             Numbers of slices per shard.
 
         max_deletions : int, default=100
-            Most rows, or data subjects, in one request.
+            Largest number of rows, or data subjects, in one request.
 
         replay : {"prefix", "slice"}, default="prefix"
             See :class:`~sklearn_fairsisa.SISAClassifier`.
@@ -119,13 +120,13 @@ class ForgettingCostDisplay:
         replay: Literal["prefix", "slice"] = "prefix",
         ax: Axes | None = None,
     ) -> Self:
-        """Draw what requests took beside what was expected.
+        """Draw the measured cost of requests and the expected cost.
 
         Parameters
         ----------
         reports : list of ForgetReport
             ``forget_log_`` of a :class:`~sklearn_fairsisa.SISAClassifier`. Requests
-            that named no retained row are left out.
+            without retained rows are left out.
 
         n_shards : int
             Number of shards.
@@ -134,7 +135,8 @@ class ForgettingCostDisplay:
             Numbers of slices per shard.
 
         max_deletions : int, default=None
-            Most rows, or data subjects, in one request, by default at least 100.
+            Largest number of rows, or data subjects, in one request, by default at
+            least 100.
 
         replay : {"prefix", "slice"}, default="prefix"
             See :class:`~sklearn_fairsisa.SISAClassifier`.
@@ -168,7 +170,7 @@ class ForgettingCostDisplay:
         max_deletions: int | None = None,
         ax: Axes | None = None,
     ) -> Self:
-        """Draw what a fitted ensemble has forgotten.
+        """Draw the requests that a fitted ensemble has handled.
 
         Parameters
         ----------
@@ -176,10 +178,11 @@ class ForgettingCostDisplay:
             Fitted.
 
         n_slices : list of int, default=None
-            Numbers of slices to compare with, by default the ensemble's own.
+            Numbers of slices of the expected costs, by default that of the ensemble.
 
         max_deletions : int, default=None
-            Most rows, or data subjects, in one request, by default at least 100.
+            Largest number of rows, or data subjects, in one request, by default at
+            least 100.
 
         ax : matplotlib Axes, default=None
             Where to draw, by default a new figure.
@@ -190,7 +193,7 @@ class ForgettingCostDisplay:
         """
         if not hasattr(estimator, "forget_log_"):
             raise TypeError(
-                f"{type(estimator).__name__} is no fitted SISAClassifier. Fit it, "
+                f"{type(estimator).__name__} is not a fitted SISAClassifier. Fit it, "
                 "or give the estimator_ of a post-processor."
             )
         plan = estimator.plan_
@@ -224,7 +227,7 @@ class ForgettingCostDisplay:
         ax.set_xlim(0.85 * k.min(), 1.15 * k.max())
         ax.axhline(1, color=FAINT, lw=1.2, zorder=1)
         ax.annotate(
-            "training anew",
+            "full training",
             (k.min(), 1),
             xytext=(2, 3),
             textcoords="offset points",
@@ -237,7 +240,7 @@ class ForgettingCostDisplay:
                 k, cost, color=color_of(i), ls=line_of(i), lw=1.8, zorder=3
             )
         marks = []
-        if self.measured_deletions is not None and len(self.measured_deletions):
+        if self.measured_deletions is not None and np.size(self.measured_deletions):
             marks = self._draw_requests(ax)
         ax.set_ylim(0, 1.08)
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -260,7 +263,7 @@ class ForgettingCostDisplay:
         return self
 
     def _draw_requests(self, ax):
-        """Draw what requests took; return what the legend shows."""
+        """Draw the measured requests; return the handles of the legend."""
         k, cost = np.asarray(self.measured_deletions), np.asarray(self.measured_cost)
         sizes, index, count = np.unique(k, return_inverse=True, return_counts=True)
         several = (count > 1)[index]
@@ -298,7 +301,7 @@ def _expect(n_shards, n_slices, max_deletions, replay):
 
     if max_deletions < 1:
         raise ValueError(f"max_deletions must be at least 1, got {max_deletions}.")
-    # Not only whole numbers, so that the curves are smooth on their logarithmic axis.
+    # Fractional numbers make the curves smooth on the logarithmic axis.
     deletions = np.geomspace(1, max_deletions, 200)
     expected = {
         int(r): np.asarray(expected_replay_cost(n_shards, int(r), deletions, replay))

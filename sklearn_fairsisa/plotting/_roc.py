@@ -1,4 +1,4 @@
-"""A picture of the operating points that each group can reach."""
+"""Display of the operating points that each group can reach."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ if TYPE_CHECKING:
 
 _RATES = ["false_positive_rate", "true_positive_rate"]
 
-# More groups than these in one picture cannot be followed.
+# More groups in one figure would be unreadable.
 _MOST_IN_ONE = 4
 
 
 class GroupRocDisplay:
-    """Each group's region of (FPR, TPR), and the points chosen in it.
+    """Each group's region of (FPR, TPR), and its chosen points.
 
-    A group's rules reach the points between the diagonal and its boundary. Under
-    equalized odds all groups share one point, which lies in every region. Up to four
-    groups are drawn over each other, more side by side. It is recommended to make the
-    display with :meth:`from_estimator` or :meth:`from_predictions`.
+    The rules of a group reach the points between the diagonal and its boundary. Under
+    equalized odds, all groups share one point, which lies in every region. Up to four
+    groups are drawn in the same axes, more groups in axes of their own. It is
+    recommended to create the display with :meth:`from_estimator` or
+    :meth:`from_predictions`.
 
     Parameters
     ----------
     boundaries : dict of str to (array-like, array-like)
-        For each group the FPR and TPR of its boundary's vertices, from (0, 0) to
+        For each group, the FPR and TPR of the vertices of its boundary, from (0, 0) to
         (1, 1).
 
     operating_points : dict of str to (float, float), default=None
@@ -48,7 +49,7 @@ class GroupRocDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes, or ndarray of Axes where groups stand side by side
+    ax_ : matplotlib Axes, or ndarray of Axes if each group has its own
     figure_ : matplotlib Figure
 
     Examples
@@ -78,14 +79,14 @@ class GroupRocDisplay:
     def from_estimator(
         cls, estimator: FairEnsemblePostprocessor, *, ax: Axes | None = None
     ) -> Self:
-        """Draw what a fitted post-processor chose in calibration.
+        """Draw the operating points that a fitted post-processor chose in calibration.
 
         Parameters
         ----------
         estimator : FairEnsemblePostprocessor
-            Fitted. The regions are its ``boundaries_``; with
-            ``"postprocess_then_aggregate"``, which has no region of its own, those of
-            all rules on the votes.
+            Fitted post-processor. The regions are its ``boundaries_``. With
+            ``"postprocess_then_aggregate"``, which has no region of its own, they are
+            those of all rules on the votes.
 
         ax : matplotlib Axes, default=None
             Where to draw, by default a new figure.
@@ -97,14 +98,14 @@ class GroupRocDisplay:
         check_is_fitted(estimator)
         if not hasattr(estimator, "operating_points_"):
             raise TypeError(
-                f"{type(estimator).__name__} is no FairEnsemblePostprocessor, so it "
-                "has chosen no operating points. Give a fitted one, or draw scores "
+                f"{type(estimator).__name__} is not a FairEnsemblePostprocessor, so it "
+                "has no operating points. Give a fitted post-processor, or draw scores "
                 "with from_predictions."
             )
         if len(estimator.classes_) > 2:
             raise ValueError(
-                "A point of false and true positive rates needs two classes, but the "
-                f"post-processor knows {estimator.classes_.tolist()}. Look at its "
+                "False and true positive rates need two classes, but the "
+                f"post-processor has {estimator.classes_.tolist()}. Use its "
                 "operating_points_ instead."
             )
         names = estimator.groups_.tolist()
@@ -185,8 +186,8 @@ class GroupRocDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw, all groups over each other. By default a new figure, with
-            one picture per group if there are more than four.
+            Axes in which to draw all groups. By default a new figure, with one axes per
+            group if there are more than four.
 
         Returns
         -------
@@ -215,7 +216,7 @@ class GroupRocDisplay:
     def _plot_side_by_side(self, names):
         import matplotlib.pyplot as plt
 
-        # As few empty places as can be.
+        # As few empty axes as possible.
         n_columns = min((5, 4, 3), key=lambda columns: -len(names) % columns)
         n_rows = -(-len(names) // n_columns)
         figure, axes = plt.subplots(
@@ -238,7 +239,7 @@ class GroupRocDisplay:
             self._draw_group(ax, name, color_of(i), "-")
             self._draw_chosen(ax, {name: color_of(i)})
             ax.set_title(_shown(name), fontsize=10, color=color_of(i), pad=3)
-        # A panel above an empty place is the lowest of its column.
+        # Axes above empty axes are the lowest of their column.
         for ax in axes.flat[max(0, len(names) - n_columns) : len(names)]:
             ax.tick_params(labelbottom=True)
             ax.set_xlabel("false positive rate", fontsize=9)
@@ -268,7 +269,8 @@ class GroupRocDisplay:
     def _draw_common(self, ax):
         """Shade the points that every group can reach."""
         fpr = np.unique(np.concatenate([b[0] for b in self.boundaries.values()]))
-        # Lines cross between vertices, where the lowest boundary bends too.
+        # Lines also cross between vertices, where the lowest boundary has further
+        # vertices.
         fpr = np.unique(np.concatenate([fpr, np.linspace(0, 1, 501)]))
         lowest = np.min([np.interp(fpr, *b) for b in self.boundaries.values()], axis=0)
         ax.fill_between(fpr, fpr, lowest, color="#ECECEC", lw=0, zorder=0)
@@ -295,7 +297,7 @@ class GroupRocDisplay:
             )
 
     def _draw_chosen(self, ax, colors):
-        """Draw operating points, those that coincide as one star."""
+        """Draw operating points; coinciding points share one star."""
         chosen = self.operating_points or {}
         points = {n: np.asarray(chosen[n], dtype=float) for n in colors if n in chosen}
         points = {n: p for n, p in points.items() if np.isfinite(p).all()}
@@ -345,7 +347,7 @@ class GroupRocDisplay:
 
 
 def _place_legend(ax, handles, labels):
-    """Draw a legend below the diagonal if it fits there, else outside of the axes."""
+    """Draw a legend below the diagonal if it fits there, else outside the axes."""
     from matplotlib.transforms import ScaledTranslation
 
     figure = ax.figure.figure
@@ -355,7 +357,7 @@ def _place_legend(ax, handles, labels):
         legend = ax.legend(
             handles, labels, loc="lower right", borderaxespad=0.2, **style
         )
-        # Constrained layout moves the axes, so it comes before they are measured.
+        # Constrained layout moves the axes, so it is applied before they are measured.
         figure.draw_without_rendering()
         size = legend.get_window_extent()
         inside = size.transformed(ax.transAxes.inverted())
@@ -380,22 +382,24 @@ def _shown(name):
 
 
 def _points_of(frame, names):
-    """FPR and TPR of each group, of shape (n_points, 2); NaN where undefined."""
-    # One by one, for a frame compares a tuple's elements with its rows.
+    """Return FPR and TPR of each group, of shape (n_points, 2); NaN if undefined."""
+    # One by one, since a Series compares a tuple element by element.
     groups, rates = frame["group"].tolist(), frame[_RATES].to_numpy()
     return {name: rates[[group == name for group in groups]] for name in names}
 
 
 def _regions_of(estimator, names):
-    """Vertices of the boundary of each group that has one."""
-    if estimator._method == "postprocess_then_aggregate":
+    """Return the vertices of the boundary of each group that has one."""
+    from ..postprocessing._methods import METHODS
+
+    if METHODS[estimator._problem.method].has_rule_per_member:
         return _regions_of_votes(estimator._rows, names)
     points = _points_of(estimator.boundaries_, names)
     return {name: tuple(of.T) for name, of in points.items() if len(of)}
 
 
 def _regions_of_votes(rows, names):
-    """Vertices of what all rules on the votes reach, of each group that has rows."""
+    """Return the vertices of the regions of all rules on votes, per group with rows."""
     from ..fairness._cells import count_cells, vote_patterns
     from ..fairness._regions import likelihood_regions
     from ..fairness._vote_rules import heard_votes

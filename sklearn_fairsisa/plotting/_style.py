@@ -1,13 +1,13 @@
-"""The look that all pictures share."""
+"""Style and labels of all displays."""
 
 import numpy as np
 
-# Told apart by people with any kind of colour vision (after Okabe and Ito, and Tol).
+# Distinguishable with any kind of colour vision (after Okabe and Ito, and Tol).
 COLORS = (
     "#0072B2", "#D55E00", "#009E73", "#AA4499", "#E69F00",
     "#56B4E9", "#882255", "#6B6B00", "#332288", "#000000",
 )  # fmt: skip
-# A second way to tell the groups apart.
+# Markers and lines also distinguish the groups.
 MARKERS = "osD^vPX<>p"
 LINES = ("-", (0, (5, 1.5)), (0, (2, 1)), (0, (6, 1.5, 1, 1.5)))
 
@@ -31,13 +31,13 @@ def make_axes(ax, figsize):
         import matplotlib.pyplot as plt
     except ImportError:
         raise ImportError(
-            "Pictures need matplotlib. Install it with `pip install matplotlib`."
+            "Plotting needs matplotlib. Install it with `pip install matplotlib`."
         ) from None
     return plt.subplots(figsize=figsize, layout="constrained")[1]
 
 
 def tidy(ax):
-    """Take away all ink that says nothing."""
+    """Remove lines that carry no information."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(FAINT)
     ax.tick_params(color=FAINT, labelcolor=INK, labelsize=9)
@@ -54,15 +54,15 @@ def place_labels(ax, points, texts, colors, *, dots=(), bars=(), fontsize=9):
     Parameters
     ----------
     ax : Axes
-        With its final limits.
+        Axes with their final limits.
     points : ndarray of shape (n_points, 2)
         In data coordinates.
     texts : list of str
     colors : list of str
     dots : ndarray of shape (n_dots, 2)
-        Further points to leave free, in data coordinates.
+        Further points that labels must not cover, in data coordinates.
     bars : list of ((float, float), (float, float))
-        Ends of lines to leave free if that is possible, in data coordinates.
+        Ends of lines that labels should not cover, in data coordinates.
     fontsize : float
 
     Returns
@@ -73,7 +73,7 @@ def place_labels(ax, points, texts, colors, *, dots=(), bars=(), fontsize=9):
 
     figure = ax.figure
     renderer = figure.canvas.get_renderer()
-    # Constrained layout moves the axes, so it must be done before anything is measured.
+    # Constrained layout moves the axes, so it is applied before positions are measured.
     figure.draw_without_rendering()
     scale = figure.dpi / 72
     pixels = ax.transData.transform(np.asarray(points, dtype=float))
@@ -91,8 +91,8 @@ def place_labels(ax, points, texts, colors, *, dots=(), bars=(), fontsize=9):
         box = probe.get_window_extent(renderer)
         probe.remove()
         sizes.append((box.width, box.height))
-    # Crowded points choose first: they have the fewest free places. Later passes give
-    # each a better place among the others, where there is one.
+    # Crowded points choose first, because they have the fewest free places. Later
+    # passes move a label to a better place if there is one.
     crowd = [np.sum(np.hypot(*(dots - p).T) < 80 * scale) for p in pixels]
     order = np.argsort(crowd, kind="stable")[::-1]
     chosen = {}
@@ -125,7 +125,7 @@ def place_labels(ax, points, texts, colors, *, dots=(), bars=(), fontsize=9):
 
 
 def _places(point, size, scale):
-    """Candidate boxes (x, y, width, height) around a point, with their distance."""
+    """Yield boxes (x, y, width, height) around a point, and their distances."""
     width, height = size
     for distance in (6, 12, 20, 30, 45, 60, 80, 110):
         for angle in np.deg2rad(
@@ -133,7 +133,7 @@ def _places(point, size, scale):
         ):
             x = point[0] + distance * scale * np.cos(angle)
             y = point[1] + distance * scale * np.sin(angle)
-            # The side of the box that faces the point stands at that distance.
+            # The side of the box that faces the point is at this distance.
             x -= width * (1 - np.cos(angle)) / 2
             y -= height * (1 - np.sin(angle)) / 2
             yield (x, y, width, height), distance * scale

@@ -1,4 +1,4 @@
-"""A picture of what each method pays for its fairness."""
+"""Display of the accuracy and the gap of methods."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..metrics import Interval
 
-# Inches of axes below which names of methods are written small.
+# Width of axes, in inches, below which names of methods are written small.
 _NARROW = 3.5
 _TITLES = {
     "equalized_odds_difference": "equalized-odds difference",
@@ -31,16 +31,16 @@ _TITLES = {
 
 
 class FairnessTradeoffDisplay:
-    """Gap between groups against accuracy, every method a point or a curve.
+    """Gap between groups against accuracy, each method as a point or a curve.
 
-    Better is up and to the left. It is recommended to make it with
+    Methods in the upper left are better. It is recommended to create the display with
     :meth:`from_results` or :meth:`from_intervals`.
 
     Parameters
     ----------
     methods : list of str of length n_points
-        Name of the method of each point. Points of one name are joined to a curve, in
-        the order given.
+        Name of the method of each point. Points with the same name form a curve, in the
+        given order.
 
     gap, score : array-like of shape (n_points,)
         Gap between groups, and accuracy.
@@ -49,14 +49,14 @@ class FairnessTradeoffDisplay:
         Ends of the intervals; NaN for none.
 
     noise_floor : float or (float, float), default=None
-        Gap up to which a fair rule is found by chance, drawn as a band from 0; or both
-        ends of the band.
+        Gap that a fair rule shows by chance, drawn as a band from 0, or both ends of
+        the band.
 
     gap_name, score_name : str
         Names of the axes.
 
     constant : array-like of bool of shape (n_points,), default=None
-        Points whose rule decides the same for everybody, drawn hollow.
+        Points of rules that decide the same for everybody, drawn hollow.
 
     Attributes
     ----------
@@ -116,11 +116,11 @@ class FairnessTradeoffDisplay:
         Parameters
         ----------
         results : DataFrame
-            One row per point with the columns `score` and `gap`, their ends
-            ``f"{score}_low"``, ``f"{score}_high"``, ``f"{gap}_low"`` and
-            ``f"{gap}_high"`` if there are intervals, ``constant`` if some rules are,
-            and `method`. Without a column `method` all rows are one curve, as the
-            table of :meth:`FairEnsemblePostprocessor.tradeoff` is.
+            One row per point with the columns `score` and `gap`; the ends of intervals,
+            if there are any, in ``f"{score}_low"``, ``f"{score}_high"``,
+            ``f"{gap}_low"`` and ``f"{gap}_high"``; ``constant`` if some rules are
+            constant; and `method`. Without a column `method`, all rows form one curve,
+            such as the table of :meth:`FairEnsemblePostprocessor.tradeoff`.
 
         method, score, gap : str
             Names of the columns.
@@ -145,7 +145,7 @@ class FairnessTradeoffDisplay:
         if missing:
             raise ValueError(
                 f"results lacks the columns {missing}; it has {list(results)}. Name "
-                "them by score= and gap=."
+                "the columns by score= and gap=."
             )
 
         def interval(name):
@@ -175,12 +175,12 @@ class FairnessTradeoffDisplay:
         noise_floor: float | tuple[float, float] | None = None,
         ax: Axes | None = None,
     ) -> Self:
-        """Draw what :func:`~sklearn_fairsisa.metrics.bootstrap_interval` found.
+        """Draw intervals of :func:`~sklearn_fairsisa.metrics.bootstrap_interval`.
 
         Parameters
         ----------
         intervals : dict of str to dict of str to Interval
-            For each method the interval (estimate, low, high) of each metric.
+            For each method, the interval (estimate, low, high) of each metric.
 
         score, gap : str
             Names of the metrics.
@@ -196,10 +196,10 @@ class FairnessTradeoffDisplay:
         display : FairnessTradeoffDisplay
         """
         gaps = np.array(
-            [tuple(found[gap]) for found in intervals.values()], dtype=float
+            [tuple(metrics[gap]) for metrics in intervals.values()], dtype=float
         )
         scores = np.array(
-            [tuple(found[score]) for found in intervals.values()], dtype=float
+            [tuple(metrics[score]) for metrics in intervals.values()], dtype=float
         )
         return cls(
             list(intervals),
@@ -229,7 +229,7 @@ class FairnessTradeoffDisplay:
         if not len(methods) == len(gap) == len(score) or not len(gap):
             raise ValueError(
                 f"There are {len(methods)} methods, {len(gap)} gaps and {len(score)} "
-                "scores. Give as many of each, at least one."
+                "scores. Give the same number of each, at least one."
             )
         constant = np.zeros(len(gap), dtype=bool)
         if self.constant is not None:
@@ -302,7 +302,7 @@ class FairnessTradeoffDisplay:
             low = 0 if np.ndim(self.noise_floor) == 0 else low
             ax.set_xlim(right=max(ax.get_xlim()[1], 1.1 * high))
             ax.axvspan(low, high, color="#EFEFEF", lw=0, zorder=0)
-            # Above the axes, where no point can be.
+            # Above the axes, where there are no points.
             ax.annotate(
                 "noise floor",
                 ((low + high) / 2, 1),

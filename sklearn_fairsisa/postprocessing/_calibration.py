@@ -1,16 +1,48 @@
 """Rows on which a fair rule is calibrated."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from .._utils.containers import take
+from ..fairness._coins import class_probabilities
+from ..fairness._rates import sum_by
 from ..sisa._classifier import SISAClassifier
 from ._members import check_frozen
+from ._subjects import Subjects
 
 # Of ensembles whose rows are not known to be unseen by any member.
 _HELD_OUT = 0.2
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What became of the rows given to ``fit``, and how their X is read.
+
+    Parameters
+    ----------
+    n_given : int
+        Number of rows given.
+    training : ndarray of int, or None
+        Sorted positions of those that trained the ensemble.
+    subjects : Subjects or None
+        Data subjects of all of them.
+    holds_labels : bool
+        Whether X holds class labels that members put out.
+    holds_votes_alone : bool
+        Whether X holds nothing else, so that equal rows are different people.
+    seed : int
+        Key of the coins.
+    """
+
+    n_given: int
+    training: np.ndarray | None
+    subjects: Subjects | None
+    holds_labels: bool
+    holds_votes_alone: bool
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -32,6 +64,8 @@ class CalibrationRows:
         scores of each class, if these are more than two.
     counted : ndarray of bool of shape (n_rows, n_members), or None
         Members that may speak of a row because they did not learn from it.
+    origin : Origin or None
+        None of rows that were not given to ``fit``.
     """
 
     index: np.ndarray
@@ -41,9 +75,15 @@ class CalibrationRows:
     X: object = None
     scores: np.ndarray | None = None
     counted: np.ndarray | None = None
+    origin: Any = None
 
     def __len__(self):
         return len(self.index)
+
+    @property
+    def n_classes(self):
+        """Number of classes."""
+        return self.scores.shape[2] if self.scores.ndim == 3 else 2
 
     @property
     def votes(self):
@@ -56,6 +96,27 @@ class CalibrationRows:
         if self.weight is None or self.weight.all():
             return self
         return self.take(self.weight > 0)
+
+    def confusion(self, probability, n_groups):
+        """Expected confusion matrix of each group.
+
+        Parameters
+        ----------
+        probability : ndarray of shape (n_rows,) or (n_rows, n_classes)
+            Of each decision, or of the second of two.
+        n_groups : int
+
+        Returns
+        -------
+        ndarray of shape (n_groups, n_classes, n_classes)
+        """
+        probability = class_probabilities(probability)
+        n_classes = probability.shape[1]
+        if self.weight is not None:
+            probability = self.weight[:, None] * probability
+        pair = self.group * n_classes + self.label
+        sums = sum_by(pair, probability, n_groups * n_classes)
+        return sums.reshape(n_groups, n_classes, n_classes)
 
     def without(self, indices):
         """Return copies of the other rows, so that nothing of these survives."""

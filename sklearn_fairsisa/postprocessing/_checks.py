@@ -10,9 +10,8 @@ from sklearn.utils.validation import _check_sample_weight
 
 from .._utils.groups import distinct
 from .._utils.validation import check_no_missing_labels
-from ..fairness._mixtures import CLASS_RATES, defined_rates
-from ._methods import label_weights, suffices
-from ._multiclass import class_weights
+from ..fairness._rates import label_totals
+from ._methods import METHODS
 
 _COSTS = {"false_positive", "false_negative"}
 
@@ -27,8 +26,8 @@ def check_objective(objective, classes):
 
     Returns
     -------
-    str or dict, or a tuple of tuples
-        The same, a matrix of costs as immutable numbers.
+    str, or tuple of tuples
+        Costs are a matrix of immutable numbers.
     """
     if isinstance(objective, str):
         return objective
@@ -41,7 +40,8 @@ def check_objective(objective, classes):
         )
     if isinstance(objective, dict):
         _check_two_costs(objective)
-        return objective
+        alarm, miss = float(objective["false_positive"]), objective["false_negative"]
+        return (0.0, alarm), (float(miss), 0.0)
     try:
         costs = np.asarray(objective, dtype=float)
     except (TypeError, ValueError):
@@ -99,7 +99,9 @@ def check_labels(y, among="y"):
 
 
 def check_weight(sample_weight, like):
-    """Weights as an array; some must be positive, none negative."""
+    """Weights as an array, or None; some must be positive, none negative."""
+    if sample_weight is None:
+        return None
     given = np.asarray(sample_weight)
     if np.issubdtype(given.dtype, np.number):
         if (given < 0).any():
@@ -115,55 +117,39 @@ def check_weight(sample_weight, like):
     return _check_sample_weight(sample_weight, like)
 
 
-def check_groups_suffice(groups, classes, rows, constraint, what="calibration rows"):
+def check_groups_suffice(problem, rows, what="calibration rows"):
     """Raise unless each group has the labels that the constraint needs."""
-    if rows.weight is not None:
-        what += " of positive weight"
-    if len(classes) > 2:
-        missing = _missing_class(groups, classes, rows, constraint)
-    else:
-        missing = _missing_label(groups, rows, constraint)
-    if missing is None:
+    groups, classes = problem.groups, problem.classes
+    totals = label_totals(
+        rows.group, rows.label, len(groups), rows.weight, len(classes)
+    )
+    able = problem.constraint.needs(totals)
+    if able.all():
         return
-    group, labels, rate = missing
+    a = int(np.argmin(able))
+    absent = np.flatnonzero(totals[a] == 0)
+    if len(classes) == 2:
+        labels = ("negative labels", "positive labels")[absent[0]]
+        rate = "selection rate" if len(absent) == 2 else ("FPR", "TPR")[absent[0]]
+    else:
+        labels = f"rows of class {classes.tolist()[absent[0]]!r}"
+        rate = "rate of each decision there"
+        if len(absent) == len(classes):
+            rate = "share of each decision"
     remedy = "Add such rows, or merge the group with another."
-    # Demographic parity needs rows, of whatever label.
-    if constraint != "demographic_parity" and labels != "rows":
+    if len(absent) == len(classes):
+        labels = "rows"
+    else:
+        # Demographic parity needs rows, of whatever label.
         remedy = (
             "Add such rows, merge the group with another, or use "
             'constraints="demographic_parity".'
         )
+    if rows.weight is not None:
+        what += " of positive weight"
     raise ValueError(
-        f"Group {group!r} has no {labels} among the {what}, so its {rate} is "
-        f"undefined. {remedy}"
-    )
-
-
-def _missing_label(groups, rows, constraint):
-    negatives, positives = label_weights(rows, len(groups))
-    able = suffices(negatives, positives, constraint)
-    if able.all():
-        return None
-    a = int(np.argmin(able))
-    if negatives[a] + positives[a] == 0:
-        return groups.tolist()[a], "rows", "selection rate"
-    missing, rate = ("positive", "TPR") if positives[a] == 0 else ("negative", "FPR")
-    return groups.tolist()[a], f"{missing} labels", rate
-
-
-def _missing_class(groups, classes, rows, constraint):
-    totals = class_weights(rows, len(groups), len(classes))
-    able = defined_rates(CLASS_RATES[constraint], totals)
-    if able.all():
-        return None
-    a = int(np.argmin(able))
-    absent = classes[totals[a] == 0].tolist()
-    if len(absent) == len(classes):
-        return groups.tolist()[a], "rows", "share of each decision"
-    return (
-        groups.tolist()[a],
-        f"rows of class {absent[0]!r}",
-        "rate of each decision there",
+        f"Group {groups.tolist()[a]!r} has no {labels} among the {what}, so its {rate} "
+        f"is undefined. {remedy}"
     )
 
 
@@ -182,7 +168,7 @@ def check_some_row_counts(rows, method):
             "No calibration row would be left to base a rule on. Fit again with other "
             "rows."
         )
-    if method != "postprocess_then_aggregate" or rows.counted is None:
+    if not METHODS[method].has_rule_per_member or rows.counted is None:
         return
     if not rows.counted.any(axis=0).all():
         raise ValueError(
@@ -192,10 +178,10 @@ def check_some_row_counts(rows, method):
         )
 
 
-def check_members_suffice(groups, classes, rows, method, constraint):
+def check_members_suffice(problem, rows):
     """Each member's own rule needs every group outside its shard."""
-    if method != "postprocess_then_aggregate":
+    if not METHODS[problem.method].has_rule_per_member:
         return
     for member, counted in enumerate(rows.counted.T):
         what = f"rows outside shard {member}"
-        check_groups_suffice(groups, classes, rows.take(counted), constraint, what)
+        check_groups_suffice(problem, rows.take(counted), what)

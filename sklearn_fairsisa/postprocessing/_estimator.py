@@ -56,13 +56,18 @@ from ..exceptions import (
     UnconstrainedGroupWarning,
     UnsupportedToleranceWarning,
 )
-from ..fairness._coins import row_coins
-from ..fairness._draws import class_probabilities, draw_classes, is_random
-from ..fairness._solve import CONSTRAINTS, Demand
+from ..fairness._coins import (
+    class_probabilities,
+    draw_classes,
+    is_random,
+    row_coins,
+)
+from ..fairness._constraints import CONSTRAINTS, Problem
 from ..sisa._learners import forget_in_caches
 from ..sisa._requests import asked_rows
 from ._calibration import (
     CalibrationRows,
+    Origin,
     are_votes,
     calibrates_across_shards,
     leave_own_shard_out,
@@ -78,17 +83,16 @@ from ._checks import (
     check_weight,
 )
 from ._fitted import FittedRuleMixin
-from ._held_out import constrained_rates, tightened
+from ._held_out import tightened
 from ._members import (
     ask_members,
     given_scores,
     holds_labels,
     speaking_members,
 )
-from ._methods import METHODS, FairRule
-from ._multiclass import FairClassRule
+from ._methods import METHODS
+from ._rule import learn_rule, tradeoff_table
 from ._subjects import Subjects
-from ._tradeoff import tradeoff_table
 
 _OBJECTIVES = ("accuracy_score", "balanced_accuracy_score")
 
@@ -208,8 +212,8 @@ class FairEnsemblePostprocessor(
         Labels; of two, the second is the positive one.
 
     groups_ : ndarray of shape (n_groups,)
-        Groups seen in ``fit``, sorted; of several sensitive features tuples, with a
-        value per feature, as in the column group of the tables below.
+        Sorted groups that ``fit`` saw. Groups of several sensitive features are tuples
+        with a value per feature, also in the column group of the tables below.
 
     estimator_ : classifier, list or None
         The fitted ensemble.
@@ -362,21 +366,8 @@ class FairEnsemblePostprocessor(
         self,
         estimator: Estimator | Sequence[Any] | None = None,
         *,
-        method: Literal[
-            "smooth_ensemble",
-            "soft_ensemble",
-            "ensemble",
-            "aggregate_then_postprocess",
-            "postprocess_then_aggregate",
-        ] = "smooth_ensemble",
-        constraints: Literal[
-            "equalized_odds",
-            "demographic_parity",
-            "true_positive_rate_parity",
-            "false_positive_rate_parity",
-            "false_negative_rate_parity",
-            "true_negative_rate_parity",
-        ] = "equalized_odds",
+        method: str = "smooth_ensemble",
+        constraints: str = "equalized_odds",
         objective: Literal["accuracy_score", "balanced_accuracy_score"]
         | dict[str, float]
         | Sequence[Sequence[float]]
@@ -451,7 +442,7 @@ class FairEnsemblePostprocessor(
         # All is done to a copy, so that a fit that fails has changed nothing.
         fitted = copy.copy(self)
         for name in ("n_features_in_", "feature_names_in_"):
-            vars(fitted).pop(name, None)
+            fitted.__dict__.pop(name, None)
         X = validate_data(fitted, X, reset=True, skip_check_array=True)
         classes, label = check_labels(y)
         objective = check_objective(self.objective, classes)
@@ -460,9 +451,9 @@ class FairEnsemblePostprocessor(
             subjects = check_subjects(subjects, len(label))
         by_subject = None if subjects is None else Subjects.of(subjects)
         seen, sensitive = self._split(X, sensitive_features)
-        if sample_weight is not None:
-            sample_weight = check_weight(sample_weight, label)
-            weighed = _safe_indexing(y, np.flatnonzero(sample_weight))
+        weight = check_weight(sample_weight, label)
+        if weight is not None:
+            weighed = _safe_indexing(y, np.flatnonzero(weight))
             check_labels(weighed, "y among the rows of positive weight")
         groups_, group = encode_groups(sensitive)
         if len(groups_) == 0:
@@ -471,18 +462,27 @@ class FairEnsemblePostprocessor(
                 "all rows. Give rows of at least two groups."
             )
         rng = check_random_state(self.random_state)
+        problem = Problem(
+            CONSTRAINTS[self.constraints],
+            objective,
+            self.method,
+            groups_,
+            classes,
+            self.confidence,
+            self.unknown_group == "unconstrained",
+        ).within(float(self.tol))
 
         strata = np.where(group < 0, -1, len(classes) * group + label)
         training, calibrating = plan_calibration(
             self.estimator, self.calibration, strata, by_subject, rng
         )
-        rows = CalibrationRows(np.arange(len(label)), group, label, sample_weight)
+        rows = CalibrationRows(np.arange(len(label)), group, label, weight)
         rows = rows.take(calibrating)
-        check_groups_suffice(groups_, classes, rows, self.constraints)
+        check_groups_suffice(problem, rows)
         if training is None:
-            estimator = None if self.estimator is None else clone(self.estimator)
+            estimator: Any = None if self.estimator is None else clone(self.estimator)
         else:
-            estimator = self._train(seen, y, sample_weight, subjects, training, rng)
+            estimator = self._train(seen, y, weight, subjects, training, rng)
         given_labels = estimator is None and holds_labels(seen, classes)
         # In memory of its own, as a forgotten row may not survive in a view.
         seen = take(seen, calibrating)
@@ -495,27 +495,26 @@ class FairEnsemblePostprocessor(
         if calibrates_across_shards(self.estimator, self.calibration):
             speaking = np.arange(estimator.plan_.n_shards)[speaking_members(estimator)]
             rows = leave_own_shard_out(rows, estimator.plan_, speaking)
-            check_members_suffice(groups_, classes, rows, self.method, self.constraints)
-        only_votes = estimator is None and are_votes(rows.scores)
-        vars(fitted).update(
+            check_members_suffice(problem, rows)
+        origin = Origin(
+            n_given=len(label),
+            training=training,
+            subjects=by_subject,
+            holds_labels=given_labels,
+            holds_votes_alone=estimator is None and are_votes(rows.scores),
+            seed=int(rng.randint(2**31)),
+        )
+        fitted.__dict__.update(
             classes_=classes,
             groups_=groups_,
             estimator_=estimator,
             forgotten_=np.empty(0, dtype=np.intp),
-            _method=self.method,
             _features=feature_names(sensitive_features),
-            _demand=Demand(self.constraints, objective, float(self.tol)),
-            _confidence=self.confidence,
-            _accepts_unknown=self.unknown_group == "unconstrained",
-            _given_labels=given_labels,
-            _only_votes=only_votes,
-            _training=training,
-            _subjects=by_subject,
-            _n_rows_given=len(label),
-            _seed=int(rng.randint(2**31)),
+            _problem=problem,
         )
+        rows = replace(rows, origin=origin)
         found, bound = fitted._calibrated(rows)
-        self.__dict__ = vars(fitted) | found
+        self.__dict__ = fitted.__dict__ | found
         self._warn_of_rule(bound)
         if len(groups_) == 1:
             warnings.warn(
@@ -561,12 +560,13 @@ class FairEnsemblePostprocessor(
         probability = class_probabilities(probability)
         decided = probability.argmax(axis=1)
         if len(uncertain):
-            if self._only_votes:
-                coins = np.random.default_rng(self._seed).random(len(decided))
+            origin = self._rows.origin
+            if origin.holds_votes_alone:
+                coins = np.random.default_rng(origin.seed).random(len(decided))
                 coins = coins[uncertain]
             else:
                 columns = row_columns(_safe_indexing(X, uncertain))
-                coins = row_coins(columns, self._seed)
+                coins = row_coins(columns, origin.seed)
             decided[uncertain] = draw_classes(probability[uncertain], coins)
         return self.classes_[decided]
 
@@ -607,7 +607,9 @@ class FairEnsemblePostprocessor(
             )
         X = check_like_fit(self, X)
         seen, groups = self._split(X, sensitive_features, self._features)
-        group = group_codes(groups, self.groups_, accepts_unknown=self._accepts_unknown)
+        group = group_codes(
+            groups, self.groups_, accepts_unknown=self._problem.accepts_unknown
+        )
         return self._rule.selection_probability(self._scores(seen), group)
 
     def transform(
@@ -774,17 +776,18 @@ class FairEnsemblePostprocessor(
             If the rows left no longer support `tol` at `confidence`.
         """
         check_is_fitted(self)
+        origin = self._rows.origin
         asked = asked_rows(
             indices,
             subjects,
-            self._n_rows_given,
-            None if self._subjects is None else self._subjects.rows,
+            origin.n_given,
+            None if origin.subjects is None else origin.subjects.rows,
         )
         gone = np.union1d(asked, self._passed_by(self.estimator_))
         gone = np.setdiff1d(gone, self.forgotten_)
         trained = np.empty(0, dtype=np.intp)
-        if self._training is not None:
-            trained = np.flatnonzero(np.isin(self._training, gone))
+        if origin.training is not None:
+            trained = np.flatnonzero(np.isin(origin.training, gone))
         if len(trained) and not hasattr(self.estimator_, "forget"):
             raise ValueError(
                 f"{len(trained)} of the rows trained a "
@@ -856,7 +859,7 @@ class FairEnsemblePostprocessor(
         array([5])
         """
         check_is_fitted(self)
-        if self._training is None:
+        if self._rows.origin.training is None:
             raise DirectoryError(
                 "The rule was fitted over members that were trained before, and holds "
                 "no rows to ask those of the directory about. Fit it again, over "
@@ -874,15 +877,16 @@ class FairEnsemblePostprocessor(
         caught_up = copy.copy(self)
         caught_up.estimator_ = opened
         caught_up._calibrate_without(gone, rows)
-        self.__dict__ = vars(caught_up)
+        self.__dict__ = caught_up.__dict__
         return self
 
     def _passed_by(self, estimator):
         """Rows that an ensemble has forgotten, whether asked by this or by others."""
-        if self._training is None or not hasattr(estimator, "forgotten_"):
+        training = self._rows.origin.training
+        if training is None or not hasattr(estimator, "forgotten_"):
             return np.empty(0, dtype=np.intp)
-        ours = estimator.forgotten_ < len(self._training)  # not those of partial_fit
-        return self._training[estimator.forgotten_[ours]]
+        ours = estimator.forgotten_ < len(training)  # not those of partial_fit
+        return training[estimator.forgotten_[ours]]
 
     def _rows_without(self, gone, estimator, trained):
         """Calibration rows but for some, after an ensemble has forgotten others."""
@@ -896,7 +900,7 @@ class FairEnsemblePostprocessor(
                 )
             if rows.counted is not None:
                 rows = leave_own_shard_out(rows, estimator.plan_, left)
-        check_some_row_counts(rows, self._method)
+        check_some_row_counts(rows, self._problem.method)
         return rows
 
     def _calibrate_without(self, gone, rows):
@@ -904,10 +908,10 @@ class FairEnsemblePostprocessor(
         forgotten = np.union1d(self.forgotten_, gone).astype(np.intp)
         found, bound = self._calibrated(rows)
         # One update: a request that fails before can be repeated.
-        vars(self).update(found, forgotten_=forgotten)
+        self.__dict__.update(found, forgotten_=forgotten)
         self._warn_of_rule(bound)
         if len(self.unconstrained_groups_):
-            alone = self._method == "postprocess_then_aggregate"
+            alone = METHODS[self._problem.method].has_rule_per_member
             where = " outside a shard" if alone and rows.counted is not None else ""
             warnings.warn(
                 f"Groups {self.unconstrained_groups_.tolist()} have lost their "
@@ -960,7 +964,7 @@ class FairEnsemblePostprocessor(
             new = None
         else:
             new = self._evaluation_rows(X, y, sensitive_features, sample_weight)
-        return tradeoff_table(self._learn, self._demand, self._rows, tols, new)
+        return tradeoff_table(self._rows, self._problem, tols, new)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -968,29 +972,19 @@ class FairEnsemblePostprocessor(
             tags.input_tags = get_tags(self.estimator).input_tags
         return tags
 
-    def _train(self, X, y, sample_weight, subjects, training, rng):
+    def _train(self, X, y, weight, subjects, training, rng):
         """Fit a clone of the ensemble on some rows."""
         estimator = clone(self.estimator)
         if self.random_state is not None:
             _seed_where_none(estimator, rng)
         params = {}
-        weights = None if sample_weight is None else weight_param(estimator)
-        if weights is not None:
-            params[weights] = sample_weight[training]
+        takes_weight = None if weight is None else weight_param(estimator)
+        if takes_weight is not None:
+            params[takes_weight] = weight[training]
         if subjects is not None and has_fit_parameter(estimator, "subjects"):
             params["subjects"] = _safe_indexing(subjects, training)
         return estimator.fit(
             _safe_indexing(X, training), _safe_indexing(y, training), **params
-        )
-
-    def _learn(self, rows):
-        """Return a function from a demand to a rule."""
-        return self._rule_family.learn(
-            rows,
-            len(self.groups_),
-            self._method,
-            self._demand.constraint,
-            wants_blind=self._accepts_unknown,
         )
 
     def _calibrated(self, rows):
@@ -998,33 +992,23 @@ class FairEnsemblePostprocessor(
 
         Returns the state that goes with them, and the bound of the rule's true gap.
         """
-        wanted = self._demand.tol
-        if self._confidence is None:
-            rule, tol, bound = self._learn(rows)(self._demand), wanted, 0.0
+        problem = self._problem
+        if problem.confidence is None:
+            rule, bound = learn_rule(rows, problem)(problem.tol), 0.0
         else:
-            rule, tol, bound = tightened(
-                self._rule_family,
-                rows,
-                constrained_rates(self._demand.constraint, self.classes_),
-                len(self.groups_),
-                self._method,
-                self._demand,
-                self._confidence,
-                wants_blind=self._accepts_unknown,
-            )
-        found = {"_rows": rows, "_rule": rule, "tol_": tol, "_report": None}
-        return found, bound
+            rule, bound = tightened(rows, problem)
+        return {"_rows": rows, "_rule": rule, "tol_": rule.problem.tol}, bound
 
     def _warn_of_rule(self, bound):
         """Warn of a rule that may not be what was wanted."""
-        wanted = self._demand.tol
+        wanted = self._problem.tol
         if bound > wanted:
             warnings.warn(
                 f"The calibration rows do not support a true gap of at most "
-                f"{wanted:g} at confidence {self._confidence:g}: even with tolerance 0 "
-                f"in calibration it may be {bound:.3f}. Give more rows of the groups "
-                "that fairness_report_ calls too small, raise tol, or use a method "
-                "that overfits less.",
+                f"{wanted:g} at confidence {self._problem.confidence:g}: even with "
+                f"tolerance 0 in calibration it may be {bound:.3f}. Give more rows of "
+                "the groups that fairness_report_ calls too small, raise tol, or use a "
+                "method that overfits less.",
                 UnsupportedToleranceWarning,
                 stacklevel=level_of_caller(),
             )
@@ -1037,14 +1021,12 @@ class FairEnsemblePostprocessor(
                 stacklevel=level_of_caller(),
             )
 
-    @property
-    def _rule_family(self):
-        return FairRule if len(self.classes_) == 2 else FairClassRule
-
     def _evaluation_rows(self, X, y, sensitive_features, sample_weight):
         X, y = indexable(check_like_fit(self, X), y)
         seen, groups = self._split(X, sensitive_features, self._features)
-        group = group_codes(groups, self.groups_, accepts_unknown=self._accepts_unknown)
+        group = group_codes(
+            groups, self.groups_, accepts_unknown=self._problem.accepts_unknown
+        )
         y = column_or_1d(y)
         unknown = np.setdiff1d(y, self.classes_)
         if len(unknown) or (group < 0).any():
@@ -1060,13 +1042,11 @@ class FairEnsemblePostprocessor(
         label = np.searchsorted(self.classes_, y)
         if len(self.classes_) == 2:
             label = label.astype(bool)
-        if sample_weight is not None:
-            sample_weight = check_weight(sample_weight, label)
         return CalibrationRows(
             np.arange(len(label)),
             group,
             label,
-            sample_weight,
+            check_weight(sample_weight, label),
             scores=self._scores(seen),
         )
 
@@ -1083,7 +1063,7 @@ class FairEnsemblePostprocessor(
 
     def _scores(self, seen):
         if self.estimator_ is None:
-            scores = given_scores(seen, self.classes_, self._given_labels)
+            scores = given_scores(seen, self.classes_, self._rows.origin.holds_labels)
         else:
             scores = ask_members(self.estimator_, seen, self.classes_)
         n_members = self._rows.scores.shape[1]

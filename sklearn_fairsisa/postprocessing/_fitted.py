@@ -1,6 +1,5 @@
 """What a fitted post-processor tells of its rule."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,26 +8,36 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.html import FindingsMixin
+from ..fairness._constraints import Problem
+from ._calibration import CalibrationRows
 from ._report import FairnessReport, fairness_report
+from ._rule import FairRule
 
 
 class FittedRuleMixin(FindingsMixin):
     """Attributes that follow from the rule and the rows it was solved on.
 
-    ``fit`` leaves ``_rule``, ``_rows``, ``_method``, ``_demand``, ``_confidence`` and
-    ``_report``, which is None until it is asked for.
+    ``fit`` leaves ``_problem``, the calibration ``_rows`` and the ``_rule`` solved on
+    them.
     """
+
+    classes_: NDArray[Any]
+    groups_: NDArray[Any]
+    estimator_: Any
+    _problem: Problem
+    _rows: CalibrationRows
+    _rule: FairRule
 
     @property
     def rule_(self) -> pd.DataFrame:
         """The rule as a table; see Attributes."""
-        return self._constraining_rule().table(self.groups_, self.classes_)
+        return self._constraining_rule().table()
 
     @property
     def operating_points_(self) -> pd.DataFrame:
         """Operating points in calibration; see Attributes."""
         check_is_fitted(self)
-        return self._rule.points(self.groups_, self.classes_)
+        return self._rule.points()
 
     @property
     def boundaries_(self) -> pd.DataFrame:
@@ -39,7 +48,7 @@ class FittedRuleMixin(FindingsMixin):
                 "A boundary is one of false and true positive rates, which are of two "
                 f"classes, but y held {len(self.classes_)}. Look at operating_points_."
             )
-        boundaries = rule.boundaries(self.groups_)
+        boundaries = rule.boundaries()
         if boundaries is None:
             raise AttributeError(
                 "Members post-processed one by one have no common region. Use another "
@@ -50,10 +59,10 @@ class FittedRuleMixin(FindingsMixin):
     @property
     def member_weights_(self) -> pd.DataFrame:
         """Weights of the members in each group; see Attributes."""
-        weights = self._constraining_rule().member_weights(self.groups_)
+        weights = self._constraining_rule().member_weights()
         if weights is None:
             raise AttributeError(
-                f"method={self._method!r} gives members no weights, for "
+                f"method={self._problem.method!r} gives members no weights, for "
                 f"{len(self.classes_)} classes. Those on scores do, for two."
             )
         return weights
@@ -62,13 +71,13 @@ class FittedRuleMixin(FindingsMixin):
     def member_points_(self) -> pd.DataFrame:
         """Operating points of members and majority; see Attributes."""
         check_is_fitted(self)
-        return self._rule.member_points(self._rows, self.groups_, self.classes_)
+        return self._rule.member_points(self._rows)
 
     @property
     def objective_(self) -> float:
         """Value of the objective in calibration; see Attributes."""
         check_is_fitted(self)
-        return self._rule.value(self._demand.objective)
+        return self._rule.value
 
     @property
     def randomised_share_(self) -> float:
@@ -79,20 +88,11 @@ class FittedRuleMixin(FindingsMixin):
     @property
     def fairness_report_(self) -> FairnessReport:
         """What can be said of the rule on new people; see Attributes."""
-        rule = self._constraining_rule()
+        rule, claim = self._constraining_rule(), self._problem.tol
         # Cross-fitting solves for ten rules at least.
-        if self._report is None:
-            self._report = fairness_report(
-                rule,
-                self._rows,
-                self.groups_,
-                self.classes_,
-                self._method,
-                replace(self._demand, tol=self.tol_),
-                claim=self._demand.tol,
-                confidence=self._confidence or 0.95,
-            )
-        return self._report
+        if claim not in rule.reports:
+            rule.reports[claim] = fairness_report(rule, self._rows, claim)
+        return rule.reports[claim]
 
     @property
     def calibration_indices_(self) -> NDArray[np.intp]:
@@ -111,8 +111,9 @@ class FittedRuleMixin(FindingsMixin):
 
     def _findings(self):
         """Return the rule and the ensemble's shards, as notebooks show them."""
+        problem = self._problem
         title = (
-            f"{self._method}, {self._demand.constraint} within {self._demand.tol:g}: "
+            f"{problem.method}, {problem.constraint.name} within {problem.tol:g}: "
             f"{self.objective_:.3f} in calibration, "
             f"{self.randomised_share_:.1%} decided by coins"
         )

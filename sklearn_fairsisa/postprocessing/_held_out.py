@@ -25,146 +25,98 @@ References
 McCullagh, Nelder (1989), Generalized linear models, section 4.5: dispersion.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
+from ..fairness._coins import class_probabilities
 from ..fairness._confidence import estimate_rates, spread_quantile
-from ..fairness._draws import class_probabilities
-from ..fairness._mixtures import CLASS_RATES, counted_classes
-from ..fairness._solve import CONSTRAINTS
+from ._methods import METHODS
+from ._rule import learn_rule
 
 # Ten folds leave nine tenths of the rows, so that the rules are nearly the fitted one.
 _N_FOLDS = 10
-# Methods whose rates are less certain than those of independent people, and the
-# halvings that show by how much: few rows per cell, or a majority of members each of
-# whom is fitted to the same noise.
-_UNSTABLE = {"ensemble", "postprocess_then_aggregate"}
+# Halvings that show how uncertain the rates of an unstable method are.
 _N_HALVINGS = 5
 # The search for the greatest tolerance that will do ends after so many steps, or when
 # the bound is so close to what is demanded.
 _N_STEPS = 6
 _CLOSE = 0.98
-OF_TWO = {
-    "fpr": ("false_positive_rate", [True, False]),
-    "tpr": ("true_positive_rate", [False, True]),
-    "share": ("selection_rate", [True, True]),
-}
-"""Of two classes: name of each rate, and the true classes of whose rate it is."""
 
 
-@dataclass(frozen=True)
-class ConstrainedRate:
-    """A rate of each group, the share of some people who get one decision.
+def constrained_rates(problem):
+    """Rates that the constraint bounds, by name."""
+    rates = problem.constraint.rates(len(problem.classes))
+    return {rate.name(problem.classes): rate for rate in rates}
+
+
+def calibrated_rates(rule):
+    """Constrained rates in calibration of each group that a rule constrains."""
+    confusion = rule.confusion[rule.code >= 0]
+    rates = constrained_rates(rule.problem)
+    return {name: rate.of(confusion) for name, rate in rates.items()}
+
+
+def estimated_rates(problem, code, rows, probability, **options):
+    """Constrained rates of each group that is constrained, with their errors.
 
     Parameters
     ----------
-    name : str
-    counted : ndarray of bool of shape (n_classes,)
-        True classes of the people whose rate it is.
-    decision : int
+    problem : Problem
+    code : ndarray of int of shape (n_groups,)
+        What each group is called in the result, -1 for those left out.
+    rows : CalibrationRows
+    probability : ndarray of shape (n_rows,) or (n_rows, n_classes)
+        Of rules that have not seen the rows.
+    **options
+        For `estimate_rates`.
+
+    Returns
+    -------
+    dict of str to GroupRates
     """
-
-    name: str
-    counted: np.ndarray
-    decision: int
-
-    def calibrated(self, rule):
-        """Rate in calibration of each group that a rule constrains."""
-        people = rule.confusion[rule.code >= 0][:, self.counted].sum(axis=1)
-        return people[:, self.decision] / people.sum(axis=1)
-
-    def estimate(self, code, rows, probability, **options):
-        """Rate of each group that is constrained, with its error.
-
-        Parameters
-        ----------
-        code : ndarray of int of shape (n_groups,)
-            What each group is called in the result, -1 for those left out.
-        rows : CalibrationRows
-        probability : ndarray of shape (n_rows,) or (n_rows, n_classes)
-            Of rules that have not seen the rows.
-        **options
-            For `estimate_rates`.
-
-        Returns
-        -------
-        GroupRates
-        """
-        place = code[rows.group]
-        chosen = self.counted[rows.label.astype(np.intp)] & (place >= 0)
-        return estimate_rates(
+    place, label = code[rows.group], rows.label.astype(np.intp)
+    probability = class_probabilities(probability)
+    found = {}
+    for name, rate in constrained_rates(problem).items():
+        chosen = rate.counted[label] & (place >= 0)
+        hits = probability[chosen] * rate.pairs[label[chosen]]
+        found[name] = estimate_rates(
             place[chosen],
-            class_probabilities(probability[chosen])[:, self.decision],
+            hits.sum(axis=1),
             None if rows.weight is None else rows.weight[chosen],
             int((code >= 0).sum()),
             **options,
         )
+    return found
 
 
-def constrained_rates(constraint, classes):
-    """Rates that a constraint wants equal in all groups.
-
-    Parameters
-    ----------
-    constraint : str
-    classes : ndarray of shape (n_classes,)
-
-    Returns
-    -------
-    list of ConstrainedRate
-        Of two classes the rates of the second decision, which determine those of the
-        first; of more, those of all decisions.
-    """
-    if len(classes) == 2:
-        named = [OF_TWO[rate] for rate in CONSTRAINTS[constraint]]
-        return [ConstrainedRate(name, np.array(who), 1) for name, who in named]
-    kind = CLASS_RATES[constraint]
-    return [
-        ConstrainedRate(_name(kind, classes, who, k), who, k)
-        for who, k in zip(*counted_classes(kind, len(classes)))
-    ]
-
-
-def _name(kind, classes, counted, decision):
-    if kind == "share":
-        return f"P(decision={classes[decision]})"
-    if kind == "false alarm":
-        return f"P(decision={classes[decision]} | Y!={classes[decision]})"
-    return f"P(decision={classes[decision]} | Y={classes[counted.argmax()]})"
-
-
-def cross_fitting(family, rows, n_groups, method, constraint):
+def cross_fitting(rows, problem):
     """Learn on all rows but those of a fold, fold by fold.
 
     Parameters
     ----------
-    family : type
-        `FairRule` or `FairClassRule`.
     rows : CalibrationRows
-    n_groups : int
-    method : str
-    constraint : str
+    problem : Problem
 
     Returns
     -------
     callable
-        Takes a demand and returns the probability of selection of each row by a rule
-        that has not seen it, of shape (n_rows,) or (n_rows, n_classes).
+        Takes a tolerance and returns the probability of selection of each row by a
+        rule that has not seen it, of shape (n_rows,) or (n_rows, n_classes).
     """
+    problem = replace(problem, accepts_unknown=False)
     fold = _folds(_strata(rows), _N_FOLDS)
     parts = []
     for k in np.unique(fold):
         inside = fold == k
-        learnt = family.learn(
-            rows.take(~inside), n_groups, method, constraint, wants_blind=False
-        )
-        parts.append((inside, rows.take(inside), learnt))
+        solve = learn_rule(rows.take(~inside), problem)
+        parts.append((inside, rows.take(inside), solve))
 
-    def decide(demand):
+    def decide(tol):
         probability = None
-        for inside, part, learnt in parts:
-            decided = learnt(demand).selection_probability(
+        for inside, part, solve in parts:
+            decided = solve(tol).selection_probability(
                 part.scores, part.group, part.counted
             )
             if probability is None:
@@ -175,14 +127,13 @@ def cross_fitting(family, rows, n_groups, method, constraint):
     return decide
 
 
-def held_out_rates(rule, rows, rates, probability, factor):
+def held_out_rates(rule, rows, probability, factor):
     """Constrained rates of a rule on people whom it has not seen.
 
     Parameters
     ----------
-    rule : FairRule or FairClassRule
+    rule : FairRule
     rows : CalibrationRows
-    rates : list of ConstrainedRate
     probability : ndarray of shape (n_rows,) or (n_rows, n_classes)
         Cross-fitted.
     factor : float
@@ -192,37 +143,37 @@ def held_out_rates(rule, rows, rates, probability, factor):
     -------
     dict of str to GroupRates
     """
-    found = {rate.name: rate.estimate(rule.code, rows, probability) for rate in rates}
+    found = estimated_rates(rule.problem, rule.code, rows, probability)
     return {name: replace(r, error=factor * r.error) for name, r in found.items()}
 
 
-def dispersion(family, rows, rates, n_groups, method, demand):
+def dispersion(rows, problem):
     """How many times the errors of rates exceed those of independent people, >= 1.
 
     Whatever the tolerance, it is that of the rules which make the rates equal: cells
     that are too many for the rows are the cause.
     """
-    if method not in _UNSTABLE:
+    if not METHODS[problem.method].is_unstable:
         return 1.0
-    demand = replace(demand, tol=0.0)
-    asked = n_groups, method, demand.constraint
+    problem = replace(problem, accepts_unknown=False)
     squares = stated = noise = 0.0
     for seed in range(_N_HALVINGS):
         half = _folds(_strata(rows), 2, seed)
         for inside in (half == 0, half == 1):
             ours, theirs = rows.take(inside), rows.take(~inside)
-            refit = family.learn(ours, *asked, wants_blind=False)(demand)
+            refit = learn_rule(ours, problem)(0.0)
             # Groups of which the half lacks a label are not constrained.
-            able = refit.code >= 0
-            if able.sum() < 2:
+            if (refit.code >= 0).sum() < 2:
                 continue
-            decided = cross_fitting(family, ours, *asked)(demand)
+            decided = cross_fitting(ours, problem)(0.0)
             there = refit.selection_probability(
                 theirs.scores, theirs.group, theirs.counted
             )
-            for rate in rates:
-                ones = rate.estimate(refit.code, ours, decided, added=0)
-                others = rate.estimate(refit.code, theirs, there, added=0)
+            here, other = (
+                estimated_rates(problem, refit.code, part, probability, added=0)
+                for part, probability in ((ours, decided), (theirs, there))
+            )
+            for ones, others in zip(here.values(), other.values()):
                 known = np.isfinite(ones.rate) & np.isfinite(others.rate)
                 if known.sum() < 2:
                     continue
@@ -236,68 +187,54 @@ def dispersion(family, rows, rates, n_groups, method, demand):
     return float(np.sqrt(max(1.0, (squares - noise) / stated)))
 
 
-def tightened(
-    family, rows, rates, n_groups, method, demand, confidence, *, wants_blind
-):
-    """Find the greatest tolerance whose rule keeps the true gap within the demand's.
+def tightened(rows, problem):
+    """Find the greatest tolerance whose rule keeps the true gap within the problem's.
 
     Parameters
     ----------
-    family : type
-        `FairRule` or `FairClassRule`.
     rows : CalibrationRows
-    rates : list of ConstrainedRate
-    n_groups : int
-    method : str
-    demand : Demand
-        Its `tol` is to hold for the true gap.
-    confidence : float
-        Probability in (0, 1).
-    wants_blind : bool
-        Whether there may be people of unknown groups.
+    problem : Problem
+        Its bound is to hold for the true gap, at its confidence.
 
     Returns
     -------
-    rule : FairRule or FairClassRule
-        Solved at the greatest tolerance found whose bound is within ``demand.tol``,
-        or at 0 if none is.
-    tol : float
-        The tolerance that `rule` keeps in calibration.
+    rule : FairRule
+        Solved at the greatest tolerance found whose bound is within that of the
+        problem, or at 0 if none is.
     bound : float
         Upper confidence bound of its true gap.
     """
-    weighed = rows.weighed
-    factor = dispersion(family, weighed, rates, n_groups, method, demand)
-    asked = n_groups, method, demand.constraint
-    learnt = family.learn(rows, *asked, wants_blind=wants_blind)
-    cross = cross_fitting(family, weighed, *asked)
+    weighed, wanted = rows.weighed, problem.tol
+    factor = dispersion(weighed, problem)
+    learnt = learn_rule(rows, problem)
+    cross = cross_fitting(weighed, problem)
 
     def solve(tol):
-        inner = replace(demand, tol=tol)
-        rule = learnt(inner)
+        rule = learnt(tol)
         if rule.is_constant or (rule.code >= 0).sum() < 2:
-            return rule, tol, 0.0
-        found = held_out_rates(rule, weighed, rates, cross(inner), factor)
+            return rule, 0.0
+        found = held_out_rates(rule, weighed, cross(tol), factor)
         uncertain = [(rate.rate, rate.error) for rate in found.values()]
-        return rule, tol, spread_quantile(confidence, uncertain)
+        return rule, spread_quantile(problem.confidence, uncertain)
 
-    loosest = solve(demand.tol)
-    if loosest[2] <= demand.tol:
+    loosest = solve(wanted)
+    if loosest[1] <= wanted:
         return loosest
     strictest = solve(0.0)
-    if strictest[2] > demand.tol:
+    if strictest[1] > wanted:
         return strictest
     low, high = strictest, loosest
     for _ in range(_N_STEPS):
         # The bound grows with the tolerance, in a line almost.
-        part = (demand.tol - low[2]) / (high[2] - low[2])
+        part = (wanted - low[1]) / (high[1] - low[1])
         part = min(max(part, 0.1), 0.9)
-        found = solve(low[1] + part * (high[1] - low[1]))
-        if found[2] > demand.tol:
+        least, most = (rule.problem.tol for rule, _ in (low, high))
+        found = solve(least + part * (most - least))
+        if found[1] > wanted:
             high = found
         else:
             low = found
-            if found[2] > _CLOSE * demand.tol:
+            if found[1] > _CLOSE * wanted:
                 break
     return low
 

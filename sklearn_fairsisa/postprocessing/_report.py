@@ -7,17 +7,16 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
+from ..fairness._coins import is_random
 from ..fairness._confidence import (
     GroupRates,
     expected_spread,
     largest_error,
     spread_quantile,
 )
-from ..fairness._draws import is_random
-from ..fairness._rates import GAP_OF_CONSTRAINT, GAPS
+from ..fairness._constraints import CONSTRAINTS, GAPS, gap_of
 from ._held_out import (
-    OF_TWO,
-    constrained_rates,
+    calibrated_rates,
     cross_fitting,
     dispersion,
     held_out_rates,
@@ -25,9 +24,8 @@ from ._held_out import (
 
 # What is claimed of a rule whose tolerance is zero: no data show a gap of zero.
 _CLAIM = 0.05
-_OF_ONE_RATE = {
-    OF_TWO[compared[0]][0]: gap for gap, compared in GAPS.items() if len(compared) == 1
-}
+# Of reports on a rule that was fitted without any.
+_CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -143,12 +141,14 @@ class FairnessReport:
         -------
         FairnessReport
         """
-        changes = {"claim": claim, "confidence": confidence}
-        changes = {name: x for name, x in changes.items() if x is not None}
-        for name, value in changes.items():
-            if not 0 < value < 1:
+        for name, value in (("claim", claim), ("confidence", confidence)):
+            if value is not None and not 0 < value < 1:
                 raise ValueError(f"{name} must lie between 0 and 1, got {value!r}.")
-        return replace(self, **changes)
+        return replace(
+            self,
+            claim=self.claim if claim is None else claim,
+            confidence=self.confidence if confidence is None else confidence,
+        )
 
     @property
     def bound(self) -> float:
@@ -217,10 +217,11 @@ class FairnessReport:
 
     @cached_property
     def _gap_table(self):
-        table = {GAP_OF_CONSTRAINT[self.constraint]: list(self.rates)}
+        table = {gap_of(CONSTRAINTS[self.constraint].rate): list(self.rates)}
+        of_one_rate = {rate: gap for gap, rate in GAPS.items()}
         for name in self.rates:
             # With more than two classes the rate names its gap.
-            table.setdefault(_OF_ONE_RATE.get(name, name), [name])
+            table.setdefault(of_one_rate.get(name, name), [name])
         records = {gap: self._describe(names) for gap, names in table.items()}
         return pd.DataFrame.from_dict(records, orient="index").rename_axis("gap")
 
@@ -350,48 +351,38 @@ class FairnessReport:
         )
 
 
-def fairness_report(rule, rows, groups, classes, method, demand, *, claim, confidence):
+def fairness_report(rule, rows, claim):
     """Examine a rule on its calibration rows.
 
     Parameters
     ----------
-    rule : FairRule or FairClassRule
+    rule : FairRule
     rows : CalibrationRows
-    groups : ndarray of shape (n_groups,)
-        Names.
-    classes : ndarray of shape (n_classes,)
-        Labels.
-    method : str
-    demand : Demand
-        What `rule` was solved for.
     claim : float
         Gap to examine, 0.05 instead of 0.
-    confidence : float
 
     Returns
     -------
     FairnessReport
     """
-    family, n_groups, rows = type(rule), len(groups), rows.weighed
-    cross = cross_fitting(family, rows, n_groups, method, demand.constraint)
-    probability = cross(demand)
-    rates = constrained_rates(demand.constraint, classes)
-    factor = dispersion(family, rows, rates, n_groups, method, demand)
+    problem, rows = rule.problem, rows.weighed
+    probability = cross_fitting(rows, problem)(problem.tol)
+    factor = dispersion(rows, problem)
     constrained = rule.code >= 0
     random = is_random(rule.selection_probability(rows.scores, rows.group))
     return FairnessReport(
-        constraint=demand.constraint,
-        tol=demand.tol,
+        constraint=problem.constraint.name,
+        tol=problem.tol,
         claim=claim or _CLAIM,
-        confidence=confidence,
-        groups=groups[constrained],
-        rates=held_out_rates(rule, rows, rates, probability, factor),
+        confidence=problem.confidence or _CONFIDENCE,
+        groups=problem.groups[constrained],
+        rates=held_out_rates(rule, rows, probability, factor),
         dispersion=factor,
-        calibrated={rate.name: rate.calibrated(rule) for rate in rates},
-        objective=rule.value(demand.objective),
-        expected_objective=rule.deciding(rows, probability).value(demand.objective),
+        calibrated=calibrated_rates(rule),
+        objective=rule.value,
+        expected_objective=rule.deciding(rows, probability).value,
         randomised_people=int(random.sum()),
         randomised_share=float(np.average(random, weights=rows.weight)),
         is_degenerate=rule.is_constant,
-        unconstrained_groups=groups[~constrained],
+        unconstrained_groups=problem.groups[~constrained],
     )

@@ -3,6 +3,6 @@
 from ._classifier import SISAClassifier
 from ._leaks import check_forgettable
 from ._planner import recommend_plan
-from .store.memory import CheckpointPolicy
+from .store import CheckpointPolicy
 
 __all__ = ["CheckpointPolicy", "SISAClassifier", "check_forgettable", "recommend_plan"]

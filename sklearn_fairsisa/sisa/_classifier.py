@@ -34,7 +34,6 @@ from .._utils.typing import Estimator, FilePath, RandomState, Rows
 from .._utils.warnings import level_of_caller
 from ..exceptions import DirectoryError, EmptyShardWarning, VanishedClassWarning
 from ._digests import digest
-from ._forgetting_report import ForgettingReport
 from ._inputs import (
     INPUTS,
     check_alike,
@@ -56,6 +55,7 @@ from ._learners import (
 )
 from ._plan import make_plan
 from ._reports import (
+    ForgettingReport,
     ForgetVerification,
     audit_facts,
     forget_report,
@@ -65,14 +65,8 @@ from ._requests import check_indices, requested_rows
 from ._state import Change, State, split_rows
 from ._training import Recipe, replay_visits
 from ._votes import member_scores, member_votes
-from ._workers import train_members
-from .store.directory import DirectoryStore
-from .store.memory import (
-    CheckpointPolicy,
-    MemoryStore,
-    as_policy,
-    replay_stage,
-)
+from ._workers import replay_stage, train_members
+from .store import CheckpointPolicy, create_store, open_directory
 
 
 class SISAClassifier(
@@ -94,7 +88,10 @@ class SISAClassifier(
         :meth:`partial_fit` it must be able to continue, that is, have
         ``partial_fit``; a Pipeline can when its last step can: its earlier steps are
         fitted on the first slice of each shard, so deletions reach them as well. A
-        dict of `class_weight`, its own or of a step, names labels of y.
+        dict of `class_weight`, its own or of a step, names labels of y. A learner that
+        accumulates statistics of the rows, as naive Bayes does, trains each stage on
+        its own slice alone, others on all slices so far, as in the SISA paper. Of a
+        learner of your own, the attribute ``accumulates = True`` says so.
 
     n_shards : int, default=5
         Number of shards S, and of members.
@@ -107,13 +104,8 @@ class SISAClassifier(
         Training effort e' in passes over the shard: stage r makes ``2e'/(R+1)``
         passes over slices 1..r, rounded cumulatively, at least one over each row.
         With None, an unsliced member is trained by its own ``fit``, a sliced one for
-        the learner's own ``max_epochs``, or else 10 passes.
-
-    replay : {"auto", "prefix", "slice"}, default="auto"
-        Whether stage r trains on slices 1..r, as in the SISA paper, or on slice r
-        alone, which suits learners that count what they see. "auto" is "slice" for
-        naive Bayes and "prefix" otherwise. Under "slice", `epochs` passes (1 by
-        default) are made over each slice.
+        the learner's own ``max_epochs``, or else 10 passes. A learner that accumulates
+        makes `epochs` passes, 1 by default, over each slice.
 
     aggregation : {"majority", "mean"}, default="majority"
         Predict the class with most votes, or with the highest mean score.
@@ -210,7 +202,6 @@ class SISAClassifier(
         "n_shards": [Interval(Integral, 1, None, closed="left")],
         "n_slices": [Interval(Integral, 1, None, closed="left")],
         "epochs": [Interval(Integral, 1, None, closed="left"), None],
-        "replay": [StrOptions({"auto", "prefix", "slice"})],
         "aggregation": [StrOptions({"majority", "mean"})],
         "checkpoint_dir": [str, PathLike, CheckpointPolicy, None],
         "n_jobs": [Integral, None],
@@ -225,7 +216,6 @@ class SISAClassifier(
         n_shards: int = 5,
         n_slices: int = 1,
         epochs: int | None = None,
-        replay: Literal["auto", "prefix", "slice"] = "auto",
         aggregation: Literal["majority", "mean"] = "majority",
         checkpoint_dir: FilePath | CheckpointPolicy | None = None,
         n_jobs: int | None = None,
@@ -236,7 +226,6 @@ class SISAClassifier(
         self.n_shards = n_shards
         self.n_slices = n_slices
         self.epochs = epochs
-        self.replay = replay
         self.aggregation = aggregation
         self.checkpoint_dir = checkpoint_dir
         self.n_jobs = n_jobs
@@ -335,27 +324,29 @@ class SISAClassifier(
         """
         if not hasattr(self, "plan_"):
             return self._start(X, y, classes, subjects, {})
-        X, y, subjects, _ = check_rows(self, X, y, subjects, reset=False)
+        X, labels, subjects, _ = check_rows(self, X, y, subjects, reset=False)
         with self._store.exclusive():
             self._finish_pending(self._store)
             before = self._state
             check_alike(before.rows[0], subjects)
             # Of a data frame without rows, the types may be lost.
             X = next((in_types_of(s.X, X) for s in before.rows if len(s)), X)
-            classes = union(self.classes_, y if classes is None else classes, y)
+            given = labels if classes is None else classes
+            all_classes = union(self.classes_, given, labels)
             recipe = before.recipe
-            if len(classes) > recipe.n_classes:
-                codes = dict(
-                    enumerate(np.searchsorted(classes, self.classes_).tolist())
+            if len(all_classes) > recipe.n_classes:
+                renamed: Any = np.searchsorted(all_classes, self.classes_)
+                codes = dict(enumerate(renamed.tolist()))
+                prototype = make_prototype(recipe.prototype, len(all_classes), codes)
+                recipe = replace(
+                    recipe, n_classes=len(all_classes), prototype=prototype
                 )
-                prototype = make_prototype(recipe.prototype, len(classes), codes)
-                recipe = replace(recipe, n_classes=len(classes), prototype=prototype)
             else:
-                classes = self.classes_
-            plan = before.plan.extended(len(y), subjects)
-            codes = np.searchsorted(classes, y)
-            batch = split_rows(X, codes, plan, subjects, {}, before.plan.n_rows)
-            change = before.with_batch(batch, plan, classes, recipe)
+                all_classes = self.classes_
+            plan = before.plan.extended(len(labels), subjects)
+            y = np.searchsorted(all_classes, labels)
+            batch = split_rows(X, y, plan, subjects, {}, before.plan.n_rows)
+            change = before.with_batch(batch, plan, all_classes, recipe)
             self._carry_out(change, self._store)
         return self
 
@@ -431,7 +422,7 @@ class SISAClassifier(
         # Not the shards themselves: all their checkpoints would fill the memory.
         retrained = sorted(
             (trained.shard, trained.digest, trained.sample_visits)
-            for trained in self._train(held._state, dict.fromkeys(shards, 0), anew=True)
+            for trained in self._train(held._state, dict.fromkeys(shards, 0))
         )
         return ForgetVerification(
             shards=tuple(shards),
@@ -538,7 +529,7 @@ class SISAClassifier(
         LockedDirectoryError
             If another process is at work in the directory.
         """
-        with DirectoryStore.opened(directory, resign=resign) as store:
+        with open_directory(directory, resign=resign) as store:
             state = store.state()
             if state is None and not (finish and store.pending):
                 raise FileNotFoundError(
@@ -546,7 +537,7 @@ class SISAClassifier(
                     + (" Open it with finish=True." if store.pending else "")
                 )
             self = cls(**store.params()).set_params(checkpoint_dir=store.policy)
-            if store.policy == CheckpointPolicy(store.directory):
+            if store.policy.keep_every == 1 and isinstance(directory, str | PathLike):
                 self.checkpoint_dir = str(directory)
             self.set_params(**params or {})
             self._store = store
@@ -683,8 +674,11 @@ class SISAClassifier(
     def _checkpoints(self):
         """Kept checkpoints of each shard, in the order of their stages."""
         return [
-            [self._store.checkpoint(shard, stage) for stage in sorted(stages)]
-            for shard, stages in enumerate(self._store.shards)
+            [
+                self._store.checkpoint(shard, stage)
+                for stage in sorted(self._store.stages(shard))
+            ]
+            for shard in range(self.plan_.n_shards)
         ]
 
     def get_metadata_routing(self) -> MetadataRouter:
@@ -718,7 +712,10 @@ class SISAClassifier(
     def _findings(self):
         """Return the shards, as notebooks show them."""
         n_shards = len(self.estimators_)
-        shards = self.plan_.shard_of(self.forgotten_)
+        held = np.bincount(self.plan_.shards, minlength=n_shards)
+        forgotten = np.bincount(
+            self.plan_.shard_of(self.forgotten_), minlength=n_shards
+        )
         members = [
             "none, it abstains" if m is None else type(last_step(m)).__name__
             for m in self.estimators_
@@ -727,8 +724,8 @@ class SISAClassifier(
             {
                 "shard": range(n_shards),
                 "slices": self.plan_.n_stages,
-                "rows": [len(rows) for rows in self._state.rows],
-                "forgotten": np.bincount(shards, minlength=n_shards),
+                "rows": held - forgotten,
+                "forgotten": forgotten,
                 "member": members,
             }
         )
@@ -756,13 +753,13 @@ class SISAClassifier(
 
     def _reopened(self, directory):
         """Return the ensemble as its directory has it now, by whosever doing."""
-        if not isinstance(self._store, DirectoryStore):
+        if self._store.directory is None:
             raise DirectoryError(
                 "The ensemble is in memory alone, so there is nothing to reopen. It is "
                 "durable if it is fitted with checkpoint_dir=."
             )
         how = {"n_jobs": self.n_jobs, "verbose": self.verbose}
-        opened = type(self).load(directory or self._store.directory, params=how)
+        opened = type(self).load(directory or self._store.policy.directory, params=how)
         known, now = self._audit.entries, opened._audit.entries
         since = now[len(known) :]
         if known != now[: len(known)] or any(e["kind"] == "fit" for e in since):
@@ -813,29 +810,23 @@ class SISAClassifier(
             inputs=inputs,
             salt=secrets.token_hex(16),
         )
-        store = self._new_store()
+        store = create_store(self.checkpoint_dir, getattr(self, "_store", None))
         firsts = dict.fromkeys(range(plan.n_shards), 0)
         with store.exclusive():
             # A fit that was interrupted is replaced by this one, anything else was
             # promised: should this fit fail, it must not be lost with it.
-            if store.pending is not None and store.pending["kind"] != "fit":
+            if store.pending not in (None, "fit"):
                 self._finish_pending(store)
                 store = self._store
-            self._carry_out(Change("fit", state, firsts, anew=True), store)
+            self._carry_out(Change("fit", state, firsts), store)
         self._warn_of_vanished(firsts)
         return self
 
-    def _new_store(self):
-        policy = as_policy(self.checkpoint_dir)
-        if policy.directory is None:
-            return MemoryStore(policy)
-        return DirectoryStore.create(policy, getattr(self, "_store", None))
-
     def _finish_pending(self, store):
         """Carry out what was written down and then interrupted, if there is such."""
-        if store.pending is None:
-            return
         change = store.pending_change()
+        if change is None:
+            return
         try:
             self._carry_out(change, store, resumed=True)
         except Exception as error:
@@ -854,7 +845,7 @@ class SISAClassifier(
         work = store.begin(change, params, before, resumed=resumed)
         todo = {s: f for s, f in change.firsts.items() if s not in work.done}
         try:
-            for trained in self._train(change.state, todo, store, anew=change.anew):
+            for trained in self._train(change.state, todo, store):
                 work.keep(trained)
             if change.kind == "forget":
                 for X in before.held(change.forgotten_rows):
@@ -867,7 +858,7 @@ class SISAClassifier(
             work.abandon()
             raise
         members = [None] * change.state.plan.n_shards
-        if not change.anew:
+        if change.kind != "fit":
             members = list(self.estimators_)
         for trained in work.results():
             members[trained.shard] = trained.member
@@ -893,16 +884,14 @@ class SISAClassifier(
             "forget_log_": reports,
         }
 
-    def _train(self, state, firsts, store=None, *, anew):
-        how = {"anew": anew, "n_jobs": self.n_jobs, "verbose": self.verbose > 0}
+    def _train(self, state, firsts, store=None):
+        how = {"n_jobs": self.n_jobs, "verbose": self.verbose > 0}
         return train_members(state, firsts, store, **how)
 
     def _make_recipe(self, seed, classes, settings):
         base = self._base()
         codes = {label: code for code, label in enumerate(classes.tolist())}
-        replay = self.replay
-        if replay == "auto":
-            replay = "slice" if accumulates(base) else "prefix"
+        replay = "slice" if accumulates(base) else "prefix"
         epochs = self.epochs
         if epochs is None:
             epochs = default_epochs(base, replay)

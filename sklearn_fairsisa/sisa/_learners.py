@@ -34,8 +34,13 @@ def can_continue(estimator):
 
 
 def accumulates(estimator):
-    """Tell whether seeing a row twice counts it twice, as in naive Bayes."""
-    return isinstance(last_step(estimator), _ACCUMULATING)
+    """Tell whether seeing a row twice counts it twice, as in naive Bayes.
+
+    A learner says so itself by an attribute ``accumulates``, of the class or of the
+    instance.
+    """
+    learner = last_step(estimator)
+    return getattr(learner, "accumulates", isinstance(learner, _ACCUMULATING))
 
 
 def counts_passes(estimator):

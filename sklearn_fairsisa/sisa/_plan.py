@@ -227,7 +227,8 @@ def expected_replay_cost(n_shards, n_slices, n_deletions, replay="prefix"):
         which share a slice, the number of subjects.
 
     replay : {"prefix", "slice"}, default="prefix"
-        Whether stage i trains on slices 1..i or on slice i alone.
+        Whether stage i trains on slices 1..i or, as learners that accumulate
+        statistics do, on slice i alone.
 
     Returns
     -------

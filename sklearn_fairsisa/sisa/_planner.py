@@ -1,8 +1,7 @@
 """How many shards and slices make deletions cheap enough."""
 
 from dataclasses import dataclass
-from numbers import Integral
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -77,7 +76,8 @@ def recommend_plan(
         Share of a full training that a request must save to be worth more shards or
         slices.
     replay : {"prefix", "slice"}, default="prefix"
-        As in ``SISAClassifier``.
+        Whether stage i trains on slices 1..i or, as learners that accumulate
+        statistics do (naive Bayes), on slice i alone.
 
     Returns
     -------
@@ -106,14 +106,15 @@ def recommend_plan(
     >>> plan.n_shards, plan.n_slices, plan.storage_bytes
     (7, 1, 700000000)
     """
-    for name, value in (
-        ("n_rows", n_rows),
-        ("deletions_per_request", deletions_per_request),
-        ("min_rows_per_shard", min_rows_per_shard),
-        ("max_shards", max_shards),
-        ("max_slices", max_slices),
-    ):
-        if not isinstance(value, Integral) or not value >= 1:
+    counts: dict[str, Any] = {
+        "n_rows": n_rows,
+        "deletions_per_request": deletions_per_request,
+        "min_rows_per_shard": min_rows_per_shard,
+        "max_shards": max_shards,
+        "max_slices": max_slices,
+    }
+    for name, value in counts.items():
+        if not isinstance(value, int | np.integer) or value < 1:
             raise ValueError(f"{name}={value!r} must be an integer of at least 1.")
     if not worthwhile >= 0:
         raise ValueError(f"worthwhile={worthwhile!r} must be a share of 0 or more.")
@@ -129,15 +130,15 @@ def recommend_plan(
     )
     pairs = np.stack([shards.ravel(), slices.ravel()], axis=1)
     pairs = pairs[pairs.prod(axis=1) <= n_rows]
-    if storage is not None:
+    if storage is not None and checkpoint_bytes is not None:
         sizes = pairs.prod(axis=1) * checkpoint_bytes + n_rows * row_bytes
         pairs = pairs[sizes <= storage]
-    if len(pairs) == 0:
-        smallest = checkpoint_bytes + n_rows * row_bytes
-        raise ValueError(
-            f"storage={storage} bytes do not hold one checkpoint and the rows, "
-            f"{smallest} bytes. Allow as much, or keep the rows elsewhere."
-        )
+        if len(pairs) == 0:
+            smallest = checkpoint_bytes + n_rows * row_bytes
+            raise ValueError(
+                f"storage={storage} bytes do not hold one checkpoint and the rows, "
+                f"{smallest} bytes. Allow as much, or keep the rows elsewhere."
+            )
     costs = np.array(
         [expected_replay_cost(s, r, deletions_per_request, replay) for s, r in pairs]
     )

@@ -1,5 +1,6 @@
-"""The rows of one shard in the order they are trained on."""
+"""The rows of the shards in the order they are trained on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -134,3 +135,36 @@ class ShardRows:
     def first_slice(self, indices):
         """Return the earliest slice that holds one of the given indices."""
         return int(self.slices[np.isin(self.index, indices)].min())
+
+
+class RowsOfShards(Sequence):
+    """The rows of all shards, each of which is read when it is first needed.
+
+    Parameters
+    ----------
+    handles : iterable of ShardRows or callable
+        For each shard its rows, or a function that reads and returns them.
+    """
+
+    def __init__(self, handles):
+        self._handles = list(handles)
+
+    def __len__(self):
+        return len(self._handles)
+
+    def __getitem__(self, shard):
+        if callable(self._handles[shard]):
+            self._handles[shard] = self._handles[shard]()
+        return self._handles[shard]
+
+    def __reduce__(self):
+        # A copy must not depend on what it was read from.
+        return type(self), (list(self),)
+
+    def replaced(self, rows):
+        """Return these rows with those of some shards, given by shard, in their place.
+
+        What has not been read is not read for it.
+        """
+        handles = enumerate(self._handles)
+        return RowsOfShards(rows.get(shard, handle) for shard, handle in handles)

@@ -7,7 +7,7 @@ import numpy as np
 from .._utils.containers import take
 from ._audit import now
 from ._plan import Plan
-from ._rows import ShardRows
+from ._rows import RowsOfShards, ShardRows
 from ._training import Recipe, replay_visits
 
 
@@ -20,7 +20,7 @@ class State:
     recipe : Recipe
     plan : Plan
     classes : ndarray of shape (n_classes,)
-    rows : tuple of ShardRows
+    rows : RowsOfShards
         Retained rows of each shard.
     inputs : dict
         What the estimator says of X: `n_features_in_`, `feature_names_in_`.
@@ -35,7 +35,7 @@ class State:
     recipe: Recipe
     plan: Plan
     classes: np.ndarray
-    rows: tuple
+    rows: RowsOfShards
     inputs: dict
     salt: str
     forgotten: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.intp))
@@ -44,7 +44,7 @@ class State:
     @property
     def n_rows(self):
         """Number of retained rows."""
-        return sum(len(rows) for rows in self.rows)
+        return self.plan.n_rows - len(self.forgotten)
 
     @property
     def full_sample_visits(self):
@@ -56,19 +56,23 @@ class State:
 
     def held(self, indices):
         """Yield X of some rows, for each shard that has such."""
-        for rows in self.rows:
-            where = np.flatnonzero(np.isin(rows.index, indices))
-            if len(where):
-                yield take(rows.X, where)
+        for rows in self._with_any_of(indices):
+            yield take(rows.X, np.flatnonzero(np.isin(rows.index, indices)))
 
     def subjects_of(self, indices):
         """Return the ids of the data subjects of some rows; none if fit had no ids."""
         return {
             rows.subjects[position]
-            for rows in self.rows
+            for rows in self._with_any_of(indices)
             if rows.subjects is not None
             for position in np.flatnonzero(np.isin(rows.index, indices))
         }
+
+    def _with_any_of(self, indices):
+        """Return the rows of the shards that retained rows of some indices are in."""
+        retained = np.setdiff1d(indices, self.forgotten).astype(np.intp)
+        shards = np.unique(self.plan.shard_of(retained))
+        return [self.rows[shard] for shard in shards]
 
     def without(self, rows, keys):
         """Return the change that forgets rows, which were not forgotten before.
@@ -81,14 +85,11 @@ class State:
         """
         touched = np.unique(self.plan.shard_of(rows)).tolist()
         firsts = {shard: self.rows[shard].first_slice(rows) for shard in touched}
-        kept = tuple(
-            held.without(rows) if shard in firsts else held
-            for shard, held in enumerate(self.rows)
-        )
+        kept = {shard: self.rows[shard].without(rows) for shard in firsts}
         forgotten = np.union1d(self.forgotten, rows).astype(np.intp)
         state = replace(
             self,
-            rows=kept,
+            rows=self.rows.replaced(kept),
             forgotten=forgotten,
             forgotten_subjects=self.forgotten_subjects | keys,
         )
@@ -96,25 +97,26 @@ class State:
 
     def with_batch(self, batch, plan, classes, recipe):
         """Return the change that appends a batch, given as ShardRows of each shard."""
-        old = self.rows
         firsts = {
             shard: before
             for shard, before in enumerate(self.plan.n_stages)
             if plan.n_stages[shard] > before
         }
-        anew = len(classes) > len(self.classes)
-        if anew:
+        codes = np.arange(len(classes))
+        if len(classes) > len(self.classes):
             codes = np.searchsorted(classes, self.classes)
-            old = [rows.recoded(codes) for rows in old]
             firsts = dict.fromkeys(range(plan.n_shards), 0)
-        joined = tuple(rows.joined(new) for rows, new in zip(old, batch))
-        state = replace(self, rows=joined, plan=plan, classes=classes, recipe=recipe)
-        return Change("partial_fit", state, firsts, anew=anew)
+        joined = {s: self.rows[s].recoded(codes).joined(batch[s]) for s in firsts}
+        rows = self.rows.replaced(joined)
+        state = replace(self, rows=rows, plan=plan, classes=classes, recipe=recipe)
+        return Change("partial_fit", state, firsts)
 
 
 @dataclass(frozen=True)
 class Change:
     """A state to reach, with the stages to train for it.
+
+    A shard that is trained from its first stage on starts from nothing.
 
     Parameters
     ----------
@@ -122,8 +124,6 @@ class Change:
     state : State
     firsts : dict of int to int
         Earliest stage to train of each shard that must be.
-    anew : bool, default=False
-        Whether no checkpoint of before is of use.
     forgotten_rows : tuple of int, default=()
         Rows that this change forgets.
     requested_at : str, default=now
@@ -133,15 +133,19 @@ class Change:
     kind: str
     state: State
     firsts: dict
-    anew: bool = False
     forgotten_rows: tuple = ()
     requested_at: str = field(default_factory=now)
+
+    def digests_after(self, digests, trained):
+        """Return the members' digests once the given TrainedMembers are in place."""
+        known = dict(enumerate(digests)) | {one.shard: one.digest for one in trained}
+        return tuple(known[shard] for shard in range(self.state.plan.n_shards))
 
 
 def split_rows(X, codes, plan, subjects, params, offset):
     """Copy each shard's rows out of a batch whose first row has index `offset`."""
     shards = plan.shards[offset:]
-    return tuple(
+    return RowsOfShards(
         ShardRows.select(
             np.flatnonzero(shards == shard),
             index=np.arange(offset, plan.n_rows),

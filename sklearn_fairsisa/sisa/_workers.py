@@ -8,13 +8,12 @@ from sklearn.utils.parallel import Parallel, delayed
 from .._utils.isolation import this_process
 from ._learners import places
 from ._training import ShardTask, train_shards
-from .store.memory import replay_start
 
 # Where joblib keeps its backends of one machine.
 _OWN_BACKENDS = "joblib._parallel_backends"
 
 
-def train_members(state, firsts, store=None, *, anew, n_jobs, verbose):
+def train_members(state, firsts, store=None, *, n_jobs, verbose):
     """Return shards as they are trained, each from its first stage to replay.
 
     Parameters
@@ -22,10 +21,9 @@ def train_members(state, firsts, store=None, *, anew, n_jobs, verbose):
     state : State
     firsts : dict of int to int
         Earliest stage to train of each shard that must be.
-    store : store, default=None
-        Holds the checkpoints to start from, unless all is trained anew.
-    anew : bool
-        Whether to train all stages, from no checkpoint.
+    store : Store, default=None
+        Holds the checkpoints to start from, unless all are trained from the first
+        stage on.
     n_jobs : int or None
     verbose : bool
         Whether to print a line after each stage of each shard.
@@ -52,9 +50,10 @@ def train_members(state, firsts, store=None, *, anew, n_jobs, verbose):
     )
 
     def task(shard, first):
-        start = {} if anew else replay_start(store, shard, first)
+        stage = replay_stage(store, shard, first)
+        start = store.checkpoint(shard, stage - 1) if stage else None
         rows, n_stages = state.rows[shard], state.plan.n_stages[shard]
-        return ShardTask(shard, rows, n_stages, **start)
+        return ShardTask(shard, rows, n_stages, start=start, first_stage=stage)
 
     trained = parallel(
         delayed(train_shards)(
@@ -66,3 +65,12 @@ def train_members(state, firsts, store=None, *, anew, n_jobs, verbose):
         for job in jobs
     )
     return chain.from_iterable(trained)
+
+
+def replay_stage(store, shard, first):
+    """Return the stage to replay from so as to train `first`.
+
+    It is `first`, or an earlier one where the checkpoint before it was not kept.
+    """
+    kept = store.stages(shard) if first else ()
+    return max((stage for stage in kept if stage < first), default=-1) + 1

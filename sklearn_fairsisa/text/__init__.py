@@ -1,4 +1,4 @@
-"""Classifiers of texts and of their vectors, for SISA ensembles and on their own."""
+"""Classifiers of texts and of their vectors, with or without a SISA ensemble."""
 
 try:
     import skorch as _skorch  # noqa: F401

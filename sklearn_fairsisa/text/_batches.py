@@ -1,22 +1,24 @@
-"""Grouping rows of unequal length into padded batches."""
+"""Batches of texts of unequal length, for training and for inference."""
 
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-# Lengths of inference batches are multiples of this.
-LENGTH_STEP = 16
+# Lengths of inference batches are multiples of this number.
+_LENGTH_STEP = 16
 
 
 def tokens_per_batch(device):
-    """Return what a device computes at full speed; more at a time gains nothing."""
+    """Return the smallest number of tokens that a device computes at full speed."""
     return 512 if torch.device(device).type == "cpu" else 16384
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Token ids of n texts, one after the other.
+    """Concatenated token ids of n texts.
 
     Parameters
     ----------
@@ -46,14 +48,14 @@ class Tokens:
         return np.diff(self.offsets)
 
     def padded(self, rows, pad_id, length=None):
-        """Return ids and attention mask of some texts, padded on the right.
+        """Return the ids and the attention mask of some texts, padded on the right.
 
         Parameters
         ----------
         rows : ndarray of int, shape (b,)
         pad_id : int
         length : int, default=None
-            Number of columns; by default the longest text's.
+            Number of columns, by default the length of the longest text.
 
         Returns
         -------
@@ -73,10 +75,10 @@ class Tokens:
 
 
 def training_steps(lengths, batch_size, accumulation):
-    """Draw one epoch: shuffled steps, each of batches of nearly equal length.
+    """Draw the steps of an epoch, whose batches hold texts of nearly equal length.
 
-    Rows are shuffled, sorted by length within chunks of up to 50 steps, cut into
-    steps, and the steps shuffled. A step is `accumulation` batches.
+    Rows are shuffled, sorted by length within chunks of up to 50 steps, and split into
+    steps, which are shuffled too. A step consists of `accumulation` batches.
 
     Parameters
     ----------
@@ -87,7 +89,7 @@ def training_steps(lengths, batch_size, accumulation):
     Returns
     -------
     list of list of ndarray of int
-        Rows, by step and batch; each row occurs once.
+        Rows of each batch of each step; each row occurs once.
 
     Notes
     -----
@@ -95,7 +97,7 @@ def training_steps(lengths, batch_size, accumulation):
     """
     order = torch.randperm(len(lengths)).numpy()
     rows_per_step = batch_size * accumulation
-    # Few, long chunks would put the same rows together in every epoch.
+    # With few, long chunks, every epoch would have the same batches.
     steps_per_chunk = min(50, max(1, len(lengths) // (4 * rows_per_step)))
     rows_per_chunk = rows_per_step * steps_per_chunk
     steps = []
@@ -111,31 +113,31 @@ def training_steps(lengths, batch_size, accumulation):
 
 
 def inference_batches(lengths, max_length, tokens_per_batch):
-    """Yield batches whose shape follows from the length of the texts in them.
+    """Yield batches whose shape depends only on the length of their texts.
 
-    How many rows and columns a matrix has decides how a processor sums it, so the
-    same text can get other last bits among other texts. Here a text's batch has a
-    fixed number of columns (the next multiple of 16, one column of padding at
-    least) with a fixed number of rows (repeating the last row to fill up), both
-    functions of the text's own length.
+    The number of rows and columns of a matrix determines how a processor sums it, so
+    the last bits of a text's output could depend on other texts. Here the number of
+    columns (the next multiple of 16, with at least one column of padding) and the
+    number of rows (the last row is repeated to fill the batch) depend only on the
+    text's own length.
 
     Parameters
     ----------
     lengths : ndarray of int, shape (n,)
     max_length : int
-        Greatest number of columns.
+        Maximum number of columns.
     tokens_per_batch : int
 
     Yields
     ------
     rows : ndarray of int, shape (b,)
-        Rows of the batch; those after the first `n_real` are repetitions.
+        Rows of the batch; those after the first `n_real` are repeated.
     n_real : int
     length : int
         Number of columns.
     """
-    columns = np.minimum((lengths // LENGTH_STEP + 1) * LENGTH_STEP, max_length)
-    # Without any padding, attention takes another path: keep such texts apart.
+    columns = np.minimum((lengths // _LENGTH_STEP + 1) * _LENGTH_STEP, max_length)
+    # Attention without padding is computed differently, so such texts are separate.
     full = lengths == columns
     for length, unpadded in sorted(set(zip(columns.tolist(), full.tolist()))):
         group = np.flatnonzero((columns == length) & (full == unpadded))
@@ -144,3 +146,57 @@ def inference_batches(lengths, max_length, tokens_per_batch):
             rows = group[start : start + n_rows]
             n_real = len(rows)
             yield np.pad(rows, (0, n_rows - n_real), mode="edge"), n_real, length
+
+
+def infer(forward, tokens, pad_id, max_length, device, tokens_per_batch):
+    """Yield the outputs of a network for texts, batch by batch.
+
+    The shape of a batch depends only on the length of its texts. On a CPU, each batch
+    is computed on one core, since the number of cores affects the rounding too, and
+    as many batches run in parallel as torch has threads.
+
+    Parameters
+    ----------
+    forward : callable
+        Takes ``input_ids`` and ``attention_mask``, returns a tensor with a row per
+        text.
+    tokens : Tokens
+    pad_id : int
+    max_length : int
+        Maximum number of columns of a batch.
+    device : str
+    tokens_per_batch : int
+        Number of tokens in a batch, including padding.
+
+    Yields
+    ------
+    rows : ndarray of int, shape (b,)
+        Positions of the texts.
+    outputs : ndarray of shape (b, ...)
+    """
+
+    def run(rows, n_real, length):
+        # Inference mode applies to one thread only.
+        with torch.inference_mode():
+            inputs = tokens.padded(rows, pad_id, length)
+            outputs = forward(**{k: v.to(device) for k, v in inputs.items()})
+            return rows[:n_real], outputs[:n_real].float().cpu().numpy()
+
+    batches = list(inference_batches(tokens.lengths, max_length, tokens_per_batch))
+    n_cores = torch.get_num_threads()
+    if torch.device(device).type != "cpu" or n_cores == 1:
+        yield from (run(*batch) for batch in batches)
+        return
+    try:
+        # Each thread of the pool has its own number of torch threads: one.
+        with ThreadPoolExecutor(n_cores, "infer", torch.set_num_threads, (1,)) as pool:
+            waiting = deque()
+            for batch in batches:
+                waiting.append(pool.submit(run, *batch))
+                if len(waiting) > 2 * n_cores:  # to bound the memory of outputs
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+    finally:
+        # New threads would inherit the number that the pool's threads set.
+        torch.set_num_threads(n_cores)

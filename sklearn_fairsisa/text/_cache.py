@@ -1,4 +1,4 @@
-"""Vectors of texts, kept under keyed hashes that do not tell the texts."""
+"""Vectors of texts, stored under keyed hashes that do not reveal the texts."""
 
 import os
 import re
@@ -14,17 +14,17 @@ import numpy as np
 from .._utils.isolation import emptied_in_workers
 
 _KEY_BYTES = 32
-# Files of others may lie in the same folder.
+# A folder may also hold other files.
 _FINGERPRINT = re.compile(r"[0-9a-f]{32}$")
 
 
 class MemoryCache:
-    """Vectors in the memory of this process, those used last.
+    """The most recently used vectors, in the memory of this process.
 
     Parameters
     ----------
     max_bytes : int, default=2**28
-        Bytes of vectors to keep; what was used longest ago goes first.
+        Maximum size of all vectors; the least recently used are removed first.
 
     Examples
     --------
@@ -46,30 +46,30 @@ class MemoryCache:
     def get(self, texts):
         """Return the vector of each text, or None."""
         with self._lock:
-            return [self._find(name) for name in _names(self._secret, texts)]
+            return [self._use(name) for name in _names(self._secret, texts)]
 
     def put(self, texts, vectors):
-        """Keep the vector of each text."""
+        """Store the vector of each text."""
         with self._lock:
             for name, vector in zip(_names(self._secret, texts), vectors):
-                self._drop(name)
+                self._remove(name)
                 # A view would keep its whole batch alive after the row is forgotten.
                 self._vectors[name] = vector.copy()
                 self._n_bytes += vector.nbytes
             while self._n_bytes > self.max_bytes:
-                self._drop(next(iter(self._vectors)))
+                self._remove(next(iter(self._vectors)))
 
     def forget(self, texts):
-        """Drop the vectors of some texts; return how many there were."""
+        """Remove the vectors of some texts; return their number."""
         with self._lock:
-            return sum(self._drop(name) for name in _names(self._secret, texts))
+            return sum(self._remove(name) for name in _names(self._secret, texts))
 
-    def _find(self, name):
+    def _use(self, name):
         if name in self._vectors:
             self._vectors.move_to_end(name)
         return self._vectors.get(name)
 
-    def _drop(self, name):
+    def _remove(self, name):
         vector = self._vectors.pop(name, None)
         if vector is None:
             return False
@@ -78,16 +78,16 @@ class MemoryCache:
 
 
 class DiskCache:
-    """Vectors in an SQLite file, which several processes may use at once.
+    """Vectors in an SQLite file that several processes can use at once.
 
-    What is forgotten is overwritten with zeros in the file.
+    Vectors that are forgotten are overwritten with zeros.
 
     Parameters
     ----------
     path : str or path
     """
 
-    # SQLite takes a limited number of values in a query.
+    # SQLite limits the number of values in a query.
     _CHUNK = 500
 
     def __init__(self, path):
@@ -99,18 +99,18 @@ class DiskCache:
             return [None] * len(texts)
         with self._open() as (database, secret):
             names = list(_names(secret, texts))
-            found = {}
+            stored = {}
             for chunk in self._chunks(names):
                 query = f"SELECT name, vector FROM vectors WHERE name IN ({chunk[0]})"
-                found.update(database.execute(query, chunk[1]))
-        vectors = (found.get(name) for name in names)
+                stored.update(database.execute(query, chunk[1]))
+        vectors = (stored.get(name) for name in names)
         return [
             None if vector is None else np.frombuffer(vector, dtype="<f4")
             for vector in vectors
         ]
 
     def put(self, texts, vectors):
-        """Keep the vector of each text."""
+        """Store the vector of each text."""
         if self._is_empty():
             self._create()
         with self._open() as (database, secret):
@@ -123,7 +123,7 @@ class DiskCache:
             )
 
     def forget(self, texts):
-        """Drop the vectors of some texts; return how many there were."""
+        """Remove the vectors of some texts; return their number."""
         if self._is_empty():
             return 0
         with self._open() as (database, secret):
@@ -142,7 +142,7 @@ class DiskCache:
 
     @contextmanager
     def _open(self):
-        """Yield a connection, in a transaction, and the secret of this file."""
+        """Yield a connection with an open transaction, and the secret of the file."""
         with closing(sqlite3.connect(self.path, timeout=60)) as database:
             database.execute("PRAGMA secure_delete = ON")
             with database:
@@ -150,12 +150,12 @@ class DiskCache:
                 yield database, secret
 
     def _create(self):
-        """Make a file without vectors, unless another process did."""
+        """Create a file without vectors, unless another process did."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # A vector tells much about its text: readable by its owner alone.
+        # A vector reveals much about its text, so only the owner may read the file.
         os.close(os.open(self.path, os.O_CREAT, 0o600))
         with closing(sqlite3.connect(self.path, timeout=60)) as database, database:
-            # Vectors fill the default pages so badly that a file is twice as large.
+            # With default pages, vectors leave half of the file unused.
             database.execute("PRAGMA page_size = 32768")
             database.execute("BEGIN IMMEDIATE")
             database.execute(
@@ -171,39 +171,39 @@ class DiskCache:
             )
 
     def _is_empty(self):
-        # A file is begun without content, which appears as a whole.
+        # A new file is empty until the transaction that fills it ends.
         return not self.path.exists() or self.path.stat().st_size == 0
 
 
-_in_memory = {}
+_in_memory: dict[str, MemoryCache] = {}
 _in_memory_lock = threading.Lock()
 
 
 def memory_cache(fingerprint):
-    """Return this process's cache for vectors made in one way."""
+    """Return the cache of this process for vectors with a fingerprint."""
     with _in_memory_lock:
         return _in_memory.setdefault(fingerprint, MemoryCache())
 
 
 @emptied_in_workers
 def empty_memory():
-    """Drop all vectors in the memory of this process."""
+    """Remove all vectors in the memory of this process."""
     with _in_memory_lock:
         _in_memory.clear()
 
 
 def disk_cache(folder, fingerprint):
-    """Return a folder's cache for vectors made in one way."""
+    """Return the cache of a folder for vectors with a fingerprint."""
     return DiskCache(Path(folder) / f"{fingerprint}.sqlite")
 
 
 def forget_everywhere(texts, folder=None):
-    """Drop texts from all caches of this process and of a folder.
+    """Remove texts from all caches of this process and of a folder.
 
     Returns
     -------
     int
-        Number of vectors dropped.
+        Number of vectors that were removed.
     """
     with _in_memory_lock:
         caches = list(_in_memory.values())
@@ -214,6 +214,6 @@ def forget_everywhere(texts, folder=None):
 
 
 def _names(secret, texts):
-    """Yield a hash of each text that nobody can recompute without the secret."""
+    """Yield a hash of each text that cannot be computed without the secret."""
     for text in texts:
         yield blake2b(text.encode(), digest_size=16, key=secret).digest()

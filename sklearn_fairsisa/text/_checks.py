@@ -1,57 +1,87 @@
 """Checks of parameters and labels that the estimators share."""
 
-import math
-import numbers
 from collections.abc import Mapping
 from contextlib import contextmanager
+from numbers import Integral, Real
+from os import PathLike
 
 import numpy as np
 import torch
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.class_weight import compute_class_weight
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+from ._texts import as_texts
 
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def check_number(name, value, kind, least, *, above=False):
-    """Raise unless a parameter is a finite number of some kind and not too small.
+class Number(Interval):
+    """An interval, as a constraint of a parameter, that excludes True and False."""
 
-    Parameters
-    ----------
-    name : str
-    value : object
-    kind : {numbers.Integral, numbers.Real}
-    least : int
-    above : bool, default=False
-        Whether `least` itself is too small.
-    """
-    is_number = isinstance(value, kind) and not isinstance(value, bool)
-    if not is_number or not least <= value < math.inf or (above and value == least):
-        what = "an integer" if kind is numbers.Integral else "a finite number"
-        sign = ">" if above else ">="
-        raise ValueError(f"{name}={value!r} is not valid: give {what} {sign} {least}.")
+    def is_satisfied_by(self, val):
+        return not isinstance(val, bool) and super().is_satisfied_by(val)
 
 
-def check_choice(name, value, choices):
-    """Raise unless a parameter is one of its choices."""
-    if value not in choices:
-        raise ValueError(f"{name}={value!r} is not valid: give one of {choices}.")
+COUNT = Number(Integral, 1, None, closed="left")
+POSITIVE = Number(Real, 0, None, closed="neither")
+NOT_NEGATIVE = Number(Real, 0, None, closed="left")
+
+
+class TextModelMixin:
+    """Parameters and input checks that estimators with a language model share."""
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        "model": [str, PathLike, PretrainedConfig],
+        "tokenizer": [str, PathLike, PreTrainedTokenizerBase, None],
+        "text_column": [str, Integral, None],
+        "max_length": [COUNT],
+        "device": [str],
+        "model_kwargs": [Mapping, None],
+        "verbose": ["verbose"],
+    }
+
+    def _validate_params(self):
+        # The error of a constraint would print the whole network.
+        if isinstance(self.model, torch.nn.Module):
+            raise TypeError(
+                f"model is an instance of {type(self.model).__name__}. Training would "
+                "change its weights for all its users. Save it with save_pretrained() "
+                "and give the folder, or give model.config for a random initialisation."
+            )
+        super()._validate_params()
+
+    def _check_texts(self, X):
+        """Return the texts of X as a list of strings, or raise an error."""
+        return as_texts(X, self.text_column)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        return tags
+
+
+def check_entry(name, value, constraint):
+    """Raise unless an entry of a parameter satisfies a constraint."""
+    if not constraint.is_satisfied_by(value):
+        raise ValueError(f"{name}={value!r} is not valid: give {constraint}.")
 
 
 def check_callbacks(callbacks):
-    """Raise unless these are skorch callbacks that steer no training by its rows."""
-    if not isinstance(callbacks, list | tuple | None):
-        raise TypeError(
-            f"callbacks is a {type(callbacks).__name__}; give a list of skorch "
-            "callbacks, or None."
-        )
+    """Raise unless all are skorch callbacks that do not change the training."""
     for callback in callbacks or ():
-        # They come as instances, classes, or pairs of a name and one.
-        one = callback[1] if isinstance(callback, tuple) else callback
-        kind = one if isinstance(one, type) else type(one)
+        # A callback is an instance, a class, or a pair of a name and one of these.
+        if isinstance(callback, tuple):
+            callback = callback[1]
+        kind = callback if isinstance(callback, type) else type(callback)
         if not issubclass(kind, Callback):
             raise TypeError(
-                f"callbacks has a {kind.__name__}, which is no skorch callback."
+                f"callbacks has a {kind.__name__}, which is not a skorch callback. "
+                "Give subclasses of skorch.callbacks.Callback."
             )
         if issubclass(kind, EarlyStopping | LRScheduler):
             todo = (
@@ -60,40 +90,50 @@ def check_callbacks(callbacks):
                 else "Choose scheduler= and warmup= instead"
             )
             raise ValueError(
-                f"callbacks has a {kind.__name__}, which steers the training by "
-                "state that would not be unlearnt with a row, nor resumed from "
-                f"a checkpoint. {todo}."
+                f"callbacks has a {kind.__name__}, which steers the training by state "
+                "that is neither unlearnt with a row nor resumed from a checkpoint. "
+                f"{todo}."
             )
 
 
 def check_optimizer(optimizer, params):
-    """Raise unless a class of optimizers can train by steps on dense gradients."""
+    """Raise unless an optimizer class trains by steps on dense gradients."""
     if not issubclass(optimizer, torch.optim.Optimizer):
-        raise TypeError(f"optimizer={optimizer.__name__} is no torch optimizer.")
+        raise TypeError(
+            f"optimizer={optimizer.__name__} is not a torch optimizer. Give a subclass "
+            "of torch.optim.Optimizer."
+        )
     if issubclass(optimizer, torch.optim.LBFGS | torch.optim.SparseAdam):
         raise ValueError(
-            f"optimizer={optimizer.__name__} is not supported: it wants to compute the "
-            "loss several times a step, or sparse gradients. Choose one such as "
+            f"optimizer={optimizer.__name__} is not supported, since it needs several "
+            "losses per step, or sparse gradients. Choose another one, such as "
             "torch.optim.NAdam."
         )
     taken = {"lr", "weight_decay"} & set(params)
     if taken:
         raise ValueError(
-            f"optimizer_params has {sorted(taken)}, which are parameters of their own. "
-            "Give them as lr= and weight_decay=."
+            f"optimizer_params has {sorted(taken)}, which are parameters of the "
+            "estimator. Give them as lr= and weight_decay=."
         )
 
 
+def seed_from(random_state):
+    """Return an int unchanged, or a seed drawn from another random state."""
+    if isinstance(random_state, Integral):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
 def known_classes(y, classes, before):
-    """Return the classes that a call of ``partial_fit`` trains for.
+    """Return the classes that a call of ``partial_fit`` trains.
 
     Parameters
     ----------
     y : ndarray of shape (n,)
     classes : array-like or None
-        What the call names.
+        Classes given to this call.
     before : ndarray or None
-        What the first call named; None in the first.
+        Classes of the first call; None if this is the first.
 
     Returns
     -------
@@ -102,7 +142,7 @@ def known_classes(y, classes, before):
     Raises
     ------
     ValueError
-        If the classes are others than before, or `y` has further ones.
+        If the classes differ from those before, or `y` has other ones.
     """
     if before is None:
         known = np.unique(y if classes is None else classes)
@@ -111,7 +151,7 @@ def known_classes(y, classes, before):
         if classes is not None and not np.array_equal(np.unique(classes), known):
             raise ValueError(
                 f"classes={np.unique(classes).tolist()}, but the first call "
-                f"had {known.tolist()}. Leave it out, or call fit."
+                f"had {known.tolist()}. Leave classes= out, or call fit."
             )
     unknown = np.setdiff1d(y, known)
     if unknown.size:
@@ -128,8 +168,8 @@ def class_weights(class_weight, classes, y):
     Parameters
     ----------
     class_weight : dict, "balanced" or None
-        Classes that a dict lacks weigh 1. "balanced" goes by the classes that `y`
-        has; others weigh 1.
+        Classes that a dict lacks have weight 1. "balanced" computes the weights of
+        the classes in `y`; others have weight 1.
     classes : ndarray of shape (n_classes,)
     y : ndarray of shape (n,)
 
@@ -148,10 +188,10 @@ def class_weights(class_weight, classes, y):
         if unknown:
             raise ValueError(
                 f"class_weight names {sorted(unknown, key=repr)}, which are not "
-                f"among the classes {classes.tolist()}."
+                f"among the classes {classes.tolist()}. Name only these."
             )
         for label, value in class_weight.items():
-            check_number(f"class_weight[{label!r}]", value, numbers.Real, 0)
+            check_entry(f"class_weight[{label!r}]", value, NOT_NEGATIVE)
         weight[:] = [class_weight.get(label, 1.0) for label in classes.tolist()]
     elif class_weight is not None:
         present = np.unique(y)
@@ -163,7 +203,7 @@ def class_weights(class_weight, classes, y):
 
 @contextmanager
 def advice_on_memory(advice):
-    """Say what to do when memory runs out."""
+    """Advise what to do when memory runs out."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:

@@ -1,145 +1,146 @@
-"""A transformer that learns to classify raw texts."""
+"""A transformer that is trained to classify raw texts."""
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.devices import computes_bfloat16
+from .._utils.devices import computes_bfloat16, pick_device
 from .._utils.typing import FilePath, RandomState
 from .._utils.validation import check_no_missing_labels
 from ._checks import (
+    COUNT,
+    NOT_NEGATIVE,
+    POSITIVE,
     PRECISIONS,
+    Number,
+    TextModelMixin,
     advice_on_memory,
     check_callbacks,
-    check_choice,
-    check_number,
     check_optimizer,
     class_weights,
     known_classes,
+    seed_from,
 )
+from ._loading import load_config, load_tokenizer_once
 from ._logits import LogitsMixin
-from ._models import (
-    check_model,
-    check_vocabulary,
-    load_config,
-    load_tokenizer_once,
-    pad_token,
-    pick_device,
-)
 from ._net import Epochs, learning_rate_factor
-from ._texts import as_texts
-from ._tokens import tokenize
-from ._training import Birth, Training
+from ._tokens import pad_token, tokenize
+from ._training import NetworkSpec, Training
 
 if TYPE_CHECKING:
     from skorch import NeuralNetClassifier
     from skorch.callbacks import Callback
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-_FITTED = ("classes_", "max_length_", "n_truncated_", "history_")
+_FITTED = ("classes_", "max_length_", "n_truncated_", "history_", "_training")
 _OPTIMIZERS = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
-class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
+class TransformerClassifier(
+    TextModelMixin, LogitsMixin, ClassifierMixin, BaseEstimator
+):
     """Fine-tune a transformer to classify raw texts.
 
-    A transformers sequence classifier is trained by a skorch net. Texts are tokenised
-    inside, once per call; batches are of nearly equal length, so that little is spent
-    on padding. `partial_fit` goes on where the last call ended: weights, optimizer
-    and random generators travel with pickle and deepcopy, and on a CPU a training
-    that was stopped and resumed gives the same bits as one that never stopped.
+    A skorch net trains a sequence classifier of transformers. Texts are tokenised
+    once per call, and batches hold texts of nearly equal length, so that little
+    padding is needed. `partial_fit` continues where the last call ended: weights,
+    optimizer and random generators are kept by pickle and deepcopy, and on a CPU a
+    training that was stopped and resumed gives the same bits as one that never
+    stopped.
 
-    No row is held out from training, and none stops it early.
+    All rows are trained on. None is held out, and none stops the training early.
 
     Parameters
     ----------
     model : str, path or transformers config, default="distilbert-base-uncased"
-        Name on the Hugging Face hub, local folder, or a config: then all weights are
-        drawn at random. Encoders (BERT) and decoders (GPT-2) alike; the head of a
-        decoder reads the last token of the text.
+        Name on the Hugging Face hub, local folder, or a config, which draws all
+        weights at random. Both encoders (BERT) and decoders (GPT-2) are supported;
+        the head of a decoder reads the last token of the text.
 
     tokenizer : str, path or transformers tokenizer, default=None
-        By default the model's own. A config has none: then words are hashed to ids,
-        which learns no vocabulary from any row.
+        By default the model's own. A config has none, so words are hashed to ids,
+        which learns no vocabulary from the rows.
 
     text_column : str or int, default=None
-        The column of a DataFrame, or of a two-dimensional array, that holds the
-        texts. Not needed if there is but one.
+        Column of a DataFrame, or of a two-dimensional array, that holds the texts.
+        It is only needed if there are several columns.
 
     max_length : int, default=128
-        Greatest number of tokens of a text; what is beyond is cut. No more than the
-        model can take are used, see `max_length_`.
+        Maximum number of tokens of a text; longer texts are truncated. The limit of
+        the model applies too, see `max_length_`.
 
     batch_size : int, default=32
-        Number of texts in a batch of training.
+        Number of texts in a training batch.
 
     max_epochs : int, default=3
         Number of passes over the rows that `fit` and each call of `partial_fit` make.
 
     lr : float, default=5e-5
-        Greatest learning rate.
+        Peak learning rate.
 
     weight_decay : float, default=0.01
-        Weight decay of matrices; biases and normalisations have none.
+        Weight decay of matrices; biases and normalisation weights do not decay.
 
     warmup : float, default=0.1
-        Share of the steps in which the learning rate rises to `lr`.
+        Share of the steps during which the learning rate rises to `lr`.
 
     scheduler : {"linear", "cosine", "constant"} or callable, default="linear"
-        The learning rate after warm-up: down to zero in a line or a half cosine, or
-        level. A callable gets the share done, in [0, 1], and returns a factor.
+        Learning rate after the warm-up: it falls to zero along a line or half a
+        cosine, or stays constant. A callable takes the progress, in [0, 1], and
+        returns a factor.
 
     scheduler_epochs : int, default=None
-        Number of epochs from the first on that warm-up and `scheduler` stretch over,
-        however many calls they come in. By default every call has its own schedule,
-        as long as its `max_epochs` passes over the rows it was given.
+        Number of epochs, counted from the first, that warm-up and `scheduler` span
+        across calls. By default, each call has its own schedule, which spans its
+        `max_epochs` epochs.
 
     optimizer : {"adamw", "sgd"} or torch optimizer class, default="adamw"
 
     optimizer_params : dict, default=None
-        Further arguments of the optimizer, such as ``{"betas": (0.9, 0.98)}``; `lr`
-        and `weight_decay` are given above.
+        Further arguments of the optimizer, such as ``{"betas": (0.9, 0.98)}``,
+        except `lr` and `weight_decay`.
 
     max_grad_norm : float or None, default=1.0
-        Gradients longer than this are shortened to it.
+        Gradients with a larger norm are clipped to it.
 
     gradient_accumulation : int, default=1
-        Number of batches to a step of the optimizer. Steps are those of a batch as
-        large as all of them together, in the memory of one.
+        Number of batches per optimizer step. A step equals that of one batch as
+        large as all of them together, with the memory of a single one.
 
     class_weight : dict, "balanced" or None, default=None
-        Weight of each class in the loss. "balanced" goes by the rows of the call.
+        Weight of each class in the loss. "balanced" computes the weights from the
+        rows of the call.
 
     freeze : str, sequence of str or None, default=None
-        Parts of the network's body that are not trained, by their names in
+        Parts of the network's body that are not trained, named as in
         ``net_.module_.base_model``: ``["embeddings", "encoder.layer.0"]`` in a BERT,
         ``["wte", "wpe", "h.0"]`` in a GPT-2. Frozen weights are loaded once per
-        process, shared by all models there, and not stored in pickles and copies.
+        process and shared by all its models. Pickles and copies leave them out.
 
     lora : dict or None, default=None
-        Arguments of peft's ``LoraConfig``, such as ``{"r": 8}``: only small adapters
-        are trained, the head, and what else the model comes without. All other weights
-        are frozen, as with `freeze`. Where peft knows no layers to adapt, these are the
-        queries and values of a DistilBERT, and all linear layers of others.
+        Arguments of peft's ``LoraConfig``, such as ``{"r": 8}``. Only small adapters,
+        the head and weights that the model lacks are trained; all others are frozen,
+        as with `freeze`. Where peft has no default layers to adapt, queries and values
+        are adapted in a DistilBERT, and all linear layers in other models.
 
     mixed_precision : {"auto", "bf16", "fp16"} or None, default="auto"
-        Type of number that matrix products are computed in. "auto" is bf16 on a GPU
-        that has it, and full precision elsewhere.
+        Data type of matrix products. "auto" is bf16 on a GPU that supports it, and
+        full precision elsewhere.
 
     device : str, default="auto"
-        Such as "cpu" or "cuda:1". "auto" is a GPU if there is one; processes of a
-        pool take the GPUs in turn.
+        Device such as "cpu" or "cuda:1". "auto" is a GPU if there is one; the
+        processes of a pool take the GPUs in turn.
 
     model_kwargs : dict, default=None
         Further arguments of transformers' ``from_pretrained``: ``gguf_file``,
@@ -147,16 +148,17 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
         ``{"num_hidden_layers": 3}``.
 
     callbacks : list of skorch callbacks, default=None
-        They watch the training and are initialised afresh by each call. Those that
-        would steer it by the rows (EarlyStopping, LRScheduler) are refused.
+        Callbacks that observe the training, initialised again by each call.
+        EarlyStopping and LRScheduler raise an error, since they would change the
+        training according to the rows.
 
     random_state : int, RandomState instance or None, default=None
-        Decides new weights, the order of rows and dropout. A `partial_fit` with
-        another int than the call before starts the generators anew from it; with the
-        same, or with none, they go on. The process's own generators stay as they are.
+        Determines new weights, the order of rows and dropout. If it is another int
+        than in the previous call, `partial_fit` seeds the generators with it;
+        otherwise they continue. The process's own generators do not change.
 
     verbose : int, default=0
-        1 prints a line per epoch and how many texts were cut.
+        1 prints a line per epoch and the number of truncated texts.
 
     Attributes
     ----------
@@ -164,41 +166,42 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
         The labels.
 
     max_length_ : int
-        Greatest number of tokens in use.
+        Maximum number of tokens in use.
 
     n_truncated_ : int
-        Number of texts that the last training call cut.
+        Number of texts that the last training call truncated.
 
     history_ : list of dict
-        Of each epoch so far: ``epoch``, mean ``train_loss``, number of ``rows``.
+        ``epoch``, mean ``train_loss`` and number of ``rows`` of each epoch so far.
 
     net_ : skorch.NeuralNetClassifier
-        The net in training.
+        The net.
 
     See Also
     --------
-    TransformerEmbedder : Frozen vectors of texts, to train any classifier on.
+    TransformerEmbedder : Vectors of texts, on which any classifier can be trained.
 
     Notes
     -----
-    At step s of n the learning rate is ``lr * f((s + 1/2) / n)`` with f(p) = p / w
-    in the warm-up p < w, and g((p - w) / (1 - w)) after it, where g(q) is 1 - q for
+    At step s of n the learning rate is ``lr * f((s + 1/2) / n)``, where f(p) = p / w
+    during the warm-up p < w and g((p - w) / (1 - w)) after it, and g(q) is 1 - q for
     "linear", (1 + cos(pi q)) / 2 for "cosine", 1 for "constant".
 
-    A text gets the same logits whatever other texts it is given with: inference runs
-    in batches whose shape depends on the text's own length alone.
+    The logits of a text do not depend on the other texts of a call: inference runs in
+    batches whose shape depends only on the text's own length.
 
     On a CPU, equal seeds give equal bits for equal numbers of threads
-    (``torch.set_num_threads``), since how many share a sum decides its rounding. On a
-    GPU some kernels sum in no fixed order, so repeated runs agree in distribution;
-    for equal bits call ``torch.use_deterministic_algorithms(True)`` with the
-    environment variable ``CUBLAS_WORKSPACE_CONFIG=:4096:8``.
+    (``torch.set_num_threads``), since the number of threads that share a sum affects
+    its rounding. On a GPU, some kernels sum in no fixed order, so repeated runs agree
+    in distribution only. For equal bits, call
+    ``torch.use_deterministic_algorithms(True)`` and set the environment variable
+    ``CUBLAS_WORKSPACE_CONFIG=:4096:8``.
 
-    A folder or hub name is taken to have learnt nothing from your rows. Where it did
-    (an earlier fine-tuning), what it learnt stays after any unlearning.
+    A pretrained model is assumed to have learnt nothing from your rows. If it did, in
+    an earlier fine-tuning, unlearning does not remove what it learnt.
 
-    If a training call fails or is interrupted, the estimator is left unfitted, as a
-    half-trained network must not pass for a trained one.
+    If a training call fails or is interrupted, the estimator becomes unfitted, so that
+    a half-trained network cannot be used by mistake.
 
     References
     ----------
@@ -220,6 +223,27 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
     >>> clf.fit(texts, y).predict(["a lovely day", "a dreadful day"])
     array(['good', 'bad'], dtype='<U4')
     """
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        **TextModelMixin._parameter_constraints,
+        "batch_size": [COUNT],
+        "max_epochs": [Number(Integral, 0, None, closed="left")],
+        "lr": [NOT_NEGATIVE],
+        "weight_decay": [NOT_NEGATIVE],
+        "warmup": [Number(Real, 0, 1, closed="left")],
+        "scheduler": [StrOptions({"linear", "cosine", "constant"}), callable],
+        "scheduler_epochs": [COUNT, None],
+        "optimizer": [StrOptions(set(_OPTIMIZERS)), type],
+        "optimizer_params": [Mapping, None],
+        "max_grad_norm": [POSITIVE, None],
+        "gradient_accumulation": [COUNT],
+        "class_weight": [StrOptions({"balanced"}), Mapping, None],
+        "freeze": [str, Sequence, None],
+        "lora": [Mapping, HasMethods("to_dict"), None],
+        "mixed_precision": [StrOptions({"auto", *PRECISIONS}), None],
+        "callbacks": [list, tuple, None],
+        "random_state": ["random_state"],
+    }
 
     def __init__(
         self,
@@ -281,9 +305,9 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : list of str, array, Series or DataFrame of n texts
-            Raw texts; of a DataFrame the column named by `text_column`.
+            Raw texts, in the column `text_column` of a DataFrame.
         y : array-like of shape (n,)
-            Labels, of one class at least.
+            Labels of at least one class.
 
         Returns
         -------
@@ -295,21 +319,21 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
     def partial_fit(
         self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None
     ) -> Self:
-        """Go on training with more rows, or the same.
+        """Continue training, with new rows or the same ones.
 
         `model`, `tokenizer`, `model_kwargs`, `max_length`, `optimizer`, `freeze` and
-        `lora` are those of the first call; the other parameters may change between
+        `lora` keep their values of the first call; other parameters may change between
         calls.
 
         Parameters
         ----------
         X : list of str, array, Series or DataFrame of n texts
-            Raw texts; of a DataFrame the column named by `text_column`.
+            Raw texts, in the column `text_column` of a DataFrame.
         y : array-like of shape (n,)
             Labels.
         classes : array-like of shape (n_classes,), default=None
-            All labels there can be. Required in the first call, unless `y` has them
-            all.
+            All possible labels. Required in the first call, unless `y` has all of
+            them.
 
         Returns
         -------
@@ -323,107 +347,74 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
 
     @property
     def net_(self) -> NeuralNetClassifier:
-        """The skorch net; copy its module before you change frozen weights in it."""
+        """The skorch net; copy its module before you change frozen weights."""
         if getattr(self, "_training", None) is None:
             raise AttributeError("There is no net_ yet. Call fit first.")
-        return self._live()
+        return self._current_net()
 
     def __sklearn_is_fitted__(self):
         return getattr(self, "_training", None) is not None
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
         tags.non_deterministic = self.random_state is None
         return tags
 
     def _check_rows(self, X, y):
-        self._check_params()
-        texts = as_texts(X, self.text_column)
+        # scikit-learn's _fit_context does not validate a second partial_fit, before
+        # which parameters may have changed.
+        self._validate_params()
+        texts = self._check_texts(X)
         y = check_no_missing_labels(y)
         check_classification_targets(y)
         if len(texts) != len(y):
             raise ValueError(
-                f"X has {len(texts)} texts and y has {len(y)} labels; they must be "
-                "as many."
+                f"X has {len(texts)} texts and y has {len(y)} labels. Give one label "
+                "for each text."
             )
         return texts, y
 
-    def _check_texts(self, X):
-        as_texts(X, self.text_column)
-
-    def _check_params(self):
-        check_model(self.model)
-        for name in ("max_length", "batch_size", "gradient_accumulation"):
-            check_number(name, getattr(self, name), numbers.Integral, 1)
-        check_number("max_epochs", self.max_epochs, numbers.Integral, 0)
-        if self.scheduler_epochs is not None:
-            check_number("scheduler_epochs", self.scheduler_epochs, numbers.Integral, 1)
-        for name in ("lr", "weight_decay"):
-            check_number(name, getattr(self, name), numbers.Real, 0)
-        if self.max_grad_norm is not None:
-            norm = self.max_grad_norm
-            check_number("max_grad_norm", norm, numbers.Real, 0, above=True)
-        check_number("warmup", self.warmup, numbers.Real, 0)
-        if self.warmup >= 1:
-            raise ValueError(
-                f"warmup={self.warmup!r} is not a share of the steps: give a number "
-                "in [0, 1)."
-            )
-        if not callable(self.scheduler):
-            check_choice("scheduler", self.scheduler, ("linear", "cosine", "constant"))
-        if not isinstance(self.optimizer, type):
-            check_choice("optimizer", self.optimizer, tuple(_OPTIMIZERS))
+    def _validate_params(self):
+        super()._validate_params()
         optimizer = _OPTIMIZERS.get(self.optimizer, self.optimizer)
         check_optimizer(optimizer, self.optimizer_params or {})
-        if self.mixed_precision is not None:
-            choices = ("auto", *PRECISIONS)
-            check_choice("mixed_precision", self.mixed_precision, choices)
         if self.freeze is not None and self.lora is not None:
             raise ValueError(
-                "freeze= and lora= are both given, but adapters freeze all else. "
-                "Leave one of them out."
+                "freeze= and lora= are both given, but lora= already freezes all other "
+                "weights. Give only one of them."
             )
-        seed = self.random_state
-        if isinstance(seed, numbers.Integral) and not 0 <= seed < 2**32:
-            raise ValueError(
-                f"random_state={seed} is not valid: give an integer in [0, 2**32 - 1]."
-            )
-        check_random_state(seed)
         check_callbacks(self.callbacks)
 
     def _train(self, texts, y, classes, training):
         weight = self._class_weight(classes, y)
-        device, precision = self._place()
+        device, precision = self._device_and_precision()
         with self._advice_on_memory():
-            begun = training is None
-            if begun:
-                training = self._begin(classes, device, precision)
+            is_new = training is None
+            if is_new:
+                training = self._new_training(classes, device)
             training.tokenizer = self._tokenizer_of(training)
             tokens, n_truncated = tokenize(
-                training.tokenizer, texts, training.max_length, training.birth.pad_id
+                training.tokenizer, texts, training.max_length, training.spec.pad_id
             )
             if self.verbose and n_truncated:
                 print(
                     f"{n_truncated} of {len(texts)} texts are longer than "
-                    f"{training.max_length} tokens and were cut."
+                    f"{training.max_length} tokens and were truncated."
                 )
             labels = np.searchsorted(classes, y).astype(np.int64)
-            with self._unfitted_on_failure():
+            with self._reset_on_failure():
                 records = self._run(training, tokens, labels, weight, device, precision)
         self.classes_ = classes
         self.max_length_ = training.max_length
         self.n_truncated_ = n_truncated
-        self.history_ = records if begun else [*self.history_, *records]
+        self.history_ = records if is_new else [*self.history_, *records]
         self._training = training
         return self
 
     def _run(self, training, tokens, labels, weight, device, precision):
         """Train for `max_epochs` epochs; return a record of each."""
         if self._is_new_seed(training):
-            training.generators.reseed(self.random_state)
+            training.generators.reseed(int(self.random_state))
         training.random_state = self.random_state
         net = training.net(device, precision)
         net.lr = self.lr
@@ -436,14 +427,14 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
         epochs = Epochs(
             tokens,
             labels,
-            training.birth.pad_id,
+            training.spec.pad_id,
             self.batch_size,
             self.gradient_accumulation,
             self._rate(training.epochs),
         )
         with training.generators.in_use(device):
             net.notify("on_train_begin", X=epochs, y=None)
-            # Not skorch's partial_fit, which takes an interrupt for the end.
+            # skorch's partial_fit would treat an interrupt as the end.
             net.fit_loop(epochs, epochs=self.max_epochs)
             net.notify("on_train_end", X=epochs, y=None)
         history = net.history[len(net.history) - self.max_epochs :]
@@ -458,58 +449,51 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
         training.epochs += self.max_epochs
         return records
 
-    def _begin(self, classes, device, precision):
+    def _new_training(self, classes, device):
         model_kwargs = dict(self.model_kwargs or {})
         config = load_config(self.model, model_kwargs)
         tokenizer, digest = load_tokenizer_once(
             self.model, model_kwargs, self.tokenizer, config
         )
-        check_vocabulary(tokenizer, config)
-        if isinstance(self.random_state, numbers.Integral):
-            seed = int(self.random_state)
-        else:
-            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         optimizer, optimizer_params = self.optimizer, dict(self.optimizer_params or {})
         if isinstance(optimizer, str):
             optimizer = _OPTIMIZERS[optimizer]
-            # All weights in one pass over memory, several times as fast.
+            # One pass over the memory of all weights is several times as fast.
             fused = not optimizer_params.get("foreach")
             optimizer_params = {"fused": fused, **optimizer_params}
-        birth = Birth(
+        spec = NetworkSpec(
             model=self.model,
             model_kwargs=model_kwargs,
             n_classes=len(classes),
             pad_id=pad_token(tokenizer, config),
-            seed=seed,
+            seed=seed_from(self.random_state),
             freeze=_names_of_parts(self.freeze),
             lora=_lora_arguments(self.lora),
             optimizer=optimizer,
             optimizer_params=optimizer_params,
         )
-        training = Training(
-            birth, tokenizer, digest, self.max_length, device, precision
-        )
+        training = Training(spec, tokenizer, digest, self.max_length, device)
         training.random_state = self.random_state
         return training
 
     def _tokenizer_of(self, training):
         if training.tokenizer is not None:
             return training.tokenizer
-        birth = training.birth
-        config = load_config(birth.model, birth.model_kwargs)
+        spec = training.spec
+        config = load_config(spec.model, spec.model_kwargs)
         tokenizer, digest = load_tokenizer_once(
-            birth.model, birth.model_kwargs, self.tokenizer, config
+            spec.model, spec.model_kwargs, self.tokenizer, config
         )
         if digest != training.tokenizer_digest:
             raise ValueError(
-                f"The tokenizer of {birth.model!r} is not that with which this model "
-                "was trained. Restore it, or train anew."
+                f"The tokenizer of {spec.model!r} is not the one with which this "
+                "model was trained. Restore it, or train again."
             )
         return tokenizer
 
     def _is_new_seed(self, training):
         return (
-            isinstance(self.random_state, numbers.Integral)
+            isinstance(self.random_state, Integral)
             and self.random_state != training.random_state
         )
 
@@ -533,34 +517,34 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
         weight = class_weights(self.class_weight, classes, y)
         return torch.tensor(weight, dtype=torch.float32)
 
-    def _place(self):
-        """Return the device and the type that autocast computes in."""
+    def _device_and_precision(self):
+        """Return the device and the data type of autocast."""
         device = pick_device(self.device)
         if self.mixed_precision == "auto":
             return device, torch.bfloat16 if computes_bfloat16(device) else None
         return device, PRECISIONS.get(self.mixed_precision)
 
-    def _live(self):
-        device, precision = self._place()
+    def _current_net(self):
+        device, precision = self._device_and_precision()
         return self._training.net(device, precision)
 
     def _logits(self, X):
         check_is_fitted(self)
-        texts = as_texts(X, self.text_column)
+        texts = self._check_texts(X)
         training = self._training
         with self._advice_on_memory():
             training.tokenizer = self._tokenizer_of(training)
-            pad_id, length = training.birth.pad_id, training.max_length
+            pad_id, length = training.spec.pad_id, training.max_length
             tokens, _ = tokenize(training.tokenizer, texts, length, pad_id)
-            net = self._live()
+            net = self._current_net()
             return net.logits(tokens, pad_id, length)
 
     @contextmanager
-    def _unfitted_on_failure(self):
+    def _reset_on_failure(self):
         try:
             yield
         except BaseException:
-            for name in (*_FITTED, "_training"):
+            for name in _FITTED:
                 self.__dict__.pop(name, None)
             raise
 
@@ -568,31 +552,26 @@ class TransformerClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
         return advice_on_memory(
             f"The device is {pick_device(self.device)!r}, with batch_size="
             f"{self.batch_size} and max_length={self.max_length}. Halve batch_size and "
-            "double gradient_accumulation (the steps stay the same), shorten "
-            "max_length, train adapters alone with lora={'r': 8}, or use "
+            "double gradient_accumulation (the steps stay the same), reduce "
+            "max_length, train only adapters with lora={'r': 8}, or use "
             "mixed_precision='bf16' on a GPU."
         )
 
 
 def _names_of_parts(freeze):
-    """Return the names of parts, given as one, several or none, as a tuple."""
+    """Return the value of `freeze` as a tuple of names."""
     names = (freeze,) if isinstance(freeze, str) else tuple(freeze or ())
     for name in names:
         if not isinstance(name, str):
             raise TypeError(
-                f"freeze has a {type(name).__name__}; it takes names of parts of the "
+                f"freeze has a {type(name).__name__}. Give names of parts of the "
                 "network, such as 'embeddings'."
             )
     return names
 
 
 def _lora_arguments(lora):
-    """Return the arguments of a LoraConfig, given as a dict or as such a config."""
-    if lora is None or isinstance(lora, Mapping):
-        return None if lora is None else dict(lora)
-    if hasattr(lora, "to_dict"):
-        return lora.to_dict()
-    raise TypeError(
-        f"lora is a {type(lora).__name__}; it can be a dict of arguments of peft's "
-        "LoraConfig, such as {'r': 8}, a LoraConfig, or None."
-    )
+    """Return the arguments of a LoraConfig, which are given as a dict or as such."""
+    if lora is None:
+        return None
+    return lora.to_dict() if hasattr(lora, "to_dict") else dict(lora)

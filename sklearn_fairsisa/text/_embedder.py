@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Mapping
 from hashlib import blake2b
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -15,88 +15,77 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
+from sklearn.utils._param_validation import StrOptions
 from tqdm import tqdm
 
+from .._utils.devices import pick_device
 from .._utils.typing import FilePath
-from ._batches import tokens_per_batch
+from ._batches import infer, tokens_per_batch
 from ._cache import disk_cache, forget_everywhere, memory_cache
-from ._checks import PRECISIONS, advice_on_memory, check_choice, check_number
-from ._inference import infer
-from ._models import (
-    check_model,
-    check_vocabulary,
-    load_config,
-    load_encoder,
-    load_tokenizer_once,
-    longest_input,
-    pad_token,
-    pick_device,
-)
-from ._texts import as_texts
-from ._tokens import tokenize
+from ._checks import COUNT, PRECISIONS, TextModelMixin, advice_on_memory
+from ._loading import load_config, load_tokenizer_once
+from ._models import load_encoder, longest_input
+from ._tokens import pad_token, tokenize
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-# How many new vectors are computed before they are stored.
+# Number of new vectors that are computed before they are stored.
 _STORED_AT_A_TIME = 1024
-
-_POOLINGS = ("mean", "cls", "last", "max")
 
 
 class TransformerEmbedder(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    TextModelMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 ):
     """Turn texts into vectors with a frozen transformer.
 
-    Nothing is learnt from the texts, so `fit` has nothing to do and classifiers over
-    the vectors can forget exactly. A vector depends on its text and on the model
-    alone, not on the other texts it is computed with. Vectors are cached, so that a
-    text is computed once.
+    Nothing is learnt from the texts, so `fit` does nothing and classifiers of the
+    vectors can forget exactly. A vector depends only on its text and on the model, not
+    on other texts. Vectors are cached, so that each text is computed once.
 
     Parameters
     ----------
     model : str, path or transformers config, \
             default="sentence-transformers/all-MiniLM-L6-v2"
-        Name on the Hugging Face hub, local folder, or a config: then the weights are
-        random, drawn from one fixed seed.
+        Name on the Hugging Face hub, local folder, or a config, which draws all
+        weights at random from a fixed seed.
 
     tokenizer : str, path or transformers tokenizer, default=None
-        By default the model's own. A config has none: then words are hashed to ids.
+        By default the model's own. A config has none, so words are hashed to ids.
 
     text_column : str or int, default=None
-        The column of a DataFrame, or of a two-dimensional array, that holds the
-        texts. Not needed if there is but one.
+        Column of a DataFrame, or of a two-dimensional array, that holds the texts.
+        It is only needed if there are several columns.
 
     pooling : {"mean", "cls", "last", "max"}, default="mean"
-        The vector of a text is the mean (or maximum) over its tokens, or the first
-        or the last token's.
+        The vector of a text is the mean or maximum over its tokens, or that of its
+        first or last token.
 
     normalize : bool, default=True
         Whether vectors are scaled to Euclidean length 1.
 
     max_length : int, default=256
-        Greatest number of tokens of a text; what is beyond is cut.
+        Maximum number of tokens of a text; longer texts are truncated.
 
     tokens_per_batch : int or "auto", default="auto"
-        Number of tokens, padding included, computed at a time. "auto" is 512 on a
-        CPU and 16384 on a GPU.
+        Number of tokens, including padding, that are computed at a time. "auto" is
+        512 on a CPU and 16384 on a GPU.
 
     cache : bool, default=True
-        Whether vectors are kept in the memory of this process, for every embedder
-        with the same settings: up to 256 MiB of them, those used last. They do not
-        travel with pickle.
+        Whether to keep vectors in the memory of this process, for all embedders with
+        the same settings. Up to 256 MiB are kept, those used last. Pickles leave them
+        out.
 
     cache_dir : str or path, default=None
-        Folder in which vectors are kept as well, in SQLite files that grow without
-        bound. Members of a :class:`~sklearn_fairsisa.SISAClassifier` keep to the folder
-        that a relative path named when it was fitted.
+        Folder in which vectors are also kept, in SQLite files without a size limit.
+        Members of a :class:`~sklearn_fairsisa.SISAClassifier` resolve a relative path
+        once, when it is fitted.
 
     mixed_precision : {"bf16", "fp16"} or None, default=None
-        Type of number that matrix products are computed in.
+        Data type of matrix products.
 
     device : str, default="auto"
-        Such as "cpu" or "cuda:1". "auto" is a GPU if there is one.
+        Device such as "cpu" or "cuda:1". "auto" is a GPU if there is one.
 
     model_kwargs : dict, default=None
         Further arguments of transformers' ``from_pretrained``: ``gguf_file``,
@@ -114,16 +103,17 @@ class TransformerEmbedder(
     With hidden states h_t and mask m_t of the tokens t, the mean is
     sum_t m_t h_t / sum_t m_t.
 
-    How many rows, columns and cores share a sum decides its rounding. So texts are
-    computed in batches whose shape follows from their own length, repeating a text
-    where there are too few, and on a CPU each batch on one core. This makes vectors
-    equal bit for bit on one machine with one version of torch, whatever is computed
-    beside them, or was forgotten. Between machines they agree up to rounding.
+    The rounding of a sum depends on the number of rows, columns and cores that share
+    it. Therefore texts are computed in batches whose shape depends only on their own
+    length, texts are repeated to fill a batch, and on a CPU each batch is computed on
+    one core. Vectors are then equal bit for bit on one machine with one version of
+    torch, whatever other texts are computed or were forgotten. Between machines they
+    agree up to rounding.
 
-    Caches hold vectors under BLAKE2 hashes of the texts, keyed with a random secret of
-    each cache, never the texts. A vector still tells much about its text: call
-    `forget` for deleted texts. Texts that are predicted are cached as well as those
-    trained on; ``cache=False`` with no `cache_dir` keeps nothing of either.
+    Caches store vectors under BLAKE2 hashes of the texts, keyed with a random secret
+    of each cache, and never the texts. A vector still reveals much about its text, so
+    call `forget` for deleted texts. Texts to predict are cached as well as training
+    texts; ``cache=False`` without `cache_dir` stores neither.
 
     References
     ----------
@@ -142,6 +132,16 @@ class TransformerEmbedder(
     >>> embedder.forget(["good night"])
     1
     """
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        **TextModelMixin._parameter_constraints,
+        "pooling": [StrOptions({"mean", "cls", "last", "max"})],
+        "normalize": ["boolean"],
+        "tokens_per_batch": [COUNT, StrOptions({"auto"})],
+        "cache": ["boolean"],
+        "cache_dir": [str, PathLike, None],
+        "mixed_precision": [StrOptions(set(PRECISIONS)), None],
+    }
 
     def __init__(
         self,
@@ -180,15 +180,16 @@ class TransformerEmbedder(
         Parameters
         ----------
         X : list of str, array, Series or DataFrame of n texts
-            Raw texts; of a DataFrame the column named by `text_column`.
+            Raw texts, in the column `text_column` of a DataFrame.
         y : ignored
-            Present for the sake of pipelines.
+            Present for compatibility with pipelines.
 
         Returns
         -------
         self
         """
-        self._check_params()
+        self._validate_params()
+        pick_device(self.device)
         self._check_texts(X)
         return self
 
@@ -198,14 +199,14 @@ class TransformerEmbedder(
         Parameters
         ----------
         X : list of str, array, Series or DataFrame of n texts
-            Raw texts; of a DataFrame the column named by `text_column`.
+            Raw texts, in the column `text_column` of a DataFrame.
 
         Returns
         -------
         ndarray of float32, shape (n, d)
         """
-        self._check_params()
-        texts = as_texts(X, self.text_column)
+        self._validate_params()
+        texts = self._check_texts(X)
         with advice_on_memory("Lower tokens_per_batch or max_length."):
             compute, fingerprint = self._encoder()
             caches = []
@@ -216,22 +217,22 @@ class TransformerEmbedder(
             return _look_up_or_compute(texts, caches, compute)
 
     def forget(self, X: ArrayLike) -> int:
-        """Drop texts from all caches of this process and of `cache_dir`.
+        """Remove texts from all caches of this process and of `cache_dir`.
 
-        That is from the caches of other models and settings as well. A text that is in
-        none costs nothing.
+        This includes the caches of other models and settings. Texts that are in no
+        cache are ignored.
 
         Parameters
         ----------
         X : list of str, array, Series or DataFrame of n texts
-            Raw texts; of a DataFrame the column named by `text_column`.
+            Raw texts, in the column `text_column` of a DataFrame.
 
         Returns
         -------
         int
-            Number of vectors dropped.
+            Number of vectors that were removed.
         """
-        return forget_everywhere(as_texts(X, self.text_column), self.cache_dir)
+        return forget_everywhere(self._check_texts(X), self.cache_dir)
 
     @property
     def _n_features_out(self):
@@ -243,25 +244,11 @@ class TransformerEmbedder(
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
-        tags.input_tags.string = True
-        tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
         tags.transformer_tags.preserves_dtype = []
         return tags
 
-    def _check_texts(self, X):
-        as_texts(X, self.text_column)
-
-    def _check_params(self):
-        check_model(self.model)
-        check_choice("pooling", self.pooling, _POOLINGS)
-        check_choice("mixed_precision", self.mixed_precision, (None, *PRECISIONS))
-        check_number("max_length", self.max_length, numbers.Integral, 1)
-        if self.tokens_per_batch != "auto":
-            check_number("tokens_per_batch", self.tokens_per_batch, numbers.Integral, 1)
-
     def _encoder(self):
-        """Return a function from texts to batches of vectors, and its fingerprint."""
+        """Return a function from texts to batches of vectors, and a digest of it."""
         device = pick_device(self.device)
         kind = torch.device(device).type
         model_kwargs = dict(self.model_kwargs or {})
@@ -269,7 +256,6 @@ class TransformerEmbedder(
         tokenizer, tokenizer_digest = load_tokenizer_once(
             self.model, model_kwargs, self.tokenizer, encoder.config
         )
-        check_vocabulary(tokenizer, encoder.config)
         pad_id = pad_token(tokenizer, encoder.config)
         max_length = longest_input(self.max_length, tokenizer, encoder)
         budget = self.tokens_per_batch
@@ -293,7 +279,7 @@ class TransformerEmbedder(
                     bar.update(len(rows))
                     yield rows, vectors
 
-        what = (
+        settings = (
             weights,
             tokenizer_digest,
             self.pooling,
@@ -304,7 +290,7 @@ class TransformerEmbedder(
             kind,
             torch.__version__,
         )
-        return compute, blake2b(repr(what).encode(), digest_size=16).hexdigest()
+        return compute, blake2b(repr(settings).encode(), digest_size=16).hexdigest()
 
 
 def pool(states, mask, how):
@@ -314,7 +300,7 @@ def pool(states, mask, how):
     ----------
     states : tensor of shape (n, length, d)
     mask : tensor of int, shape (n, length)
-        1 where there is a token; padding is on the right.
+        1 for tokens, 0 for the padding on their right.
     how : {"mean", "cls", "last", "max"}
 
     Returns
@@ -339,7 +325,7 @@ def pool(states, mask, how):
 
 
 def _look_up_or_compute(texts, caches, compute):
-    """Return vectors out of the caches, the quickest first; fill in what they lack."""
+    """Return vectors from the caches, the fastest first; compute and store the rest."""
     vectors = [None] * len(texts)
     missing = range(len(texts))
     for level, cache in enumerate(caches):
@@ -351,15 +337,15 @@ def _look_up_or_compute(texts, caches, compute):
             caches[0].put([texts[i] for i, _ in found], [v for _, v in found])
         missing = [i for i in missing if vectors[i] is None]
 
-    places = {}
+    positions = {}
     for i in missing:
-        places.setdefault(texts[i], []).append(i)
-    new = list(places)
+        positions.setdefault(texts[i], []).append(i)
+    new = list(positions)
     batches = compute(new) if new else ()
     waiting = []
     for rows, computed in batches:
         for row, vector in zip(rows, computed):
-            for i in places[new[row]]:
+            for i in positions[new[row]]:
                 vectors[i] = vector
             waiting.append((new[row], vector))
         if len(waiting) >= _STORED_AT_A_TIME:

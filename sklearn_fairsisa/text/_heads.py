@@ -1,18 +1,17 @@
-"""A small classifier of vectors, of which several can be trained in one program."""
+"""A small classifier of vectors; several can be trained in one program."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -20,39 +19,47 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from .._utils.devices import pick_device
 from .._utils.isolation import one_thread
 from .._utils.typing import RandomState
-from ._checks import check_number, class_weights, known_classes
+from ._checks import (
+    COUNT,
+    NOT_NEGATIVE,
+    POSITIVE,
+    check_entry,
+    class_weights,
+    known_classes,
+    seed_from,
+)
 from ._logits import LogitsMixin
-from ._models import pick_device
-from ._places import Lesson, batches_of_epoch, train_in_places
+from ._places import Job, batches_of_epoch, train_in_places
 
-# What may differ between heads that are trained together.
+# Parameters that may differ between heads that are trained together.
 _OWN_PARAMS = {"class_weight", "hidden_layer_sizes", "max_epochs", "random_state"}
 
 
 class HeadClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
-    """A classification head over vectors, logistic or with hidden layers.
+    """A classification head of vectors, logistic or with hidden layers.
 
-    Cross-entropy is minimised by AdamW in minibatches. `partial_fit` goes on where
-    the last call ended, the optimizer included. With ``together=10``, a
+    AdamW minimises the cross-entropy in minibatches. `partial_fit` continues where the
+    last call ended, including the state of the optimizer. With ``together=10``, a
     :class:`~sklearn_fairsisa.SISAClassifier` trains the heads of ten shards in one
-    program, which is faster than one by one, and gives the same bits.
+    program, which is faster than one by one and gives the same bits.
 
     Parameters
     ----------
     hidden_layer_sizes : tuple of int, default=()
-        Number of rectified linear units in each hidden layer; none makes the head a
-        logistic regression.
+        Number of rectified linear units in each hidden layer. Without hidden layers
+        the head is a logistic regression.
 
     together : int, default=1
-        Number of places for heads in the program that trains them. A head trained
-        alone takes one of them and leaves the others empty, which costs nearly as much
-        as filling them: more places make ``fit`` of an ensemble faster, and ``forget``
-        in one shard slower.
+        Number of places for heads in the training program. A head that is trained
+        alone leaves the other places empty, which costs nearly as much as filling
+        them. More places make ``fit`` of an ensemble faster, and ``forget`` in one
+        shard slower.
 
     batch_size : int, default=32
-        Number of rows in a batch of training.
+        Number of rows in a training batch.
 
     max_epochs : int, default=20
         Number of passes over the rows that `fit` and each call of `partial_fit` make.
@@ -61,18 +68,19 @@ class HeadClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
         Learning rate.
 
     weight_decay : float, default=0.0
-        Share of `lr` by which each step shrinks the weights; intercepts have none.
+        Share of `lr` by which each step shrinks the weights; intercepts do not decay.
 
     class_weight : dict, "balanced" or None, default=None
-        Weight of each class in the loss. "balanced" goes by the rows of the call.
+        Weight of each class in the loss. "balanced" computes the weights from the
+        rows of the call.
 
     device : str, default="cpu"
-        Where heads are trained, such as "cuda:1"; "auto" is a GPU if there is one.
+        Device such as "cpu" or "cuda:1". "auto" is a GPU if there is one.
 
     random_state : int, RandomState instance or None, default=None
-        Decides the first weights and the order of rows. An epoch's order follows from
-        it and from the number of epochs before, so that an int makes calls of
-        `partial_fit` one by one the same as one of as many epochs.
+        Determines the initial weights and the order of rows. The order in an epoch
+        depends on it and on the number of previous epochs, so that with an int several
+        calls of `partial_fit` equal a single one with as many epochs.
 
     Attributes
     ----------
@@ -97,20 +105,20 @@ class HeadClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
     See Also
     --------
     TransformerEmbedder : Turns texts into vectors.
-    sklearn.linear_model.SGDClassifier : Linear heads, trained one by one.
-    sklearn.neural_network.MLPClassifier : Heads with hidden layers, likewise.
+    sklearn.linear_model.SGDClassifier : Linear classifiers, trained one by one.
+    sklearn.neural_network.MLPClassifier : The same with hidden layers.
 
     Notes
     -----
-    A batch's loss is the mean of its rows' losses, weighted by ``sample_weight`` and
-    `class_weight`; the last batch of an epoch has what rows are left. First weights are
-    uniform within :math:`\\pm\\sqrt{6 / (n_{in} + n_{out})}`.
+    The loss of a batch is the mean of its rows' losses, weighted by ``sample_weight``
+    and `class_weight`; the last batch of an epoch has the remaining rows. Initial
+    weights are uniform in :math:`\\pm\\sqrt{6 / (n_{in} + n_{out})}`.
 
     Equal seeds give equal bits for an equal number of places, whatever other heads are
-    trained in the same program, as the arithmetic for a place knows nothing of the
-    others: parameters are stacked, and every operation is one of a batch. Programs of
-    another number of places round differently. Training takes one core; shards are
-    what runs in parallel.
+    trained in the same program: parameters are stacked and all operations are batched,
+    so that the arithmetic of a place does not depend on the others. Programs with
+    another number of places round differently. Training uses one core, since shards
+    run in parallel.
 
     References
     ----------
@@ -133,12 +141,12 @@ class HeadClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
 
     _parameter_constraints: dict = {  # noqa: RUF012
         "hidden_layer_sizes": ["array-like"],
-        "together": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "class_weight": [StrOptions({"balanced"}), dict, None],
+        "together": [COUNT],
+        "batch_size": [COUNT],
+        "max_epochs": [COUNT],
+        "lr": [POSITIVE],
+        "weight_decay": [NOT_NEGATIVE],
+        "class_weight": [StrOptions({"balanced"}), Mapping, None],
         "device": [str],
         "random_state": ["random_state"],
     }
@@ -166,7 +174,6 @@ class HeadClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
         self.device = device
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> Self:
@@ -179,16 +186,15 @@ class HeadClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
         y : array-like of shape (n,)
             Labels.
         sample_weight : array-like of shape (n,), default=None
-            Weight of each row's loss. Rows that weigh nothing are left out.
+            Weight of each row's loss. Rows with zero weight are ignored.
 
         Returns
         -------
         self
         """
-        _train([self], [X], [y], None, [sample_weight], anew=True)
+        _train([self], [X], [y], None, [sample_weight], from_scratch=True)
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,
         X: ArrayLike,
@@ -196,7 +202,7 @@ class HeadClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
-        """Go on training with more rows, or the same.
+        """Continue training, with new rows or the same ones.
 
         Parameters
         ----------
@@ -205,16 +211,16 @@ class HeadClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
         y : array-like of shape (n,)
             Labels.
         classes : array-like of shape (n_classes,), default=None
-            All labels there can be. Required in the first call, unless `y` has them
-            all.
+            All possible labels. Required in the first call, unless `y` has all of
+            them.
         sample_weight : array-like of shape (n,), default=None
-            Weight of each row's loss. Rows that weigh nothing are left out.
+            Weight of each row's loss. Rows with zero weight are ignored.
 
         Returns
         -------
         self
         """
-        _train([self], [X], [y], classes, [sample_weight], anew=False)
+        _train([self], [X], [y], classes, [sample_weight], from_scratch=False)
         return self
 
     @staticmethod
@@ -225,34 +231,38 @@ class HeadClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
         classes: ArrayLike | None = None,
         sample_weight: Sequence[ArrayLike | None] | None = None,
     ) -> None:
-        """Go on training several heads, as `partial_fit` of each would, to the bit.
+        """Continue training several heads, with the same bits as `partial_fit` of each.
 
-        Nothing is changed unless all of them are trained.
+        The heads only change once all of them are trained.
 
         Parameters
         ----------
         learners : sequence of HeadClassifier
-            At most as many as `together` says. They may differ in `class_weight`,
-            `max_epochs` and `random_state`.
+            At most `together` heads. They may differ in `class_weight`, `max_epochs`
+            and `random_state`.
         X : sequence of array-like of shape (n, n_features)
             Each learner's vectors.
         y : sequence of array-like of shape (n,)
             Each learner's labels.
         classes : array-like of shape (n_classes,), default=None
-            All labels there can be.
+            All possible labels.
         sample_weight : sequence of array-like of shape (n,), default=None
             Each learner's weights of rows.
 
         Raises
         ------
         ValueError
-            If there are more learners than places, or they do not fit together.
+            If there are more learners than places, or their parameters or shapes
+            differ.
         """
-        for learner in learners:
-            learner._validate_params()
         if sample_weight is None:
             sample_weight = [None] * len(learners)
-        _train(learners, X, y, classes, sample_weight, anew=False)
+        _train(learners, X, y, classes, sample_weight, from_scratch=False)
+
+    def _validate_params(self):
+        super()._validate_params()
+        for size in self.hidden_layer_sizes:
+            check_entry("A size in hidden_layer_sizes", size, COUNT)
 
     @property
     def coefs_(self) -> list[NDArray[np.float32]]:
@@ -279,40 +289,47 @@ class HeadClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
 
     def _logits(self, X):
         check_is_fitted(self)
-        out = validate_data(self, X, dtype=np.float32, reset=False)
+        X = validate_data(self, X, dtype=np.float32, reset=False)
+        # In single precision, the scores of a row alone and among others can differ by
+        # more than scikit-learn's checks allow.
+        out = X.astype(np.float64)
         for i, (W, b) in enumerate(zip(self.coefs_, self.intercepts_)):
             out = (np.maximum(out, 0) if i else out) @ W + b
         return out
 
 
-def _train(heads, X, y, classes, sample_weight, *, anew):
-    """Train heads in one program; they change once all of them are trained."""
-    _check_company(heads)
-    each = zip(heads, X, y, sample_weight, strict=True)
-    begun = [_begin(*own, classes, anew=anew) for own in each]
-    shapes = {tuple(part.shape for part in one._parameters) for one, _ in begun}
+def _train(heads, X, y, classes, sample_weight, *, from_scratch):
+    """Train heads in one program; change them once all of them are trained."""
+    # scikit-learn's _fit_context does not validate a second partial_fit, before which
+    # parameters may have changed.
+    for head in heads:
+        head._validate_params()
+    _check_compatible(heads)
+    arguments = zip(heads, X, y, sample_weight, strict=True)
+    prepared = [_prepare(*own, classes, from_scratch=from_scratch) for own in arguments]
+    shapes = {tuple(part.shape for part in new._parameters) for new, _ in prepared}
     if len(shapes) > 1:
         raise ValueError(
-            "Heads of different shapes cannot be trained together. Give them rows of "
-            "as many features, the same classes and equal hidden_layer_sizes."
+            "Heads of different shapes cannot be trained together. Give them equally "
+            "many features, the same classes and equal hidden_layer_sizes."
         )
     first = heads[0]
     with one_thread():
         trained = train_in_places(
-            [lesson for _, lesson in begun],
+            [job for _, job in prepared],
             first.together,
             lr=first.lr,
             weight_decay=first.weight_decay,
             device=pick_device(first.device),
         )
-    for head, (one, lesson), parameters in zip(heads, begun, trained):
-        one._parameters = parameters
-        one._n_steps += len(lesson.batches)
-        one.n_iter_ += one.max_epochs
-        head.__dict__ = vars(one)
+    for head, (new, job), parameters in zip(heads, prepared, trained):
+        new._parameters = parameters
+        new._n_steps += len(job.batches)
+        new.n_iter_ += new.max_epochs
+        head.__dict__ = vars(new)
 
 
-def _check_company(heads):
+def _check_compatible(heads):
     first, *others = (head.get_params(deep=False) for head in heads)
     if len(heads) > first["together"]:
         raise ValueError(
@@ -326,48 +343,40 @@ def _check_company(heads):
             )
 
 
-def _begin(head, X, y, sample_weight, classes, *, anew):
-    """Return a copy of a head that is ready for a training, and its lesson."""
-    one = copy.copy(head)
-    fresh = anew or not hasattr(head, "_parameters")
-    X, y = validate_data(one, X, y, dtype=np.float32, reset=fresh)
+def _prepare(head, X, y, sample_weight, classes, *, from_scratch):
+    """Return a copy of a head that is ready for training, and its job."""
+    new = copy.copy(head)
+    fresh = from_scratch or not hasattr(head, "_parameters")
+    X, y = validate_data(new, X, y, dtype=np.float32, reset=fresh)
     check_classification_targets(y)
-    one.classes_ = known_classes(y, classes, None if fresh else head.classes_)
-    labels = np.searchsorted(one.classes_, y)
-    weight = class_weights(one.class_weight, one.classes_, y)[labels]
+    new.classes_ = known_classes(y, classes, None if fresh else head.classes_)
+    labels = np.searchsorted(new.classes_, y)
+    weight = class_weights(new.class_weight, new.classes_, y)[labels]
     weight = weight * _check_sample_weight(sample_weight, X, ensure_non_negative=True)
     rows = np.flatnonzero(weight)
-    # In a shard, a stage may come to have rows of such a class alone.
-    if anew and not len(rows):
+    # A stage of a shard may have rows of classes with zero weight only.
+    if from_scratch and not len(rows):
         raise ValueError(
-            "All rows weigh zero, so there is nothing to learn from. Give some row a "
-            "weight."
+            "All rows have zero weight, so there is nothing to learn. Give at least "
+            "one row a positive weight."
         )
-    if isinstance(one.random_state, Integral):
-        one._seed = int(one.random_state)
-    elif fresh:
-        one._seed = int(check_random_state(one.random_state).randint(2**31 - 1))
+    if fresh or isinstance(new.random_state, Integral):
+        new._seed = seed_from(new.random_state)
     if fresh:
-        one.n_iter_ = one._n_steps = 0
-        sizes = [X.shape[1], *_layer_sizes(one), len(one.classes_)]
-        one._parameters = _first_parameters(sizes, one._seed)
+        new.n_iter_ = new._n_steps = 0
+        sizes = [X.shape[1], *new.hidden_layer_sizes, len(new.classes_)]
+        new._parameters = _initial_parameters(sizes, new._seed)
     orders = (
-        np.random.default_rng([one._seed, epoch]).permutation(rows)
-        for epoch in range(one.n_iter_ + 1, one.n_iter_ + one.max_epochs + 1)
+        np.random.default_rng([new._seed, epoch]).permutation(rows)
+        for epoch in range(new.n_iter_ + 1, new.n_iter_ + new.max_epochs + 1)
     )
-    epochs = [batches_of_epoch(order, weight, one.batch_size) for order in orders]
+    epochs = [batches_of_epoch(order, weight, new.batch_size) for order in orders]
     batches, shares = map(np.concatenate, zip(*epochs))
-    return one, Lesson(one._parameters, one._n_steps, X, labels, batches, shares)
+    return new, Job(new._parameters, new._n_steps, X, labels, batches, shares)
 
 
-def _layer_sizes(head):
-    for size in head.hidden_layer_sizes:
-        check_number("A size in hidden_layer_sizes", size, Integral, 1)
-    return head.hidden_layer_sizes
-
-
-def _first_parameters(sizes, seed):
-    """Return weights drawn at random, intercepts of zero, and no moments yet."""
+def _initial_parameters(sizes, seed):
+    """Return random weights, zero intercepts and zero moments."""
     rng, parameters = np.random.default_rng([seed, 0]), []
     for n_inputs, n_outputs in pairwise(sizes):
         weights = np.zeros((3, n_outputs, n_inputs), dtype=np.float32)

@@ -1,7 +1,8 @@
-"""Predictions of a classifier that has logits."""
+"""Predictions of classifiers with logits."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,15 +11,18 @@ from scipy.special import softmax
 
 
 class LogitsMixin:
-    """Predictions from ``_logits(X)``, of shape (n, n_classes)."""
+    """Predictions from ``_logits(X)`` of shape (n, n_classes)."""
+
+    classes_: NDArray[Any]
+    _logits: Callable[[ArrayLike], NDArray[np.floating]]
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the likeliest label of each sample.
+        """Return the most probable label of each sample.
 
         Parameters
         ----------
         X : array-like of length n
-            Of the kind given to ``fit``.
+            Samples, in a container as in ``fit``.
 
         Returns
         -------
@@ -33,7 +37,7 @@ class LogitsMixin:
         Parameters
         ----------
         X : array-like of length n
-            Of the kind given to ``fit``.
+            Samples, in a container as in ``fit``.
 
         Returns
         -------
@@ -42,12 +46,12 @@ class LogitsMixin:
         return softmax(self._logits(X).astype(np.float64), axis=1)
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.floating]:
-        """Return the logits, or their difference if there are two classes.
+        """Return the logits, or with two classes their difference.
 
         Parameters
         ----------
         X : array-like of length n
-            Of the kind given to ``fit``.
+            Samples, in a container as in ``fit``.
 
         Returns
         -------

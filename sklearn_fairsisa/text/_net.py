@@ -1,4 +1,4 @@
-"""skorch's training loop over length-bucketed steps."""
+"""A skorch net that is trained on steps of texts of similar length."""
 
 import math
 from dataclasses import dataclass
@@ -8,15 +8,14 @@ import torch
 from skorch import NeuralNetClassifier
 from torch.nn.functional import cross_entropy
 
-from ._batches import tokens_per_batch, training_steps
-from ._inference import infer
+from ._batches import infer, tokens_per_batch, training_steps
 
 _UNSCALED = torch.amp.GradScaler("cpu", enabled=False)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One optimizer step: its batches of inputs and labels, and the rate's factor."""
+    """An optimizer step: batches of inputs and labels, and a learning rate factor."""
 
     batches: list
     rate: float
@@ -26,7 +25,7 @@ class Step:
 
 
 class Epochs(torch.utils.data.IterableDataset):
-    """Training data of which every iteration is another epoch.
+    """Training data; each iteration is a new epoch.
 
     Parameters
     ----------
@@ -35,7 +34,7 @@ class Epochs(torch.utils.data.IterableDataset):
     pad_id : int
     batch_size, accumulation : int
     rate : callable
-        Gives the learning rate's factor after a number of epochs.
+        Returns the learning rate factor after a number of epochs.
     """
 
     def __init__(self, tokens, labels, pad_id, batch_size, accumulation, rate):
@@ -45,35 +44,36 @@ class Epochs(torch.utils.data.IterableDataset):
         self.batch_size = batch_size
         self.accumulation = accumulation
         self.rate = rate
-        self.begun = 0
+        self.n_started = 0
 
     def __len__(self):
         return len(self.tokens)
 
     def __iter__(self):
         steps = training_steps(self.tokens.lengths, self.batch_size, self.accumulation)
-        epoch, self.begun = self.begun, self.begun + 1
+        epoch = self.n_started
+        self.n_started += 1
         for i, rows_of_batches in enumerate(steps):
             batches = [
                 (self.tokens.padded(rows, self.pad_id), self.labels[rows])
                 for rows in rows_of_batches
             ]
-            # The middle of the step, so that no step has a rate of zero.
+            # In the middle of a step, no learning rate is zero.
             yield Step(batches, self.rate(epoch + (i + 0.5) / len(steps)))
 
 
 class TextNet(NeuralNetClassifier):
-    """A skorch net over a transformers classifier, fed with `Epochs`.
+    """A skorch net of a transformers classifier, trained on `Epochs`.
 
     Parameters
     ----------
     precision : torch.dtype or None
-        Type that autocast computes in; None computes in the weights' own.
+        Data type of autocast; None uses that of the weights.
     weight_decay : float
     max_grad_norm : float or None
     class_weight : tensor of shape (n_classes,) or None
     **kwargs
-        skorch's own.
+        Parameters of skorch's net.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class TextNet(NeuralNetClassifier):
         super().__init__(module, **kwargs)
 
     def initialize_optimizer(self):
-        # As is customary, biases and normalisations do not decay.
+        # As usual, biases and normalisation weights do not decay.
         trained = [p for p in self.module_.parameters() if p.requires_grad]
         matrices = [p for p in trained if p.ndim > 1]
         others = [p for p in trained if p.ndim <= 1]
@@ -110,7 +110,7 @@ class TextNet(NeuralNetClassifier):
 
     def on_epoch_begin(self, net, **kwargs):
         super().on_epoch_begin(net, **kwargs)
-        # Pretrained networks come in evaluation mode, and predicting goes back to it.
+        # Loading and predicting leave a network in evaluation mode.
         self._set_training(True)
 
     def get_iterator(self, dataset, training=False):
@@ -123,11 +123,11 @@ class TextNet(NeuralNetClassifier):
             return self.module_(**x, **fit_params).logits
 
     def train_step(self, batch, **fit_params):
-        """Take one optimizer step; its loss is the mean over its rows.
+        """Take an optimizer step on the mean loss of its rows.
 
-        Rows that all weigh nothing make no step.
+        A step whose rows all have zero weight is skipped.
         """
-        # Half precision's gradients underflow unless the loss is scaled up.
+        # Gradients in half precision underflow unless the loss is scaled.
         is_half = self.precision is torch.float16
         optimizer, scaler = self.optimizer_, self.scaler_ if is_half else _UNSCALED
         for i, group in enumerate(optimizer.param_groups):
@@ -168,7 +168,7 @@ class TextNet(NeuralNetClassifier):
         return {"loss": loss, "y_pred": None}
 
     def logits(self, tokens, pad_id, max_length):
-        """Return the logits of texts in input order.
+        """Return the logits of texts.
 
         Returns
         -------
@@ -189,17 +189,17 @@ class TextNet(NeuralNetClassifier):
 
 
 def learning_rate_factor(progress, scheduler, warmup):
-    """Return the factor of the learning rate at a share of the training.
+    """Return the learning rate factor at some progress of the training.
 
     Parameters
     ----------
     progress : float
-        Share of the training that is done; 1 or more is its end.
+        Share of the training that is done; it ends at 1 or more.
     scheduler : {"linear", "cosine", "constant"} or callable
-        The course after warm-up: down to zero in a line or a half cosine, or level; a
-        callable gets the share done in [0, 1] and returns a factor.
+        Schedule after the warm-up: falling to zero along a line or half a cosine, or
+        constant. A callable takes the progress in [0, 1] and returns a factor.
     warmup : float
-        Share of the training in which the rate rises from zero.
+        Share of the training during which the learning rate rises from zero.
 
     Returns
     -------

@@ -1,8 +1,8 @@
-"""Training of several small networks in one program, each in a place of its own.
+"""Training of several small networks in one program, each in its own place.
 
-The program has a fixed number of places, and its arithmetic for a place is the same
-whichever place it is and whatever the others hold. So a network ends in the same bits
-in any company, also in none.
+The program has a fixed number of places. Its arithmetic for a place depends neither on
+the position of the place nor on the other places, so that a network ends in the same
+bits whichever networks are trained with it, if any.
 """
 
 from dataclasses import dataclass
@@ -11,28 +11,29 @@ import numpy as np
 import torch
 from torch.optim.adamw import adamw
 
-# Matrices of all places begin at multiples of 64 bytes, 16 numbers, since how one lies
-# in memory decides how it is summed.
+# The matrices of all places start at multiples of 64 bytes (16 numbers), since the
+# alignment of a matrix affects how it is summed.
 _ALIGNMENT = 16
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What is trained in one place, on which batches.
+class Job:
+    """A network to train in one place, and its batches.
 
     Parameters
     ----------
     parameters : list of ndarray of float32
-        For each layer its weights, of shape (3, n_outputs, n_inputs), then its
-        intercepts, (3, n_outputs, 1): each before the training, and Adam's two moments.
+        Weights of shape (3, n_outputs, n_inputs) and intercepts of shape
+        (3, n_outputs, 1) of each layer: the values before the training and the two
+        moments of Adam.
     n_steps : int
-        Steps that led to these.
+        Number of steps taken before.
     X : ndarray of shape (n, n_inputs)
     labels : ndarray of int, shape (n,)
     batches : ndarray of int, shape (steps, batch_size)
-        Rows of each step; any where a batch has fewer.
+        Rows of each step; arbitrary ones fill a smaller batch.
     shares : ndarray of shape (steps, batch_size)
-        What each row's loss counts in its batch; 0 where a batch has fewer.
+        Share of each row in the loss of its batch; 0 for those that fill it.
     """
 
     parameters: list
@@ -44,12 +45,12 @@ class Lesson:
 
 
 def batches_of_epoch(order, weights, batch_size):
-    """Return the rows of each step of an epoch, and what each counts in its batch.
+    """Return the rows of each step of an epoch, and their shares in the loss.
 
     Parameters
     ----------
     order : ndarray of int, shape (n,)
-        Rows in the order they come.
+        Rows in their order.
     weights : ndarray of shape (n,)
         Positive weight of each row.
     batch_size : int
@@ -57,7 +58,7 @@ def batches_of_epoch(order, weights, batch_size):
     Returns
     -------
     batches, shares : ndarrays of shape (steps, batch_size)
-        As a `Lesson` has them.
+        As in a `Job`.
 
     Examples
     --------
@@ -74,52 +75,52 @@ def batches_of_epoch(order, weights, batch_size):
     return batches.reshape(shares.shape), shares / shares.sum(axis=1, keepdims=True)
 
 
-def train_in_places(lessons, n_places, *, lr, weight_decay, device="cpu"):
-    """Train networks of one shape by AdamW, a step of all of them at a time.
+def train_in_places(jobs, n_places, *, lr, weight_decay, device):
+    """Train networks of one shape by AdamW, one step of all of them at a time.
 
     Parameters
     ----------
-    lessons : list of Lesson
-        At most as many as there are places, of one batch size.
+    jobs : list of Job
+        At most `n_places` jobs with the same batch size.
     n_places : int
     lr, weight_decay : float
         Intercepts do not decay.
-    device : str, default="cpu"
+    device : str
 
     Returns
     -------
     list of list of ndarray
-        The parameters of each network after its training, in memory of their own.
+        Parameters of each network after its training; no two share memory.
     """
-    # Those still in training are then always the first.
-    order = sorted(range(len(lessons)), key=lambda i: -len(lessons[i].batches))
-    trained = _train([lessons[i] for i in order], n_places, lr, weight_decay, device)
+    # The longest jobs come first, so that unfinished networks do too.
+    order = sorted(range(len(jobs)), key=lambda i: -len(jobs[i].batches))
+    trained = _train([jobs[i] for i in order], n_places, lr, weight_decay, device)
     return [parameters for _, parameters in sorted(zip(order, trained))]
 
 
-def _train(lessons, n_places, lr, weight_decay, device):
+def _train(jobs, n_places, lr, weight_decay, device):
     def on_device(arrays):
-        # Copies: torch's memory begins at a multiple of 64 bytes, numpy's may not.
+        # Unlike numpy's memory, that of a copy by torch is aligned to 64 bytes.
         return [torch.tensor(array, device=device) for array in arrays]
 
-    stacks = on_device(_stacked_parameters(lessons, n_places))
-    X, Y = on_device(_stacked_rows(lessons))
-    batches, all_shares = on_device(_stacked_batches(lessons))
+    stacks = on_device(_stacked_parameters(jobs, n_places))
+    X, Y = on_device(_stacked_rows(jobs))
+    batches, all_shares = on_device(_stacked_batches(jobs))
     parameters, *moments = zip(*stacks)
     weights = parameters[::2]
     gradients = [torch.zeros_like(stack) for stack in parameters]
-    steps = [[float(one.n_steps) for one in lessons]] * len(parameters)
+    steps = [[float(job.n_steps) for job in jobs]] * len(parameters)
     steps = torch.tensor(steps, device=device)
-    # Places that nobody is in, or is in any more, hold zeros or an earlier batch.
+    # Places without a network hold zeros, those of finished ones an earlier batch.
     size = batches.shape[-1]
     x = torch.zeros(n_places, size, X.shape[1], device=device)
     y = torch.zeros(n_places, size, Y.shape[1], device=device)
     shares = torch.zeros(n_places, 1, size, device=device)
 
     begin = 0
-    for end in sorted({len(one.batches) for one in lessons}):
-        n_active = sum(len(one.batches) >= end for one in lessons)
-        learnt, slopes, means, squares, counts = (
+    for end in sorted({len(job.batches) for job in jobs}):
+        n_active = sum(len(job.batches) >= end for job in jobs)
+        values, slopes, means, squares, counts = (
             [stack[place] for stack in part for place in range(n_active)]
             for part in (parameters, gradients, *moments, steps)
         )
@@ -128,11 +129,11 @@ def _train(lessons, n_places, lr, weight_decay, device):
             torch.index_select(X, 0, rows, out=x[:n_active].view(-1, X.shape[1]))
             torch.index_select(Y, 0, rows, out=y[:n_active].view(-1, Y.shape[1]))
             shares[:n_active, 0] = all_shares[step, :n_active]
-            _find_gradients(parameters, gradients, x, y, shares)
+            _compute_gradients(parameters, gradients, x, y, shares)
             for W in weights:
                 W[:n_active].mul_(1 - lr * weight_decay)
             adamw(
-                learnt, slopes, means, squares, [], counts,
+                values, slopes, means, squares, [], counts,
                 fused=True, amsgrad=False, maximize=False, weight_decay=0.0,
                 beta1=0.9, beta2=0.999, eps=1e-8, lr=lr,
             )  # fmt: skip
@@ -140,16 +141,16 @@ def _train(lessons, n_places, lr, weight_decay, device):
     return [
         [
             stack[:, place, : part.shape[1], : part.shape[2]].cpu().numpy().copy()
-            for stack, part in zip(stacks, one.parameters)
+            for stack, part in zip(stacks, job.parameters)
         ]
-        for place, one in enumerate(lessons)
+        for place, job in enumerate(jobs)
     ]
 
 
-def _find_gradients(parameters, gradients, x, y, shares):
-    """Write the gradients of a batch's cross-entropy in each place."""
+def _compute_gradients(parameters, gradients, x, y, shares):
+    """Compute the gradients of the cross-entropy of a batch in each place."""
     weights, intercepts = parameters[::2], parameters[1::2]
-    # A column is a row of the data, since flat matrices multiply faster than upright.
+    # Columns are samples, since wide matrices multiply faster than tall ones.
     inputs = [x.mT]
     for W, b in zip(weights[:-1], intercepts[:-1]):
         inputs.append(torch.baddbmm(b, W, inputs[-1]).relu_())
@@ -166,37 +167,37 @@ def _padded(n):
     return -(-n // _ALIGNMENT) * _ALIGNMENT
 
 
-def _stacked_parameters(lessons, n_places):
-    """Yield the parameters of all places and their moments, with zeros around."""
-    shapes = [part.shape[1:] for part in lessons[0].parameters]
+def _stacked_parameters(jobs, n_places):
+    """Yield the parameters and moments of all places, padded with zeros."""
+    shapes = [part.shape[1:] for part in jobs[0].parameters]
     for i, (height, width) in enumerate(shapes):
         rows = _padded(height) if i < len(shapes) - 2 else height
         columns = _padded(width) if i % 2 == 0 else width
         stack = np.zeros((3, n_places, rows, columns), dtype=np.float32)
-        for place, one in enumerate(lessons):
-            stack[:, place, :height, :width] = one.parameters[i]
+        for place, job in enumerate(jobs):
+            stack[:, place, :height, :width] = job.parameters[i]
         yield stack
 
 
-def _stacked_rows(lessons):
-    """Return the rows of all lessons one below the other, and their classes."""
-    n_classes, n_inputs = lessons[0].parameters[-1].shape[1], lessons[0].X.shape[1]
-    labels = np.concatenate([one.labels for one in lessons])
+def _stacked_rows(jobs):
+    """Return the concatenated rows of all jobs, and their one-hot labels."""
+    n_classes, n_inputs = jobs[0].parameters[-1].shape[1], jobs[0].X.shape[1]
+    labels = np.concatenate([job.labels for job in jobs])
     X = np.zeros((len(labels), _padded(n_inputs)), dtype=np.float32)
-    np.concatenate([one.X for one in lessons], out=X[:, :n_inputs])
+    np.concatenate([job.X for job in jobs], out=X[:, :n_inputs])
     return X, np.eye(n_classes, dtype=np.float32)[labels]
 
 
-def _stacked_batches(lessons):
-    """Return the rows of each step of each lesson, and their shares of its loss."""
-    n_steps = max(len(one.batches) for one in lessons)
-    shape = (n_steps, len(lessons), _padded(lessons[0].batches.shape[1]))
+def _stacked_batches(jobs):
+    """Return the rows of each step of each job, and their shares in the loss."""
+    n_steps = max(len(job.batches) for job in jobs)
+    shape = (n_steps, len(jobs), _padded(jobs[0].batches.shape[1]))
     batches = np.zeros(shape, dtype=np.int64)
     shares = np.zeros(shape, dtype=np.float32)
     first = 0
-    for place, one in enumerate(lessons):
-        steps, size = one.batches.shape
-        batches[:steps, place, :size] = one.batches + first
-        shares[:steps, place, :size] = one.shares
-        first += len(one.X)
+    for place, job in enumerate(jobs):
+        steps, size = job.batches.shape
+        batches[:steps, place, :size] = job.batches + first
+        shares[:steps, place, :size] = job.shares
+        first += len(job.X)
     return batches, shares

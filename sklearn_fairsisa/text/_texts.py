@@ -1,7 +1,8 @@
-"""Turning whatever holds texts into a list of strings."""
+"""Containers of texts as lists of strings."""
 
 import math
 from collections.abc import Iterable, Mapping, Set
+from numbers import Integral
 
 import numpy as np
 
@@ -12,7 +13,7 @@ def as_texts(X, text_column=None):
     Parameters
     ----------
     X : list of str, array of shape (n,) or (n, 1), Series, or DataFrame
-        Texts. Of a DataFrame with several columns, `text_column` names the one.
+        Texts, in the column `text_column` of a DataFrame with several columns.
 
     text_column : str or int, default=None
         Column of a DataFrame, or position of a column in a two-dimensional array.
@@ -24,11 +25,11 @@ def as_texts(X, text_column=None):
     Raises
     ------
     TypeError
-        If `X` is a single string, or something in it is not a string. The message
-        gives position and type, never the content.
+        If `X` is a single string, or a value is not a string. The message gives
+        position and type, never the content.
     ValueError
-        If `X` is empty, has several columns with none chosen, or holds a text that
-        is not valid Unicode.
+        If `X` is empty, has several columns without a chosen one, or holds a text
+        that is not valid Unicode.
 
     Examples
     --------
@@ -37,7 +38,7 @@ def as_texts(X, text_column=None):
     """
     texts = _column(X, text_column)
     if not texts:
-        raise ValueError("X holds no text. At least one is required.")
+        raise ValueError("X holds no text. Give at least one.")
     for position, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(_not_a_text(position, text))
@@ -46,7 +47,7 @@ def as_texts(X, text_column=None):
         except UnicodeEncodeError:
             raise ValueError(
                 f"The text at position {position} holds a lone surrogate, which no "
-                "Unicode encoding can represent. Clean it, for instance with "
+                "Unicode encoding can represent. Clean it, for example with "
                 "text.encode('utf-8', 'replace').decode()."
             ) from None
     return texts
@@ -64,7 +65,7 @@ def _column(X, text_column):
     if hasattr(X, "to_list"):  # a pandas or polars Series
         return X.to_list()
     if not isinstance(X, np.ndarray):
-        # The texts of a set come in no order, those of a dict are its values or keys.
+        # A set has no order, and the texts of a dict may be its keys or its values.
         if not isinstance(X, Iterable) or isinstance(X, Set | Mapping):
             raise TypeError(
                 f"X is a {type(X).__name__}, but texts are needed: a list of str, an "
@@ -77,7 +78,7 @@ def _column(X, text_column):
     if X.ndim == 1:
         return X.tolist()
     if X.ndim != 2:
-        raise ValueError(f"X has {X.ndim} dimensions; texts come in 1, or in 2.")
+        raise ValueError(f"X has {X.ndim} dimensions. Give texts in 1, or in 2.")
     return X[:, _position(X.shape[1], text_column)].tolist()
 
 
@@ -86,13 +87,13 @@ def _column_of_frame(X, text_column):
     if text_column is None:
         if len(columns) != 1:
             raise ValueError(
-                f"X has {len(columns)} columns, {columns}, and one of them holds the "
-                "texts. Name it with text_column=."
+                f"X has {len(columns)} columns, {columns}. Name the one that holds the "
+                "texts with text_column=."
             )
         text_column = columns[0]
     elif text_column not in columns:
         raise ValueError(
-            f"text_column={text_column!r} is not a column of X, which has {columns}."
+            f"text_column={text_column!r} is not a column of X. Name one of {columns}."
         )
     if columns.count(text_column) > 1:
         raise ValueError(
@@ -106,14 +107,15 @@ def _position(n_columns, text_column):
     if text_column is None:
         if n_columns != 1:
             raise ValueError(
-                f"X has {n_columns} columns, and one of them holds the texts. Give its "
-                "position with text_column=, or pass that column alone."
+                f"X has {n_columns} columns. Give the position of the one that holds "
+                "the texts with text_column=, or pass that column alone."
             )
         return 0
-    if not isinstance(text_column, int) or not -n_columns <= text_column < n_columns:
+    is_int = isinstance(text_column, Integral)
+    if not is_int or not -n_columns <= text_column < n_columns:
         raise ValueError(
             f"text_column={text_column!r} is not a position in X, an array of "
-            f"{n_columns} columns."
+            f"{n_columns} columns. Give an int from {-n_columns} to {n_columns - 1}."
         )
     return text_column
 

@@ -1,4 +1,4 @@
-"""What a training leaves behind, so that it can go on as if it had never stopped."""
+"""The state of a training, from which it resumes with the same bits."""
 
 import copy
 from dataclasses import dataclass
@@ -7,24 +7,25 @@ from functools import partial
 import numpy as np
 import torch
 
+from .._utils.isolation import forked_generators
 from ._generators import Generators
+from ._loading import quiet
 from ._models import (
     initialised,
     longest_input,
     new_classifier,
     pretrained_weights,
-    quiet,
     weights_of_parts,
 )
 from ._net import TextNet
 
-# What adapters adapt by default, as the LoRA paper does, where peft has no default.
+# Layers to adapt if peft has no default, as in the LoRA paper.
 _TARGETS = {"distilbert": ["q_lin", "v_lin"]}
 
 
 @dataclass(frozen=True)
-class Birth:
-    """How a network came into being; equal births give equal networks.
+class NetworkSpec:
+    """Specification of a new network; equal specifications give equal networks.
 
     Parameters
     ----------
@@ -52,9 +53,9 @@ class Birth:
     optimizer_params: dict
 
     def network(self, device):
-        """Return the new network, and the digest of what it shares with others.
+        """Return a new network, and the digest of the weights that it shares.
 
-        All weights that are not trained are shared by this process.
+        All networks of this process share the weights that are not trained.
         """
         drawn, adapters, _ = self.seeds()
         shared = self._shared()
@@ -85,98 +86,93 @@ class Birth:
 
 
 class Training:
-    """A network in training with its optimizer and generators.
+    """A network with its optimizer and generators.
 
-    Pickling and copying keep what differs between trainings alone: frozen weights
-    stay where they are, once per process. The network is put together again when it
-    is next used.
+    Pickles and copies only keep what differs between trainings. Frozen weights are
+    loaded once per process, and the network is assembled when it is next used.
 
     Parameters
     ----------
-    birth : Birth
+    spec : NetworkSpec
     tokenizer : object
     tokenizer_digest : str
     max_length : int
-        Greatest number of tokens of a text, if the model can take as many.
+        Maximum number of tokens of a text, unless the limit of the model is smaller.
     device : str
-    precision : torch.dtype or None
 
     Attributes
     ----------
     max_length : int
-        Greatest number of tokens in use.
+        Maximum number of tokens in use.
     epochs : int
-        Number of epochs trained.
+        Number of epochs so far.
     random_state : object
-        That of the last call.
+        Value in the last call.
     generators : Generators
     """
 
-    # Where the pickled state has the weights, for files that keep them apart.
+    # Entry of the pickled state with the weights, which files store separately.
     packed_in = "_packed"
 
-    def __init__(
-        self, birth, tokenizer, tokenizer_digest, max_length, device, precision
-    ):
-        self.birth = birth
+    def __init__(self, spec, tokenizer, tokenizer_digest, max_length, device):
+        self.spec = spec
         self.tokenizer = tokenizer
         self.tokenizer_digest = tokenizer_digest
         self.epochs = 0
         self.random_state = None
-        self.generators = Generators(birth.seeds()[2])
-        module, self._shared = birth.network(device)
-        # For good: a callback that freezes some for a while changes nothing here.
+        self.generators = Generators(spec.seeds()[2])
+        module, self._shared = spec.network(device)
+        # A callback may freeze some of them temporarily.
         self._trained = {
             name for name, weight in module.named_parameters() if weight.requires_grad
         }
         self.max_length = longest_input(max_length, tokenizer, module)
         self._config = module.config if self._shared is None else None
-        self._net = self._new_net(module, device, precision)
+        self._net = self._new_net(module, device)
         self._packed = None
 
     def net(self, device, precision):
-        """Return the live net on a device."""
+        """Return the net, which is assembled on a device if needed."""
         if self._net is None:
-            self._unpack(device, precision)
+            self._unpack(device)
         self._net.precision = precision
         return self._net
 
-    def _new_net(self, module, device, precision):
+    def _new_net(self, module, device):
         net = TextNet(
             module,
             criterion=torch.nn.CrossEntropyLoss,
-            classes=np.arange(self.birth.n_classes),
-            optimizer=self.birth.optimizer,
+            classes=np.arange(self.spec.n_classes),
+            optimizer=self.spec.optimizer,
             train_split=None,
             verbose=0,
             device=device,
-            precision=precision,
             lr=0.0,
         )
-        for name, value in self.birth.optimizer_params.items():
+        for name, value in self.spec.optimizer_params.items():
             net.set_params(**{f"optimizer__{name}": value})
         return net.initialize()
 
-    def _unpack(self, device, precision):
+    def _unpack(self, device):
         weights = _map(_as_tensor, self._packed["weights"])
         if self._shared is None:
             module = initialised(self._config, 0)
         else:
-            module, shared = self.birth.network(device)
+            module, shared = self.spec.network(device)
             if shared != self._shared:
                 raise ValueError(
-                    f"The weights of {self.birth.model!r} are not those on top of "
-                    "which this model was trained. Restore them, or train anew."
+                    f"The weights of {self.spec.model!r} are not those on top of "
+                    "which this model was trained. Restore them, or train again."
                 )
-        # A weight that has several names, as embeddings shared with a decoder have,
-        # is packed under the first.
+        # A weight with several names, such as embeddings that are shared with a
+        # decoder, is packed under the first.
         first = {id(weight): name for name, weight in module.named_parameters()}
         for name, weight in module.named_parameters(remove_duplicate=False):
             if first[id(weight)] in weights:
                 weights[name] = weights[first[id(weight)]]
                 weight.data = weight.data.to(weights[name].dtype)
         module.load_state_dict(weights, strict=self._shared is None)
-        self._net = self._new_net(module, device, precision)
+        self._net = self._new_net(module, device)
         self._net.optimizer_.load_state_dict(
             _map(_as_tensor, self._packed["optimizer"])
         )
@@ -201,7 +197,7 @@ class Training:
             state["_packed"] = self._pack()
         state["_net"] = None
         if self._shared is not None:
-            # It is where the frozen weights are, without which the others are no use.
+            # It is loaded again with the frozen weights, which are needed anyway.
             state["tokenizer"] = None
         return state
 
@@ -209,23 +205,23 @@ class Training:
         twin = copy.copy(self)
         for name in ("generators", "_packed"):
             setattr(twin, name, copy.deepcopy(getattr(twin, name), memo))
-        # A tokenizer never changes.
+        # Tokenizers do not change.
         twin.tokenizer = self.tokenizer
         memo[id(self)] = twin
         return twin
 
 
-# Ways to draw new adapters that leave alone what they adapt. Others rewrite it.
-_LEAVING_THE_BASE = (True, False, "gaussian", "orthogonal")
+# Initialisations of adapters that do not change the weights they adapt.
+_INITS_KEEPING_THE_BASE = (True, False, "gaussian", "orthogonal")
 
 
 def _with_adapters(module, lora, seed):
-    """Return a module with adapters, in which nothing that is shared is trained.
+    """Return a module with adapters, whose shared weights are not trained.
 
     Parameters
     ----------
     module : torch.nn.Module
-        Weights that require a gradient are its own, others are shared.
+        Its weights that require no gradient are shared.
     lora : dict
     seed : int
     """
@@ -242,17 +238,17 @@ def _with_adapters(module, lora, seed):
         targets = _TARGETS.get(module.config.model_type, "all-linear")
         if not {"target_modules", "target_parameters"} & lora.keys():
             lora = {**lora, "target_modules": targets}
-    if lora.get("init_lora_weights", True) not in _LEAVING_THE_BASE:
+    if lora.get("init_lora_weights", True) not in _INITS_KEEPING_THE_BASE:
         _unshare(module.parameters())
-    with Generators(seed).in_use(), quiet():
+    with forked_generators(seed, "cpu"), quiet():
         config = peft.LoraConfig(**{"task_type": "SEQ_CLS", **lora})
         adapted = peft.get_peft_model(module, config)
     for name, weight in adapted.named_parameters():
-        # A layer that the model came without, as some have below the head; of the
-        # head itself a copy is trained.
+        # Layers without pretrained weights, which some models have below the head, are
+        # trained. Of the head itself, peft trains a copy.
         if id(weight) in own and ".original_module." not in name:
             weight.requires_grad_(True)
-    # bias="all" trains weights of the base.
+    # bias="all" trains weights of the base model.
     trained = (weight for weight in adapted.parameters() if weight.requires_grad)
     _unshare(weight for weight in trained if weight.data_ptr() in shared)
     return adapted
@@ -264,7 +260,7 @@ def _unshare(weights):
 
 
 def _map(convert, value):
-    """Apply a function to every tensor, or packed array, in nested containers."""
+    """Apply a function to all values in nested containers."""
     if isinstance(value, dict):
         return {key: _map(convert, item) for key, item in value.items()}
     if isinstance(value, list):
@@ -273,7 +269,7 @@ def _map(convert, value):
 
 
 def _as_array(value):
-    """Return a tensor as a numpy array; numpy has no bfloat16, so as its bits."""
+    """Return a tensor as a numpy array, or as bits if its type is bfloat16."""
     if not isinstance(value, torch.Tensor):
         return value
     value = value.detach().cpu()
@@ -283,7 +279,7 @@ def _as_array(value):
 
 
 def _as_tensor(value):
-    """Return a packed array as a tensor of its own."""
+    """Return a packed array as a new tensor."""
     if isinstance(value, _Bfloat16):
         return torch.tensor(value.bits).view(torch.bfloat16)
     return torch.tensor(value) if isinstance(value, np.ndarray) else value

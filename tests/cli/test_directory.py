@@ -164,7 +164,7 @@ def test_refusals_have_their_exit_status_and_reason(directory, capsys, monkeypat
     assert (status, "holds no ensemble" in told) == (1, True)
     with pytest.raises(SystemExit, match="2"):
         main(["forget", str(directory)])
-    with disk.locked(directory / "lock"):
+    with disk.Folder(directory).lock():
         status, told = run(capsys, "forget", directory, "--indices", 1)
     assert (status, "at work in" in told) == (3, True)
     monkeypatch.setenv("SKLEARN_FAIRSISA_KEY", "another")

@@ -109,7 +109,7 @@ def test_a_failed_run_leaves_nothing_behind_and_earlier_results_alone(tmp_path):
 def test_a_folder_of_something_else_is_not_touched(tmp_path, capsys):
     (tmp_path / "thesis.tex").write_text("years of work")
     assert main([*QUICK, "--output", str(tmp_path)]) == 1
-    assert "something else" in capsys.readouterr().err
+    assert "is not the result of an earlier run" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
@@ -120,7 +120,7 @@ def test_a_folder_of_something_else_is_not_touched(tmp_path, capsys):
         (["--n-samples", "30"], "Fewer than two groups"),
         (["--shards", "400"], "cannot fill 400"),
         (["--forget", "5000"], "--forget asks for 5000"),
-        (["--frozen"], "say nothing when frozen"),
+        (["--frozen"], "vectors carry no information"),
         (["--data", "hatexplain", "--data-home", "/nowhere"], "/nowhere"),
     ],
 )

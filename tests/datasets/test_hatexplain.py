@@ -164,7 +164,7 @@ def test_truncated_file_is_named_without_its_text(folder):
 @pytest.mark.parametrize(
     ("posts", "splits", "message"),
     [
-        ([], SPLITS, "holds a list"),
+        ([], SPLITS, "contains a list"),
         (POSTS, {"train": []}, "lacks the split 'val'"),
         ({"p1": POSTS["p1"]}, SPLITS, "no complete entry for the post 'p3'"),
         ({**POSTS, "p3": {}}, SPLITS, "no complete entry for the post 'p3'"),

@@ -6,6 +6,8 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import linprog
 
 from sklearn_fairsisa.fairness._cells import CellCounts
+from sklearn_fairsisa.fairness._constraints import CONSTRAINTS, Problem
+from sklearn_fairsisa.fairness._rates import by_decision, score
 
 RATES = {
     "equalized_odds": ("fpr", "tpr"),
@@ -15,6 +17,28 @@ RATES = {
     "false_positive_rate_parity": ("fpr",),
     "true_negative_rate_parity": ("fpr",),
 }
+
+
+def problem_of(constraint, objective, tol=0.0):
+    """A problem by the names that users have; None is no constraint."""
+    if isinstance(objective, dict):
+        costs = objective["false_positive"], objective["false_negative"]
+        objective = ((0.0, costs[0]), (costs[1], 0.0))
+    if constraint is None:
+        return Problem(None, objective)
+    return Problem(CONSTRAINTS[constraint], objective).within(tol)
+
+
+def value_of(totals, objective, fpr, tpr):
+    """Objective at operating points; `totals` are of negatives and of positives."""
+    total = np.stack(totals, axis=1)
+    decided = by_decision(total, total * np.stack([fpr, tpr], axis=1))
+    return score(problem_of(None, objective).objective, decided)
+
+
+def points_of(confusion):
+    """False and true positive rate of each group."""
+    return (confusion[:, :, 1] / confusion.sum(axis=2)).T
 
 
 @st.composite

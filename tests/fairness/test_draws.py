@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sklearn_fairsisa.fairness._draws import (
+from sklearn_fairsisa.fairness._coins import (
     class_probabilities,
     draw_classes,
     is_random,

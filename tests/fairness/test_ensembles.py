@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import binom
 
+from sklearn_fairsisa.fairness._cells import Votes
 from sklearn_fairsisa.fairness._score_rules import ScoreRule
-from sklearn_fairsisa.fairness._solve import Demand
 from sklearn_fairsisa.fairness._vote_rules import (
     MajorityRule,
     MemberRules,
@@ -16,9 +16,9 @@ from sklearn_fairsisa.fairness._vote_rules import (
     majority_probability,
 )
 
-from .oracles import best_by_linear_program
+from .oracles import best_by_linear_program, points_of, problem_of
 
-DEMAND = Demand("equalized_odds", "accuracy_score")
+PROBLEM = problem_of("equalized_odds", "accuracy_score")
 
 
 def votes_of(rng, n, n_members, n_groups=2):
@@ -46,10 +46,10 @@ def accuracy(probability, label):
 @pytest.mark.parametrize("n_members", [1, 4, 5, 200])
 def test_expected_odds_are_equal_in_calibration(rule, n_members):
     votes, group, label = votes_of(np.random.default_rng(n_members), 400, n_members, 3)
-    fitted = rule.fit(votes, group, label, None, DEMAND)
+    fitted = rule.fit(Votes(votes, group, label), PROBLEM)
     have = rates(fitted.selection_probability(votes, group), group, label)
     assert np.ptp(have, axis=0).max() < 1e-9
-    np.testing.assert_allclose(np.array(fitted.operating_points).T, have, atol=1e-9)
+    np.testing.assert_allclose(points_of(fitted.confusion).T, have, atol=1e-9)
 
 
 @st.composite
@@ -89,7 +89,7 @@ def test_pattern_rule_attains_the_program_over_all_patterns(
     signal, group, label, weight = rows
     rng = np.random.default_rng(seed)
     votes = signal[:, None] + noise * rng.normal(size=(len(label), n_members)) > 0.5
-    fitted = PatternRule.fit(votes, group, label, weight, DEMAND)
+    fitted = PatternRule.fit(Votes(votes, group, label, weight), PROBLEM)
     code = votes @ (1 << np.arange(n_members))
     table = tabulate_rows(code, group, label, weight, 2**n_members)
     probability = fitted.selection_probability(votes, group)
@@ -103,7 +103,7 @@ def test_pattern_rule_attains_the_program_over_all_patterns(
 def test_score_rule_attains_the_program_over_all_monotone_rules(rows, decimals):
     signal, group, label, weight = rows
     scores = signal.round(decimals)
-    fitted = ScoreRule.learn(scores, group, label, weight)(DEMAND)
+    fitted = ScoreRule.learn(scores, group, label, weight)(PROBLEM)
     values, cell = np.unique(scores, return_inverse=True)
     table = tabulate_rows(cell, group, label, weight, len(values))
     probability = fitted.selection_probability(scores, group)
@@ -122,7 +122,7 @@ def test_patterns_are_never_worse_in_calibration_than_the_majority(seed, n_membe
         return
     scores = [
         accuracy(
-            rule.fit(votes, group, label, None, DEMAND).selection_probability(
+            rule.fit(Votes(votes, group, label), PROBLEM).selection_probability(
                 votes, group
             ),
             label,
@@ -159,11 +159,11 @@ def test_majority_probability_is_the_binomial_tail_of_200_equal_coins(chance):
 
 def test_member_rules_equal_enumeration_over_the_members_coins():
     votes, group, label = votes_of(np.random.default_rng(7), 300, 4)
-    fitted = MemberRules.fit(votes, group, label, None, DEMAND)
+    fitted = MemberRules.fit(Votes(votes, group, label), PROBLEM)
     have = fitted.selection_probability(votes, group)
     chances = np.empty(votes.shape)
     for s in range(4):
-        alone = MajorityRule.fit(votes[:, [s]], group, label, None, DEMAND)
+        alone = MajorityRule.fit(Votes(votes[:, [s]], group, label), PROBLEM)
         chances[:, s] = alone.selection_probability(votes[:, [s]], group)
         # Each member is fair on its own.
         assert np.ptp(rates(chances[:, s], group, label), axis=0).max() < 1e-9
@@ -174,7 +174,7 @@ def test_member_rules_equal_enumeration_over_the_members_coins():
         )
     np.testing.assert_allclose(have, expected, atol=1e-13)
     np.testing.assert_allclose(
-        np.array(fitted.operating_points).T, rates(have, group, label), atol=1e-12
+        points_of(fitted.confusion).T, rates(have, group, label), atol=1e-12
     )
 
 
@@ -186,10 +186,10 @@ def test_fair_members_do_not_make_a_fair_majority():
     apart = rng.random((4000, 5)) < 0.3
     votes = label.astype(bool)[:, None] ^ np.where(group[:, None] == 0, together, apart)
     label = label.astype(bool)
-    fitted = MemberRules.fit(votes, group, label, None, DEMAND)
+    fitted = MemberRules.fit(Votes(votes, group, label), PROBLEM)
     have = rates(fitted.selection_probability(votes, group), group, label)
     assert np.ptp(have, axis=0).max() > 0.05
-    patterns = PatternRule.fit(votes, group, label, None, DEMAND)
+    patterns = PatternRule.fit(Votes(votes, group, label), PROBLEM)
     # Giving up fairness, it may look more accurate.
     assert accuracy(fitted.selection_probability(votes, group), label) > accuracy(
         patterns.selection_probability(votes, group), label
@@ -201,7 +201,7 @@ def test_a_pattern_a_group_never_showed_is_treated_like_its_number_of_votes():
     votes, group, label = votes_of(rng, 2000, 5)
     hidden = np.array([1, 0, 1, 1, 1], dtype=bool)
     kept = ~(votes == hidden).all(axis=1)
-    fitted = PatternRule.fit(votes[kept], group[kept], label[kept], None, DEMAND)
+    fitted = PatternRule.fit(Votes(votes[kept], group[kept], label[kept]), PROBLEM)
     few = np.array([[0, 0, 0, 0, 1]], dtype=bool)
     for a in range(2):
         p = fitted.selection_probability(hidden[None], np.array([a]))
@@ -221,7 +221,7 @@ def test_score_rules_are_monotone_and_equalise_odds(seed, decimals, weighted):
     label = label.astype(bool)
     scores = rng.normal(label * (1 + group)).round(decimals)
     weight = rng.random(160) + 0.1 if weighted else None
-    fitted = ScoreRule.learn(scores, group, label, weight)(DEMAND)
+    fitted = ScoreRule.learn(scores, group, label, weight)(PROBLEM)
     probability = fitted.selection_probability(scores, group)
     for a in range(2):
         ordered = probability[group == a][np.argsort(scores[group == a])]
@@ -244,7 +244,7 @@ def test_adjacent_doubles_can_be_told_apart():
     scores = np.array([low, high] * 4)
     label = np.array([False, True] * 4)
     group = np.repeat([0, 1], 4)
-    fitted = ScoreRule.learn(scores, group, label, None)(DEMAND)
+    fitted = ScoreRule.learn(scores, group, label, None)(PROBLEM)
     np.testing.assert_array_equal(
         fitted.selection_probability(scores, group), label.astype(float)
     )

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sklearn_fairsisa.fairness._cells import Votes
 from sklearn_fairsisa.fairness._cost_rules import CostRuleMixture, best_decision
-from sklearn_fairsisa.fairness._mixtures import confusion_gain
 from sklearn_fairsisa.fairness._plurality_rules import (
     LabelPatternRule,
     MemberLabelRules,
@@ -15,11 +15,17 @@ from sklearn_fairsisa.fairness._plurality_rules import (
     plurality,
     plurality_probability,
 )
+from sklearn_fairsisa.fairness._rates import score
 from sklearn_fairsisa.fairness._score_rules import ScoreRule
-from sklearn_fairsisa.fairness._solve import Demand, linear_gain
 from sklearn_fairsisa.fairness._vote_rules import majority_probability
 
-DEMAND = Demand("equalized_odds", "accuracy_score")
+from .oracles import problem_of
+
+PROBLEM = problem_of("equalized_odds", "accuracy_score")
+
+
+def fit_votes(rule, votes, group, label, problem=PROBLEM, n_classes=3):
+    return rule.fit(Votes(votes, group, label, n_classes=n_classes), problem)
 
 
 def make_votes(n=600, n_members=4, n_classes=3, n_groups=2, seed=0):
@@ -47,7 +53,7 @@ def confusion_rates(probability, group, label):
 @pytest.mark.parametrize("n_classes", [3, 5])
 def test_rows_get_rules_that_equalise_the_confusion_of_their_groups(rule, n_classes):
     votes, group, label = make_votes(n_classes=n_classes, n_groups=3)
-    fitted = rule.fit(votes, group, label, None, DEMAND, n_classes)
+    fitted = fit_votes(rule, votes, group, label, n_classes=n_classes)
     rates = confusion_rates(fitted.selection_probability(votes, group), group, label)
     assert np.ptp(rates, axis=0).max() < 1e-9
     whole = fitted.confusion.sum(axis=2, keepdims=True)
@@ -91,9 +97,9 @@ def test_too_many_tallies_are_refused_and_usual_ones_are_not():
 
 def test_members_are_fair_one_by_one_and_their_coins_independent():
     votes, group, label = make_votes(n_members=3)
-    fitted = MemberLabelRules.fit(votes, group, label, None, DEMAND, 3)
+    fitted = fit_votes(MemberLabelRules, votes, group, label)
     for s, member in enumerate(fitted.members):
-        alone = PluralityRule.fit(votes[:, [s]], group, label, None, DEMAND, 3)
+        alone = fit_votes(PluralityRule, votes[:, [s]], group, label)
         np.testing.assert_array_equal(member.probability, alone.probability)
     # A simulation of the members' coins.
     rng = np.random.default_rng(0)
@@ -117,8 +123,8 @@ def test_a_new_pattern_is_treated_like_the_groups_nearest_then_heaviest():
     group = np.array([0, 0, 0, 0, 1])
     label = np.array([0, 1, 2, 2, 1])
     # Each pattern decides for its own label without a constraint.
-    fitted = LabelPatternRule.fit(
-        votes, group, label, None, Demand(None, "accuracy_score"), 3
+    fitted = fit_votes(
+        LabelPatternRule, votes, group, label, problem_of(None, "accuracy_score")
     )
     new = np.array([[0, 0, 2], [1, 1, 0], [2, 2, 2], [0, 0, 0]])
     decided = fitted.selection_probability(new, np.array([0, 0, 0, 1])).argmax(axis=1)
@@ -131,7 +137,7 @@ def test_a_label_that_a_group_never_showed_is_decided_as_said():
     votes = np.array([[0], [1], [2], [0], [1], [1]])
     group = np.array([0, 0, 0, 1, 1, 1])
     label = np.array([0, 1, 2, 0, 1, 2])
-    fitted = PluralityRule.fit(votes, group, label, None, DEMAND, 3)
+    fitted = fit_votes(PluralityRule, votes, group, label)
     decided = fitted.selection_probability(np.array([[2]]), np.array([1]))
     assert decided.tolist() == [[0.0, 0.0, 1.0]]
 
@@ -152,8 +158,8 @@ def make_probabilities(n=900, n_classes=3, n_groups=2, seed=0):
 def test_mixtures_keep_the_constraint_in_calibration(weighted, tol):
     eta, group, label = make_probabilities(n_groups=3)
     weight = np.random.default_rng(1).random(900) if weighted else np.ones(900)
-    demand = Demand("equalized_odds", "balanced_accuracy_score", tol)
-    fitted = CostRuleMixture.fit(eta, group, label, weight, demand)
+    problem = problem_of("equalized_odds", "balanced_accuracy_score", tol)
+    fitted = CostRuleMixture.fit(eta, group, label, weight, problem)
     p = fitted.selection_probability(eta, group)
     confusion = np.array(
         [
@@ -172,25 +178,24 @@ def test_mixtures_keep_the_constraint_in_calibration(weighted, tol):
 def test_mixtures_beat_the_plurality_and_constants_and_lose_to_no_constraint():
     eta, group, label = make_probabilities(3000)
     values = []
-    for demand in (DEMAND, Demand("equalized_odds", "accuracy_score", 0.1)):
-        fitted = CostRuleMixture.fit(eta, group, label, None, demand)
-        gain = confusion_gain(fitted.confusion.sum(axis=2), "accuracy_score")
-        values.append(gain.value(fitted.confusion))
+    for problem in (PROBLEM, PROBLEM.within(0.1)):
+        fitted = CostRuleMixture.fit(eta, group, label, None, problem)
+        values.append(score("accuracy_score", fitted.confusion))
     hard = eta.argmax(axis=1)[:, None]
-    plain = PluralityRule.fit(hard, group, label, None, DEMAND, 3)
+    plain = fit_votes(PluralityRule, hard, group, label)
     free = (hard[:, 0] == label).mean()
-    assert gain.value(plain.confusion) + 0.005 < values[0] < values[1] < free + 0.01
+    by_plurality = score("accuracy_score", plain.confusion)
+    assert by_plurality + 0.005 < values[0] < values[1] < free + 0.01
 
 
 @pytest.mark.parametrize("constraint", ["equalized_odds", "demographic_parity"])
 def test_mixtures_of_two_classes_are_mixtures_of_thresholds(constraint):
     eta, group, label = make_probabilities(2000, n_classes=2)
-    demand = Demand(constraint, "accuracy_score")
-    mixture = CostRuleMixture.fit(eta, group, label, None, demand)
+    problem = problem_of(constraint, "accuracy_score")
+    mixture = CostRuleMixture.fit(eta, group, label, None, problem)
     by_mixture = np.trace(mixture.confusion.sum(axis=0)) / 2000
-    exact = ScoreRule.learn(eta[:, 1], group, label.astype(bool), None)(demand)
-    labels = np.array([np.bincount(group[label == j]) for j in (0, 1)])
-    by_score = linear_gain(*labels, "accuracy_score").value(*exact.operating_points)
+    exact = ScoreRule.learn(eta[:, 1], group, label.astype(bool), None)(problem)
+    by_score = score("accuracy_score", exact.confusion)
     assert by_mixture == pytest.approx(by_score, abs=1e-9)
 
 
@@ -204,7 +209,7 @@ def test_prices_decide_for_the_class_worth_most_on_average():
 
 def test_rows_are_decided_alike_in_any_batch():
     eta, group, label = make_probabilities(300)
-    fitted = CostRuleMixture.fit(eta, group, label, None, DEMAND)
+    fitted = CostRuleMixture.fit(eta, group, label, None, PROBLEM)
     together = fitted.selection_probability(eta, group)
     alone = [fitted.selection_probability(eta[[i]], group[[i]])[0] for i in range(300)]
     np.testing.assert_array_equal(together, alone)

@@ -4,18 +4,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import balanced_accuracy_score
 
+from sklearn_fairsisa.fairness._constraints import CONSTRAINTS, GAPS, gap_of
 from sklearn_fairsisa.fairness._rates import (
-    GAP_OF_CONSTRAINT,
-    GAPS,
     SCORES,
+    by_decision,
     gap_rates,
     operating_points,
+    score,
     selection_rates,
     spread,
     tally,
 )
-from sklearn_fairsisa.fairness._solve import CONSTRAINTS
 
 
 def mean(values, weights):
@@ -42,8 +43,9 @@ def test_rates_are_means_over_the_people_of_a_group_and_label(seed, n, weighted)
             expected = mean(p[here], w[here])
             assert points[a, kind] == pytest.approx(expected, nan_ok=True)
     right = mean(np.where(label, p, 1 - p), w)
-    assert SCORES["accuracy_score"](total, chosen) == pytest.approx(right)
-    assert SCORES["selection_rate"](total, chosen) == pytest.approx(mean(p, w))
+    decided = by_decision(total, chosen)
+    assert SCORES["accuracy_score"](decided, total) == pytest.approx(right)
+    assert SCORES["selection_rate"](decided, total) == pytest.approx(mean(p, w))
 
 
 @pytest.mark.parametrize("gap", GAPS)
@@ -56,7 +58,9 @@ def test_gaps_are_the_widest_difference_of_defined_rates(gap):
         "demographic_parity_difference": 11 / 20 - 2 / 6,
         "equalized_odds_difference": 0.9 - 0.5,
     }[gap]
-    assert spread(gap_rates(gap, total, chosen)) == pytest.approx(expected)
+    assert spread(gap_rates(gap, by_decision(total, chosen), total)) == pytest.approx(
+        expected
+    )
 
 
 def test_spread_is_undefined_only_where_no_rate_is_defined():
@@ -67,4 +71,28 @@ def test_spread_is_undefined_only_where_no_rate_is_defined():
 
 
 def test_every_constraint_has_the_gap_of_its_rates():
-    assert {name: GAPS[gap] for name, gap in GAP_OF_CONSTRAINT.items()} == CONSTRAINTS
+    for constraint in CONSTRAINTS.values():
+        assert GAPS[gap_of(constraint.rate)] == constraint.rate
+    assert {name: gap_of(c.rate) for name, c in CONSTRAINTS.items()} == {
+        "equalized_odds": "equalized_odds_difference",
+        "demographic_parity": "demographic_parity_difference",
+        "true_positive_rate_parity": "true_positive_rate_difference",
+        "false_negative_rate_parity": "true_positive_rate_difference",
+        "false_positive_rate_parity": "false_positive_rate_difference",
+        "true_negative_rate_parity": "false_positive_rate_difference",
+    }
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+@pytest.mark.parametrize("n_classes", [2, 3, 5])
+@pytest.mark.parametrize("absent", [0, 1])
+def test_balanced_accuracy_is_that_of_scikit_learn_where_a_class_is_absent(
+    n_classes, absent
+):
+    rng = np.random.default_rng(n_classes)
+    label, decision = rng.integers(0, n_classes, (2, 60))
+    label = np.where(label == absent, n_classes - 1 - absent, label)
+    decided = np.zeros((1, n_classes, n_classes))
+    np.add.at(decided[0], (label, decision), 1)
+    expected = balanced_accuracy_score(label, decision)
+    assert score("balanced_accuracy_score", decided) == pytest.approx(expected)

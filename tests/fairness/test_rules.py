@@ -8,11 +8,14 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 from sklearn.base import BaseEstimator
 
+from sklearn_fairsisa.fairness._level_rules import (
+    selection_by_level,
+    selection_by_precision,
+)
 from sklearn_fairsisa.fairness._regions import likelihood_regions
-from sklearn_fairsisa.fairness._rules import selection_by_level, selection_by_precision
-from sklearn_fairsisa.fairness._solve import Demand, operating_points
+from sklearn_fairsisa.fairness._solve import operating_points
 
-from .oracles import as_counts, label_tables
+from .oracles import as_counts, label_tables, problem_of
 
 
 def first_region(table):
@@ -148,7 +151,7 @@ def test_fewer_people_are_randomised_than_by_fairlearn():
     np.add.at(counts_table, (group, np.rint(score * 10).astype(int), label * 1), 1)
     counts = as_counts(counts_table)
     regions, _ = likelihood_regions(counts)
-    fpr, tpr = operating_points(regions, Demand("equalized_odds", "accuracy_score"))
+    fpr, tpr = operating_points(regions, problem_of("equalized_odds", "accuracy_score"))
     size = np.bincount(group) / n
     ours = sum(
         share * randomised_mass(region, selection_by_level(region, x, y))

@@ -271,7 +271,7 @@ def test_missing_groups_are_explained(data):
 def test_groups_inside_X_and_beside_it_at_once_are_refused(data):
     table, y, group = data
     adapter = FairlearnAdapter(threshold(), sensitive_feature="group")
-    message = "sensitive_feature='group' already tells the group"
+    message = "sensitive_feature='group' already gives the group"
     with pytest.raises(ValueError, match=message):
         adapter.fit(table, y, sensitive_features=group)
     adapter.fit(table, y)

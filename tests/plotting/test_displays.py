@@ -382,12 +382,12 @@ def test_the_cost_of_learners_that_count_is_that_of_their_own_replay():
 def test_estimators_that_cannot_be_drawn_are_named():
     with pytest.raises(NotFittedError):
         GroupRocDisplay.from_estimator(FairEnsemblePostprocessor())
-    with pytest.raises(TypeError, match="FairEnsemblePostprocessor is no fitted SISA"):
+    with pytest.raises(TypeError, match="FairEnsemblePostprocessor is not a fitted SI"):
         ForgettingCostDisplay.from_estimator(FairEnsemblePostprocessor())
     sisa = SISAClassifier(GaussianNB(), n_shards=2).fit(
         [[0], [1], [2], [3]], [0, 1] * 2
     )
-    with pytest.raises(TypeError, match="SISAClassifier is no FairEnsemblePostproc"):
+    with pytest.raises(TypeError, match="SISAClassifier is not a FairEnsemblePostp"):
         GroupRocDisplay.from_estimator(sisa)
 
 

@@ -37,7 +37,11 @@ from sklearn_fairsisa.exceptions import (
     EmptyShardWarning,
     UnconstrainedGroupWarning,
 )
-from sklearn_fairsisa.postprocessing import FairEnsemblePostprocessor
+from sklearn_fairsisa.postprocessing import (
+    FairEnsemblePostprocessor,
+    _estimator,
+)
+from sklearn_fairsisa.postprocessing._rule import learn_rule
 from sklearn_fairsisa.sisa import SISAClassifier
 from sklearn_fairsisa.sisa._digests import digest
 
@@ -114,7 +118,9 @@ def test_votes_of_any_type_give_one_rule_and_are_kept_as_bytes(method):
         if given.dtype != float:
             assert fair._rows.scores.dtype == bool
         decided = fair.predict(votes, sensitive_features=group)
-        rules.append(pickle.dumps((fair._rule, fair._only_votes, decided)))
+        rules.append(
+            pickle.dumps((fair._rule, fair._rows.origin.holds_votes_alone, decided))
+        )
     assert len(set(rules)) == 1
 
 
@@ -579,7 +585,7 @@ def test_weights_reach_the_members_of_a_sharded_ensemble(learner, name, calibrat
     fair = FairEnsemblePostprocessor(
         ensemble, calibration=calibration, random_state=0
     ).fit(X, y, sensitive_features=group, sample_weight=weight)
-    rows = fair._training
+    rows = fair._rows.origin.training
     alone = clone(ensemble).fit(X[rows], y[rows], **{name: weight[rows]})
     given = [digest(member) for member in fair.estimator_.estimators_]
     assert given == [digest(member) for member in alone.estimators_]
@@ -594,7 +600,7 @@ def test_a_pipeline_in_front_of_the_ensemble_passes_the_weights_on():
     ensemble = make_pipeline(StandardScaler(), sisa())
     fair = FairEnsemblePostprocessor(ensemble, calibration=0.3, random_state=0)
     fair.fit(X, y, sensitive_features=group, sample_weight=weight)
-    rows = fair._training
+    rows = fair._rows.origin.training
     alone = clone(ensemble).fit(
         X[rows], y[rows], sisaclassifier__sample_weight=weight[rows]
     )
@@ -889,7 +895,7 @@ def test_across_shards_rows_of_no_weight_change_no_decision(method):
     weight[np.flatnonzero(shard == 1)[::2]] = 0
     fair = FairEnsemblePostprocessor(sisa(), method=method, random_state=0)
     fair.fit(X, y, sensitive_features=group, sample_weight=weight)
-    alone = fair._learn(fair._rows.weighed)(fair._demand)
+    alone = learn_rule(fair._rows.weighed, fair._problem)(fair._problem.tol)
     scores, code = fair._rows.scores, fair._rows.group
     np.testing.assert_allclose(
         fair._rule.selection_probability(scores, code),
@@ -960,8 +966,8 @@ def test_cross_shard_needs_shards():
 
 
 def fitted_state(fair):
-    """Everything that decides, as bytes."""
-    return pickle.dumps((fair._rule, fair._rows.scores))
+    """A digest of everything that decides."""
+    return digest((fair._rule, fair._rows.scores))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -997,7 +1003,7 @@ def test_forgetting_training_rows_rebuilds_all_that_rested_on_them(calibration, 
         sisa(), method=method, calibration=calibration, random_state=0
     ).fit(X, y, sensitive_features=group)
     gone = np.random.default_rng(1).permutation(500)[:40]
-    training = fair._training
+    training = fair._rows.origin.training
     fair.forget(gone[:25]).forget(gone[20:])
     kept = np.setdiff1d(np.arange(500), gone)
 
@@ -1028,7 +1034,9 @@ def test_a_member_without_rows_abstains_instead_of_voting_no(calibration):
         random_state=0,
     ).fit(X, y, sensitive_features=group)
     lost = fair.estimator_.plan_.rows(1)
-    trained = np.arange(500) if calibration == "cross_shard" else fair._training
+    trained = (
+        np.arange(500) if calibration == "cross_shard" else fair._rows.origin.training
+    )
     with pytest.warns(EmptyShardWarning) as warned:
         fair.forget(trained[lost])
     assert warned[0].filename == __file__
@@ -1054,7 +1062,7 @@ def test_a_failed_recalibration_can_be_repeated(monkeypatch):
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(FairEnsemblePostprocessor, "_learn", fail)
+        patch.setattr(_estimator, "learn_rule", fail)
         with pytest.raises(MemoryError):
             fair.forget([0, 1, 2])
     assert len(fair.forgotten_) == 0
@@ -1129,7 +1137,7 @@ def test_forgetting_all_training_rows_is_refused_where_rows_were_held_out():
     fair.fit(X, y, sensitive_features=group)
     before = whole_state(fair)
     with pytest.raises(ValueError, match="No training row would be left"):
-        fair.forget(fair._training)
+        fair.forget(fair._rows.origin.training)
     assert whole_state(fair) == before
 
 
@@ -1223,7 +1231,7 @@ def test_nothing_of_a_forgotten_row_survives():
         method="soft_ensemble",
         random_state=0,
     ).fit(X, y, sensitive_features=group)
-    gone = [int(fair.calibration_indices_[0]), int(fair._training[0])]
+    gone = [int(fair.calibration_indices_[0]), int(fair._rows.origin.training[0])]
     marks = [X[i, 3].tobytes() for i in gone]
     before = pickle.dumps(fair)
     assert all(mark in before for mark in marks)
@@ -1365,7 +1373,7 @@ def test_a_fit_that_fails_late_leaves_what_was_fitted(monkeypatch):
     with refused(fair, "Group 'b' has no positive labels"):
         fair.fit(frame, np.where(group == "b", 0, y), sensitive_features=group)
     with monkeypatch.context() as patch, refused(fair, "no solution"):
-        patch.setattr(FairEnsemblePostprocessor, "_learn", fails)
+        patch.setattr(_estimator, "learn_rule", fails)
         fair.fit(frame, np.array(["no", "yes"])[y], sensitive_features=group == "a")
     again = fair.predict(X, sensitive_features=group)
     np.testing.assert_array_equal(again, decided)
@@ -1534,7 +1542,7 @@ def test_tolerances_of_a_tradeoff_lie_in_the_unit_interval(tols, monkeypatch):
     X, y, group = make_votes(100)
     fair = FairEnsemblePostprocessor().fit(X, y, sensitive_features=group)
     # They are refused before anything is learnt.
-    monkeypatch.setattr(FairEnsemblePostprocessor, "_learn", fails)
+    monkeypatch.setattr(_estimator, "learn_rule", fails)
     with pytest.raises(ValueError, match=r"tols must lie in \[0, 1\], got"):
         fair.tradeoff(tols)
 
@@ -1587,3 +1595,25 @@ def test_forgetting_the_last_positive_of_all_groups_leaves_decisions(method):
     for name in ("rule_", "boundaries_", "fairness_report_"):
         with pytest.raises(AttributeError, match="Fit again"):
             getattr(fair, name)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.DegenerateRuleWarning")
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_balanced_accuracy_leaves_out_a_class_that_was_forgotten(n_classes):
+    rng = np.random.default_rng(0)
+    y, group = rng.integers(0, n_classes, 300), rng.integers(0, 2, 300)
+    votes = np.where(rng.random((300, 3)) < 0.7, y[:, None], (y[:, None] + 1) % 2)
+    fair = FairEnsemblePostprocessor(
+        method="aggregate_then_postprocess",
+        constraints="demographic_parity",
+        objective="balanced_accuracy_score",
+        random_state=0,
+    ).fit(votes, y, sensitive_features=group)
+    fair.forget(np.flatnonzero(y == n_classes - 1))
+    table = fair.tradeoff([0.0])
+    assert table.balanced_accuracy[0] == pytest.approx(fair.objective_)
+    kept = y < n_classes - 1
+    p = fair.selection_probability(votes[kept], sensitive_features=group[kept])
+    p = p if n_classes > 2 else np.column_stack([1 - p, p])
+    recalls = [p[y[kept] == k, k].mean() for k in range(n_classes - 1)]
+    assert fair.objective_ == pytest.approx(np.mean(recalls))

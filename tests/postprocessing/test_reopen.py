@@ -45,7 +45,7 @@ def test_what_passed_the_rule_by_is_made_up_for_by_the_next_request(calibration)
     straight, around = fitted(None, calibration), fitted(None, calibration)
     trained = np.setdiff1d(np.arange(600), straight.calibration_indices_)
     row = 0 if calibration == "cross_shard" else trained[0]
-    place = np.searchsorted(around._training, row)
+    place = np.searchsorted(around._rows.origin.training, row)
     around.estimator_.forget(place)
     with pytest.warns(StaleRuleWarning, match=r"1 rows .* Call forget\(\[\]\)"):
         around.predict(X, sensitive_features=club)

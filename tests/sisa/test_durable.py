@@ -28,7 +28,6 @@ from sklearn_fairsisa.sisa import CheckpointPolicy
 from sklearn_fairsisa.sisa._digests import digest
 from sklearn_fairsisa.sisa.store import disk
 from sklearn_fairsisa.sisa.store.directory import DirectoryStore
-from sklearn_fairsisa.sisa.store.memory import every_nth, thinned
 
 X, y = make_classification(n_samples=90, n_features=6, random_state=0)
 
@@ -46,6 +45,10 @@ def digests(sisa):
 
 def checkpoint_digests(sisa):
     return [[digest(member) for member in shard] for shard in sisa._checkpoints]
+
+
+def kept_stages(sisa):
+    return [sorted(sisa._store.stages(shard)) for shard in range(3)]
 
 
 def net():
@@ -159,7 +162,8 @@ def test_forgetting_writes_only_what_it_touches(tmp_path):
     new = {path.name for path in tmp_path.iterdir()} - before
     kinds = sorted(name.rsplit("-", 1)[0] for name in new if "-" in name)
     assert kinds == [
-        "member-s001-r001", "member-s001-r002", "rows-s001-r001", "state",
+        "member-s001-r001", "member-s001-r002", "rows-s001-r001", "shard-s001",
+        "state",
     ]  # fmt: skip
 
 
@@ -167,9 +171,8 @@ def test_forgetting_writes_only_what_it_touches(tmp_path):
 
 
 @pytest.mark.parametrize("durable", [False, True])
-@pytest.mark.parametrize("keep", [{"keep_every": 2}, {"max_bytes": 2500}])
-def test_fewer_checkpoints_cost_replay_and_change_no_bit(tmp_path, durable, keep):
-    policy = CheckpointPolicy(tmp_path if durable else None, **keep)
+def test_fewer_checkpoints_cost_replay_and_change_no_bit(tmp_path, durable):
+    policy = CheckpointPolicy(tmp_path if durable else None, keep_every=2)
     full = make_sisa(n_slices=4, epochs=5).fit(X, y)
     thin = make_sisa(policy, n_slices=4, epochs=5).fit(X, y)
     assert thin.checkpoint_bytes_ < full.checkpoint_bytes_
@@ -189,54 +192,28 @@ def test_fewer_checkpoints_cost_replay_and_change_no_bit(tmp_path, durable, keep
         assert digests(reopened.forget(0)) == digests(full.forget(0))
 
 
-def test_a_byte_budget_bounds_all_but_the_members(tmp_path):
-    none = CheckpointPolicy(tmp_path, max_bytes=0)
-    sisa = make_sisa(none, n_slices=4).fit(X, y)
-    assert len(list(tmp_path.glob("member-*"))) == 3
-    assert sisa.forget([1, 2]).verify_forgotten()
-
-
 @pytest.mark.parametrize("keep_every", [1, 2, 3, 4])
-@pytest.mark.parametrize("max_bytes", [None, 0])
-def test_memory_and_directory_keep_the_same_stages(tmp_path, keep_every, max_bytes):
+def test_memory_and_directory_keep_the_same_stages(tmp_path, keep_every):
     kept = []
     for directory in (None, tmp_path):
-        policy = CheckpointPolicy(directory, keep_every, max_bytes)
+        policy = CheckpointPolicy(directory, keep_every)
         sisa = make_sisa(policy, GaussianNB(), n_slices=12)
         row = sisa.fit(X, y).plan_.rows(1, 10)[0]
-        stages = [[sorted(shard) for shard in sisa._store.shards]]
+        stages = [kept_stages(sisa)]
         for _ in range(3):
             sisa.partial_fit(X[:5], y[:5])
-        stages.append([sorted(shard) for shard in sisa._store.shards])
+        stages.append(kept_stages(sisa))
         sisa.forget(row)
-        stages.append([sorted(shard) for shard in sisa._store.shards])
+        stages.append(kept_stages(sisa))
         kept.append(stages)
     assert kept[0] == kept[1]
     every = [stage for stage in range(12) if (stage + 1) % keep_every == 0]
-    assert kept[0][0] == [[11] if max_bytes == 0 else every] * 3
+    assert kept[0][0] == [every] * 3
 
 
-def test_a_budget_is_kept_whatever_stages_there_are():
-    rng = np.random.default_rng(0)
-    for _ in range(300):
-        shards = [
-            dict.fromkeys(rng.choice(15, rng.integers(0, 8), replace=False).tolist())
-            for _ in range(3)
-        ]
-        keep_every, budget = int(rng.integers(1, 6)), int(rng.integers(0, 8))
-        policy = CheckpointPolicy(keep_every=keep_every, max_bytes=budget)
-        kept = thinned(shards, policy, len)
-        members = [max(stages) for stages in shards if stages]
-        assert [max(stages) for stages in kept if stages] == members
-        assert sum(map(len, kept)) - len(members) <= budget
-        # Directories thin by keep_every first, before they write.
-        assert thinned(every_nth(shards, keep_every), policy, len) == kept
-
-
-@pytest.mark.parametrize("wrong", [{"keep_every": 0}, {"max_bytes": -1}])
-def test_impossible_policies_are_refused(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        CheckpointPolicy(**wrong)
+def test_impossible_policies_are_refused():
+    with pytest.raises(ValueError, match="keep_every"):
+        CheckpointPolicy(keep_every=0)
 
 
 # Who may open
@@ -250,9 +227,10 @@ def test_two_processes_do_not_share_a_directory(tmp_path):
             sys.executable,
             "-c",
             "import sys; from pathlib import Path;"
-            "from sklearn_fairsisa.sisa.store.disk import locked;\n"
-            "with locked(Path(sys.argv[1])): print(1, flush=True); sys.stdin.read()",
-            str(tmp_path / "lock"),
+            "from sklearn_fairsisa.sisa.store.disk import Folder;\n"
+            "with Folder(Path(sys.argv[1])).lock():\n"
+            "    print(1, flush=True); sys.stdin.read()",
+            str(tmp_path),
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -309,15 +287,15 @@ def test_an_attacker_without_the_key_cannot_plant_a_pickle(tmp_path):
     make_sisa(tmp_path).fit(X, y)
     path = tmp_path / "manifest.json"
     manifest = json.loads(path.read_text())
-    name = manifest["current"]["state"][0]
+    (listed,) = manifest["current"]["state"]
     bomb = pickle.dumps(_Bomb())
-    (tmp_path / name).write_bytes(bomb)
+    (tmp_path / listed[0]).write_bytes(bomb)
     with pytest.raises(DamagedDirectoryError, match="the state of the ensemble"):
         SISAClassifier.load(tmp_path)
     import hashlib
 
     sha = hashlib.sha256(bomb).hexdigest()
-    manifest["files"][name] = {"bytes": len(bomb), "sha256": sha}
+    listed[1:] = len(bomb), sha
     path.write_text(json.dumps(manifest))
     with pytest.raises(SignatureError, match="altered since it was signed"):
         SISAClassifier.load(tmp_path)
@@ -685,7 +663,7 @@ def test_loading_holds_the_directory_while_it_reads(tmp_path, monkeypatch):
     def members(store):
         with (
             pytest.raises(LockedDirectoryError),
-            disk.locked(tmp_path / "lock"),
+            disk.Folder(tmp_path).lock(),
         ):
             raise AssertionError("someone else could change what is being read")
         seen.append(True)
@@ -760,7 +738,7 @@ def test_workers_may_train_for_a_directory(tmp_path):
 @pytest.mark.parametrize("name", ["append", "remove"])
 def test_a_clean_up_that_fails_says_that_the_change_counts(tmp_path, monkeypatch, name):
     sisa = make_sisa(tmp_path).fit(X[:60], y[:60])
-    real = getattr(disk, name)
+    real = getattr(disk.Folder, name)
 
     def full_once_it_counts(*args):
         if sisa.n_rows_ == 90:
@@ -768,7 +746,7 @@ def test_a_clean_up_that_fails_says_that_the_change_counts(tmp_path, monkeypatch
         return real(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(disk, name, full_once_it_counts)
+        patch.setattr(disk.Folder, name, full_once_it_counts)
         with pytest.raises(OSError, match="no room") as caught:
             sisa.partial_fit(X[60:], y[60:])
     assert "The change itself is done" in caught.value.__notes__[0]

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from sklearn.datasets import make_classification
 
 from sklearn_fairsisa import SISAClassifier
-from sklearn_fairsisa.sisa import CheckpointPolicy
 from sklearn_fairsisa.sisa._digests import digest
 from sklearn_fairsisa.sisa.store.packing import pack, unpack
 
@@ -101,17 +100,6 @@ def test_frozen_weights_go_with_the_last_checkpoint_that_needs_them(tmp_path):
     assert [len(holders(tmp_path, needle)) for needle in own] == [1, 0, 1, 1, 1]
     reopened = SISAClassifier.load(tmp_path)
     np.testing.assert_array_equal(reopened.transform(X), sisa.transform(X))
-
-
-def test_a_byte_budget_counts_shared_weights_once(tmp_path):
-    sisa = make_sisa(tmp_path / "a").fit(X, y)
-    size = sisa.checkpoint_bytes_
-    fitting = CheckpointPolicy(tmp_path / "b", max_bytes=size)
-    assert make_sisa(fitting).fit(X, y).checkpoint_bytes_ == size
-    none = CheckpointPolicy(tmp_path / "c", max_bytes=0)
-    make_sisa(none).fit(X, y)
-    assert len(list((tmp_path / "c").glob("frozen-*"))) == 1
-    assert len(list((tmp_path / "c").glob("member-*.pkl"))) == 5
 
 
 def test_a_damaged_file_of_frozen_weights_is_named(tmp_path):

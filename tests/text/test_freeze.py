@@ -157,7 +157,7 @@ def test_one_name_may_stand_alone_and_is_a_parameter_like_others(params):
     assert_same_weights(one.fit(TEXTS, Y), several.fit(TEXTS, Y))
     with pytest.raises(TypeError, match="freeze has a int"):
         one.set_params(freeze=[0]).fit(TEXTS, Y)
-    with pytest.raises(ValueError, match="adapters freeze all else"):
+    with pytest.raises(ValueError, match="lora= already freezes all other"):
         one.set_params(freeze="h", lora={"r": 2}).fit(TEXTS, Y)
 
 
@@ -173,7 +173,7 @@ def test_parts_without_pretrained_weights_cannot_be_frozen(tmp_path):
 
 
 def test_a_changed_base_is_noticed(tmp_path):
-    from sklearn_fairsisa.text import _models
+    from sklearn_fairsisa.text import _loading
 
     vocabulary = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "sun": 4}
     tokenizer = BertTokenizerFast(vocab=vocabulary)
@@ -182,7 +182,7 @@ def test_a_changed_base_is_noticed(tmp_path):
     stored = pickle.dumps(clf.set_params(freeze="embeddings").fit(TEXTS, Y))
     assert np.isfinite(pickle.loads(stored).predict_proba(TEXTS)).all()
     AutoModelForMaskedLM.from_config(tiny_bert()).save_pretrained(tmp_path)
-    _models._loaded.clear()  # as a new process begins
+    _loading._loaded.clear()  # as a new process begins
     with pytest.raises(ValueError, match=r"not those on top of.*Restore them"):
         pickle.loads(stored).predict(TEXTS)
 

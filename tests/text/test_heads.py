@@ -161,7 +161,7 @@ def test_rows_that_weigh_nothing_leave_no_trace():
     assert digest(one) == digest(clone(head).fit(wild, y, sample_weight=weight))
     with pytest.raises(ValueError, match="zero"):
         head.fit(X, y, sample_weight=np.zeros(len(y)))
-    with pytest.raises(ValueError, match="All rows weigh zero"):
+    with pytest.raises(ValueError, match="All rows have zero weight"):
         head.set_params(class_weight=dict.fromkeys(range(3), 0.0)).fit(X, y)
 
 
@@ -220,13 +220,25 @@ def test_what_does_not_fit_together_is_refused_before_anything_changes():
     before = digest(head)
     with pytest.raises(ValueError, match="6 features"):
         train(other, head, X=[X, X[:, :3]])
-    with pytest.raises(ValueError, match="Leave it out, or call fit"):
+    with pytest.raises(ValueError, match="Leave classes= out, or call fit"):
         head.partial_fit(X, y, classes=[0, 1, 2, 3])
     assert digest(head) == before
     with pytest.raises(ValueError, match="hidden_layer_sizes=0"):
         HeadClassifier((0,)).fit(X, y)
     with pytest.raises(AttributeError, match="Call fit first"):
         HeadClassifier().coefs_  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"lr": -1}, {"batch_size": 0}, {"max_epochs": True}, {"random_state": -1}],
+)
+def test_parameters_that_change_between_calls_are_checked_again(params):
+    head = HeadClassifier(max_epochs=1, random_state=0).fit(X, y)
+    before, (name,) = digest(head.coefs_), params
+    with pytest.raises(ValueError, match=f"'{name}' parameter of HeadClassifier"):
+        head.set_params(**params).partial_fit(X, y)
+    assert digest(head.coefs_) == before
 
 
 @pytest.mark.usefixtures("unrouted")

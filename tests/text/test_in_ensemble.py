@@ -1,6 +1,7 @@
 """SISA over transformers forgets texts exactly."""
 
 import pickle
+import random
 import threading
 
 import numpy as np
@@ -152,7 +153,7 @@ def test_odd_texts_are_trained_on_truncated_counted_and_forgotten(capsys):
     counts = [member.n_truncated_ for member in sisa.estimators_]
     expected = [len({20, 21} & set(sisa.plan_.rows(shard))) for shard in range(2)]
     assert counts == expected
-    assert "longer than 64 tokens and were cut" in capsys.readouterr().out
+    assert "longer than 64 tokens and were truncated" in capsys.readouterr().out
     assert sisa.forget(list(odd)).verify_forgotten()
     assert [member.n_truncated_ for member in sisa.estimators_] == [0, 0]
 
@@ -292,16 +293,23 @@ def test_another_working_folder_changes_no_cache(tmp_path, monkeypatch):
     assert embedder.forget([TEXTS[8]]) >= 1
 
 
-def test_older_versions_of_torch_are_told_the_kind_of_device(monkeypatch):
-    fork_rng = torch.random.fork_rng
+def test_generators_start_from_a_seed_and_are_restored():
+    def draw():
+        return random.random(), np.random.rand(), torch.rand(1).item()  # noqa: NPY002
 
-    def older(devices, device_type):
-        return fork_rng(devices, device_type=torch.device(device_type).type)
-
-    monkeypatch.setattr(torch.random, "fork_rng", older)
     wanted = torch.rand(1, generator=torch.Generator().manual_seed(5))
+    before = torch.get_rng_state()
     with forked_generators(5):
         assert torch.rand(1) == wanted
+    assert torch.equal(torch.get_rng_state(), before)
+    random.seed(7)
+    np.random.seed(7)  # noqa: NPY002
+    torch.manual_seed(7)
+    expected = draw()
+    with forked_generators(7):
+        assert draw() == expected
+    with forked_generators(2**40 + 7):  # numpy takes no such seed
+        assert draw() != expected
 
 
 def test_threads_that_train_and_draw_take_turns():

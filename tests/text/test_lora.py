@@ -10,7 +10,7 @@ from tiny import sentences, tiny_bert, tiny_gpt2, tiny_modernbert
 from transformers import AutoModelForMaskedLM, DistilBertConfig
 
 from sklearn_fairsisa import SISAClassifier
-from sklearn_fairsisa.text import TransformerClassifier, _models
+from sklearn_fairsisa.text import TransformerClassifier, _loading
 
 pytest.importorskip("peft")
 
@@ -112,7 +112,7 @@ def test_a_changed_base_is_noticed(tmp_path):
     AutoModelForSequenceClassification.from_config(tiny_bert()).save_pretrained(
         tmp_path
     )
-    _models._loaded.clear()  # as a new process begins
+    _loading._loaded.clear()  # as a new process begins
     with pytest.raises(ValueError, match="not those on top of"):
         pickle.loads(stored).predict(texts)
 
@@ -152,7 +152,7 @@ def test_whatever_peft_trains_the_shared_base_stays_as_it_was(headless, options)
     sisa.fit(texts, y).forget([7, 30])
     assert_array_equal(clone(plain).fit(texts, y).decision_function(texts), before)
     assert sisa.verify_forgotten()
-    _models._loaded.clear()  # as a new process begins
+    _loading._loaded.clear()  # as a new process begins
     assert sisa.verify_forgotten()
 
 
@@ -191,5 +191,7 @@ def test_another_tokenizer_is_noticed(headless):
     stored = pickle.dumps(clf)
     tokenizer = _wordlevel_tokenizer({"[PAD]": 0, "[UNK]": 1, "rain": 2, "sun": 3})
     tokenizer.save_pretrained(headless)
-    with pytest.raises(ValueError, match="not that with which this model was trained"):
+    with pytest.raises(
+        ValueError, match="not the one with which this model was trained"
+    ):
         pickle.loads(stored).predict(texts)

@@ -30,9 +30,10 @@ from transformers import (
 )
 from workers import device_of_worker, loads_of_base
 
+from sklearn_fairsisa._utils import devices
 from sklearn_fairsisa.sisa.store.packing import pack, unpack
-from sklearn_fairsisa.text import TransformerClassifier, TransformerEmbedder, _models
-from sklearn_fairsisa.text._models import load_tokenizer_once
+from sklearn_fairsisa.text import TransformerClassifier, TransformerEmbedder
+from sklearn_fairsisa.text._loading import load_tokenizer_once
 
 TEXTS, Y = sentences(40)
 WORDS = sorted({word for text in TEXTS for word in text.split()})
@@ -102,7 +103,7 @@ def test_a_folder_gives_body_pad_token_and_a_new_head(name, tmp_path):
     start.fit(TEXTS, np.array(["no", "so", "yes"])[np.arange(40) % 3])
     module = start.net_.module_
     pad_id = tokenizer.convert_tokens_to_ids(pad)
-    assert module.config.pad_token_id == start._training.birth.pad_id == pad_id
+    assert module.config.pad_token_id == start._training.spec.pad_id == pad_id
     own, theirs = module.base_model.state_dict(), language_model.base_model.state_dict()
     for weight in theirs:
         assert_array_equal(own[weight], theirs[weight], err_msg=weight)
@@ -345,20 +346,19 @@ def test_workers_take_the_gpus_in_turn_and_load_a_shared_base_once(minilm):
 
 
 def test_a_device_is_taken_as_named(monkeypatch):
-    def have(*devices):
-        for module in (devices, _models):
-            monkeypatch.setattr(module, "accelerators", lambda: list(devices))
+    def have(*names):
+        monkeypatch.setattr(devices, "accelerators", lambda: list(names))
 
     have()
-    assert _models.pick_device("auto") == _models.pick_device("cpu") == "cpu"
+    assert devices.pick_device("auto") == devices.pick_device("cpu") == "cpu"
     with pytest.raises(ValueError, match=r"'cuda:2' is not on this machine, which"):
-        _models.pick_device("cuda:2")
+        devices.pick_device("cuda:2")
     have("xpu:0", "xpu:1")
-    assert _models.pick_device("auto").startswith("xpu:")
-    assert _models.pick_device("xpu:1") == "xpu:1"
-    assert _models.pick_device("cpu") == "cpu"
+    assert devices.pick_device("auto").startswith("xpu:")
+    assert devices.pick_device("xpu:1") == "xpu:1"
+    assert devices.pick_device("cpu") == "cpu"
     with pytest.raises(RuntimeError, match="device"):
-        _models.pick_device("graphics")
+        devices.pick_device("graphics")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from sklearn_fairsisa import SISAClassifier
 from sklearn_fairsisa.text import TransformerClassifier, TransformerEmbedder
-from sklearn_fairsisa.text._models import load_tokenizer_once
+from sklearn_fairsisa.text._loading import load_tokenizer_once
 from sklearn_fairsisa.text._tokens import tokenize
 
 TEXTS = ["what a zyzzyva", "abab zyzzyva"] * 8

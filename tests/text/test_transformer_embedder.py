@@ -181,11 +181,17 @@ def test_encoding_needs_no_fit_and_leaves_the_generators():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"pooling": "sum"}, "pooling='sum' is not valid"),
-        ({"max_length": 0}, "max_length=0 is not valid"),
-        ({"tokens_per_batch": 0}, "tokens_per_batch=0 is not valid"),
-        ({"mixed_precision": "int8"}, "mixed_precision='int8' is not valid"),
-        ({"model": None}, "model is a NoneType"),
+        ({"pooling": "sum"}, "'pooling' parameter .* Got 'sum' instead"),
+        ({"max_length": 0}, "'max_length' parameter .* Got 0 instead"),
+        ({"tokens_per_batch": 0}, "'tokens_per_batch' parameter .* Got 0 instead"),
+        (
+            {"mixed_precision": "int8"},
+            "'mixed_precision' .* Got 'int8' instead",
+        ),
+        ({"normalize": "yes"}, "'normalize' parameter .* Got 'yes' instead"),
+        ({"cache_dir": 3}, "'cache_dir' parameter .* Got 3 instead"),
+        ({"device": "cuda:7"}, "'cuda:7' is not on this machine"),
+        ({"model": None}, "'model' parameter .* Got None instead"),
     ],
 )
 def test_bad_parameters_are_named(params, message):

@@ -7,17 +7,18 @@ from tiny import sentences
 from transformers import AutoModelForSequenceClassification
 
 from sklearn_fairsisa import SISAClassifier
-from sklearn_fairsisa.text import TransformerClassifier, _models
+from sklearn_fairsisa._utils import devices
+from sklearn_fairsisa.text import TransformerClassifier
 
 
 def device_of_worker(_):
     """Return this process and the device it takes where there are two GPUs."""
-    before, _models.accelerators = _models.accelerators, lambda: ["cuda:0", "cuda:1"]
+    before, devices.accelerators = devices.accelerators, lambda: ["cuda:0", "cuda:1"]
     try:
         time.sleep(0.2)  # so that no worker does the other's share
-        return os.getpid(), _models.pick_device("auto")
+        return os.getpid(), devices.pick_device("auto")
     finally:
-        _models.accelerators = before
+        devices.accelerators = before
 
 
 def loads_of_base(folder):

@@ -1,11 +1,13 @@
-"""An ensemble in a directory, where one file says what counts."""
+"""An ensemble in a durable place, where one file says what counts."""
 
 import hashlib
 import json
-import os
 import re
 import secrets
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -16,60 +18,112 @@ from ...exceptions import (
     DirectoryError,
 )
 from .._audit import AuditLog, line
-from .._rows import ShardRows
+from .._rows import RowsOfShards, ShardRows
 from .._state import Change, State
-from .._training import TrainedMember
-from . import disk
-from .manifest import (
-    FORMAT,
-    MANIFEST,
-    as_read_back,
-    as_written,
-    by_stage,
-    listed_files,
-    read_manifest,
-    what_it_holds,
-)
-from .memory import (
-    CheckpointPolicy,
-    every_nth,
-    replaced_digests,
-    replaced_stages,
-    thinned,
-)
-from .packing import pack, unpack
-from .signing import key_id, sign, signing_key
+from .disk import Folder
+from .manifest import MANIFEST, AuditEnd, Manifest, Shard, what_it_holds
+from .packing import unpack
+from .policy import CheckpointPolicy
+from .protocol import Backend
+from .work import IN_STATE_FILE, DirectoryWork
 
-_LOCK, _AUDIT = "lock", "audit.jsonl"
-# What a state consists of besides its plan and rows, which have files of their own.
-_IN_STATE_FILE = (
-    "recipe", "classes", "inputs", "salt", "forgotten", "forgotten_subjects",
-)  # fmt: skip
+_AUDIT = "audit.jsonl"
 _OURS = re.compile(
-    r"(rows-s\d+-r\d+|member-s\d+-r\d+|plan|state|frozen)-[0-9a-f]{16}"
-    r"\.(pkl|safetensors)"
+    r"(rows-s\d+-r\d+|member-s\d+-r\d+|shard-s\d+|companion-\w+|plan|state|frozen)"
+    r"-[0-9a-f]{16}\.(pkl|safetensors|json)"
     r"|manifest\.json\.new"
 )
 
 
-class DirectoryStore:
-    """Rows, plan, checkpoints and log of an ensemble in a directory.
+@contextmanager
+def open_directory(directory, *, resign=False, check=True):
+    """Yield the store that a directory holds, which nobody changes meanwhile.
 
-    All files but three are written once under a name of their own and never changed;
-    the manifest lists those that count, with lengths and digests. Replacing the
-    manifest is the one instant at which a change begins to count. Files that no
-    manifest lists are deleted as soon as the directory is next held.
+    Parameters
+    ----------
+    directory : str, path or Backend
+    resign : bool, default=False
+        Accept the signature of another key, and replace it by one's own.
+    check : bool, default=True
+        Read every file, to see that none was altered. Without, all must be there.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    DamagedDirectoryError
+        If a file is missing or altered, or the signature is not of one's own key.
+    LockedDirectoryError
+        If someone is changing it.
+    """
+    backend = _as_backend(directory)
+    if _read_if_there(backend, MANIFEST) is None:
+        raise FileNotFoundError(
+            f"{directory} holds no ensemble: it has no {MANIFEST}. Fit with "
+            "checkpoint_dir= first."
+        )
+    with backend.lock(shared=not resign):
+        data = backend.read(MANIFEST)
+        manifest = Manifest.from_json(data, str(backend), check_signature=not resign)
+        policy = CheckpointPolicy(directory, manifest.keep_every)
+        store = DirectoryStore(policy, manifest)
+        store.check_files(whole=check)
+        if resign:
+            store.swap(manifest)
+        yield store
+
+
+def _as_backend(directory: str | PathLike[str] | Backend) -> Backend:
+    if isinstance(directory, str | PathLike):
+        return Folder(Path(directory))
+    return directory
+
+
+def _read_if_there(backend, name):
+    try:
+        return backend.read(name)
+    except FileNotFoundError:
+        return None
+
+
+class _Known:
+    """What the stores of one history know already of their directory.
+
+    Parameters
+    ----------
+    shards : dict of str to Shard
+        What files of shards hold, by their names: they never change.
+    logged : str or None
+        Head of the log with which its file is known to end.
+    """
+
+    def __init__(self):
+        self.shards = {}
+        self.logged = None
+
+
+class DirectoryStore:
+    """Rows, plan, checkpoints and log of an ensemble in a directory, as a ``Store``.
+
+    All files but three are written once under a name of their own and never changed.
+    The manifest refers to those that count: to a few itself, and for each shard to a
+    file that lists the shard's. Replacing the manifest is the one instant at which a
+    change begins to count. Files that nothing refers to are deleted as soon as the
+    directory is next held.
 
     Parameters
     ----------
     policy : CheckpointPolicy
-    manifest : dict
+    manifest : Manifest
+    known : object, default=None
+        That of the store which this one follows.
     """
 
-    def __init__(self, policy, manifest):
+    def __init__(self, policy, manifest, known=None):
         self.policy = policy
-        self.directory = Path(policy.directory)
+        self.backend = _as_backend(policy.directory)
         self.manifest = manifest
+        self._known = _Known() if known is None else known
 
     # Opening
 
@@ -80,7 +134,7 @@ class DirectoryStore:
         Parameters
         ----------
         policy : CheckpointPolicy
-        previous : store, default=None
+        previous : Store, default=None
             That of the estimator's last fit, which may be replaced if it is the one in
             the directory.
 
@@ -89,71 +143,28 @@ class DirectoryStore:
         DirectoryError
             If the directory holds another ensemble.
         """
-        directory = Path(policy.directory)
-        directory.mkdir(parents=True, exist_ok=True)
-        if not (directory / MANIFEST).exists():
-            if (directory / _AUDIT).exists():
+        audit = AuditEnd(entries=0, head=AuditLog().head)
+        new = cls(policy, Manifest(secrets.token_hex(8), audit, policy.keep_every))
+        manifest = new._read_manifest()
+        if manifest is None:
+            if _read_if_there(new.backend, _AUDIT) is not None:
                 raise DamagedDirectoryError(
-                    f"{directory / MANIFEST} is missing, though {_AUDIT} is there. "
+                    f"{new._path(MANIFEST)} is missing, though {_AUDIT} is there. "
                     "Restore it from a backup, or empty the directory."
                 )
-            manifest = {
-                "format": FORMAT, "id": secrets.token_hex(8), "commits": 0,
-                "files": {}, "current": None, "pending": None,
-                "audit": {"entries": 0, "head": AuditLog().head, "bytes": 0},
-            }  # fmt: skip
-            return cls(policy, manifest)
-        manifest = read_manifest(directory)
-        own = isinstance(previous, cls) and previous.manifest["id"] == manifest["id"]
-        if manifest["current"] is not None and not own:
+            return new
+        own = previous is not None and previous.id == manifest.id
+        if manifest.current is not None and not own:
             raise DirectoryError(
-                f"{directory} holds a fitted ensemble already. Open it with "
+                f"{new.directory} holds a fitted ensemble already. Open it with "
                 "SISAClassifier.load, or fit into another directory. Clones, such as "
                 "those of a search or of cross-validation, cannot share a directory: "
                 "set checkpoint_dir=None for them."
             )
         store = cls(policy, manifest)
-        if own and previous.manifest["commits"] != manifest["commits"]:
+        if own and previous.manifest.commits != manifest.commits:
             raise store._changed()
         return store
-
-    @classmethod
-    @contextmanager
-    def opened(cls, directory, *, resign=False):
-        """Yield the store that a directory holds, which nobody changes meanwhile.
-
-        Parameters
-        ----------
-        directory : str or path
-        resign : bool, default=False
-            Accept the signature of another key, and replace it by one's own.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is none.
-        DamagedDirectoryError
-            If a file is missing or altered, or the signature is not of one's own key.
-        LockedDirectoryError
-            If someone is changing it.
-        """
-        directory = Path(directory)
-        if not (directory / MANIFEST).exists():
-            raise FileNotFoundError(
-                f"{directory} holds no ensemble: it has no {MANIFEST}. Fit with "
-                "checkpoint_dir= first."
-            )
-        with disk.locked(directory / _LOCK, shared=not resign):
-            manifest = read_manifest(directory, check_signature=not resign)
-            policy = CheckpointPolicy(directory, *manifest["policy"])
-            store = cls(policy, manifest)
-            for name in manifest["files"]:
-                store._read(name)
-            if manifest["current"] is not None:
-                store.audit_log()
-            if resign:
-                store._swap({})
-            yield store
 
     @contextmanager
     def exclusive(self):
@@ -169,19 +180,17 @@ class DirectoryStore:
         ChangedDirectoryError
             If someone else changed it.
         """
-        with disk.locked(self.directory / _LOCK):
-            if (self.directory / MANIFEST).exists():
-                manifest = read_manifest(self.directory)
-                same = ("id", "commits")
-                if any(manifest[name] != self.manifest[name] for name in same):
+        with self.backend.lock():
+            manifest = self._read_manifest()
+            if manifest is not None:
+                if self._is_older_than(manifest):
                     raise self._changed()
                 # A call that failed may have left its request.
                 self.manifest = manifest
-            elif self.manifest["commits"]:
+            elif self.manifest.commits:
                 raise DamagedDirectoryError(
-                    f"{self.directory / MANIFEST} is gone. Restore it from a backup."
+                    f"{self._path(MANIFEST)} is gone. Restore it from a backup."
                 )
-            self._tidy()
             try:
                 yield
             except BaseException as error:
@@ -189,7 +198,7 @@ class DirectoryStore:
                 with suppress(OSError, DirectoryError):
                     left = self._on_disk()
                     if left.pending is not None:
-                        error.pending_request = left.pending["kind"]
+                        error.pending_request = left.pending
                         error.add_note(left._promise())
                     left._tidy()
                 raise
@@ -206,24 +215,31 @@ class DirectoryStore:
 
     def _promise(self):
         """Say what becomes of the change that is pending."""
-        kind = self.pending["kind"]
         # Estimators keep this promise: fit alone begins anew, and over a fit only.
-        then = "another fit replaces it" if kind == "fit" else "do not ask again"
+        is_fit = self.pending == "fit"
+        then = "another fit replaces it" if is_fit else "do not ask again"
         return (
-            f"The {kind} is written down in {self.directory}. The next call that "
-            f"changes the ensemble, or SISAClassifier.load, finishes it: {then}."
+            f"The {self.pending} is written down in {self.directory}. The next call "
+            "that changes the ensemble, or SISAClassifier.load, finishes it: "
+            f"{then}."
         )
+
+    def _read_manifest(self):
+        """Return the manifest that the directory has now, if any."""
+        data = _read_if_there(self.backend, MANIFEST)
+        return None if data is None else Manifest.from_json(data, self.directory)
 
     def _on_disk(self):
         """Return the store as the directory has it, which may be the next one."""
-        if not (self.directory / MANIFEST).exists():
-            return self
-        return DirectoryStore(self.policy, read_manifest(self.directory))
+        manifest = self._read_manifest()
+        return self if manifest is None else self._with(manifest)
 
-    def _tidy(self):
-        """Complete the log, then delete what does not count."""
-        self._write_down_tail()
-        self._purge()
+    def _with(self, manifest):
+        return DirectoryStore(self.policy, manifest, self._known)
+
+    def _is_older_than(self, manifest):
+        mine = self.manifest.id, self.manifest.commits
+        return mine != (manifest.id, manifest.commits)
 
     def _changed(self):
         return ChangedDirectoryError(
@@ -233,107 +249,124 @@ class DirectoryStore:
             "was done."
         )
 
+    def _tidy(self):
+        """Complete the log, then delete what does not count."""
+        self._write_down_tail()
+        stale = self.stale_files()
+        if stale:
+            self.backend.remove(stale)
+
     # Reading
+
+    @property
+    def directory(self):
+        """Where the ensemble is, in words."""
+        return str(self.backend)
+
+    @property
+    def id(self):
+        """Name of the history of changes in the directory."""
+        return self.manifest.id
+
+    @property
+    def pending(self):
+        """Kind of the change that was asked for and is not done yet."""
+        pending = self.manifest.pending
+        return None if pending is None else pending.kind
 
     @property
     def digests(self):
         """Digest of each shard's member."""
-        current = self.manifest["current"]
-        return () if current is None else tuple(current["digests"])
+        return tuple(shard.digest for shard in self._shards(self.manifest.current))
 
-    @property
-    def shards(self):
-        """For each shard, the names of its checkpoints' files by stage."""
-        current = self.manifest["current"]
-        return [] if current is None else by_stage(current["stages"])
+    def stages(self, shard):
+        """Return the stages of which a shard's checkpoint is kept."""
+        return self.shard(self.manifest.current, shard).checkpoints.keys()
 
     def checkpoint(self, shard, stage):
         """Return a member as it was after a stage."""
-        return self._unpack(self.shards[shard][stage])
+        found = self.shard(self.manifest.current, shard)
+        return self.unpack(found.checkpoints[stage])
+
+    def members(self):
+        """Return the last checkpoint of each shard."""
+        shards = (shard.checkpoints for shard in self._shards(self.manifest.current))
+        return [self.unpack(of[max(of)]) if of else None for of in shards]
+
+    def companion(self, name):
+        """Return what was committed with the ensemble under a name."""
+        return self.unpack(self.manifest.current.companions[name])
 
     def size(self):
         """Return the bytes the checkpoints take on disk."""
-        return self._bytes_of(
-            names for stages in self.shards for names in stages.values()
-        )
+        shards = self._shards(self.manifest.current)
+        return _n_bytes(group for s in shards for group in s.checkpoints.values())
 
     def status(self):
-        """Return what the directory holds, as far as the manifest tells.
+        """Return what the directory holds, without reading rows or members.
 
         Returns
         -------
         dict
         """
-        current = self.manifest["current"] or {}
-        rows = [name for shard in current.get("rows", ()) for name in shard]
-        pending = self.manifest["pending"]
+        current, audit = self.manifest.current, self.manifest.audit
+        shards = self._shards(current)
         return {
-            "directory": str(self.directory),
-            "rows": current.get("n_rows", 0),
-            "forgotten": current.get("n_forgotten", 0),
-            "shards": len(current.get("n_stages", ())),
-            "stages": current.get("n_stages", []),
-            "row_bytes": self._bytes_of(rows),
+            "directory": self.directory,
+            "rows": 0 if current is None else current.n_rows,
+            "forgotten": 0 if current is None else current.n_forgotten,
+            "shards": len(shards),
+            "stages": [shard.n_stages for shard in shards],
+            "row_bytes": _n_bytes(group for s in shards for group in s.rows),
             "checkpoint_bytes": self.size(),
-            "requests": self.manifest["audit"]["entries"],
-            "audit_head": self.manifest["audit"]["head"],
-            "pending": None if pending is None else pending["kind"],
+            "requests": audit.entries,
+            "audit_head": audit.head,
+            "pending": self.pending,
             "stale_files": len(self.stale_files()),
         }
 
     def params(self):
         """Return the parameters of the estimator, or of one whose first fit goes on."""
-        described = self.manifest["current"] or self.manifest["pending"]["target"]
-        return self._unpack(described["state"])["params"]
+        ensemble = self.manifest.current or self.manifest.pending.target
+        return self.unpack(ensemble.state)["params"]
 
     def state(self):
         """Return the state that counts, None before the first fit has ended."""
-        current = self.manifest["current"]
-        return None if current is None else self._read_state(current)
-
-    def members(self):
-        """Return the last checkpoint of each shard."""
-        return [
-            self._unpack(stages[max(stages)]) if stages else None
-            for stages in self.shards
-        ]
-
-    @property
-    def pending(self):
-        """What was asked for and is not done yet, as far as the manifest tells."""
-        return self.manifest["pending"]
+        current = self.manifest.current
+        return None if current is None else self._state_of(current)
 
     def pending_change(self):
-        """Return the change that was asked for and is not done yet."""
-        pending, current = self.manifest["pending"], self.manifest["current"]
-        target = self._read_state(pending["target"])
-        before = self._unpack(current["state"])["forgotten"] if current else ()
+        """Return the change that was asked for and is not done yet, if any."""
+        pending, current = self.manifest.pending, self.manifest.current
+        if pending is None:
+            return None
+        target = self._state_of(pending.target)
+        before = () if current is None else self.unpack(current.state)["forgotten"]
         forgotten = np.setdiff1d(target.forgotten, before)
         return Change(
-            pending["kind"],
+            pending.kind,
             target,
-            {int(shard): first for shard, first in pending["firsts"].items()},
-            anew=pending["anew"],
+            pending.firsts,
             forgotten_rows=tuple(forgotten.tolist()),
-            requested_at=pending["requested_at"],
+            requested_at=pending.requested_at,
         )
 
     def audit_log(self):
         """Return the log, having checked its chain against the signed head."""
-        audit = self.manifest["audit"]
-        if not audit["entries"]:
+        audit = self.manifest.audit
+        if not audit.entries:
             return AuditLog()
-        path = self.directory / _AUDIT
+        path = self._path(_AUDIT)
         earlier, newest = self._audit_parts()
         damaged = DamagedDirectoryError(
-            f"{path} does not hold the {audit['entries']} entries that were written. "
+            f"{path} does not hold the {audit.entries} entries that were written. "
             "Restore it from a backup."
         )
         # A crash may have torn the newest entry, which the manifest holds as well.
-        if not line(audit["tail"]).startswith(newest):
+        if not line(audit.tail).startswith(newest):
             raise damaged
         try:
-            entries = (*map(json.loads, earlier.splitlines()), audit["tail"])
+            entries = (*map(json.loads, earlier.splitlines()), audit.tail)
         except ValueError:
             raise damaged from None
         log = AuditLog(entries)
@@ -344,39 +377,111 @@ class DirectoryStore:
                 f"{path}: {error} Restore it from a backup."
             ) from None
         as_written = b"".join(map(line, entries[:-1])) == earlier
-        ends = len(entries), log.head
-        if not as_written or ends != (audit["entries"], audit["head"]):
+        if not as_written or (len(entries), log.head) != (audit.entries, audit.head):
             raise damaged
         return log
 
-    def _read_state(self, described):
-        held = self._unpack(described["state"])
-        rows = tuple(
-            ShardRows.joined_slices(map(self._unpack, names))
-            for names in described["rows"]
-        )
+    def check_files(self, *, whole):
+        """Raise DamagedDirectoryError if a file that counts is missing or altered.
+
+        Parameters
+        ----------
+        whole : bool
+            Whether to read them all; otherwise it is enough that they are there.
+        """
+        files = self.files(*self.manifest.ensembles())
+        if whole:
+            for file in files.values():
+                self.read(file)
+            self.audit_log()
+            return
+        for name in sorted(files.keys() - set(self.backend.list())):
+            raise self._missing(name)
+
+    def shard(self, ensemble, shard):
+        """Return what counts of a shard in an ensemble."""
+        return self._shard(ensemble.shards[shard])
+
+    def _shard(self, file):
+        if file.name not in self._known.shards:
+            self._known.shards[file.name] = Shard.from_json(self.read(file))
+        return self._known.shards[file.name]
+
+    def _shards(self, ensemble):
+        return [] if ensemble is None else list(map(self._shard, ensemble.shards))
+
+    def files(self, *ensembles):
+        """Return the files of ensembles that hold rows, members, state and so on.
+
+        Returns
+        -------
+        dict of str to File
+        """
+        found = {}
+        lists = {file.name: file for one in ensembles for file in one.shards}
+        for part in (*ensembles, *map(self._shard, lists.values())):
+            found |= part.files
+        return found
+
+    def stale_files(self):
+        """Return the names of files that were left behind and do not count."""
+        manifest = self.manifest
+        counts = self.files(*manifest.ensembles()) | manifest.shards
+        left = set(self.backend.list()).difference(counts)
+        return sorted(name for name in left if _OURS.fullmatch(name))
+
+    def _state_of(self, ensemble):
+        held = self.unpack(ensemble.state)
+        rows = [partial(self._rows_of, shard) for shard in self._shards(ensemble)]
         return State(
-            plan=self._unpack(described["plan"]),
-            rows=rows,
-            **{name: held[name] for name in _IN_STATE_FILE},
+            plan=self.unpack(ensemble.plan),
+            rows=RowsOfShards(rows),
+            **{name: held[name] for name in IN_STATE_FILE},
         )
 
-    def _unpack(self, names):
-        return unpack(*map(self._read, names))
+    def _rows_of(self, shard):
+        return ShardRows.joined_slices(map(self.unpack, shard.rows))
 
-    def _read(self, name):
-        listed = self.manifest["files"][name]
-        return disk.read_checked(
-            self.directory / name,
-            listed["bytes"],
-            listed["sha256"],
-            what_it_holds(name),
+    def unpack(self, files):
+        """Return the object that some files hold."""
+        return unpack(*map(self.read, files))
+
+    def read(self, file):
+        """Return the content of a file, having checked its length and digest.
+
+        Raises
+        ------
+        DamagedDirectoryError
+            If it is missing, truncated or altered; the message says what it holds.
+        ChangedDirectoryError
+            If it is missing because someone else changed the ensemble.
+        """
+        path, what = self._path(file.name), what_it_holds(file.name)
+        data = _read_if_there(self.backend, file.name)
+        if data is None:
+            now = self._read_manifest()
+            if now is not None and self._is_older_than(now):
+                raise self._changed()
+            raise self._missing(file.name)
+        if len(data) != file.n_bytes:
+            raise DamagedDirectoryError(
+                f"{path} has {len(data)} bytes instead of {file.n_bytes}: it holds "
+                f"{what}. Restore it from a backup."
+            )
+        if hashlib.sha256(data).hexdigest() != file.sha256:
+            raise DamagedDirectoryError(
+                f"{path} was altered since it was written: it holds {what}. Restore it "
+                "from a backup."
+            )
+        return data
+
+    def _missing(self, name):
+        return DamagedDirectoryError(
+            f"{self._path(name)} is missing: it holds {what_it_holds(name)}."
         )
 
-    def _bytes_of(self, groups):
-        """Return the bytes of files, each counted once, that come in groups."""
-        names = {name for names in groups for name in names}
-        return sum(self.manifest["files"][name]["bytes"] for name in names)
+    def _path(self, name):
+        return f"{self.directory}/{name}"
 
     # Writing
 
@@ -397,244 +502,51 @@ class DirectoryStore:
         -------
         work
         """
-        if not resumed:
-            self._journal(change, params, before)
-        return _Work(self, change)
+        work = DirectoryWork(self, change)
+        if resumed:
+            work.resume()
+        else:
+            work.write_down(params, before)
+        return work
 
-    def _journal(self, change, params, before):
-        files = dict(self.manifest["files"])
-        state, plan = change.state, change.state.plan
-        current = self.manifest["current"]
-        held = {name: getattr(state, name) for name in _IN_STATE_FILE}
-        same_plan = before is not None and before.plan is plan
-        pending = {
-            "kind": change.kind,
-            "requested_at": change.requested_at,
-            "firsts": change.firsts,
-            "anew": change.anew,
-            "done": {},
-            "target": {
-                "state": self._add(files, "state", {"params": params, **held}),
-                "plan": current["plan"]
-                if same_plan
-                else self._add(files, "plan", plan),
-                "rows": [
-                    self._add_rows(files, shard, state, before)
-                    for shard in range(plan.n_shards)
-                ],
-                "n_rows": state.n_rows,
-                "n_forgotten": len(state.forgotten),
-                "n_stages": list(plan.n_stages),
-            },
-        }
-        self._swap({"files": files, "pending": pending})
+    def swap(self, manifest):
+        """Replace the manifest; what it refers to must be on disk."""
+        manifest = replace(manifest, keep_every=self.policy.keep_every)
+        self.backend.swap(MANIFEST, manifest.to_json())
+        self.manifest = manifest
 
-    def _add_rows(self, files, shard, state, before):
-        """Write the slices of a shard that are not on disk as they are."""
-        rows = state.rows[shard]
-        old, names = None, []
-        if before is not None:
-            old, names = before.rows[shard], self.manifest["current"]["rows"][shard]
-            if rows is old:
-                return names
-        return [
-            names[stage]
-            if stage < len(names) and rows.has_slice_of(old, stage)
-            else self._add(files, f"rows-s{shard:03d}-r{stage:03d}", rows.slice(stage))
-            for stage in range(state.plan.n_stages[shard])
-        ]
+    def followed_by(self, manifest):
+        """Replace the manifest, and return the store that stands for it.
 
-    def _add(self, files, name, value):
-        """Write a value to new files, list them, and return their names.
-
-        Bytes that a listed file holds already, such as weights which are not trained,
-        are not written again: that file is named instead.
+        This store stays as it is, so that an estimator which is interrupted ahead of
+        taking the next one is known to have fallen behind.
         """
-        token = secrets.token_hex(8)
-        skeleton, weights, frozen = pack(value)
-        names = []
-        for data, new in (
-            (skeleton, f"{name}-{token}.pkl"),
-            (weights, f"{name}-{token}.safetensors"),
-            (frozen, f"frozen-{token}.safetensors"),
-        ):
-            if data is None:
-                continue
-            listed = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-            same = (known for known, facts in files.items() if facts == listed)
-            names.append(next(same, new))
-            if names[-1] == new:
-                disk.write_new(self.directory / new, data)
-                files[new] = listed
-        return names
-
-    def _swap(self, changes):
-        """Replace the manifest; what it lists must be on disk."""
-        self.manifest = self._replace_manifest(changes)
-
-    def _replace_manifest(self, changes):
-        # Read when needed, or pickles of an estimator would hold it.
-        key = signing_key()
-        manifest = {
-            **self.manifest,
-            **changes,
-            "policy": [self.policy.keep_every, self.policy.max_bytes],
-            "key": key_id(key),
-        }
-        manifest.pop("signature", None)
-        plain = as_read_back(manifest)
-        plain["signature"] = manifest["signature"] = sign(key, as_written(plain))
-        data = as_written(plain)
-        # Names of new files reach the disk before what lists them.
-        disk.sync_folder(self.directory)
-        disk.swap(self.directory / MANIFEST, data)
-        return manifest
+        # The entry before may be one of the same call, which finished a request first.
+        self._write_down_tail()
+        following = self._with(manifest)
+        following.swap(manifest)
+        # An estimator that is interrupted here still needs those of before.
+        needed = self.manifest.shards | manifest.shards
+        known = self._known.shards.items()
+        self._known.shards = {name: shard for name, shard in known if name in needed}
+        return following
 
     def _write_down_tail(self):
         """Append the newest entry to the log file, where it is not there yet."""
-        audit = self.manifest["audit"]
-        if audit["entries"] and self._audit_parts()[1] != line(audit["tail"]):
-            path = self.directory / _AUDIT
-            disk.append(path, line(audit["tail"]), audit["bytes"])
+        audit = self.manifest.audit
+        if not audit.entries or self._known.logged == audit.head:
+            return
+        if self._audit_parts()[1] != line(audit.tail):
+            self.backend.append(_AUDIT, line(audit.tail), audit.n_bytes)
+        self._known.logged = audit.head
 
     def _audit_parts(self):
         """Return what the log file holds before the newest entry, and from it on."""
-        path = self.directory / _AUDIT
-        data = path.read_bytes() if path.exists() else b""
-        n_bytes = self.manifest["audit"]["bytes"]
+        data = _read_if_there(self.backend, _AUDIT) or b""
+        n_bytes = self.manifest.audit.n_bytes
         return data[:n_bytes], data[n_bytes:]
 
-    def _purge(self):
-        """Delete our files that do not count."""
-        stale = self.stale_files()
-        for name in stale:
-            disk.remove(self.directory / name)
-        if stale:
-            disk.sync_folder(self.directory)
 
-    def stale_files(self):
-        """Return the names of files that were left behind and do not count."""
-        return [
-            name
-            for name in sorted(os.listdir(self.directory))
-            if _OURS.fullmatch(name) and name not in self.manifest["files"]
-        ]
-
-
-class _Work:
-    def __init__(self, store, change):
-        self._store = store
-        self._change = change
-        self._results = {}
-        for shard, done in store.pending["done"].items():
-            stages = done["stages"]
-            self._results[int(shard)] = TrainedMember(
-                int(shard),
-                store._unpack(stages[max(stages, key=int)]),
-                done["digest"],
-                done["sample_visits"],
-            )
-
-    @property
-    def done(self):
-        """Shards that are trained already."""
-        return set(self._results)
-
-    def keep(self, trained):
-        """Write a trained shard to disk, where it does not count yet."""
-        store, shard = self._store, trained.shard
-        files = dict(store.manifest["files"])
-        (stages,) = every_nth([trained.by_stage()], store.policy.keep_every)
-        written = {
-            str(stage): store._add(files, f"member-s{shard:03d}-r{stage:03d}", member)
-            for stage, member in stages.items()
-        }
-        done = {
-            "first_stage": trained.first_stage,
-            "stages": written,
-            "digest": trained.digest,
-            "sample_visits": trained.sample_visits,
-        }
-        pending = store.pending
-        pending = {**pending, "done": {**pending["done"], str(shard): done}}
-        changes = {"files": files, "pending": pending}
-        # The last shard's results are listed by the commit that follows at once.
-        if len(pending["done"]) < len(pending["firsts"]):
-            store._swap(changes)
-        else:
-            store.manifest = {**store.manifest, **changes}
-        # Of all its checkpoints, only the member is needed in memory.
-        self._results[shard] = trained.last()
-
-    def results(self):
-        """Return the TrainedMember of each shard, ordered by shard."""
-        return [self._results[shard] for shard in sorted(self._results)]
-
-    def digests(self):
-        """Return the digests of all members as they are and once this work counts."""
-        before = self._store.digests
-        return before, replaced_digests(self._change, before, self.results())
-
-    def n_purged(self):
-        """Return how many files will be deleted when this work counts."""
-        store = self._store
-        current, _ = self._outcome()
-        return len(set(store.manifest["files"]) - listed_files(current))
-
-    def commit(self, entry):
-        """Make this work count, with its entry in the log; return the next store.
-
-        The store of before stays as it is, so that an estimator which is interrupted
-        ahead of taking the next one is known to have fallen behind.
-        """
-        store = self._store
-        current, files = self._outcome()
-        # The entry before may be one of the same call, which finished a request first.
-        store._write_down_tail()
-        audit = store.manifest["audit"]
-        n_bytes = audit["bytes"]
-        if audit["entries"]:
-            n_bytes += len(line(audit["tail"]))
-        manifest = store._replace_manifest(
-            {
-                "current": current,
-                "pending": None,
-                "files": files,
-                "commits": store.manifest["commits"] + 1,
-                "audit": {
-                    "entries": entry["entry"],
-                    "head": entry["hash"],
-                    "tail": entry,
-                    "bytes": n_bytes,
-                },
-            }
-        )
-        return DirectoryStore(store.policy, manifest)
-
-    def _outcome(self):
-        """Return what will count, and the files that it consists of."""
-        store, pending = self._store, self._store.pending
-        trained = [
-            (int(shard), done["first_stage"], by_stage([done["stages"]])[0])
-            for shard, done in pending["done"].items()
-        ]
-        shards = replaced_stages(self._change, store.shards, trained)
-        current = {
-            **pending["target"],
-            "stages": thinned(shards, store.policy, store._bytes_of),
-            "digests": list(self.digests()[1]),
-        }
-        files = store.manifest["files"]
-        return current, {name: files[name] for name in sorted(listed_files(current))}
-
-    def abandon(self):
-        """Leave the directory as it was; a deletion stays written down."""
-        store = self._store
-        if self._change.kind == "forget":
-            return
-        current = store.manifest["current"]
-        listed = set() if current is None else listed_files(current)
-        files = {name: store.manifest["files"][name] for name in listed}
-        # Where not even this can be written, the change stays written down.
-        with suppress(OSError):
-            store._swap({"pending": None, "files": files})
+def _n_bytes(groups):
+    """Return the bytes of files, each counted once, that come in groups."""
+    return sum(file.n_bytes for file in {file for group in groups for file in group})

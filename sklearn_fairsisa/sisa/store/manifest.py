@@ -1,102 +1,333 @@
-"""The one file that says what of a directory counts."""
+"""The files that say what of a directory counts."""
 
 import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, NamedTuple, Self
 
-from ...exceptions import (
-    DamagedDirectoryError,
-    DirectoryError,
-    SignatureError,
-)
-from .signing import KEY_VARIABLE, is_signed, key_id, signing_key
+from ...exceptions import DamagedDirectoryError, DirectoryError, SignatureError
+from .signing import KEY_VARIABLE, is_signed, key_id, sign, signing_key
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
+_SIGNATURE = b', "signature": "'
 
 
-def read_manifest(directory, *, check_signature=True):
-    """Return the manifest of a directory.
+def to_json(record: Any) -> bytes:
+    """Return a record, or what holds records, as bytes of JSON."""
+    return json.dumps(record, default=_fields, sort_keys=True).encode()
+
+
+def _fields(record):
+    return {name: getattr(record, name) for name in record.__dataclass_fields__}
+
+
+class File(NamedTuple):
+    """A file that is written once and never changed.
 
     Parameters
     ----------
-    directory : Path
-    check_signature : bool, default=True
-        Whether it must be signed with one's own key.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    DamagedDirectoryError
-        If it is truncated, altered, or signed with another key.
-    DirectoryError
-        If it is of another format.
+    name : str
+    n_bytes : int
+    sha256 : str
     """
-    path = directory / MANIFEST
-    try:
-        data = path.read_bytes()
-        manifest = json.loads(data)
-        form, signer = manifest["format"], str(manifest["key"])
-        signature = str(manifest["signature"]).encode()
-    except (ValueError, KeyError, TypeError):
-        raise DamagedDirectoryError(
-            f"{path} is truncated or altered: it is no manifest. Restore it from a "
-            "backup."
-        ) from None
-    if form != FORMAT:
-        raise DirectoryError(
-            f"{path} has the format {form}, this version reads {FORMAT}. Open it with "
-            "the version of sklearn-fairsisa that wrote it."
+
+    name: str
+    n_bytes: int
+    sha256: str
+
+
+# The files that one packed object takes: its skeleton, then its weights.
+Files = tuple[File, ...]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What counts of one shard. It is a file of its own, so that others stay as is.
+
+    Parameters
+    ----------
+    stage : int
+        Number of slices that the member has learnt from.
+    n_stages : int
+        Number of slices. A shard with ``stage < n_stages`` is behind.
+    digest : str
+        Digest of the member, empty while the shard is behind.
+    reason : str or None
+        Why the shard is behind; None if it is not.
+    rows : tuple of Files
+        Rows of each slice.
+    checkpoints : dict of int to Files
+        The member after some of the stages, counted from 0. The last is the member.
+    """
+
+    stage: int
+    n_stages: int
+    digest: str
+    reason: str | None
+    rows: tuple[Files, ...]
+    checkpoints: dict[int, Files]
+
+    @cached_property
+    def files(self) -> dict[str, File]:
+        """All files of the shard, by name."""
+        return _by_name((*self.rows, *self.checkpoints.values()))
+
+    def to_json(self) -> bytes:
+        """Return the bytes of the shard's file."""
+        return to_json(self)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """Return the shard that `to_json` was called on."""
+        facts = json.loads(data)
+        facts["rows"] = tuple(map(_files, facts["rows"]))
+        facts["checkpoints"] = {
+            int(stage): _files(group) for stage, group in facts["checkpoints"].items()
+        }
+        return cls(**facts)
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """An ensemble, as the files that it consists of.
+
+    Parameters
+    ----------
+    state : Files
+        What it holds besides plan and rows.
+    plan : Files
+    shards : tuple of File
+        For each shard, the file with its ``Shard``.
+    companions : dict of str to Files
+        What is committed together with the ensemble, such as a fair rule, by name.
+    n_rows, n_forgotten : int
+    """
+
+    state: Files
+    plan: Files
+    shards: tuple[File, ...]
+    companions: dict[str, Files]
+    n_rows: int
+    n_forgotten: int
+
+    @property
+    def files(self) -> dict[str, File]:
+        """The files that belong to no shard, by name."""
+        return _by_name((self.state, self.plan, *self.companions.values()))
+
+    def with_shard(self, shard: int, file: File) -> Self:
+        """Return the ensemble in which a shard's file is another."""
+        shards = (*self.shards[:shard], file, *self.shards[shard + 1 :])
+        return replace(self, shards=shards)
+
+    @classmethod
+    def from_json(cls, facts: dict[str, Any]) -> Self:
+        """Return the ensemble of some parsed JSON."""
+        companions = {name: _files(g) for name, g in facts["companions"].items()}
+        return cls(
+            state=_files(facts["state"]),
+            plan=_files(facts["plan"]),
+            shards=_files(facts["shards"]),
+            companions=companions,
+            n_rows=facts["n_rows"],
+            n_forgotten=facts["n_forgotten"],
         )
-    if not check_signature:
-        return manifest
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A change that was asked for and is not done yet.
+
+    Parameters
+    ----------
+    kind : {"fit", "partial_fit", "forget"}
+    requested_at : str
+    firsts : dict of int to int
+        Earliest stage to train of each shard that must be.
+    target : Ensemble
+        What the ensemble will be. A shard is behind in it until it is trained.
+    visits : dict of int to int
+        Sample visits of each shard that is trained already.
+    """
+
+    kind: str
+    requested_at: str
+    firsts: dict[int, int]
+    target: Ensemble
+    visits: dict[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, facts: dict[str, Any]) -> Self:
+        """Return the pending change of some parsed JSON."""
+        return cls(
+            kind=facts["kind"],
+            requested_at=facts["requested_at"],
+            firsts=_by_number(facts["firsts"]),
+            target=Ensemble.from_json(facts["target"]),
+            visits=_by_number(facts["visits"]),
+        )
+
+
+@dataclass(frozen=True)
+class AuditEnd:
+    """Where the audit log ends.
+
+    Parameters
+    ----------
+    entries : int
+        Number of entries.
+    head : str
+        Hash of the newest.
+    n_bytes : int, default=0
+        Bytes that the entries before the newest take in the file of the log.
+    tail : dict, default=None
+        The newest entry, which the file of the log may lack after a crash.
+    """
+
+    entries: int
+    head: str
+    n_bytes: int = 0
+    tail: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What of a directory counts. Replacing its file is what commits a change.
+
+    Parameters
+    ----------
+    id : str
+        Name of the directory's history, drawn by its first fit.
+    audit : AuditEnd
+    keep_every : int, default=1
+        As in ``CheckpointPolicy``.
+    commits : int, default=0
+        Number of changes that were committed.
+    current : Ensemble, default=None
+        None until the first fit has ended.
+    pending : Pending, default=None
+    """
+
+    id: str
+    audit: AuditEnd
+    keep_every: int = 1
+    commits: int = 0
+    current: Ensemble | None = None
+    pending: Pending | None = None
+
+    def ensembles(self) -> list[Ensemble]:
+        """Return the ensembles whose files count."""
+        target = None if self.pending is None else self.pending.target
+        return [one for one in (self.current, target) if one is not None]
+
+    @property
+    def shards(self) -> dict[str, File]:
+        """The files that list those of a shard and count, by name."""
+        return _by_name(ensemble.shards for ensemble in self.ensembles())
+
+    def to_json(self) -> bytes:
+        """Return the bytes of the manifest's file, signed with one's own key."""
+        # Read when needed, or pickles of an estimator would hold it.
+        key = signing_key()
+        data = to_json({**vars(self), "format": FORMAT, "key": key_id(key)})
+        return data[:-1] + _SIGNATURE + sign(key, data).encode() + b'"}'
+
+    @classmethod
+    def from_json(cls, data: bytes, place: str, *, check_signature: bool = True):
+        """Return the manifest that the bytes of its file stand for.
+
+        Parameters
+        ----------
+        data : bytes
+        place : str
+            Directory that they were read in, for errors.
+        check_signature : bool, default=True
+            Whether they must be signed with one's own key.
+
+        Returns
+        -------
+        Manifest
+
+        Raises
+        ------
+        DamagedDirectoryError
+            If they are truncated, altered, or signed with another key.
+        DirectoryError
+            If they are of another format.
+        """
+        path = f"{place}/{MANIFEST}"
+        try:
+            facts = json.loads(data)
+            form, signer = facts["format"], str(facts["key"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise _no_manifest(path) from None
+        if form != FORMAT:
+            raise DirectoryError(
+                f"{path} has the format {form}, this version reads {FORMAT}. Open it "
+                "with the version of sklearn-fairsisa that wrote it, or fit again into "
+                "an empty directory."
+            )
+        if check_signature:
+            _check_signature(data, signer, place)
+        try:
+            current, pending = facts["current"], facts["pending"]
+            return cls(
+                id=facts["id"],
+                audit=AuditEnd(**facts["audit"]),
+                keep_every=facts["keep_every"],
+                commits=facts["commits"],
+                current=None if current is None else Ensemble.from_json(current),
+                pending=None if pending is None else Pending.from_json(pending),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise _no_manifest(path) from None
+
+
+def _check_signature(data, signer, place):
     key = signing_key()
     if signer != key_id(key):
         raise SignatureError(
-            f"{directory} is signed with the key {signer}, not with yours, "
-            f"{key_id(key)}. Opening it may run code that its files hold. Set "
-            f"{KEY_VARIABLE} to its key, or, if you know where it comes from, open it "
-            "once with SISAClassifier.load(..., resign=True)."
+            f"{place} is signed with the key {signer}, not with yours, {key_id(key)}. "
+            f"Opening it may run code that its files hold. Set {KEY_VARIABLE} to its "
+            "key, or, if you know where it comes from, open it once with "
+            "SISAClassifier.load(..., resign=True)."
         )
-    # Other bytes can mean the same manifest, as the last digit of a float may.
-    unsigned = {k: v for k, v in manifest.items() if k != "signature"}
-    as_signed = is_signed(key, as_written(unsigned), signature)
-    if not as_signed or data != as_written(manifest):
+    # The very bytes are signed, so that nothing else passes that means the same.
+    signed, _, end = data.rpartition(_SIGNATURE)
+    if not is_signed(key, signed + b"}", end.removesuffix(b'"}')) or end[-2:] != b'"}':
         raise SignatureError(
-            f"{path} was altered since it was signed. Restore it from a backup."
+            f"{place}/{MANIFEST} was altered since it was signed. Restore it from a "
+            "backup."
         )
-    return manifest
 
 
-def as_read_back(manifest):
-    """Return a manifest as reading its file gives it, with strings for keys."""
-    return json.loads(json.dumps(manifest))
+def _no_manifest(path):
+    return DamagedDirectoryError(
+        f"{path} is truncated or altered: it is no manifest. Restore it from a backup."
+    )
 
 
-def as_written(manifest):
-    """Return the bytes of the file of a manifest that is as it would be read back."""
-    return json.dumps(manifest, sort_keys=True).encode()
+def _files(group: list[list[Any]]) -> Files:
+    return tuple(File(*facts) for facts in group)
 
 
-def listed_files(current):
-    """Return the names of the files that make up a described ensemble."""
-    names = [current["state"], current["plan"]]
-    names += [slice for shard in current["rows"] for slice in shard]
-    names += [files for stages in current["stages"] for files in stages.values()]
-    return {name for group in names for name in group}
+def _by_name(groups: Iterable[Files]) -> dict[str, File]:
+    return {file.name: file for group in groups for file in group}
 
 
-def by_stage(shards):
-    """Undo that JSON makes strings of stages."""
-    return [{int(stage): names for stage, names in s.items()} for s in shards]
+def _by_number(facts: dict[str, int]) -> dict[int, int]:
+    return {int(shard): value for shard, value in facts.items()}
 
 
-def what_it_holds(name):
-    """Say what a file holds."""
+def what_it_holds(name: str) -> str:
+    """Return what a file of a directory holds, in words."""
     kind, *places = name.split("-")[:-1]
     if kind == "frozen":
         return "the weights that are not trained"
+    if kind == "shard":
+        return f"the list of the files of shard {int(places[0][1:])}"
     if kind in ("rows", "member"):
         shard, slice = (int(place[1:]) for place in places)
         holds = "the rows" if kind == "rows" else "the checkpoint"

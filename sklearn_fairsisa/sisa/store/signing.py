@@ -37,7 +37,9 @@ def signing_key():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         aside = path.with_name(f"key.{secrets.token_hex(8)}")
         if not path.exists():
-            disk.write_new(aside, secrets.token_hex(32).encode())
+            disk.Folder(path.parent).write_new(
+                aside.name, secrets.token_hex(32).encode()
+            )
             try:
                 # Unlike a rename, a link never replaces a key made meanwhile.
                 os.link(aside, path)

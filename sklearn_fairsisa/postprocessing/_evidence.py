@@ -1,0 +1,305 @@
+r"""What a rule hears of the members: votes, a score, or class probabilities.
+
+Notes
+-----
+Each ``learn`` takes calibration rows and returns a function from a problem to a rule.
+
+The best rule on (member scores, group) thresholds the conditional probability of the
+positive label, separately in each group. Only the order of the scores within a group
+matters then, so the score is a weighted sum of the members' logits; how each group's
+probability rises with it is left to isotonic regression.
+
+Equal odds are those of the group that is told apart worst. Common weights are those
+of the greatest group, and may tell a small one apart badly: hence weights of its own.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import logit
+from sklearn.linear_model import LogisticRegression
+
+from ..fairness._cells import Votes
+from ..fairness._cost_rules import CostRuleMixture
+from ..fairness._hierarchy import fit_hierarchy
+from ..fairness._score_rules import ScoreRule
+from ._calibration import votes_of
+
+# Logits of votes 0 and 1 must be finite.
+_CLIP = 1e-6
+# Departures that change the logit by about 0.7 are expected.
+_RATE = 0.5
+
+
+@dataclass(frozen=True)
+class LogitWeights:
+    """Weights of the members' logits.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_groups, n_members)
+    """
+
+    weights: np.ndarray
+
+    @classmethod
+    def fit(cls, scores, group, label, sample_weight=None, counted=None):
+        r"""Learn weights by a logistic model that groups share.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_samples, n_members)
+            In [0, 1].
+        group : ndarray of int of shape (n_samples,)
+            Codes without gaps.
+        label : ndarray of bool of shape (n_samples,)
+        sample_weight : ndarray of shape (n_samples,), default=None
+        counted : ndarray of bool of shape (n_samples, n_members), default=None
+            Members that speak of a row; None is all.
+
+        Notes
+        -----
+        With z the members' logits and :math:`\bar z` their mean, the model is
+
+        .. math:: \alpha_a + (\beta + \beta_a) \bar z
+            + (\delta + \delta_a)^T (z - \bar z)
+
+        in group a. Normal priors of :math:`\beta_a` and :math:`\delta_a` shrink a
+        group's weights towards common ones, and that of :math:`\delta` these towards
+        equal ones, each as far as the evidence asks for it.
+        """
+        n_groups, n_members = group.max() + 1, scores.shape[1]
+        equal = np.full((n_groups, n_members), 1 / n_members)
+        # There is nobody to be weighed against.
+        if n_members == 1:
+            return cls(equal)
+        z = _logits(scores, counted)
+        mean = z.mean(axis=1, keepdims=True)
+        deviation = z - mean
+        total = np.ones(len(z)) if sample_weight is None else sample_weight
+        # Forgetting may have left one label, of which nothing can be learnt.
+        if len(np.unique(label[total > 0])) < 2:
+            return cls(equal)
+        centre = np.average(mean, weights=total, axis=0)
+        spread = np.sqrt(
+            [
+                np.average((part**2).sum(axis=1), weights=total)
+                for part in (mean - centre, deviation)
+            ]
+        )
+        # Members that agree differ by rounding only.
+        if spread[0] == 0 or spread[1] < 1e-9 * spread[0]:
+            return cls(equal)
+        order = np.argsort(group, kind="stable")
+        features = np.hstack(
+            [np.ones_like(mean), mean / spread[0], deviation / spread[1]]
+        )
+        slope, change = np.split(
+            fit_hierarchy(
+                features[order],
+                group[order],
+                total[order],
+                (total * label)[order],
+                stiffness=np.ones(n_members),
+                rate=_RATE,
+            )[:, 1:],
+            [1],
+            axis=1,
+        )
+        change = change - change.mean(axis=1, keepdims=True)
+        return cls(slope / spread[0] * equal + change / spread[1])
+
+    def score(self, scores, group, counted=None):
+        """Weighted sum of the logits.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_samples, n_members)
+        group : ndarray of int of shape (n_samples,)
+        counted : ndarray of bool of shape (n_samples, n_members), default=None
+            A member that does not speak of a row is taken to say what the others say
+            in the mean.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        # Row by row, so that a score never depends on the batch it came in.
+        return (_logits(scores, counted) * self.weights[group]).sum(axis=1)
+
+
+@dataclass(frozen=True)
+class MultinomialModel:
+    r"""Multinomial logistic regression on the members' scores and the group.
+
+    Parameters
+    ----------
+    mean, deviation : ndarray of shape (n_classes, n_features)
+        Coefficients of the members' mean logits, and of each member's deviations from
+        the mean, None where these are not heard.
+    intercept : ndarray of shape (n_groups, n_classes)
+
+    Notes
+    -----
+    With :math:`z_{sk} = \log p_{sk} - \frac1K \sum_l \log p_{sl}` the logits of member
+    s and :math:`\bar z` their mean over the members, the logit of class k is
+    :math:`\alpha_{k,group} + \beta_k^T \bar z + \sum_s \delta_{sk}^T (z_s - \bar z)`.
+    The ridge penalty falls on :math:`\delta` and hardly on the rest.
+    """
+
+    mean: np.ndarray
+    deviation: np.ndarray | None
+    intercept: np.ndarray
+
+    @classmethod
+    def fit(cls, rows, *, penalty=1.0):
+        """Fit on calibration rows."""
+        n_members, n_classes = rows.scores.shape[1:]
+        n_groups = int(rows.group.max()) + 1
+        mean, deviation = _mean_logits(rows.scores, rows.counted)
+        # Ridge penalises a coefficient the less, the greater its feature is.
+        light = 10.0
+        parts, scales = [mean], [light / max(mean.std(), 1e-12)]
+        if deviation is not None and n_members > 1 and deviation.std() > 0:
+            parts.append(deviation)
+            scales.append(1 / (deviation.std() * np.sqrt(n_members * penalty)))
+        parts.append(np.eye(n_groups)[rows.group])
+        scales.append(light)
+        present = np.unique(rows.label)
+        intercept = np.full(n_classes, -np.inf)
+        coefficients = [np.zeros((n_classes, part.shape[1])) for part in parts]
+        if len(present) == 1:
+            # Forgetting has left a single class: there is nothing to learn.
+            intercept[present] = 0.0
+        else:
+            features = np.hstack([s * part for s, part in zip(scales, parts)])
+            # Two classes left are fitted as one logit, for the second of them.
+            model = LogisticRegression(C=1.0, tol=1e-6, max_iter=2000)
+            model.fit(features, rows.label, rows.weight)
+            two = len(present) == 2
+            fitted = present[1:] if two else present
+            intercept[present] = 0.0
+            intercept[fitted] = model.intercept_
+            ends = np.cumsum([part.shape[1] for part in parts])[:-1]
+            for own, scale, block in zip(
+                coefficients, scales, np.split(model.coef_, ends, axis=1)
+            ):
+                own[fitted] = scale * block
+        return cls(
+            coefficients[0],
+            coefficients[1] if len(parts) == 3 else None,
+            intercept + coefficients[-1].T,
+        )
+
+    def probabilities(self, scores, group, counted=None):
+        """Class probabilities of rows, (n_rows, n_classes)."""
+        mean, deviation = _mean_logits(scores, counted)
+        logit = self.intercept[group]
+        # Row by row, so that nothing depends on the batch a row came in.
+        logit += np.stack([(mean * own).sum(axis=1) for own in self.mean], axis=1)
+        if self.deviation is not None:
+            logit += np.stack(
+                [(deviation * own).sum(axis=1) for own in self.deviation], axis=1
+            )
+        chance = np.exp(logit - logit.max(axis=1, keepdims=True))
+        return chance / chance.sum(axis=1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class OnVotes:
+    """A rule that hears the members' votes."""
+
+    rule: Any
+
+    @classmethod
+    def learn(cls, rows, *, of_two, of_more):
+        """Return a function from a problem to a rule, of one of two classes."""
+        votes = Votes(
+            rows.votes,
+            rows.group,
+            rows.label,
+            rows.weight,
+            rows.counted,
+            rows.n_classes,
+        )
+        rule_class = of_two if rows.n_classes == 2 else of_more
+        return lambda problem: cls(rule_class.fit(votes, problem))
+
+    def selection_probability(self, scores, group, counted=None):
+        """Probability of selection of rows of known groups."""
+        return self.rule.selection_probability(votes_of(scores), group, counted)
+
+
+@dataclass(frozen=True)
+class OnScores:
+    """A rule for two classes that hears a weighted sum of the members' logits."""
+
+    weights: LogitWeights
+    rule: ScoreRule
+
+    @classmethod
+    def learn(cls, rows, *, smooth=False):
+        """Return a function from a problem to a rule, for labels or smoothed ones."""
+        if rows.n_classes > 2:
+            # Its probabilities come from a model that groups share already.
+            return OnProbabilities.learn(rows)
+        weights = LogitWeights.fit(
+            rows.scores, rows.group, rows.label, rows.weight, rows.counted
+        )
+        learnt = ScoreRule.learn(
+            weights.score(rows.scores, rows.group, rows.counted),
+            rows.group,
+            rows.label,
+            rows.weight,
+            smooth=smooth,
+        )
+        return lambda problem: cls(weights, learnt(problem))
+
+    def selection_probability(self, scores, group, counted=None):
+        """Probability of selection of rows of known groups."""
+        score = self.weights.score(scores, group, counted)
+        return self.rule.selection_probability(score, group)
+
+
+@dataclass(frozen=True)
+class OnProbabilities:
+    """A rule that hears class probabilities estimated from scores and group."""
+
+    model: MultinomialModel
+    rule: CostRuleMixture
+
+    @classmethod
+    def learn(cls, rows):
+        """Return a function from a problem to a rule."""
+        model = MultinomialModel.fit(rows)
+        eta = model.probabilities(rows.scores, rows.group, rows.counted)
+        given = eta, rows.group, rows.label, rows.weight
+        return lambda problem: cls(model, CostRuleMixture.fit(*given, problem))
+
+    def selection_probability(self, scores, group, counted=None):
+        """Probabilities of rows of known groups."""
+        eta = self.model.probabilities(scores, group, counted)
+        return self.rule.selection_probability(eta, group)
+
+
+def _logits(scores, counted=None):
+    z = logit(scores.clip(_CLIP, 1 - _CLIP))
+    if counted is None:
+        return z
+    return np.where(counted, z, z.mean(axis=1, where=counted, keepdims=True))
+
+
+def _mean_logits(scores, counted):
+    """Mean of the members' centred logits, and each member's deviation from it.
+
+    Arrays of shape (n_rows, n_classes) and (n_rows, n_members * n_classes); the
+    latter is None where not all members speak of each row.
+    """
+    z = np.log(scores.clip(_CLIP, 1 - _CLIP))
+    z -= z.mean(axis=2, keepdims=True)
+    if counted is not None:
+        # Each row lacks another member, so no weights of members can be learnt.
+        return z.mean(axis=1, where=counted[:, :, None]), None
+    mean = z.mean(axis=1)
+    return mean, (z - mean[:, None]).reshape(len(z), -1)

@@ -1,0 +1,349 @@
+"""Who decides on whom, and how well: a fair rule, whatever the number of classes."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .._utils.groups import group_index
+from ..fairness._cells import majority
+from ..fairness._coins import is_random
+from ..fairness._constraints import GAPS, Problem, gap_of
+from ..fairness._level_rules import snapped
+from ..fairness._plurality_rules import plurality
+from ..fairness._rates import SCORES, gap_rates, label_totals, score, spread
+from ._methods import METHODS
+
+# Tolerances that are tried where none are named.
+_N_TOLS = 11
+
+
+@dataclass(frozen=True, kw_only=True)
+class FairRule:
+    """A rule for the groups that can be constrained, another for everyone else.
+
+    Parameters
+    ----------
+    problem : Problem
+        What it solves.
+    fair : rule or None
+        Of the problem's method. None where no group can be constrained.
+    blind : rule or None
+        Optimal without regard to groups. None where nobody needs it.
+    code : ndarray of int of shape (n_groups,)
+        What `fair` calls each group, -1 for groups that `blind` decides on.
+    silent_share : ndarray of shape (n_members,), or None
+        Share of the calibration weight that each member may not speak of, being the
+        only one. None where all members speak of all rows.
+    confusion : ndarray of shape (n_groups, n_classes, n_classes)
+        Weight of the people of each true class (row) and decision (column) in
+        calibration.
+    reports : dict of float to FairnessReport
+        Those made so far, by the gap that they examine.
+
+    Notes
+    -----
+    If each calibration row was judged without the member of its own shard, so are new
+    people, each member being left out for its share of the decision. Calibration rows
+    and new people are then judged alike, whatever the members have memorised: given
+    the other members, a row of a shard is to them like anyone new, and which shard it
+    fell into says nothing of it.
+    """
+
+    problem: Problem
+    fair: Any
+    blind: Any
+    code: np.ndarray
+    silent_share: np.ndarray | None
+    confusion: np.ndarray
+    reports: dict[float, Any] = field(default_factory=dict, init=False, compare=False)
+
+    def selection_probability(self, scores, group, counted=None):
+        """Probability of selection of rows; -1 is an unknown group.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_samples, n_members[, n_classes])
+        group : ndarray of int of shape (n_samples,)
+        counted : ndarray of bool of shape (n_samples, n_members), default=None
+            Members that may speak of a row. None is for new people, of whom no member
+            knows: all speak, or each is left out for its share.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), or (n_samples, n_classes) of more than two
+        """
+        if counted is not None or self.silent_share is None:
+            return self._decide(scores, group, counted)
+        probability = 0.0
+        for silent, share in enumerate(self.silent_share):
+            counted = np.ones(scores.shape[:2], dtype=bool)
+            counted[:, silent] = False
+            probability = probability + share * self._decide(scores, group, counted)
+        return snapped(probability)
+
+    def _decide(self, scores, group, counted):
+        code = np.append(self.code, -1)[group]
+        if self.blind is None:
+            return self.fair.selection_probability(scores, code, counted)
+        probability = self.blind.selection_probability(
+            scores, np.zeros_like(code), counted
+        )
+        known = code >= 0
+        if known.any():
+            probability[known] = self.fair.selection_probability(
+                scores[known], code[known], None if counted is None else counted[known]
+            )
+        return probability
+
+    def randomised_share(self, rows):
+        """Share of the weight of rows whose decision is left to a coin."""
+        random = is_random(self.selection_probability(rows.scores, rows.group))
+        return float(np.average(random, weights=rows.weight))
+
+    def deciding(self, rows, probability):
+        """The same rule, with the confusion of other decisions on its rows."""
+        return replace(self, confusion=rows.confusion(probability, len(self.code)))
+
+    @property
+    def value(self):
+        """Value of the objective in calibration."""
+        return float(score(self.problem.objective, self.confusion))
+
+    @property
+    def constrained_gap(self):
+        """Greatest difference between groups of the constrained rates."""
+        return _gap(gap_of(self.problem.constraint.rate), self.confusion)
+
+    def describe(self, rows=None):
+        """Quality, and differences between groups, in calibration or on other rows.
+
+        Parameters
+        ----------
+        rows : CalibrationRows, default=None
+
+        Returns
+        -------
+        dict of str to float
+        """
+        confusion = self.confusion
+        if rows is not None:
+            probability = self.selection_probability(rows.scores, rows.group)
+            confusion = rows.confusion(probability, len(self.code))
+        quality = ["accuracy_score", "balanced_accuracy_score"]
+        if confusion.shape[2] == 2:
+            quality.append("selection_rate")
+        total = confusion.sum(axis=2)
+        return {
+            name.removesuffix("_score"): float(SCORES[name](confusion, total))
+            for name in quality
+        } | {gap: _gap(gap, confusion) for gap in GAPS}
+
+    def table(self):
+        """Frame of the cells' probabilities."""
+        classes = self.problem.classes
+        names, columns = [*map(str, classes)], [f"probability_{c}" for c in classes]
+        if len(classes) == 2:
+            names, columns = ["0", "1"], ["probability"]
+        table = self.fair.rule.table(names)
+        probability = table.probability.reshape(len(table.mass), -1)
+        return pd.DataFrame(
+            {
+                "group": self._constrained_groups[table.group],
+                "cell": table.cell,
+                "mass": table.mass,
+                **dict(zip(columns, probability.T)),
+            }
+        )
+
+    def points(self):
+        """Frame of the operating points, of more than two classes confusion rates."""
+        return self._rates_frame(self.confusion)
+
+    def member_points(self, rows):
+        """Frame of the points of the members and of their majority or plurality."""
+        n_classes = len(self.problem.classes)
+        counted = rows.counted
+        if counted is None:
+            counted = np.ones(rows.votes.shape, dtype=bool)
+        judges = dict(enumerate(zip(rows.votes.T, counted.T)))
+        if n_classes == 2:
+            together = majority(rows.votes, rows.counted)
+        else:
+            together = plurality(rows.votes, n_classes, rows.counted)
+        judges["majority"] = together, slice(None)
+        frames = []
+        for name, (vote, heard) in judges.items():
+            part = rows.take(heard)
+            decided = np.eye(n_classes)[vote[heard].astype(np.intp)]
+            confusion = part.confusion(decided, len(self.code))
+            frames.append(self._rates_frame(confusion, member=name))
+        return pd.concat(frames, ignore_index=True)
+
+    def boundaries(self):
+        """Frame of the vertices of the groups' regions, None if there are none."""
+        regions = getattr(self.fair.rule, "regions", None)
+        if regions is None:
+            return None
+        n_vertices = [len(region.fpr) for region in regions]
+        return pd.DataFrame(
+            {
+                "group": np.repeat(self._constrained_groups, n_vertices),
+                "false_positive_rate": np.concatenate([r.fpr for r in regions]),
+                "true_positive_rate": np.concatenate([r.tpr for r in regions]),
+            }
+        )
+
+    def member_weights(self):
+        """Frame of the members' weights in each group, None if they have none."""
+        weights = getattr(self.fair, "weights", None)
+        if weights is None:
+            return None
+        index = group_index(self._constrained_groups)
+        return pd.DataFrame(weights.weights, index)
+
+    @property
+    def is_constant(self):
+        """Whether everyone is decided on with the same probabilities."""
+        rules = [rule for rule in (self.fair, self.blind) if rule is not None]
+        probability = np.concatenate([rule.rule.probability for rule in rules])
+        return bool(np.ptp(probability, axis=0).max() < 1e-9)
+
+    @property
+    def _constrained_groups(self):
+        return self.problem.groups[self.code >= 0]
+
+    def _rates_frame(self, confusion, **extra):
+        groups, classes = self.problem.groups, self.problem.classes
+        n_groups, n_classes = len(groups), len(classes)
+        with np.errstate(invalid="ignore"):
+            rates = confusion / confusion.sum(axis=2, keepdims=True)
+        if n_classes == 2:
+            columns = {
+                "false_positive_rate": rates[:, 0, 1],
+                "true_positive_rate": rates[:, 1, 1],
+            }
+            return pd.DataFrame({"group": groups, **extra, **columns})
+        return pd.DataFrame(
+            {
+                "group": np.repeat(groups, n_classes**2),
+                **extra,
+                "true_class": np.tile(np.repeat(classes, n_classes), n_groups),
+                "decision": np.tile(classes, n_classes * n_groups),
+                "rate": rates.ravel(),
+            }
+        )
+
+
+def _gap(name, confusion):
+    return float(spread(gap_rates(name, confusion)))
+
+
+def constrainable(rows, problem):
+    """Whether each group has the rows that its constraint and its method need."""
+    n_groups, n_classes = len(problem.groups), len(problem.classes)
+
+    def suffice(weight):
+        totals = label_totals(rows.group, rows.label, n_groups, weight, n_classes)
+        return problem.constraint.needs(totals)
+
+    able = suffice(rows.weight)
+    if METHODS[problem.method].has_rule_per_member and rows.counted is not None:
+        # Each member's own rule needs the group outside its shard.
+        weight = np.ones(len(rows)) if rows.weight is None else rows.weight
+        for heard in rows.counted.T:
+            able = able & suffice(weight * heard)
+    return able
+
+
+def learn_rule(rows, problem):
+    """Learn what rules need to know, whatever the tolerance.
+
+    Parameters
+    ----------
+    rows : CalibrationRows
+    problem : Problem
+
+    Returns
+    -------
+    callable
+        Takes a tolerance and returns the `FairRule` that is best within it.
+    """
+    learn = METHODS[problem.method].learn
+    able = constrainable(rows, problem)
+    code = np.where(able, np.cumsum(able) - 1, -1)
+    fair = blind = None
+    if able.any():
+        able_rows = rows if able.all() else rows.take(able[rows.group])
+        fair = learn(replace(able_rows, group=code[able_rows.group]))
+    if problem.accepts_unknown or not able.all():
+        blind = learn(replace(rows, group=np.zeros_like(rows.group)))
+    silent_share = None
+    if rows.counted is not None:
+        silent_share = np.average(~rows.counted, axis=0, weights=rows.weight)
+    shape = len(problem.groups), len(problem.classes), len(problem.classes)
+
+    def solve(tol):
+        asked = problem.within(tol)
+        rule = FairRule(
+            problem=asked,
+            fair=fair and fair(asked),
+            blind=blind and blind(replace(asked, constraint=None)),
+            code=code,
+            silent_share=silent_share,
+            confusion=np.zeros(shape),
+        )
+        if not able.all():
+            probability = rule.selection_probability(
+                rows.scores, rows.group, rows.counted
+            )
+            rule = rule.deciding(rows, probability)
+        if rule.fair is not None:
+            rule.confusion[able] = rule.fair.rule.confusion
+        return rule
+
+    return solve
+
+
+def tradeoff_table(rows, problem, tols=None, new=None):
+    """Solve for several tolerances and describe the rules.
+
+    Parameters
+    ----------
+    rows : CalibrationRows
+    problem : Problem
+    tols : array-like of float in [0, 1], default=None
+        None is 11 of them, evenly spaced from 0 to where the constraint stops to
+        matter.
+    new : CalibrationRows, default=None
+        Rows to describe the rules on; None is the rows that they are solved on.
+
+    Returns
+    -------
+    DataFrame
+        A row per tolerance: tol, what ``describe`` gives, and randomised_share.
+
+    Raises
+    ------
+    ValueError
+        If a tolerance lies outside [0, 1].
+    """
+    if tols is not None:
+        tols = np.atleast_1d(np.asarray(tols, dtype=float))
+        if not ((tols >= 0) & (tols <= 1)).all():
+            raise ValueError(f"tols must lie in [0, 1], got {tols.tolist()}.")
+    solve = learn_rule(rows, problem)
+    if tols is None:
+        tols = np.linspace(0.0, solve(1.0).constrained_gap, _N_TOLS)
+    records = []
+    for tol in tols:
+        rule = solve(float(tol))
+        records.append(
+            {
+                "tol": tol,
+                **rule.describe(new),
+                "randomised_share": rule.randomised_share(rows if new is None else new),
+            }
+        )
+    return pd.DataFrame(records)

@@ -1,0 +1,54 @@
+"""Where checkpoints are kept, and how many."""
+
+from dataclasses import dataclass
+from numbers import Integral
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class CheckpointPolicy:
+    """Where checkpoints are kept, and how many.
+
+    Fewer checkpoints take less room and make a deletion replay from an earlier stage.
+    The result of a deletion is the same bits.
+
+    Parameters
+    ----------
+    directory : str or path, default=None
+        Durable directory; None is the memory of the process.
+
+    keep_every : int, default=1
+        Keep the checkpoint of every so many stages. The last one of each shard, which
+        is the member, is always kept.
+
+    Examples
+    --------
+    >>> from sklearn_fairsisa import SISAClassifier
+    >>> from sklearn_fairsisa.sisa import CheckpointPolicy
+    >>> policy = CheckpointPolicy(keep_every=2)
+    >>> sisa = SISAClassifier(n_slices=4, checkpoint_dir=policy)
+    """
+
+    directory: str | PathLike[str] | None = None
+    keep_every: int = 1
+
+    def __post_init__(self):
+        if not isinstance(self.keep_every, Integral) or self.keep_every < 1:
+            raise ValueError(
+                f"keep_every is {self.keep_every!r}; it must be an integer of at least "
+                "1, which keeps every stage."
+            )
+
+    def kept(self, stages: dict[int, Any]) -> dict[int, Any]:
+        """Return the checkpoints of a shard that are kept, by their stage."""
+        n, last = self.keep_every, max(stages, default=None)
+        return {s: c for s, c in stages.items() if (s + 1) % n == 0 or s == last}
+
+
+def as_policy(checkpoint_dir: Any) -> CheckpointPolicy:
+    """Return the policy that the parameter ``checkpoint_dir`` stands for."""
+    if isinstance(checkpoint_dir, CheckpointPolicy):
+        return checkpoint_dir
+    return CheckpointPolicy(None if checkpoint_dir is None else Path(checkpoint_dir))

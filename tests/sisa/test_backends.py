@@ -1,0 +1,365 @@
+"""A storage backend is a class with seven functions over names and bytes."""
+
+import copy
+import json
+import shutil
+import threading
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_classification
+from sklearn.naive_bayes import GaussianNB
+
+from sklearn_fairsisa import SISAClassifier
+from sklearn_fairsisa.exceptions import (
+    ChangedDirectoryError,
+    DamagedDirectoryError,
+    DirectoryError,
+    LockedDirectoryError,
+)
+from sklearn_fairsisa.sisa import CheckpointPolicy
+from sklearn_fairsisa.sisa._digests import digest
+from sklearn_fairsisa.sisa._reports import audit_facts
+from sklearn_fairsisa.sisa.store import open_directory
+
+X, y = make_classification(n_samples=60, n_features=4, random_state=0)
+
+
+class Drawer:
+    """Bytes by name, in a dict. What the recipe of the documentation shows."""
+
+    def __init__(self):
+        self.content = {}
+        self.turn = threading.Lock()
+
+    def read(self, name):
+        if name not in self.content:
+            raise FileNotFoundError(name)
+        return self.content[name]
+
+    def write_new(self, name, data):
+        self.content[name] = bytes(data)
+
+    def swap(self, name, data):
+        self.content[name] = bytes(data)
+
+    def append(self, name, data, size):
+        self.content[name] = self.content.get(name, b"")[:size] + data
+
+    def remove(self, names):
+        for name in names:
+            self.content.pop(name, None)
+
+    def list(self):
+        return list(self.content)
+
+    @contextmanager
+    def lock(self, *, shared=False):
+        if not self.turn.acquire(blocking=False):
+            raise LockedDirectoryError(f"Someone else is at work in {self}.")
+        try:
+            yield
+        finally:
+            self.turn.release()
+
+    def __str__(self):
+        return "the drawer"
+
+
+class PulledPlug(BaseException):
+    pass
+
+
+class Dying(Drawer):
+    """A drawer whose process ends at a write, which is done by half or not at all."""
+
+    def __init__(self, content, last=None, torn=False):
+        super().__init__()
+        self.content = dict(content)
+        self.last, self.torn, self.calls = last, torn, 0
+
+    def _call(self, name, data):
+        if self.last is not None and self.calls >= self.last:
+            if self.torn and self.calls == self.last:
+                self.content[name] = data[: len(data) // 2]
+            self.calls += 1
+            raise PulledPlug
+        self.calls += 1
+
+    def write_new(self, name, data):
+        self._call(name, data)
+        super().write_new(name, data)
+
+    def swap(self, name, data):
+        self._call(f"{name}.new", data)
+        super().swap(name, data)
+
+    def append(self, name, data, size):
+        self._call(name, self.content.get(name, b"")[:size] + data)
+        super().append(name, data, size)
+
+    def remove(self, names):
+        for name in names:
+            self._call(name, b"")
+            super().remove([name])
+
+
+def make_sisa(backend=None, **params):
+    policy = None if backend is None else CheckpointPolicy(backend)
+    params = {"n_shards": 3, "n_slices": 2, "random_state": 0} | params
+    return SISAClassifier(GaussianNB(), checkpoint_dir=policy, **params)
+
+
+def digests(sisa):
+    return [digest(member) for member in sisa.estimators_]
+
+
+def test_an_ensemble_lives_in_any_backend():
+    drawer, memory = Drawer(), make_sisa().fit(X[:50], y[:50])
+    make_sisa(drawer).fit(X[:50], y[:50])
+    for change in (
+        lambda sisa: sisa.forget([3, 40]),
+        lambda sisa: sisa.partial_fit(X[50:], y[50:]),
+        lambda sisa: sisa.forget([7, 52]),
+    ):
+        change(memory)
+        change(SISAClassifier.load(drawer))
+        opened = SISAClassifier.load(drawer)
+        assert digests(opened) == digests(memory)
+        np.testing.assert_array_equal(opened.transform(X), memory.transform(X))
+        np.testing.assert_array_equal(opened.forgotten_, memory.forgotten_)
+    assert opened.verify_forgotten()
+    assert opened._store.stale_files() == []
+    kinds = [entry["kind"] for entry in opened._audit.entries]
+    assert kinds == ["fit", "forget", "partial_fit", "forget"]
+    needle = X[7].tobytes()
+    assert not any(needle in data for data in drawer.content.values())
+
+
+def test_errors_name_the_backend():
+    drawer = Drawer()
+    with pytest.raises(FileNotFoundError, match="the drawer holds no ensemble"):
+        SISAClassifier.load(drawer)
+    sisa = make_sisa(drawer).fit(X, y)
+    fallen_behind = SISAClassifier.load(drawer)
+    sisa.forget(1)
+    with pytest.raises(ChangedDirectoryError, match="the drawer was changed"):
+        fallen_behind.forget(2)
+    with pytest.raises(DirectoryError, match="the drawer holds a fitted ensemble"):
+        make_sisa(drawer).fit(X, y)
+    with drawer.lock(), pytest.raises(LockedDirectoryError, match="the drawer"):
+        sisa.forget(2)
+    name = next(name for name in drawer.content if name.startswith("member-s001-r000"))
+    drawer.content[name] = drawer.content[name][:-1]
+    with pytest.raises(DamagedDirectoryError, match="the drawer/member-s001-r000-"):
+        SISAClassifier.load(drawer)
+
+
+CHANGES = {
+    "fit": lambda d: make_sisa(d).fit(X[:50], y[:50]),
+    "partial_fit": lambda d: SISAClassifier.load(d).partial_fit(X[50:], y[50:]),
+    "forget": lambda d: SISAClassifier.load(d).forget([3, 7]),
+}
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_kill_at_any_write_leaves_the_state_before_or_after(kind, torn):
+    before = Dying({})
+    if kind != "fit":
+        CHANGES["fit"](before)
+    states = [None if kind == "fit" else digests(SISAClassifier.load(before))]
+    counted = Dying(before.content)
+    states.append(digests(CHANGES[kind](counted)))
+    found = set()
+    for last in range(counted.calls):
+        killed = Dying(before.content, last, torn)
+        with pytest.raises(PulledPlug):
+            CHANGES[kind](killed)
+        left = Drawer()
+        left.content = killed.content
+        found.add(look_at(left, states, kind))
+    # A change counts or is finished as soon as it is written down.
+    assert found == {"before", "after"}
+
+
+def look_at(left, states, kind):
+    pending = json.loads(left.content.get("manifest.json", b"{}")).get("pending")
+    try:
+        sisa = SISAClassifier.load(left)
+    except FileNotFoundError:
+        assert kind == "fit"
+        assert pending is None
+        sisa = make_sisa(left).fit(X[:50], y[:50])
+        assert digests(sisa) == states[1]
+        return "before"
+    assert digests(sisa) in states
+    after = digests(sisa) == states[1]
+    assert after or pending is None
+    sisa.forget([1])
+    assert sisa._store.stale_files() == []
+    assert sisa.verify_forgotten()
+    assert digests(SISAClassifier.load(left)) == digests(sisa)
+    return "after" if after else "before"
+
+
+# What the manifest says
+
+
+def test_a_change_rewrites_the_entries_of_its_own_shards_only():
+    drawer = Drawer()
+    sisa = make_sisa(drawer).fit(X, y)
+    before = sisa._store.manifest.current
+    sisa.forget(sisa.plan_.rows(1, 1)[0])
+    now = sisa._store.manifest.current
+    same = [old == new for old, new in zip(before.shards, now.shards)]
+    assert same == [True, False, True]
+    assert (now.n_rows, now.n_forgotten) == (59, 1)
+
+
+def test_a_request_reads_and_writes_as_much_however_many_files_there_are():
+    class Counting(Drawer):
+        calls = n_bytes = 0
+
+        def _count(self, data):
+            self.calls, self.n_bytes = self.calls + 1, self.n_bytes + len(data)
+            return data
+
+        def read(self, name):
+            return self._count(super().read(name))
+
+        def write_new(self, name, data):
+            super().write_new(name, self._count(data))
+
+        def swap(self, name, data):
+            super().swap(name, self._count(data))
+
+    made = []
+    for n_shards, n_slices in ((3, 4), (20, 4), (20, 40)):
+        drawer = Counting()
+        sisa = make_sisa(drawer, n_shards=n_shards, n_slices=n_slices)
+        sisa.fit(*make_classification(2000, n_features=4, random_state=0))
+        sisa.forget(sisa.plan_.rows(0, n_slices - 1)[0])
+        drawer.calls = drawer.n_bytes = 0
+        sisa.forget(sisa.plan_.rows(1, n_slices - 1)[0])
+        made.append((len(drawer.content), drawer.calls, drawer.n_bytes))
+    files, calls, n_bytes = zip(*made)
+    assert files[2] > 40 * files[0]
+    assert len(set(calls)) == 1
+    # The list of a shard's files has a line for each of its slices.
+    assert max(n_bytes) < 3 * min(n_bytes)
+
+
+def test_no_shard_is_behind_once_a_change_is_done():
+    drawer = Drawer()
+    sisa = make_sisa(drawer).fit(X, y).forget([3])
+    sisa.partial_fit(X[:1], y[:1])
+    shards = sisa._store._shards(sisa._store.manifest.current)
+    assert [s.n_stages for s in shards] == list(sisa.plan_.n_stages)
+    assert [s.stage for s in shards] == list(sisa.plan_.n_stages)
+    assert [s.digest for s in shards] == digests(sisa)
+    assert {s.reason for s in shards} == {None}
+
+
+def test_a_shard_is_behind_until_its_change_is_done(monkeypatch):
+    drawer = Drawer()
+    sisa = make_sisa(drawer).fit(X, y)
+    with monkeypatch.context() as patch:
+        patch.setattr(GaussianNB, "partial_fit", None)
+        with pytest.raises(TypeError):
+            sisa.forget(sisa.plan_.rows(1, 1)[0])
+    store = SISAClassifier.load(drawer, finish=False)._store
+    shards = store._shards(store.manifest.pending.target)
+    assert [(s.stage, s.n_stages) for s in shards] == [(2, 2), (1, 2), (2, 2)]
+    assert [s.reason for s in shards] == [None, "forget", None]
+    assert list(shards[1].checkpoints) == [0]
+
+
+def test_what_a_directory_holds_is_known_without_reading_rows_or_members():
+    drawer = Drawer()
+    make_sisa(drawer).fit(X, y)
+    read = []
+    real = Drawer.read
+    drawer.read = lambda name: read.append(name) or real(drawer, name)
+    with open_directory(drawer, check=False) as store:
+        assert store.status()["rows"] == 60
+    assert {name.split("-")[0] for name in read} == {"manifest.json", "shard"}
+    del drawer.content[next(n for n in drawer.content if n.startswith("rows-s002"))]
+    with pytest.raises(DamagedDirectoryError, match="the rows of shard 2, slice"):
+        open_directory(drawer, check=False).__enter__()
+
+
+def test_rows_of_an_opened_ensemble_are_unpacked_when_they_are_needed(tmp_path):
+    make_sisa(tmp_path).fit(X, y)
+    opened = SISAClassifier.load(tmp_path)
+    opened.predict(X)
+    assert opened.n_rows_ == 60
+    assert all(map(callable, opened._state.rows._handles))
+    copied = copy.deepcopy(opened)
+    assert opened.forget(1).verify_forgotten()
+    shutil.rmtree(tmp_path)
+    # A copy depends on nothing that was in the directory.
+    assert copied.full_sample_visits_ == opened.full_sample_visits_ + 1
+
+
+def test_rows_that_someone_else_deleted_are_said_to_have_changed():
+    drawer = Drawer()
+    sisa = make_sisa(drawer).fit(X, y)
+    opened = SISAClassifier.load(drawer)
+    sisa.forget(1)
+    with pytest.raises(ChangedDirectoryError, match="Open it again"):
+        list(opened._state.rows)
+
+
+def test_directories_of_the_first_format_are_refused():
+    drawer = Drawer()
+    first = {"format": 1, "key": "k", "signature": "s"}
+    drawer.content["manifest.json"] = json.dumps(first).encode()
+    for use in (SISAClassifier.load, lambda d: make_sisa(d).fit(X, y)):
+        with pytest.raises(DirectoryError, match="format 1, this version reads 2"):
+            use(drawer)
+
+
+# Companions
+
+
+def forget_with_rule(drawer, row, rule):
+    """Forget a row and commit a rule with it, as what holds an ensemble could."""
+    sisa = SISAClassifier.load(drawer)
+    store, before = sisa._store, sisa._state
+    change = before.without(np.array([row]), frozenset())
+    params = {**sisa.get_params(deep=False), "checkpoint_dir": None}
+    with store.exclusive():
+        work = store.begin(change, params, before)
+        for trained in sisa._train(change.state, change.firsts, store):
+            work.keep(trained)
+        work.attach("rule", rule)
+        log = sisa._audit.appended(audit_facts(change, before, work, 0.0))
+        work.commit(log.entries[-1])
+    return SISAClassifier.load(drawer)
+
+
+def test_companions_are_committed_kept_and_purged_with_the_ensemble():
+    def holders(text):
+        return [name for name, data in drawer.content.items() if text in data]
+
+    drawer = Drawer()
+    make_sisa(drawer).fit(X, y)
+    sisa = forget_with_rule(drawer, 1, "first rule")
+    assert sisa._store.companion("rule") == "first rule"
+    (name,) = holders(b"first rule")
+    assert name.startswith("companion-rule-")
+    sisa.forget(2)
+    assert SISAClassifier.load(drawer)._store.companion("rule") == "first rule"
+    assert holders(b"first rule") == [name]
+    sisa = forget_with_rule(drawer, 3, "second rule")
+    assert list(sisa.forgotten_) == [1, 2, 3]
+    assert sisa._store.companion("rule") == "second rule"
+    assert holders(b"first rule") == []
+    drawer.content[holders(b"second rule")[0]] = b""
+    with pytest.raises(DamagedDirectoryError, match="the companion of the ensemble"):
+        SISAClassifier.load(drawer)
+    sisa.fit(X, y)
+    assert sisa._store.manifest.current.companions == {}
+    assert [name for name in drawer.content if "companion" in name] == []
