@@ -1,5 +1,7 @@
 """Columns of containers of rows."""
 
+from itertools import zip_longest
+
 import numpy as np
 from scipy import sparse
 
@@ -8,8 +10,6 @@ def row_columns(X):
     """Return columns for :func:`~sklearn_fairsisa.fairness._coins.row_coins`."""
     if sparse.issparse(X):
         return X
-    if isinstance(X, np.ndarray) and X.ndim == 2:
-        return X
     names = column_names(X)
     if names is not None:
         columns = [take_column(X, position) for position in range(len(names))]
@@ -17,9 +17,17 @@ def row_columns(X):
             column.to_numpy() if hasattr(column, "to_numpy") else np.asarray(column)
             for column in columns
         ]
+    if hasattr(X, "shape"):
+        X = np.asarray(X)
+        return [X] if X.ndim == 1 else X.reshape(len(X), -1)
     if n_columns(X) is None or not len(X):
-        return [np.asarray(X)]
-    return [np.array(column, dtype=object) for column in zip(*X)]
+        # Objects, since an array of texts would cut and convert them.
+        return [np.fromiter(X, dtype=object, count=len(X))]
+    # A zero is no entry, so that a row's coin is the same beside longer rows.
+    return [
+        np.fromiter(column, dtype=object, count=len(X))
+        for column in zip_longest(*X, fillvalue=0)
+    ]
 
 
 def column_names(X):

@@ -1,5 +1,12 @@
 """The group of each row."""
 
+from collections.abc import Iterable, Mapping, Set
+from datetime import date, timedelta
+from decimal import Decimal
+from enum import Enum
+from itertools import pairwise
+from numbers import Integral, Real
+
 import numpy as np
 import pandas as pd
 from scipy import sparse
@@ -11,73 +18,75 @@ from .columns import column_names, column_position, drop_columns, take_column
 def check_groups(
     groups, n_samples=None, name="sensitive_features", *, allow_missing=False
 ):
-    """Return one group label per row.
+    """Return one group per row.
 
     Parameters
     ----------
     groups : array-like of shape (n_samples,) or (n_samples, n_features)
-        Group labels. Several columns are intersected: each combination that occurs
-        is a group, named by its values joined with commas, as in fairlearn.
+        Group labels. Several columns are intersected: each combination that occurs is
+        a group. Frames, mappings of names to columns, a MultiIndex, and rows that are
+        tuples have a column per feature.
     n_samples : int, default=None
         Number of rows required.
     name : str, default="sensitive_features"
         Name of the input in error messages.
     allow_missing : bool, default=False
-        Whether rows may have no group, with NaN or None in some column.
+        Whether rows may have no group: NaN, None or masked in some column.
 
     Returns
     -------
     groups : ndarray of shape (n_samples,), or masked array if `allow_missing`
-        Rows without a group are masked.
+        Labels; of several columns tuples, with a label per column. Rows without a
+        group are masked.
 
     Raises
     ------
+    TypeError
+        If a value cannot name a group, as lists and sets cannot.
     ValueError
-        If a value is missing, the length differs, or the values cannot be ordered.
+        If a value is missing or the length differs.
+
+    Notes
+    -----
+    Labels are equal where their values are, whatever holds them: ``1``, ``1.0``,
+    ``True`` and ``Decimal(1)``; ``0.1`` in single and double precision; an instant in
+    any unit and time zone, where times without a zone count as UTC and dates as their
+    midnight. ``1`` and ``"1"`` differ, as do ``"a"`` and ``b"a"``.
     """
-    columns = [_as_vector(column, name) for column in _columns_of(groups, name)]
+    columns = _columns_of(groups, name)
     length = len(columns[0])
     if n_samples is not None and length != n_samples:
         raise ValueError(
             f"{name} has {length} rows but X has {n_samples}. Give one value per row."
         )
-    missing = np.any([pd.isna(column) for column in columns], axis=0)
+    labels, codes = zip(*(_encode_column(column, name) for column in columns))
+    missing = np.any([code < 0 for code in codes], axis=0)
     if missing.any() and not allow_missing:
         raise ValueError(
             f"{name} is missing (NaN or None) in {int(missing.sum())} of {length} "
             f"rows, first in row {int(np.argmax(missing))}. Drop these rows, or "
             "name their group, for example 'unknown'."
         )
+    known = _intersect(labels, [code[~missing] for code in codes])
     if not allow_missing:
-        return _join_columns(columns, name)
-    known = _join_columns([column[~missing] for column in columns], name)
+        return known
     groups = np.ma.masked_all(length, dtype=known.dtype)
     groups[~missing] = known
     return groups
 
 
-def _join_columns(columns, name):
-    """Return the intersection of columns without missing values, in a sortable type."""
-    if len(columns) > 1:
-        escaped = [
-            [str(v).replace("\\", "\\\\").replace(",", "\\,") for v in column.tolist()]
-            for column in columns
-        ]
-        return np.array([",".join(values) for values in zip(*escaped)], dtype=str)
-    (column,) = columns
-    if column.dtype.kind != "O":
-        return column
-    # Groups are few, so checking each is cheap.
-    code, values = pd.factorize(column)
-    are_texts = [isinstance(value, str) for value in values]
-    if all(are_texts):
-        return values.astype(str)[code]
-    if any(are_texts):
-        raise ValueError(
-            f"{name} mixes strings and other types, which have no common order. "
-            "Convert the values to one type, for example with astype(str)."
-        )
-    return np.array(column.tolist())
+def _intersect(labels, codes):
+    """Label of each row, which is a tuple if there are several columns."""
+    if len(codes) == 1:
+        return _pack(labels[0])[codes[0]]
+    joint = codes[0]
+    for code in codes[1:]:
+        joint = pd.factorize(joint * (code.max(initial=0) + 1) + code)[0]
+    first = np.unique(joint, return_index=True)[1]
+    tuples = zip(
+        *([label[k] for k in code[first]] for label, code in zip(labels, codes))
+    )
+    return _as_objects(tuples)[joint]
 
 
 def encode_groups(groups):
@@ -86,17 +95,30 @@ def encode_groups(groups):
     Parameters
     ----------
     groups : ndarray or masked array of shape (n_samples,)
+        As `check_groups` returns them.
 
     Returns
     -------
     names : ndarray of shape (n_groups,)
+        Tuples are sorted by their first value, then by the next. Members of
+        enumerations are sorted by name.
     code : ndarray of int of shape (n_samples,)
-        -1 for rows without a group.
+
+    Raises
+    ------
+    ValueError
+        If the groups have no order.
     """
     known = ~np.ma.getmaskarray(groups)
     code = np.full(len(groups), -1)
-    names, code[known] = distinct(np.ma.getdata(groups)[known])
-    return names, code
+    values = np.ma.getdata(groups)[known]
+    if values.dtype.kind != "O":
+        names, code[known] = distinct(values)
+        return names, code
+    first_come, names = _factorize(values)
+    order = _sorted_positions(names.tolist())
+    code[known] = np.argsort(order)[first_come]
+    return names[order], code
 
 
 def distinct(values):
@@ -114,8 +136,60 @@ def distinct(values):
     names : ndarray of shape (n_distinct,)
     code : ndarray of int of shape (n_samples,)
     """
-    code, names = pd.factorize(values, sort=True)
+    code, names = _factorize(values, sort=True)
     return np.asarray(names, dtype=values.dtype), code
+
+
+def group_index(names):
+    """Index of a table of groups, with a level per sensitive feature.
+
+    Parameters
+    ----------
+    names : ndarray of shape (n_groups,)
+
+    Returns
+    -------
+    Index named "group", or MultiIndex with the level names that fairlearn gives to
+    features without a name
+    """
+    if len(names) and isinstance(names[0], tuple):
+        levels = [f"sensitive_feature_{k}" for k in range(len(names[0]))]
+        return pd.MultiIndex.from_tuples(names.tolist(), names=levels)
+    return pd.Index(names, name="group")
+
+
+def _factorize(values, sort=False):
+    """``pandas.factorize``, which knows no foreign byte order."""
+    if not values.dtype.isnative:
+        values = values.astype(values.dtype.newbyteorder("="))
+    return pd.factorize(values, sort)
+
+
+def _sorted_positions(labels):
+    """Positions of distinct labels in their order."""
+    if labels and isinstance(labels[0], tuple):
+        ranks = []
+        for level in zip(*labels):
+            values = list(dict.fromkeys(level))
+            rank = {values[k]: i for i, k in enumerate(_sorted_positions(values))}
+            ranks.append([rank[value] for value in level])
+        keys = list(zip(*ranks))
+    elif all(isinstance(label, Enum) for label in labels):
+        keys = [(type(label).__qualname__, label.name) for label in labels]
+    else:
+        keys = labels
+    try:
+        order = sorted(range(len(keys)), key=keys.__getitem__)
+        is_total = all(keys[a] < keys[b] for a, b in pairwise(order))
+    except TypeError:
+        is_total = False
+    if not is_total:
+        kinds = sorted({type(label).__name__ for label in labels})
+        raise ValueError(
+            f"The groups {labels[:5]}, of the types {kinds}, have no common order. "
+            "Convert the values to one type, for example with astype(str)."
+        )
+    return np.array(order, dtype=np.intp)
 
 
 def split_sensitive(X, sensitive_feature, drop_sensitive=True, *, allow_missing=False):
@@ -158,9 +232,7 @@ def split_sensitive(X, sensitive_feature, drop_sensitive=True, *, allow_missing=
     label = f"sensitive_feature={sensitive_feature!r}"
     positions = [column_position(X, column) for column in named]
     groups = check_groups(
-        pd.DataFrame(
-            {p: _as_vector(take_column(X, p), label) for p in positions}, copy=False
-        ),
+        {position: take_column(X, position) for position in positions},
         n_samples,
         label,
         allow_missing=allow_missing,
@@ -168,39 +240,219 @@ def split_sensitive(X, sensitive_feature, drop_sensitive=True, *, allow_missing=
     return (drop_columns(X, positions) if drop_sensitive else X), groups
 
 
+def feature_names(groups):
+    """Names of several sensitive features, None where they have none.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_samples,) or (n_samples, n_features)
+
+    Returns
+    -------
+    list of str, or None
+    """
+    if isinstance(groups, Mapping):
+        names = list(groups)
+    elif isinstance(groups, pd.MultiIndex):
+        names = list(groups.names)
+    else:
+        names = getattr(groups, "column_names", None) or column_names(groups)
+        names = names or getattr(getattr(groups, "dtype", None), "names", None)
+    if names is None or len(names) < 2 or len(set(names)) < len(names):
+        return None
+    return list(names) if all(isinstance(name, str) for name in names) else None
+
+
+def _in_order_of(groups, features):
+    """Columns by name in the order of fit, where there and here they have names."""
+    names = feature_names(groups)
+    if features is None or names is None or names == features:
+        return groups
+    if set(names) != set(features):
+        raise ValueError(
+            f"The sensitive features are {names}, but were {features} in fit. Give "
+            "the same features."
+        )
+    columns = dict(zip(names, _columns_of(groups, "sensitive_features")))
+    return {feature: columns[feature] for feature in features}
+
+
 def _columns_of(groups, name):
+    """Columns of labels as vectors that hold no rows within rows."""
     if sparse.issparse(groups):
         raise ValueError(f"{name} is a sparse matrix. Give a dense array of labels.")
+    if type(groups).__module__.partition(".")[0] == "pyarrow":
+        groups = groups.to_pandas()
     names = column_names(groups)
-    if names is not None:
+    if isinstance(groups, Mapping):
+        columns = list(groups.values())
+    elif names is not None:
         columns = [take_column(groups, position) for position in range(len(names))]
+    elif isinstance(groups, str | bytes | Set) or not isinstance(groups, Iterable):
+        raise TypeError(
+            f"{name} is a {type(groups).__name__}, but must hold one value per row. "
+            "Give an array, a list, or a data frame with a column per feature."
+        )
     else:
-        values = groups
-        if not hasattr(values, "dtype"):
-            # Objects, since ["a", nan] would turn nan into the text 'nan'.
-            values = np.asarray(list(values), dtype=object)
-        ndim = getattr(values, "ndim", None) or len(values.shape)
+        ndim = len(getattr(groups, "shape", (0,)))
         if ndim > 2:
             raise ValueError(f"{name} has {ndim} dimensions. Give one or two.")
-        columns = [values] if ndim == 1 else list(np.asarray(values).T)
-    if not columns:
+        columns = [groups] if ndim == 1 else list(np.ma.asanyarray(groups).T)
+    vectors = [
+        part for column in columns for part in _flatten(_as_vector(column, name), name)
+    ]
+    if not vectors:
         raise ValueError(f"{name} has no columns. Give at least one.")
-    return columns
+    lengths = sorted({len(vector) for vector in vectors})
+    if len(lengths) > 1:
+        raise ValueError(
+            f"The columns of {name} have {lengths} rows. Give columns of equal length."
+        )
+    return vectors
 
 
 def _as_vector(column, name):
     if sparse.issparse(column):
         column = column.toarray().ravel()
-    if hasattr(column, "to_numpy"):
+    if isinstance(column, np.ma.MaskedArray):
+        mask = np.ma.getmaskarray(column)
+        column = np.where(mask, None, np.ma.getdata(column).astype(object))
+    elif hasattr(column, "to_numpy"):
         column = column.to_numpy()
+    elif isinstance(column, list | tuple) or not hasattr(column, "dtype"):
+        if isinstance(column, str | bytes) or not isinstance(column, Iterable):
+            raise TypeError(
+                f"{name} has a {type(column).__name__} for a column. Give one value "
+                "per row."
+            )
+        # Objects, since ["a", nan] would turn nan into the text 'nan'.
+        column = _as_objects(column)
     values = np.asarray(column)
     if values.ndim != 1:
         raise ValueError(f"{name} must hold one value per row, got {values.shape}.")
     return values
 
 
+def _flatten(vector, name):
+    """A vector, or the columns of one whose elements are rows."""
+    if vector.dtype.names is not None:
+        return [part for n in vector.dtype.names for part in _flatten(vector[n], name)]
+    if vector.dtype.kind != "O":
+        return [vector]
+    missing = pd.isna(vector)
+    rows = vector[~missing]
+    if not len(rows) or not isinstance(rows[0], tuple | list | np.ndarray):
+        return [vector]
+    widths = {
+        len(row) if isinstance(row, tuple | list | np.ndarray) else 0 for row in rows
+    }
+    if len(widths) > 1:
+        raise ValueError(
+            f"{name} has rows of {sorted(widths)} values, 0 standing for what is no "
+            "tuple. Give each row as many, one per feature."
+        )
+    parts = []
+    for level in zip(*rows):
+        part = np.full(len(vector), None, dtype=object)
+        part[~missing] = _as_objects(level)
+        parts.extend(_flatten(part, name))
+    return parts
+
+
+def _as_objects(values):
+    values = list(values)
+    return np.fromiter(values, dtype=object, count=len(values))
+
+
+def _encode_column(vector, name):
+    """Distinct labels of a column, and the position of each row's, -1 if missing."""
+    try:
+        code, found = _factorize(vector)
+    except TypeError:
+        kinds = sorted({type(value).__name__ for value in vector.tolist()})
+        raise TypeError(
+            f"{name} holds values of the types {kinds[:5]}, which cannot all name a "
+            "group. Give strings, numbers, dates or members of an enumeration; of "
+            "several features a column each."
+        ) from None
+    # Groups are few, so that a look at each is cheap.
+    found = [_plain(value, name) for value in np.asarray(found)]
+    labels = list(dict.fromkeys(found))
+    position = {label: k for k, label in enumerate(labels)}
+    positions = np.array([*(position[value] for value in found), -1])
+    return labels, positions[code]
+
+
+def _plain(value, name):
+    """A label as the one object that stands for all of equal value."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, bytes):
+        return bytes(value)
+    # Timestamps are dates, too.
+    if isinstance(value, np.datetime64 | date):
+        time = pd.Timestamp(value)
+        time = time if time.tz is None else time.tz_convert(None)
+        return time if time.nanosecond else time.as_unit("us")
+    if isinstance(value, np.timedelta64 | timedelta):
+        return pd.Timedelta(value)
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real | Decimal):
+        return _plain_number(value)
+    if isinstance(value, Set | tuple):
+        raise TypeError(
+            f"{name} holds a {type(value).__name__}, {value!r}, which cannot name a "
+            "group. Give strings, numbers, dates or members of an enumeration; of "
+            "several features a column each."
+        )
+    return value
+
+
+def _plain_number(value):
+    number = float(value)
+    if not isinstance(value, float | np.floating):
+        return int(value) if np.isfinite(number) and value == int(value) else number
+    if np.isfinite(number) and not number.is_integer():
+        for kind in (np.float16, np.float32):
+            with np.errstate(over="ignore", under="ignore"):
+                narrow = kind(number)
+            # 0.1 in single precision, which is another number, stands for 0.1.
+            if float(narrow) == number:
+                return float(str(narrow))
+    return number + 0.0  # of the two zeros the positive one
+
+
+def _pack(labels):
+    """Labels as an array, of a type of its own where that loses nothing."""
+    if labels and all(isinstance(label, pd.Timestamp) for label in labels):
+        return np.array([label.to_datetime64() for label in labels])
+    if labels and all(isinstance(label, pd.Timedelta) for label in labels):
+        return np.array([label.to_timedelta64() for label in labels])
+    if all(isinstance(label, bool | int | float | str | bytes) for label in labels):
+        packed = np.array(labels)
+        if packed.tolist() == labels:
+            return packed
+    return _as_objects(labels)
+
+
+def _unpack(labels):
+    """Labels as objects that compare and hash by value."""
+    if labels.dtype.kind in "mM":
+        return [_plain(label, "groups") for label in labels]
+    return labels.tolist()
+
+
 def split_groups(
-    X, sensitive_features, sensitive_feature, *, drop_sensitive, allow_missing
+    X,
+    sensitive_features,
+    sensitive_feature,
+    *,
+    drop_sensitive,
+    allow_missing,
+    features=None,
 ):
     """Return the rows for the members, and the groups from X or a separate argument.
 
@@ -214,7 +466,10 @@ def split_groups(
     drop_sensitive : bool
         Whether the rows for the members lack these columns.
     allow_missing : bool
-        Whether rows may have no group.
+        Whether rows may be of no group.
+    features : list of str, default=None
+        Names of the sensitive features in ``fit``, whose order columns that have
+        names are brought into.
 
     Returns
     -------
@@ -234,9 +489,8 @@ def split_groups(
             "sensitive_feature, or pass sensitive_features to this method."
         )
     if sensitive_feature is None:
-        return X, check_groups(
-            sensitive_features, _num_samples(X), allow_missing=allow_missing
-        )
+        groups = _in_order_of(sensitive_features, features)
+        return X, check_groups(groups, _num_samples(X), allow_missing=allow_missing)
     if sensitive_features is not None:
         raise ValueError(
             f"sensitive_feature={sensitive_feature!r} already gives the group of each "
@@ -266,19 +520,35 @@ def group_codes(groups, known, *, accepts_unknown):
     Raises
     ------
     ValueError
-        If a group is unknown, unless `accepts_unknown`.
+        If a group is unknown and that is not accepted, or if there are more or fewer
+        features than in ``fit``.
     """
-    missing, groups = np.ma.getmaskarray(groups), np.ma.getdata(groups)
+    given = ~np.ma.getmaskarray(groups)
+    first_come, found = _factorize(np.ma.getdata(groups)[given])
+    found, known = _unpack(found), _unpack(known)
+    _check_features(found, known)
+    position = {label: k for k, label in enumerate(known)}
+    positions = np.array([position.get(label, -1) for label in found], dtype=np.intp)
     code = np.full(len(groups), -1)
-    if (groups.dtype.kind == "U") == (known.dtype.kind == "U"):
-        position = np.searchsorted(known, groups).clip(max=len(known) - 1)
-        alike = ~missing & (known[position] == groups)
-        code[alike] = position[alike]
+    code[given] = positions[first_come]
     if not accepts_unknown and (code < 0).any():
-        unknown = np.unique(groups[code < 0]).tolist()
+        unknown = [label for label in found if label not in position]
         raise ValueError(
             f"Groups {unknown[:5]} were not seen in fit, which saw "
-            f"{known.tolist()[:20]}. Fit with rows of them, or set "
+            f"{known[:20]}. Fit with rows of them, or set "
             'unknown_group="unconstrained".'
         )
     return code
+
+
+def _check_features(found, known):
+    """Raise unless labels have as many features as those of fit."""
+    given, fitted = (
+        {len(label) if isinstance(label, tuple) else 1 for label in labels}
+        for labels in (found, known)
+    )
+    if given and given != fitted:
+        raise ValueError(
+            f"The groups have {given.pop()} sensitive features, but had "
+            f"{fitted.pop()} in fit. Give the same features."
+        )

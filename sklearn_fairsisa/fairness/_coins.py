@@ -1,10 +1,11 @@
 """A uniform number for each row, and the decision that it draws."""
 
 import hashlib
-from numbers import Real
 
 import numpy as np
 from scipy import sparse
+
+from ._values import encode_numbers, split_column
 
 _CHUNK = 65_536
 
@@ -23,12 +24,20 @@ def row_coins(columns, seed):
     -------
     coins : ndarray of shape (n_samples,)
 
+    Raises
+    ------
+    TypeError
+        If a value is known by its place in memory alone.
+
     Notes
     -----
     A row is encoded by its non-zero numbers, rounded to single precision, and its
-    texts, each with the position of its column. Batch, order, float width, integer or
-    boolean types, sparsity and the container therefore do not matter. Rows that differ
-    beyond single precision only share a coin.
+    texts, each with the position of its column. Batch, order, float width, integer,
+    decimal or boolean types, byte order, sparsity and the container therefore do not
+    matter. Rows that differ beyond single precision only share a coin. A time counts
+    by its instant, in UTC where it has no zone, and a date by its midnight; a duration
+    by its length; NaN, None, NA and NaT are one missing value; lists, tuples, arrays
+    and mappings within a row count by what they hold.
 
     Examples
     --------
@@ -48,7 +57,7 @@ def row_coins(columns, seed):
     else:
         if isinstance(columns, np.ndarray):
             columns = list(columns.T)
-        parts = [_split_column(np.asarray(column)) for column in columns]
+        parts = [split_column(np.asarray(column)) for column in columns]
         matrix = np.column_stack([number for number, _ in parts])
         texts = [(j, text) for j, (_, text) in enumerate(parts) if text is not None]
     key = int(seed).to_bytes(16, "little")
@@ -56,7 +65,7 @@ def row_coins(columns, seed):
     coins = np.empty(n_samples, dtype=np.uint64)
     for start in range(0, n_samples, _CHUNK):
         stop = min(start + _CHUNK, n_samples)
-        payload, ends = _encode_numbers(matrix[start:stop])
+        payload, ends = encode_numbers(matrix[start:stop])
         begin = 0
         for i, end in zip(range(start, stop), ends):
             digest = hashlib.blake2b(payload[begin:end], digest_size=8, key=key)
@@ -68,56 +77,6 @@ def row_coins(columns, seed):
             begin = end
     # The 53 leading bits fill a double exactly, so 1.0 cannot occur.
     return (coins >> np.uint64(11)) * 2.0**-53
-
-
-def _encode_numbers(rows):
-    """Bytes of the non-zero entries of all rows, and where each row ends."""
-    with np.errstate(over="ignore", under="ignore"):
-        if sparse.issparse(rows):
-            coo = rows.tocoo()
-            entry = coo.row, coo.col
-            value = coo.data.astype(np.float32)
-            order = np.lexsort(entry[::-1])
-            entry, value = (entry[0][order], entry[1][order]), value[order]
-        else:
-            rows = rows.astype(np.float32)
-            entry = np.nonzero(rows)
-            value = rows[entry]
-    # Zeros stored in a sparse matrix, or rounded to zero, are no entries.
-    kept = value != 0
-    row, column, value = entry[0][kept], entry[1][kept], value[kept]
-    # There are many NaNs to choose from.
-    value[np.isnan(value)] = np.nan
-    record = np.empty(len(value), dtype=[("column", "<i4"), ("value", "<f4")])
-    record["column"], record["value"] = column, value
-    ends = np.searchsorted(row, np.arange(rows.shape[0]), side="right")
-    return record.tobytes(), (ends * record.itemsize).tolist()
-
-
-def _split_column(column):
-    """Numbers of a column, zero elsewhere, and its texts, None elsewhere."""
-    if column.dtype.kind in "fiub":
-        return column, None
-    if column.dtype.kind in "mM":
-        column = column.astype("datetime64[ns]" if column.dtype.kind == "M" else str)
-        column = column.astype(str)
-    if column.dtype.kind == "U":
-        return np.zeros(len(column)), [value.encode() for value in column.tolist()]
-    numbers = np.zeros(len(column))
-    texts = [None] * len(column)
-    for i, value in enumerate(column.tolist()):
-        if isinstance(value, Real):
-            numbers[i] = value
-        elif value is None:
-            numbers[i] = np.nan
-        else:
-            text = value if isinstance(value, bytes) else str(value).encode()
-            # pandas' NA and NaT are numbers that are missing.
-            if text in (b"<NA>", b"NaT"):
-                numbers[i] = np.nan
-            else:
-                texts[i] = text
-    return numbers, texts if any(text is not None for text in texts) else None
 
 
 def class_probabilities(probability):

@@ -29,6 +29,8 @@ from sklearn.utils.validation import (
 
 from .._utils.groups import (
     check_groups,
+    encode_groups,
+    group_codes,
     split_sensitive,
 )
 from .._utils.pipelines import reach_last_step
@@ -181,7 +183,7 @@ class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         if takes_groups(last):
             X, groups = self._groups_of(X, sensitive_features, required=True)
             keywords["sensitive_features"] = groups
-            self.groups_ = np.unique(groups)
+            self.groups_ = encode_groups(groups)[0]
         if transformer is not None:
             X = transformer.fit_transform(X, codes)
         self._packs = _needs_packing(X) and hasattr(last, "estimator")
@@ -274,13 +276,17 @@ class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         if takes_groups(last):
             required = names(last.predict, "sensitive_features")
             X, groups = self._groups_of(X, sensitive_features, required)
-            if required and not np.isin(groups, self.groups_).all():
-                unknown = np.setdiff1d(groups, self.groups_)
-                raise ValueError(
-                    f"Groups {unknown.tolist()[:10]} were not seen in fit, which saw "
-                    f"{self.groups_.tolist()[:10]}. Fit with rows of every group, or "
-                    "leave these rows out."
-                )
+            if required:
+                # In the values of fit, which the mitigator compares by itself.
+                codes = group_codes(groups, self.groups_, accepts_unknown=True)
+                if (codes < 0).any():
+                    unknown = encode_groups(groups[codes < 0])[0]
+                    raise ValueError(
+                        f"Groups {unknown.tolist()[:10]} were not seen in fit, which "
+                        f"saw {self.groups_.tolist()[:10]}. Fit with rows of every "
+                        "group, or leave these rows out."
+                    )
+                groups = self.groups_[codes]
         if transformer is not None:
             X = reach_last_step(self.mitigator_, X)
         if self._packs:

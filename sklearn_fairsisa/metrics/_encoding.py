@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._utils.groups import check_groups
+from .._utils.groups import check_groups, encode_groups
 from ..fairness._constraints import GAPS, RATES
 from ..fairness._rates import SCORES, by_decision, gap_rates, spread
 
@@ -97,8 +97,7 @@ def code_groups(sensitive_features, n_samples):
     """Return the names of the groups and the index of each row's group."""
     if sensitive_features is None:
         return np.array(["all"]), np.zeros(n_samples, dtype=np.intp)
-    groups = check_groups(sensitive_features, n_samples)
-    return np.unique(groups, return_inverse=True)
+    return encode_groups(check_groups(sensitive_features, n_samples))
 
 
 def evaluate(metric, total, chosen):
@@ -127,7 +126,7 @@ def check_defined(metric, total, group_names):
         if len(lacking):
             kind, rate = (("negative", "FPR"), ("positive", "TPR"))[label]
             raise ValueError(
-                f"Group {group_names[lacking[0]].item()!r} has no {kind} labels, so "
+                f"Group {group_names.tolist()[lacking[0]]!r} has no {kind} labels, so "
                 f"its {rate} is undefined. Add rows, leave the group out, or merge it "
                 "with another."
             )

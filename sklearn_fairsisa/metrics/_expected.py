@@ -5,6 +5,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import _check_sample_weight
 
+from .._utils.groups import group_index
 from ..fairness._rates import operating_points, selection_rates, tally
 from . import _encoding
 
@@ -230,9 +231,9 @@ def group_rates(
     Returns
     -------
     rates : DataFrame
-        One row per group: the number (or weight) of negatives and positives, the
-        false and true positive rate (NaN if the group has no such label) and the
-        selection rate.
+        One row per group, with an index level per sensitive feature: the number (or
+        weight) of negatives and positives, the false and true positive rate (NaN if
+        the group has no such label) and the selection rate.
 
     Examples
     --------
@@ -254,7 +255,7 @@ def group_rates(
             "true_positive_rate": rates[:, 1],
             "selection_rate": selection_rates(total, chosen),
         },
-        index=pd.Index(names, name="group"),
+        index=group_index(names),
     )
 
 

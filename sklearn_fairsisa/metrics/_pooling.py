@@ -18,7 +18,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples
 
-from .._utils.groups import check_groups
+from .._utils.groups import check_groups, encode_groups
 from .._utils.typing import Estimator, RandomState, Rows, Splits, Splitter
 from ..fairness._constraints import GAPS
 from . import _encoding
@@ -333,7 +333,7 @@ def _splits(cv, n_repeats, X, y, groups, random_state):
         raise ValueError(f"n_repeats must be at least 1, got {n_repeats!r}.")
     strata = np.unique(y, return_inverse=True)[1]
     if groups is not None:
-        group_codes = np.unique(groups, return_inverse=True)[1]
+        group_codes = encode_groups(groups)[1]
         strata = strata * (group_codes.max() + 1) + group_codes
     rng = check_random_state(random_state)
     splits = []

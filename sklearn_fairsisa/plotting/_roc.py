@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.groups import check_groups
+from .._utils.groups import check_groups, encode_groups
 from ._style import FAINT, INK, color_of, line_of, make_axes, tidy
 
 if TYPE_CHECKING:
@@ -163,9 +163,7 @@ class GroupRocDisplay:
         from ..metrics._encoding import check_defined, encode
 
         y_true, y_score = np.asarray(y_true), np.asarray(y_score, dtype=float)
-        names, group = np.unique(
-            check_groups(sensitive_features, len(y_true)), return_inverse=True
-        )
+        names, group = encode_groups(check_groups(sensitive_features, len(y_true)))
         if y_pred is None:
             label, chosen = encode(y_true, y_score * 0, pos_label, soft=True)
         else:
@@ -240,7 +238,7 @@ class GroupRocDisplay:
                     self._draw_boundary(ax, other, FAINT, "-", width=0.7, zorder=1)
             self._draw_group(ax, name, color_of(i), "-")
             self._draw_chosen(ax, {name: color_of(i)})
-            ax.set_title(str(name), fontsize=10, color=color_of(i), pad=3)
+            ax.set_title(_shown(name), fontsize=10, color=color_of(i), pad=3)
         # Axes above empty axes are the lowest of their column.
         for ax in axes.flat[max(0, len(names) - n_columns) : len(names)]:
             ax.tick_params(labelbottom=True)
@@ -326,7 +324,7 @@ class GroupRocDisplay:
             Line2D([], [], color=color_of(i), ls=line_of(i), lw=1.8)
             for i in range(len(names))
         ]
-        return handles, [str(name) for name in names]
+        return handles, [_shown(name) for name in names]
 
     def _kind_handles(self, others=False):
         """Return handles and labels that explain the kinds of marks."""
@@ -379,11 +377,15 @@ def _place_legend(ax, handles, labels):
     ax.legend(handles, labels, borderaxespad=0, **anchor, **style)
 
 
+def _shown(name):
+    return ", ".join(map(str, name)) if isinstance(name, tuple) else str(name)
+
+
 def _points_of(frame, names):
     """Return FPR and TPR of each group, of shape (n_points, 2); NaN if undefined."""
-    return {
-        name: frame.loc[frame["group"] == name, _RATES].to_numpy() for name in names
-    }
+    # One by one, since a Series compares a tuple element by element.
+    groups, rates = frame["group"].tolist(), frame[_RATES].to_numpy()
+    return {name: rates[[group == name for group in groups]] for name in names}
 
 
 def _regions_of(estimator, names):

@@ -148,7 +148,7 @@ def check_groups_suffice(problem, rows, what="calibration rows"):
     if rows.weight is not None:
         what += " of positive weight"
     raise ValueError(
-        f"Group {groups[a].item()!r} has no {labels} among the {what}, so its {rate} "
+        f"Group {groups.tolist()[a]!r} has no {labels} among the {what}, so its {rate} "
         f"is undefined. {remedy}"
     )
 

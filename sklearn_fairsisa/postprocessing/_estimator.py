@@ -36,7 +36,7 @@ from sklearn.utils.validation import (
 
 from .._utils.columns import row_columns
 from .._utils.containers import take
-from .._utils.groups import encode_groups, group_codes, split_groups
+from .._utils.groups import encode_groups, feature_names, group_codes, split_groups
 from .._utils.pipelines import weight_param
 from .._utils.typing import (
     Estimator,
@@ -213,7 +213,8 @@ class FairEnsemblePostprocessor(
         Labels; of two, the second is the positive one.
 
     groups_ : ndarray of shape (n_groups,)
-        Groups seen in ``fit``, sorted.
+        Sorted groups that ``fit`` saw. Groups of several sensitive features are tuples
+        with a value per feature, also in the column group of the tables below.
 
     estimator_ : classifier, list or None
         The fitted ensemble.
@@ -513,6 +514,7 @@ class FairEnsemblePostprocessor(
             groups_=groups_,
             estimator_=estimator,
             forgotten_=np.empty(0, dtype=np.intp),
+            _features=feature_names(sensitive_features),
             _problem=problem,
         )
         rows = replace(rows, origin=origin)
@@ -608,7 +610,8 @@ class FairEnsemblePostprocessor(
                 StaleRuleWarning,
                 stacklevel=level_of_caller(),
             )
-        seen, groups = self._split(check_like_fit(self, X), sensitive_features)
+        X = check_like_fit(self, X)
+        seen, groups = self._split(X, sensitive_features, self._features)
         group = group_codes(
             groups, self.groups_, accepts_unknown=self._problem.accepts_unknown
         )
@@ -1101,7 +1104,7 @@ class FairEnsemblePostprocessor(
 
     def _evaluation_rows(self, X, y, sensitive_features, sample_weight):
         X, y = indexable(check_like_fit(self, X), y)
-        seen, groups = self._split(X, sensitive_features)
+        seen, groups = self._split(X, sensitive_features, self._features)
         group = group_codes(
             groups, self.groups_, accepts_unknown=self._problem.accepts_unknown
         )
@@ -1128,7 +1131,7 @@ class FairEnsemblePostprocessor(
             scores=self._scores(seen),
         )
 
-    def _split(self, X, sensitive_features):
+    def _split(self, X, sensitive_features, features=None):
         """What the members see of X, and each row's group, masked where missing."""
         return split_groups(
             X,
@@ -1136,6 +1139,7 @@ class FairEnsemblePostprocessor(
             self.sensitive_feature,
             drop_sensitive=self.drop_sensitive,
             allow_missing=self.unknown_group == "unconstrained",
+            features=features,
         )
 
     def _scores(self, seen):

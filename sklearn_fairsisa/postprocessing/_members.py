@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .._utils.class_scores import class_scores, class_votes
 from .._utils.pipelines import reach_last_step
@@ -194,7 +194,7 @@ def _ask_members(estimator, members, encoded, X):
 def _ask(member, X, classes):
     """Score of the second of two classes, or of each: (n_samples[, n_classes])."""
     scores = class_scores(
-        member, classes, lambda method: np.asarray(getattr(member, method)(X))
+        member, classes, lambda method: getattr(member, method)(X), _num_samples(X)
     )
     return scores[:, 1] if len(classes) == 2 else scores
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .._utils.groups import group_index
 from ..fairness._cells import majority
 from ..fairness._coins import is_random
 from ..fairness._constraints import GAPS, Problem, gap_of
@@ -199,7 +200,7 @@ class FairRule:
         weights = getattr(self.fair, "weights", None)
         if weights is None:
             return None
-        index = pd.Index(self._constrained_groups, name="group")
+        index = group_index(self._constrained_groups)
         return pd.DataFrame(weights.weights, index)
 
     @property

@@ -10,18 +10,17 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
-# What a clock wrote says nothing of the model, and differs between equal runs: skorch's
-# timer, scikit-learn's searches.
-_CLOCKS = {
-    "dur", "epoch_start_time_", "refit_time_", "mean_fit_time", "std_fit_time",
-    "mean_score_time", "std_score_time",
+# Attributes, by the class that sets them, that differ between equal runs: what a clock
+# said, and where an object lies in memory. Named, since these libraries may be missing.
+_NOT_STATE = {
+    ("sklearn.model_selection.", "BaseSearchCV"): {"refit_time_"},
+    ("sklearn.feature_extraction.", "_VectorizerMixin"): {"_stop_words_id"},
+    ("skorch.callbacks.", "EpochTimer"): {"epoch_start_time_"},
+}
+_TIMES_OF_SEARCHES = {
+    "mean_fit_time", "std_fit_time", "mean_score_time", "std_score_time",
 }  # fmt: skip
-
-# Where an object lies in memory differs between processes: scikit-learn's vectorizers
-# note the address of their stop words once they have checked them.
-_ADDRESSES = {"_stop_words_id"}
-
-_NOT_STATE = _CLOCKS | _ADDRESSES
+_IDS_OF_CATBOOST = ("model_guid", "train_finish_time")
 
 
 def digest(state):
@@ -29,7 +28,9 @@ def digest(state):
 
     Arrays and tensors count by data type, shape and bytes; estimators, modules and
     optimizers by what they hold; the order of dictionary keys and how objects share
-    memory do not count, nor do measured durations and memory addresses.
+    memory do not count. Nor do durations that scikit-learn's searches and skorch's
+    histories measure, the address that scikit-learn's vectorizers note of their stop
+    words, and the id and the date of a run of CatBoost.
 
     Parameters
     ----------
@@ -85,8 +86,9 @@ def _describe(value):
         csr = value.tocsr()
         return kind, b"", (csr.shape, csr.data, csr.indices, csr.indptr)
     if isinstance(value, Mapping):
-        items = [item for item in value.items() if str(item[0]) not in _NOT_STATE]
-        return kind, b"", items
+        return kind, b"", list(value.items())
+    if _is_any(value, "skorch.", "History"):
+        return kind, b"", [_without(epoch, {"dur"}) for epoch in value]
     if isinstance(value, list | tuple | set | frozenset):
         return kind, b"", value
     if isinstance(value, np.random.RandomState):
@@ -106,14 +108,53 @@ def _describe(value):
         return kind, b"", (value.get_state(),)
     # An estimator's own state, not what __getstate__ packs for a file.
     if isinstance(value, BaseEstimator):
-        return kind, b"", (vars(value),)
+        return kind, b"", (_state_of(value, vars(value)),)
+    if _is_any(value, "catboost.", "CatBoost"):
+        return kind, b"", (_state_of_catboost(value),)
     # Some types, such as numpy's ufuncs, are registered in place of a method.
     registered = copyreg.dispatch_table.get(type(value))
     reduced = value.__reduce_ex__(4) if registered is None else registered(value)
     if isinstance(reduced, str):
         return kind, reduced.encode(), ()
     build, args, state, items, pairs = (*reduced, None, None, None)[:5]
+    if isinstance(state, dict):
+        state = _state_of(value, state)
     return kind, b"", (build, args, state, list(items or ()), list(pairs or ()))
+
+
+def _is_any(value, package, name):
+    """Tell whether a value is of a class of this name from a package."""
+    return any(
+        kind.__name__ == name and kind.__module__.startswith(package)
+        for kind in type(value).__mro__
+    )
+
+
+def _without(mapping, keys):
+    return {key: value for key, value in mapping.items() if key not in keys}
+
+
+def _state_of(owner, attributes):
+    """Attributes without those that differ between equal runs."""
+    for (package, name), keys in _NOT_STATE.items():
+        if not keys.isdisjoint(attributes) and _is_any(owner, package, name):
+            attributes = _without(attributes, keys)
+    if "cv_results_" in attributes and _is_any(
+        owner, "sklearn.model_selection.", "BaseSearchCV"
+    ):
+        results = _without(attributes["cv_results_"], _TIMES_OF_SEARCHES)
+        attributes = {**attributes, "cv_results_": results}
+    return attributes
+
+
+def _state_of_catboost(model):
+    # The copy is another model in memory, so that this one keeps its id.
+    model = model.copy()
+    metadata = model.get_metadata()
+    for key in _IDS_OF_CATBOOST:
+        if key in metadata.keys():  # noqa: SIM118
+            metadata[key] = ""
+    return model.__getstate__()
 
 
 def _describe_array(array):

@@ -4,8 +4,9 @@ import warnings
 from contextlib import nullcontext
 
 import numpy as np
+from sklearn.utils.validation import _num_samples
 
-from .._utils.class_scores import class_scores, class_votes
+from .._utils.class_scores import class_scores, predicted_votes
 from .._utils.isolation import forked_generators
 from .._utils.warnings import level_of_caller
 from ._learners import as_input, is_skorch
@@ -31,8 +32,9 @@ def member_scores(member, X, n_classes):
     ndarray of shape (n, n_classes)
     """
     classes = np.arange(n_classes)
-    scores = class_scores(member, classes, lambda method: _ask(member, method, X))
-    scores = scores.astype(np.float64)
+    scores = class_scores(
+        member, classes, lambda method: _ask(member, method, X), _num_samples(X)
+    ).astype(np.float64)
     unknown = ~np.isfinite(scores).all(axis=1)
     if unknown.any():
         # A deletion must not silence the other members, though it may leave one of
@@ -49,7 +51,12 @@ def member_scores(member, X, n_classes):
 
 def member_votes(member, X, n_classes):
     """Return a member's votes as indicators of shape (n, n_classes)."""
-    votes = class_votes(_ask(member, "predict", X), np.arange(n_classes))
+    votes = predicted_votes(
+        member,
+        np.arange(n_classes),
+        lambda method: _ask(member, method, X),
+        _num_samples(X),
+    )
     return votes.astype(np.float64)
 
 
@@ -59,6 +66,4 @@ def _ask(member, method, X):
     # Naive Bayes takes the log of a prior of 0 where a shard lacks a class, and divides
     # by a variance of 0 where it has one row.
     with fork, np.errstate(divide="ignore", invalid="ignore"):
-        answer = np.asarray(getattr(member, method)(as_input(member, X)))
-    # Nets answer in single precision, in which scores would not sum to 1 as closely.
-    return answer.astype(np.float64) if answer.dtype.kind == "f" else answer
+        return getattr(member, method)(as_input(member, X))

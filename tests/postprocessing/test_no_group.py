@@ -100,7 +100,7 @@ def test_groups_may_be_missing_in_sensitive_features_and_in_columns_of_it():
     X = table.drop(columns="group")
     side = pd.DataFrame({"group": table["group"], "age": "old"})
     fair.fit(X, y, sensitive_features=side)
-    assert fair.groups_.tolist() == ["left,old", "right,old"]
+    assert fair.groups_.tolist() == [("left", "old"), ("right", "old")]
     assert grouped[fair.calibration_indices_].all()
 
 
