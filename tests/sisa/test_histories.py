@@ -1,0 +1,148 @@
+"""Random histories end, once relearnt, in the digests of plain deletions."""
+
+import os
+import pickle
+import shutil
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_classification
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+
+from sklearn_fairsisa import SISAClassifier
+from sklearn_fairsisa.sisa import CheckpointPolicy
+from sklearn_fairsisa.sisa._digests import digest
+
+# Histories of each learner, in memory and in a directory; more take longer.
+N_HISTORIES = int(os.environ.get("SKLEARN_FAIRSISA_HISTORIES", "3"))
+N_FIRST, N_BATCH, N_BATCHES = 48, 8, 3
+N = N_FIRST + N_BATCH * N_BATCHES
+X, y = make_classification(
+    N, 4, n_informative=4, n_redundant=0, n_classes=3, random_state=0
+)
+# A class that is seen for the first time in the last batch, which comes first in order.
+y = y + 1
+LATE = N - 2
+y[LATE] = 0
+
+
+class Moody:
+    """Raises an error in training while `failing`."""
+
+    failing = False
+
+    def _check(self):
+        if Moody.failing:
+            raise RuntimeError("not today")
+
+
+class MoodyBayes(Moody, GaussianNB):
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        self._check()
+        return super().partial_fit(X, y, classes, sample_weight)
+
+
+class MoodySGD(Moody, SGDClassifier):
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        self._check()
+        return super().partial_fit(X, y, classes, sample_weight)
+
+
+class MoodyTree(Moody, DecisionTreeClassifier):
+    def fit(self, X, y, sample_weight=None):
+        self._check()
+        return super().fit(X, y, sample_weight)
+
+
+LEARNERS = {
+    "bayes": lambda: (MoodyBayes(), {"n_slices": 3}),
+    "sgd": lambda: (MoodySGD(loss="log_loss"), {"n_slices": 3, "epochs": 2}),
+    "scaled sgd": lambda: (
+        make_pipeline(StandardScaler(), MoodySGD()),
+        {"n_slices": 2},
+    ),
+    "one slice": lambda: (MoodySGD(), {}),
+    "whole": lambda: (MoodyTree(max_depth=3), {}),
+    "regression": lambda: (LogisticRegression(), {}),
+    "sparse checkpoints": lambda: (
+        MoodySGD(),
+        {"n_slices": 4, "checkpoint_dir": CheckpointPolicy(keep_every=2)},
+    ),
+}
+
+
+def make_sisa(name, directory=None):
+    learner, params = LEARNERS[name]()
+    params = dict(params)
+    if directory is not None:
+        every = 2 if "checkpoint_dir" in params else 1
+        params["checkpoint_dir"] = CheckpointPolicy(directory, keep_every=every)
+    return SISAClassifier(learner, n_shards=3, random_state=0, **params)
+
+
+def digests(sisa):
+    return [digest(member) for member in sisa.estimators_]
+
+
+def play(name, rng, directory):
+    """Play a random history; return the ensemble, with its batches and deletions."""
+    continues = hasattr(make_sisa(name), "partial_fit")
+    sisa = make_sisa(name, directory).fit(X[:N_FIRST], y[:N_FIRST])
+    gone, n_rows, n_batches = set(), N_FIRST, 0
+    for _ in range(rng.integers(3, 9)):
+        what = rng.choice(
+            ["now", "later", "fail", "relearn", "budget", "batch", "copy", "load"]
+        )
+        rows = rng.choice(n_rows, size=rng.integers(1, 5), replace=False).tolist()
+        Moody.failing = what == "fail"
+        if what in ("now", "later", "fail"):
+            sisa.forget(rows, relearn=what != "later")
+            gone |= set(rows)
+        elif what == "relearn" and len(sisa.behind_):
+            sisa.relearn(shards=rng.choice(sisa.behind_["shard"]))
+        elif what == "budget" and len(sisa.behind_):
+            cost = sisa.behind_["sample_visits"]
+            sisa.relearn(
+                max_sample_visits=int(rng.integers(cost.min(), cost.sum() + 1))
+            )
+        elif what == "batch" and continues and n_batches < N_BATCHES:
+            batch = slice(n_rows, n_rows + N_BATCH)
+            sisa.partial_fit(X[batch], y[batch])
+            n_rows, n_batches = n_rows + N_BATCH, n_batches + 1
+        elif what == "copy" and directory is None:
+            sisa = pickle.loads(pickle.dumps(sisa))
+        elif what == "load" and directory is not None:
+            sisa = SISAClassifier.load(directory)
+        Moody.failing = False
+        assert sisa.forgotten_.tolist() == sorted(gone)
+        assert sisa.verify_forgotten()
+    return sisa.relearn(), n_batches, sorted(gone)
+
+
+@pytest.mark.parametrize("durable", [False, True], ids=["memory", "directory"])
+@pytest.mark.parametrize("name", LEARNERS)
+def test_histories_end_in_the_digests_of_plain_deletions(name, durable, tmp_path):
+    for seed in range(N_HISTORIES):
+        rng = np.random.default_rng([seed, durable])
+        directory = tmp_path / "d" if durable else None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            sisa, n_batches, gone = play(name, rng, directory)
+            assert len(sisa.behind_) == 0
+            # All rows first, then one deletion, of rows that held other values.
+            twin_X, twin_y = X.copy(), y.copy()
+            twin_X[gone] = 1e3
+            order = make_sisa(name).fit(twin_X[:N_FIRST], twin_y[:N_FIRST])
+            for batch in range(n_batches):
+                rows = slice(N_FIRST + batch * N_BATCH, N_FIRST + (batch + 1) * N_BATCH)
+                order.partial_fit(twin_X[rows], twin_y[rows])
+            order.forget(gone)
+        assert digests(sisa) == digests(order)
+        assert sisa.verify_forgotten()
+        if durable:
+            shutil.rmtree(directory)
