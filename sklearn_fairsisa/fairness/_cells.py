@@ -54,12 +54,12 @@ class CellCounts:
         )
 
     def find(self, group, cell):
-        """Entry of each row's cell, -1 where its group never showed it.
+        """Entry of each row's cell, -1 where calibration has none.
 
         Parameters
         ----------
         group, cell : ndarray of int of shape (n_samples,)
-            Cell -1 is one that no group ever showed.
+            -1 is a cell that occurs in no group.
 
         Returns
         -------
@@ -98,7 +98,7 @@ class Votes:
     weight : ndarray of shape (n_samples,), default=None
         1 each if None.
     counted : ndarray of bool of shape (n_samples, n_members), default=None
-        Members that may speak of a row; all if None.
+        Members whose prediction counts for a row; all if None.
     n_classes : int, default=2
     """
 
@@ -120,11 +120,11 @@ class Votes:
         return int(self.group.max()) + 1
 
     def count(self, cell):
-        """Count the labels in cells, of which `cell` is each row's."""
+        """Count the labels in each cell; `cell` holds that of each row."""
         return self._count(slice(None), cell)
 
     def count_votes_of(self, s):
-        """Count the labels where a member votes for a class, if it counts."""
+        """Count the labels by the vote of one member, on the rows where it counts."""
         rows = slice(None) if self.counted is None else self.counted[:, s]
         return self._count(rows, self.votes[rows, s])
 
@@ -209,7 +209,7 @@ def count_scores(scores, group, label, weight=None):
     # likely than all to fit into a cache, so this beats sorting by both at once.
     order = np.argsort(group.astype(np.min_scalar_type(n_groups)), kind="stable")
     if weight is not None:
-        # A weight of zero is no row at all.
+        # Rows with zero weight are ignored.
         order = order[weight[order] != 0]
     group, scores = group[order], scores[order]
     starts = np.searchsorted(group, np.arange(n_groups + 1))
@@ -257,7 +257,7 @@ def common_ranks(scores):
 
 
 def vote_patterns(votes):
-    """Code each row of votes by the pattern it shows.
+    """Code each row of votes by its pattern.
 
     Parameters
     ----------

@@ -66,7 +66,7 @@ def estimate_rates(group, probability, weight, n_groups, *, added=2):
     Returns
     -------
     GroupRates
-        NaN where a group has nobody.
+        NaN where a group is empty.
 
     Notes
     -----

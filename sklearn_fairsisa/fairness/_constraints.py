@@ -1,4 +1,4 @@
-"""What a fair rule is asked for: rates of groups, and constraints that bound them."""
+"""Rates of groups, constraints that bound them, and the problem of a fair rule."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -61,7 +61,7 @@ class Rate:
         Returns
         -------
         ndarray of shape (...)
-            NaN where nobody is counted.
+            NaN where no people are counted.
         """
         if total is None:
             total = decided.sum(axis=-1)
@@ -118,13 +118,13 @@ class Difference:
     at_most : float, default=0.0
         The bound, in [0, 1].
     name : str, default=""
-        What users call it.
+        Its name in the public interface.
 
     Notes
     -----
-    A constraint is known to programs by its `limits` alone: each is a triple
-    :math:`(c, l, h)` that demands :math:`l \le r_a - c\,m \le h` of the rate
-    :math:`r_a` of every group, with an unknown m in [0, 1] for each rate.
+    Programs see a constraint through its `limits` alone. Each is a triple
+    :math:`(c, l, h)`, which requires :math:`l \le r_a - c\,m \le h` of the rate
+    :math:`r_a` of every group, with one unknown m in [0, 1] per rate.
     """
 
     rate: str
@@ -188,7 +188,7 @@ def gap_of(rate):
 
 @dataclass(frozen=True)
 class Problem:
-    """What a rule is to solve.
+    """What a rule solves.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ from ._level_rules import RuleTable
 from ._mixtures import solve_mixtures
 from ._rates import sum_by, unit_gains
 
-# Rules tried for a mixture, and how many in vain before the search ends.
+# Most rounds of a search, and rounds without gain after which it ends.
 _MAX_ROUNDS = 100
 _PATIENCE = 10
 # Rounds through the classes in search of the best shifts.
@@ -33,16 +33,16 @@ class CostRuleMixture:
         Positive; sum to 1.
     confusion : ndarray of shape (n_groups, n_classes, n_classes)
     cells : RuleTable
-        Who are decided alike: the decisions of all the group's rules. `cell` holds
-        arrays of codes.
+        People are in one cell if all the group's rules decide alike on them. `cell`
+        holds arrays of codes.
 
     Notes
     -----
     The best rule on (:math:`\eta`, group) is such a mixture. Candidates are generated
-    as columns of a linear program: its dual prices say by which :math:`\Lambda` to
-    weigh the estimated probabilities next. Rates and gains are those of the labels, so
-    the constraints hold exactly in calibration however wrong :math:`\eta` is; only the
-    choice of candidates rests on it.
+    as columns of a linear program, whose dual prices give the next :math:`\Lambda`.
+    Rates and gains are those of the labels, so the constraints hold exactly in
+    calibration however wrong :math:`\eta` is; only the choice of candidates depends on
+    it.
 
     The constant rules are candidates, so the constraints can always be met.
     """
@@ -78,7 +78,7 @@ class CostRuleMixture:
             for k in range(n_classes):
                 pool.add(np.eye(n_classes)[[k] * n_classes])
             pool.add_best(gain)
-        best, waited = -np.inf, 0
+        best, n_rounds_without_gain = -np.inf, 0
         for _ in range(_MAX_ROUNDS):
             sizes = [len(pool.prices) for pool in pools]
             code = np.repeat(np.arange(n_groups), sizes)
@@ -88,10 +88,12 @@ class CostRuleMixture:
                 code, code, worth, partial(_added, confusion), totals, problem
             )
             value = mixed @ worth
-            waited = 0 if value > best + 1e-9 else waited + 1
+            n_rounds_without_gain += 1
+            if value > best + 1e-9:
+                n_rounds_without_gain = 0
             best = max(best, value)
             added = [pool.add_best(price[a]) for a, pool in enumerate(pools)]
-            if waited == _PATIENCE or not any(added):
+            if n_rounds_without_gain == _PATIENCE or not any(added):
                 break
         split = np.split(mixed, np.cumsum(sizes)[:-1])
         parts = [pool.mixture(w) for pool, w in zip(pools, split)]
@@ -147,7 +149,7 @@ class _GroupMixture:
 
 
 class _RulePool:
-    """Deterministic rules of one group, no two of which decide alike."""
+    """Deterministic rules of one group that all decide differently."""
 
     def __init__(self, eta, by_class, noise):
         self.eta, self.by_class, self.noise = eta, by_class, noise
@@ -171,7 +173,7 @@ class _RulePool:
         """Add a rule that is worth much at some prices; return whether it is new.
 
         The estimated probabilities give a first rule, which is the best if they are
-        right. Then the labels tell, class by class, how far its worth should be moved.
+        right. The labels then show, class by class, how far to shift its worth.
         """
         # What deciding for the first class is worth can be set to nothing. Rounding
         # errors must not decide where the rest is worth no more.
@@ -281,5 +283,5 @@ def _mixed(decided, weights, n_classes):
     probability = np.zeros((len(rows), n_classes))
     for decision, weight in zip(decided, weights):
         probability[rows, decision] += weight
-    # Weights that sum to 1 up to rounding must not turn certain decisions into coins.
+    # Weights that sum to 1 up to rounding must not randomise certain decisions.
     return np.where(probability > 1 - 1e-12, 1.0, probability)

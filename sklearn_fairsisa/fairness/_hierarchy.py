@@ -10,8 +10,8 @@ group a is
 Intercepts are the groups' own and the slope :math:`\beta` is free. The others have
 normal priors of mean 0, with a stiffness for each feature and a factor for all
 :math:`c_m`, one for :math:`\beta_a` and one for all :math:`c_{am}`. The factors are
-chosen by the evidence: many people who speak for a difference between groups get it,
-few people get what the groups have in common.
+chosen by the evidence: a difference between groups is kept where many people support
+it, and shrunk where few do.
 
 References
 ----------
@@ -56,7 +56,7 @@ def fit_hierarchy(features, group, total, positives, *, stiffness, rate, offset=
     features : ndarray of shape (n_rows, 2 + n_others)
         The first column holds ones.
     group : ndarray of int of shape (n_rows,)
-        Sorted codes, none of which is missing.
+        Sorted codes without gaps.
     total, positives : ndarray of shape (n_rows,)
         Weight of each row's people, and of those with the positive label.
     stiffness : ndarray of shape (n_others,)
@@ -108,7 +108,7 @@ def posterior_mode(features, group, total, positives, precision, start, offset=0
     ----------
     features : ndarray of shape (n_rows, n_features)
     group : ndarray of int of shape (n_rows,)
-        Sorted codes, none of which is missing.
+        Sorted codes without gaps.
     total, positives : ndarray of shape (n_rows,)
         Weight of each row's people, and of those with the positive label.
     precision : Coefficients

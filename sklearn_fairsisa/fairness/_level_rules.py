@@ -133,7 +133,7 @@ def selection_by_level(region, fpr, tpr):
 
 
 def selection_by_precision(region, probability, precision):
-    """Probability of selection of cells that no calibration row showed.
+    """Probability of selection of cells without calibration rows.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def _on_boundary(region, fpr, tpr):
     # vertical and horizontal edges.
     progress = region.fpr + region.tpr
     nearest = progress[np.argmin(np.abs(progress - (fpr + tpr)))]
-    # In a light level even a rounding error of the rates looks like a coin.
+    # In a light level even a rounding error of the rates looks like randomisation.
     reached = nearest if abs(nearest - (fpr + tpr)) <= 2 * _ROUNDING else fpr + tpr
     # A level may be too light to add to the sum.
     length = np.maximum(np.diff(progress), 1e-300)
@@ -212,6 +212,6 @@ def _on_chord(region, first, last, fpr, tpr):
 
 
 def snapped(probability):
-    """Probabilities without the rounding errors that make coins of certainties."""
+    """Probabilities, with those within rounding of 0 or 1 set to 0 or 1."""
     probability = np.where(probability < 1e-9, 0.0, probability)
     return np.where(probability > 1 - 1e-9, 1.0, probability)

@@ -76,7 +76,7 @@ def solve_mixtures(block, group, gain, adds, totals, problem):
         )
         for rate, charge in zip(rates, multiplier * unit):
             price[:, rate.pairs] += charge[:, None]
-    # Rounding errors must not turn certain decisions into coins.
+    # Rounding errors must not randomise certain decisions.
     weight = np.where(weight < 1e-9, 0.0, weight)
     return weight / np.bincount(block, weights=weight)[block], price
 
@@ -96,7 +96,7 @@ def solve_cells(counts, problem):
     Notes
     -----
     Cells of a group whose labels are distributed alike are one to the program, so
-    people of equal evidence are treated equally; no rule gains by telling them apart.
+    people of equal evidence are treated equally. Distinguishing them gains nothing.
     """
     n_classes = counts.weight.shape[1]
     mass = counts.weight.sum(axis=1, keepdims=True)

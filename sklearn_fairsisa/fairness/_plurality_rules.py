@@ -62,7 +62,7 @@ class CellDecisions:
         )
 
     def by_label(self, group, label):
-        """Probabilities where cells are labels; what a group never showed stands.
+        """Probabilities where cells are labels; labels new to a group stay.
 
         Parameters
         ----------
@@ -73,15 +73,15 @@ class CellDecisions:
         ndarray of shape (n_samples, n_classes)
         """
         entry = self.counts.find(group, label)
-        as_said = np.eye(self.probability.shape[1])[label]
-        return np.where(entry[:, None] >= 0, self.probability[entry], as_said)
+        as_predicted = np.eye(self.probability.shape[1])[label]
+        return np.where(entry[:, None] >= 0, self.probability[entry], as_predicted)
 
 
 @dataclass(frozen=True)
 class PluralityRule:
     """Aggregate, then post-process: cells are the class with most votes.
 
-    A class that a group never showed in calibration is decided as the members say.
+    A class that a group lacks in calibration is decided as the members predict.
 
     Parameters
     ----------
@@ -121,9 +121,9 @@ class PluralityRule:
 class LabelPatternRule:
     """Post-process the ensemble: cells are the patterns of all members' votes.
 
-    A pattern that a group never showed in calibration is treated like the group's
+    A pattern that a group lacks in calibration is treated like the group's
     pattern that agrees with it in most votes, of several the heaviest. Where some
-    members may not speak of a row, which ones is part of its pattern.
+    members do not count for a row, the pattern includes which ones.
 
     Parameters
     ----------
@@ -139,8 +139,8 @@ class LabelPatternRule:
     @classmethod
     def fit(cls, votes, problem):
         """Solve a problem on `Votes`."""
-        heard = _heard(votes.votes, votes.n_classes, votes.counted)
-        patterns, cell = np.unique(heard, axis=0, return_inverse=True)
+        cast = _counted_votes(votes.votes, votes.n_classes, votes.counted)
+        patterns, cell = np.unique(cast, axis=0, return_inverse=True)
         counts = votes.count(cell.ravel())
         return cls(patterns, CellDecisions.fit(counts, problem))
 
@@ -155,13 +155,13 @@ class LabelPatternRule:
         return self.cells.probability
 
     def table(self, names):
-        """Cells are the members' votes, such as "cat|cat|dog"; a "-" does not speak."""
+        """Cells are the members' votes, such as "cat|cat|dog"; "-" does not count."""
         names = np.asarray([*names, "-"], dtype=object)
         return self.cells.table(["|".join(names[votes]) for votes in self.patterns])
 
     def selection_probability(self, votes, group, counted=None):
         """Probabilities of rows of known groups."""
-        votes = _heard(votes, self.n_classes, counted)
+        votes = _counted_votes(votes, self.n_classes, counted)
         n_known = len(self.patterns)
         # Equal rows get equal codes, in the order of the sorted patterns.
         seen, code = np.unique(
@@ -200,7 +200,7 @@ class LabelPatternRule:
 class MemberLabelRules:
     """Post-process each member, then aggregate by plurality.
 
-    Each member's own label is post-processed; the members' coins are independent, and
+    Each member's own label is post-processed. Members are randomised independently, and
     the expected decision is the distribution of the class with most votes.
 
     Parameters
@@ -226,16 +226,16 @@ class MemberLabelRules:
             CellDecisions.fit(votes.count_votes_of(s), problem)
             for s in range(votes.n_members)
         ]
-        heard = _heard(votes.votes, n_classes, votes.counted)
-        patterns, cell = np.unique(heard, axis=0, return_inverse=True)
+        cast = _counted_votes(votes.votes, n_classes, votes.counted)
+        patterns, cell = np.unique(cast, axis=0, return_inverse=True)
         counts = votes.count(cell.ravel())
         rules = cls(tuple(members), counts, np.empty((0, n_classes)))
         seen = patterns[counts.cell]
-        speaks = seen < n_classes
+        counts_here = seen < n_classes
         probability = rules.selection_probability(
-            np.where(speaks, seen, 0),
+            np.where(counts_here, seen, 0),
             counts.group,
-            None if votes.counted is None else speaks,
+            None if votes.counted is None else counts_here,
         )
         return cls(rules.members, counts, probability)
 
@@ -336,28 +336,28 @@ def _plurality_of_counted(probability, counted):
     """`plurality_probability` of the votes of each row that count."""
     n_classes = probability.shape[2]
     result = np.empty((len(probability), n_classes))
-    heard = counted.sum(axis=1)
-    for n_votes in np.unique(heard):
-        rows = heard == n_votes
+    n_counted = counted.sum(axis=1)
+    for n_votes in np.unique(n_counted):
+        rows = n_counted == n_votes
         votes = probability[rows][counted[rows]].reshape(-1, n_votes, n_classes)
         result[rows] = plurality_probability(votes)
     return result
 
 
 def check_tallies(n_votes, n_classes):
-    """Raise where the tallies of the members' votes are too many to go through."""
+    """Raise if the members' votes have too many tallies to enumerate."""
     tallies = comb(n_votes + n_classes - 1, n_classes - 1)
     # Tallies are coded as integers in base n_votes + 1.
     if tallies > _MAX_TALLIES or (n_votes + 1) ** n_classes >= 2**63:
         raise ValueError(
-            f'method="postprocess_then_aggregate" goes through all tallies of votes, '
+            f'method="postprocess_then_aggregate" enumerates all tallies of votes, '
             f"but {n_votes} members and {n_classes} classes have {tallies:.6g}, more "
             f'than {_MAX_TALLIES}. Use another method, such as "soft_ensemble", or '
             "fewer members."
         )
 
 
-def _heard(votes, n_classes, counted):
+def _counted_votes(votes, n_classes, counted):
     """Votes that count; the code of no class where one does not."""
     return votes if counted is None else np.where(counted, votes, n_classes)
 

@@ -138,7 +138,7 @@ def unit_gains(weight, objective):
         if objective == "accuracy_score":
             right = 1 / weight.sum(axis=-1, keepdims=True)
         else:
-            # A class of which there is nobody has no recall to be averaged.
+            # Absent classes are left out, as in scikit-learn.
             present = weight > 0
             right = np.where(present, 1 / np.where(present, weight, 1), 0)
             right = right / present.sum(axis=-1, keepdims=True)

@@ -72,8 +72,7 @@ class Region:
 def likelihood_regions(counts):
     """Region of each group when any set of cells may be selected.
 
-    Cells of equal likelihood ratio are one level: no rule gains by telling them
-    apart.
+    Cells of equal likelihood ratio are one level: distinguishing them gains nothing.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ The distributions of a group's scores, given their labels, follow from two facto
     \qquad q_a(s) = P(Y=1 \mid s, a).
 
 *Labels.* Of a group with few negatives the empirical distribution of the negatives'
-scores is little known, even if the group has many people. A smooth estimate of
+scores is uncertain, even if the group has many people. A smooth estimate of
 :math:`q_a(s)` lets all people of the group count. With u the rank of a score among all
 people, in (0, 1), and :math:`x = \Phi^{-1}(u)`,
 
@@ -121,7 +121,7 @@ def _smooth(counts, people):
     rank = (np.cumsum(mass) - mass / 2) / mass.sum()
     coefficients, share = _fit_labels(counts, weight, rank[counts.cell], people)
     smooth = replace(counts, weight=_by_class(weight, share))
-    # A single group has nobody to learn its scores from.
+    # A single group has no other to learn its scores from.
     if counts.n_groups > 1:
         cell, in_bin = _grid(counts, weight, np.flatnonzero(mass), rank)
         expected = _expect(counts, cell, rank[cell], in_bin, coefficients, people)

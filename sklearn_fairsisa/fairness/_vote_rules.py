@@ -86,7 +86,7 @@ class CellRule:
         ----------
         group, cell : ndarray of int of shape (n_samples,)
         precision : ndarray of shape (n_samples,)
-            Estimated share of positives, used for cells that the group never showed.
+            Estimated share of positives, used for cells that the group lacks.
 
         Returns
         -------
@@ -143,7 +143,7 @@ class MajorityRule:
     def selection_probability(self, votes, group, counted=None):
         """Probability of selection of rows of known groups."""
         cell = majority(votes, counted).astype(np.int64)
-        # A group that never showed a label is a single level, whatever its precision.
+        # A group that lacks a label is a single level, whatever its precision.
         return self.cells.selection_probability(group, cell, np.zeros(len(cell)))
 
 
@@ -151,10 +151,10 @@ class MajorityRule:
 class PatternRule:
     """Post-process the ensemble: cells are the vote patterns.
 
-    A pattern that a group never showed in calibration is treated like the group's
+    A pattern that a group lacks in calibration is treated like the group's
     level of nearest precision, its own being estimated by the isotonic regression of
-    the group's labels on the number of votes. Where some members may not speak of a
-    row, which ones is part of its pattern.
+    the group's labels on the number of votes. Where some members do not count for a
+    row, the pattern includes which ones.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ class PatternRule:
         Observed patterns, packed and sorted; see `vote_patterns`.
     n_members : int
     masked : bool
-        Whether patterns tell, after the votes, who may speak.
+        Whether patterns hold, after the votes, which of them count.
     cells : CellRule
         Cell c is pattern c.
     precision_by_votes : ndarray of shape (n_groups, n_members + 1)
@@ -178,8 +178,8 @@ class PatternRule:
     @classmethod
     def fit(cls, votes, problem):
         """Solve a problem on `Votes`."""
-        heard = heard_votes(votes.votes, votes.counted)
-        patterns, cell = vote_patterns(heard)
+        cast = counted_votes(votes.votes, votes.counted)
+        patterns, cell = vote_patterns(cast)
         counts = votes.count(cell)
         n_votes = count_votes(patterns, votes.n_members)
         by_votes = count_cells(
@@ -212,25 +212,25 @@ class PatternRule:
         return self.cells.probability
 
     def table(self, names):
-        """Cells are the members' votes, such as "01101"; a "-" does not speak."""
+        """Cells are the members' votes, such as "01101"; "-" does not count."""
         n_bits = self.n_members * (2 if self.masked else 1)
-        votes, speaks = np.split(
+        votes, counts_here = np.split(
             unpack_patterns(self.patterns, n_bits), [self.n_members], axis=1
         )
         digits = votes.astype(np.uint8) + ord("0")
         if self.masked:
-            digits[~speaks] = ord("-")
+            digits[~counts_here] = ord("-")
         digits = np.ascontiguousarray(digits)
         patterns = digits.view(f"S{self.n_members}").ravel().astype(str)
         return self.cells.table(patterns)
 
     def selection_probability(self, votes, group, counted=None):
         """Probability of selection of rows of known groups."""
-        heard = heard_votes(votes, counted)
-        n_votes = heard[:, : self.n_members].sum(axis=1)
+        cast = counted_votes(votes, counted)
+        n_votes = cast[:, : self.n_members].sum(axis=1)
         return self.cells.selection_probability(
             group,
-            find_patterns(self.patterns, heard),
+            find_patterns(self.patterns, cast),
             self.precision_by_votes[group, n_votes],
         )
 
@@ -239,7 +239,7 @@ class PatternRule:
 class MemberRules:
     """Post-process each member, then aggregate by majority.
 
-    Each member's own label is post-processed; the members' coins are independent, and
+    Each member's own label is post-processed. Members are randomised independently, and
     the expected decision is the chance that more than half of them select.
 
     Parameters
@@ -263,14 +263,14 @@ class MemberRules:
             CellRule.fit(votes.count_votes_of(s), problem)
             for s in range(votes.n_members)
         ]
-        heard = heard_votes(votes.votes, votes.counted)
-        patterns, cell = vote_patterns(heard)
+        cast = counted_votes(votes.votes, votes.counted)
+        patterns, cell = vote_patterns(cast)
         counts = votes.count(cell)
         rules = cls(tuple(members), counts, np.empty(0))
-        seen = unpack_patterns(patterns, heard.shape[1])[counts.cell]
-        seen, speaks = np.split(seen, [votes.n_members], axis=1)
+        seen = unpack_patterns(patterns, cast.shape[1])[counts.cell]
+        seen, counts_here = np.split(seen, [votes.n_members], axis=1)
         probability = rules.selection_probability(
-            seen, counts.group, None if votes.counted is None else speaks
+            seen, counts.group, None if votes.counted is None else counts_here
         )
         return cls(rules.members, counts, probability)
 
@@ -315,7 +315,7 @@ class MemberRules:
         return result
 
 
-def heard_votes(votes, counted):
+def counted_votes(votes, counted):
     """Votes that count; where not all do, followed by whether each counts."""
     return votes if counted is None else np.hstack([votes & counted, counted])
 
@@ -357,9 +357,9 @@ def majority_probability(probability):
 def _majority_of_counted(probability, counted):
     """`majority_probability` of the coins of each row that count."""
     result = np.empty(len(probability))
-    heard = counted.sum(axis=1)
-    for n_coins in np.unique(heard):
-        rows = heard == n_coins
+    n_counted = counted.sum(axis=1)
+    for n_coins in np.unique(n_counted):
+        rows = n_counted == n_coins
         coins = probability[rows][counted[rows]].reshape(-1, n_coins)
         result[rows] = majority_probability(coins)
     return result

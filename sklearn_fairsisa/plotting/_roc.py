@@ -402,10 +402,10 @@ def _regions_of_votes(rows, names):
     """Return the vertices of the regions of all rules on votes, per group with rows."""
     from ..fairness._cells import count_cells, vote_patterns
     from ..fairness._regions import likelihood_regions
-    from ..fairness._vote_rules import heard_votes
+    from ..fairness._vote_rules import counted_votes
 
     rows = rows.weighed
     codes, group = np.unique(rows.group, return_inverse=True)
-    cell = vote_patterns(heard_votes(rows.votes, rows.counted))[1]
+    cell = vote_patterns(counted_votes(rows.votes, rows.counted))[1]
     regions, _ = likelihood_regions(count_cells(group, cell, rows.label, rows.weight))
     return {names[code]: (of.fpr, of.tpr) for code, of in zip(codes, regions)}

@@ -1,4 +1,4 @@
-"""Fair decisions by post-processing what the members of an ensemble say."""
+"""Fair decisions by post-processing the predictions of an ensemble's members."""
 
 from ._estimator import FairEnsemblePostprocessor
 from ._report import FairnessReport

@@ -13,13 +13,13 @@ from ..sisa._classifier import SISAClassifier
 from ._members import check_frozen
 from ._subjects import Subjects
 
-# Of ensembles whose rows are not known to be unseen by any member.
+# For ensembles whose members' training rows are unknown.
 _HELD_OUT = 0.2
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What became of the rows given to ``fit``, and how their X is read.
+    """Use of the rows given to ``fit``, and how their X is read.
 
     Parameters
     ----------
@@ -30,9 +30,9 @@ class Origin:
     subjects : Subjects or None
         Data subjects of all of them.
     holds_labels : bool
-        Whether X holds class labels that members put out.
-    holds_votes_alone : bool
-        Whether X holds nothing else, so that equal rows are different people.
+        Whether X holds class labels that members predicted.
+    holds_only_votes : bool
+        Whether X holds votes and nothing else, so that people are not distinguishable.
     seed : int
         Key of the coins.
     """
@@ -41,7 +41,7 @@ class Origin:
     training: np.ndarray | None
     subjects: Subjects | None
     holds_labels: bool
-    holds_votes_alone: bool
+    holds_only_votes: bool
     seed: int
 
 
@@ -63,7 +63,7 @@ class CalibrationRows:
         Members' scores of the positive class, in [0, 1], or their votes as booleans;
         scores of each class, if these are more than two.
     counted : ndarray of bool of shape (n_rows, n_members), or None
-        Members that may speak of a row because they did not learn from it.
+        Members that did not learn from a row, so that their predictions count.
     origin : Origin or None
         None of rows that were not given to ``fit``.
     """
@@ -92,7 +92,7 @@ class CalibrationRows:
 
     @property
     def weighed(self):
-        """The rows that count: a weight of zero is no row at all."""
+        """The rows of positive weight."""
         if self.weight is None or self.weight.all():
             return self
         return self.take(self.weight > 0)
@@ -119,7 +119,7 @@ class CalibrationRows:
         return sums.reshape(n_groups, n_classes, n_classes)
 
     def without(self, indices):
-        """Return copies of the other rows, so that nothing of these survives."""
+        """Return copies of the other rows, which share no memory with these."""
         kept = np.flatnonzero(~np.isin(self.index, indices))
         return self.take(kept)
 
@@ -150,7 +150,7 @@ def are_votes(scores):
 
 
 def calibrates_across_shards(estimator, calibration):
-    """Whether calibration rows train too, all but their own shard judging them."""
+    """Whether calibration rows train too, scored by the members of other shards."""
     if calibration == "auto":
         return isinstance(estimator, SISAClassifier) and estimator.n_shards > 1
     return calibration == "cross_shard"
@@ -202,7 +202,7 @@ def plan_calibration(estimator, calibration, strata, subjects, random_state):
             )
         return everyone, grouped
     share = _HELD_OUT if calibration == "auto" else calibration
-    # Without ids each row is somebody else's.
+    # Without ids, each row is its own subject.
     subject = everyone if subjects is None else subjects.codes
     held_out = holdout_of_subjects(
         strata[grouped], subject[grouped], share, random_state
@@ -265,7 +265,7 @@ def holdout_of_subjects(strata, subject, fraction, random_state):
     return np.flatnonzero(np.isin(subject, chosen))
 
 
-def leave_own_shard_out(rows, plan, speaking):
+def leave_own_shard_out(rows, plan, predicting):
     """Mark which members have not learnt from each row.
 
     Parameters
@@ -273,7 +273,7 @@ def leave_own_shard_out(rows, plan, speaking):
     rows : CalibrationRows
         Their positions are the indices that the plan knows.
     plan : Plan
-    speaking : ndarray of int of shape (n_members,)
+    predicting : ndarray of int of shape (n_members,)
         Shards that have rows, whose members do not abstain.
 
     Returns
@@ -284,13 +284,13 @@ def leave_own_shard_out(rows, plan, speaking):
     Raises
     ------
     ValueError
-        If fewer than two members speak.
+        If fewer than two members predict.
     """
-    if len(speaking) < 2:
+    if len(predicting) < 2:
         raise ValueError(
             'calibration="cross_shard" scores a row by the other shards, but '
-            f"{'only one shard' if len(speaking) else 'no shard'} has rows. Fit with "
+            f"{'only one shard' if len(predicting) else 'no shard'} has rows. Fit with "
             "more shards, or hold rows out, for example by calibration=0.2."
         )
     own = np.asarray(plan.shard_of(rows.index))
-    return replace(rows, counted=own[:, None] != speaking)
+    return replace(rows, counted=own[:, None] != predicting)

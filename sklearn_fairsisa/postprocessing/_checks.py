@@ -1,4 +1,4 @@
-"""What may be asked of a fair rule, and on which rows."""
+"""Checks of the parameters and rows of a fair rule."""
 
 from dataclasses import replace
 from numbers import Real
@@ -71,7 +71,7 @@ def _check_two_costs(objective):
 
 
 def check_confidence(confidence, tol):
-    """Raise if a gap of zero is to be guaranteed, which no data can."""
+    """Raise if confidence is requested in a gap of zero, which no data give."""
     if confidence is not None and tol == 0:
         raise ValueError(
             f"confidence={confidence} is about the true difference between groups, "
@@ -123,10 +123,10 @@ def check_groups_suffice(problem, rows, what="calibration rows"):
     totals = label_totals(
         rows.group, rows.label, len(groups), rows.weight, len(classes)
     )
-    able = problem.constraint.needs(totals)
-    if able.all():
+    suffices = problem.constraint.needs(totals)
+    if suffices.all():
         return
-    a = int(np.argmin(able))
+    a = int(np.argmin(suffices))
     absent = np.flatnonzero(totals[a] == 0)
     if len(classes) == 2:
         labels = ("negative labels", "positive labels")[absent[0]]
@@ -154,7 +154,7 @@ def check_groups_suffice(problem, rows, what="calibration rows"):
 
 
 def check_some_row_counts(rows, method):
-    """Raise unless a rule can rest on the rows, if on no more than one label.
+    """Raise unless the rows suffice for a rule; a single label does.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def check_some_row_counts(rows, method):
 
 
 def check_members_suffice(problem, rows):
-    """Each member's own rule needs every group outside its shard."""
+    """Raise unless each member's own rule has every group outside its shard."""
     if not METHODS[problem.method].has_rule_per_member:
         return
     for member, counted in enumerate(rows.counted.T):

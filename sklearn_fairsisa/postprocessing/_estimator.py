@@ -1,4 +1,4 @@
-"""Fair decisions from what the members of an ensemble say."""
+"""Fair decisions from the predictions of an ensemble's members."""
 
 import copy
 import warnings
@@ -86,10 +86,10 @@ from ._checks import (
 from ._fitted import FittedRuleMixin
 from ._held_out import tightened
 from ._members import (
-    ask_members,
+    checked_member_scores,
     given_scores,
     holds_labels,
-    speaking_members,
+    predicting_members,
 )
 from ._methods import METHODS
 from ._rule import learn_rule, tradeoff_table
@@ -145,7 +145,7 @@ class FairEnsemblePostprocessor(
         - ``"smooth_ensemble"``: the same sum, but the share of positives along it, and
           how the group's people spread over it, are smooth functions that groups share
           as far as they agree. A group with few negatives, or few positives, is then
-          known by all its people, and one with few people by those of others. The
+          estimated from all its people, and one with few people from other groups. The
           rates are equal as estimated, not as counted in calibration. With more
           classes it is ``"soft_ensemble"``, whose estimates are smooth there.
 
@@ -172,13 +172,13 @@ class FairEnsemblePostprocessor(
         With None, `tol` holds on the calibration rows. With a number in (0, 1), such
         as 0.95, the rule is solved at the greatest tolerance in [0, `tol`] at which the
         *true* difference stays within `tol` at that confidence, as far as
-        `fairness_report_` can tell. Where the rows do not suffice for that, the
+        `fairness_report_` can show. Where the rows do not suffice for that, the
         tolerance is 0 and an `UnsupportedToleranceWarning` says what is missing. Costs
         ten more rules per tolerance tried, in ``fit`` and in ``forget``, and with
         ``"ensemble"`` and ``"postprocess_then_aggregate"`` 110 more in all.
 
     sensitive_feature : str, int, list of these, or callable, default=None
-        Where X tells the group: a column name, a position, several of them (each
+        Where X holds the group: a column name, a position, several of them (each
         combination of values is a group) or a function of X. With None, the methods
         need `sensitive_features`.
 
@@ -190,8 +190,8 @@ class FairEnsemblePostprocessor(
         ``"cross_shard"`` the ensemble, a :class:`SISAClassifier`, learns from all
         rows, and each row calibrates by the outputs of the members of the other
         shards, which have not seen it. Decisions on new people leave out each member
-        in turn, for its share of the probability, so that they are judged like the
-        calibration rows even by members that memorise; more of them depend on a coin.
+        in turn, for its share of the probability, so that they are decided like the
+        calibration rows even if members memorise; more decisions are randomised.
         ``"auto"`` is ``"cross_shard"`` for a :class:`SISAClassifier` of several
         shards, otherwise 0.2. Unused if `estimator`
         is None or frozen: then every row given to ``fit`` calibrates, and the members
@@ -233,11 +233,11 @@ class FairEnsemblePostprocessor(
         Tolerance that the rule keeps in calibration: `tol`, or less with `confidence`.
 
     fairness_report_ : FairnessReport
-        What can be said of the rule on new people: an interval and a confidence bound
+        Guarantees of the rule for new people: an interval and a confidence bound
         of each constrained gap (at `confidence`, or 0.95), the groups that are too
-        small and the rows they need, how many people are decided on by a coin, and
+        small and the rows they need, how many decisions are randomised, and
         whether the rule is degenerate. Print it, or take its ``to_frame()`` and
-        ``group_frame()``. It is computed when first asked for, by cross-fitting.
+        ``group_frame()``. It is computed by cross-fitting on first access.
 
     rule_ : DataFrame
         Columns group, cell, mass (share of the calibration weight) and probability of
@@ -266,8 +266,8 @@ class FairEnsemblePostprocessor(
         columns group, member, true_class, decision and rate.
 
     randomised_share_ : float
-        Share of the calibration weight whose decision is left to a coin, if these
-        were new people.
+        Share of the calibration weight whose decision would be randomised for new
+        people.
 
     calibration_indices_ : ndarray of int
         Positions in ``fit`` of the rows that calibrate.
@@ -313,8 +313,8 @@ class FairEnsemblePostprocessor(
     the matrices :math:`\Lambda`. With two classes such rules are thresholds.
 
     The coin of a person is a keyed hash of the row of X, so the same person gets the
-    same answer in any batch or order, in single or double precision. Where X holds
-    nothing but votes (``estimator=None``), people cannot be told apart: their coins
+    same decision in any batch or order, in single or double precision. Where X holds
+    nothing but votes (``estimator=None``), people are not distinguishable: their coins
     come from `random_state` by position.
 
     References
@@ -419,7 +419,7 @@ class FairEnsemblePostprocessor(
 
         sensitive_features : array-like of shape (n_samples,) or (n_samples, k), \
                 default=None
-            Groups, if X does not tell them. Several columns are intersected.
+            Groups, if X does not hold them. Several columns are intersected.
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows in calibration, and in the ensemble's ``fit`` if that
@@ -444,7 +444,7 @@ class FairEnsemblePostprocessor(
             unusable.
         """
         X, y = indexable(X, y)
-        # All is done to a copy, so that a fit that fails has changed nothing.
+        # Work on a copy, so that a failed fit changes nothing.
         fitted = copy.copy(self)
         for name in ("n_features_in_", "feature_names_in_"):
             fitted.__dict__.pop(name, None)
@@ -494,19 +494,21 @@ class FairEnsemblePostprocessor(
         if estimator is None:
             rows = replace(rows, scores=given_scores(seen, classes, given_labels))
         else:
-            rows = replace(rows, scores=ask_members(estimator, seen, classes))
+            rows = replace(rows, scores=checked_member_scores(estimator, seen, classes))
         if training is not None and hasattr(estimator, "forget"):
             rows = replace(rows, X=seen)
         if calibrates_across_shards(self.estimator, self.calibration):
-            speaking = np.arange(estimator.plan_.n_shards)[speaking_members(estimator)]
-            rows = leave_own_shard_out(rows, estimator.plan_, speaking)
+            predicting = np.arange(estimator.plan_.n_shards)[
+                predicting_members(estimator)
+            ]
+            rows = leave_own_shard_out(rows, estimator.plan_, predicting)
             check_members_suffice(problem, rows)
         origin = Origin(
             n_given=len(label),
             training=training,
             subjects=by_subject,
             holds_labels=given_labels,
-            holds_votes_alone=estimator is None and are_votes(rows.scores),
+            holds_only_votes=estimator is None and are_votes(rows.scores),
             seed=int(rng.randint(2**31)),
         )
         fitted.__dict__.update(
@@ -534,7 +536,7 @@ class FairEnsemblePostprocessor(
     def predict(
         self, X: Rows, *, sensitive_features: ArrayLike | None = None
     ) -> NDArray[Any]:
-        """Decide on samples, by their coins where the rule is randomised.
+        """Decide on samples, at random where the rule is randomised.
 
         Parameters
         ----------
@@ -543,7 +545,7 @@ class FairEnsemblePostprocessor(
 
         sensitive_features : array-like of shape (n_samples,) or (n_samples, k), \
                 default=None
-            Groups, if X does not tell them.
+            Groups, if X does not hold them.
 
         Returns
         -------
@@ -566,7 +568,7 @@ class FairEnsemblePostprocessor(
         decided = probability.argmax(axis=1)
         if len(uncertain):
             origin = self._rows.origin
-            if origin.holds_votes_alone:
+            if origin.holds_only_votes:
                 coins = np.random.default_rng(origin.seed).random(len(decided))
                 coins = coins[uncertain]
             else:
@@ -587,7 +589,7 @@ class FairEnsemblePostprocessor(
 
         sensitive_features : array-like of shape (n_samples,) or (n_samples, k), \
                 default=None
-            Groups, if X does not tell them.
+            Groups, if X does not hold them.
 
         Returns
         -------
@@ -604,9 +606,9 @@ class FairEnsemblePostprocessor(
         missed = np.setdiff1d(self._passed_by(self.estimator_), self.forgotten_)
         if len(missed):
             warnings.warn(
-                f"The ensemble was told to forget {len(missed)} rows that this rule "
-                "still goes by. Call forget([]) here to make up for it, and make "
-                "requests of the post-processor rather than of its ensemble.",
+                f"The ensemble has forgotten {len(missed)} rows that this rule still "
+                "uses. Call forget([]) here to update the rule, and send requests to "
+                "the post-processor rather than to its ensemble.",
                 StaleRuleWarning,
                 stacklevel=level_of_caller(),
             )
@@ -629,7 +631,7 @@ class FairEnsemblePostprocessor(
 
         sensitive_features : array-like of shape (n_samples,) or (n_samples, k), \
                 default=None
-            Groups, if X does not tell them.
+            Groups, if X does not hold them.
 
         Returns
         -------
@@ -661,7 +663,7 @@ class FairEnsemblePostprocessor(
 
         sensitive_features : array-like of shape (n_samples,) or (n_samples, k), \
                 default=None
-            Groups, where X does not tell them.
+            Groups, if X does not hold them.
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows; None weighs them alike.
@@ -702,7 +704,7 @@ class FairEnsemblePostprocessor(
 
         sensitive_features : array-like of shape (n_samples,) or (n_samples, k), \
                 default=None
-            Groups, where X does not tell them.
+            Groups, if X does not hold them.
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows; None weighs them alike.
@@ -755,7 +757,7 @@ class FairEnsemblePostprocessor(
         its log and in its directory than here. Ids of data subjects, given as
         `subjects` to ``fit`` and here, mean the same people in both.
 
-        Rows that ``estimator_`` was told to forget itself are made up for.
+        Rows that ``estimator_`` forgot on its own are forgotten here too.
 
         Parameters
         ----------
@@ -791,26 +793,26 @@ class FairEnsemblePostprocessor(
         """
         check_is_fitted(self)
         origin = self._rows.origin
-        asked = asked_rows(
+        requested = asked_rows(
             indices,
             subjects,
             origin.n_given,
             None if origin.subjects is None else origin.subjects.rows,
         )
-        gone = np.union1d(asked, self._passed_by(self.estimator_))
-        gone = np.setdiff1d(gone, self.forgotten_)
+        removed = np.union1d(requested, self._passed_by(self.estimator_))
+        removed = np.setdiff1d(removed, self.forgotten_)
         trained = np.empty(0, dtype=np.intp)
         if origin.training is not None:
-            trained = np.flatnonzero(np.isin(origin.training, gone))
+            trained = np.flatnonzero(np.isin(origin.training, removed))
         if len(trained) and not hasattr(self.estimator_, "forget"):
             raise ValueError(
                 f"{len(trained)} of the rows trained a "
                 f"{type(self.estimator_).__name__}, which cannot forget. Use a "
                 "SISAClassifier as estimator, or fit again without the rows."
             )
-        rows = self._rows_without(gone, self.estimator_, trained)
+        rows = self._rows_without(removed, self.estimator_, trained)
         if rows.X is not None:
-            calibrated = np.flatnonzero(np.isin(self._rows.index, gone))
+            calibrated = np.flatnonzero(np.isin(self._rows.index, removed))
             if len(calibrated):
                 forget_in_caches(self.estimator_, take(self._rows.X, calibrated))
         try:
@@ -822,11 +824,11 @@ class FairEnsemblePostprocessor(
             # Whatever ends the call: what the ensemble has erased is erased here too.
             erased = self._passed_by(self.estimator_)
             if len(trained) and np.isin(origin.training[trained], erased).all():
-                self._leave_undecided(np.union1d(gone, erased))
-        if len(gone):
+                self._leave_undecided(np.union1d(removed, erased))
+        if len(removed):
             if len(trained):
                 rows = self._scored(self._rows)
-            self._calibrate_without(gone, rows)
+            self._calibrate_without(removed, rows)
         return self
 
     @available_if(lambda self: hasattr(self.estimator_, "relearn"))
@@ -862,8 +864,8 @@ class FairEnsemblePostprocessor(
         """
         check_is_fitted(self)
         self.estimator_.relearn(shards=shards, max_sample_visits=max_sample_visits)
-        gone = np.setdiff1d(self._passed_by(self.estimator_), self.forgotten_)
-        self._calibrate_without(gone, self._scored(self._rows.without(gone)))
+        removed = np.setdiff1d(self._passed_by(self.estimator_), self.forgotten_)
+        self._calibrate_without(removed, self._scored(self._rows.without(removed)))
         return self
 
     @property
@@ -873,11 +875,11 @@ class FairEnsemblePostprocessor(
         return self.estimator_.behind_
 
     def reopen(self, directory: FilePath | None = None) -> Self:
-        """Take a durable ensemble as it is in its directory now, and catch up with it.
+        """Take a durable ensemble as it now is in its directory, and update the rule.
 
-        For a post-processor that was saved before the last deletions: those that the
-        directory knows, from ``forget`` or from the command line, are made up for here.
-        Repeat those requests to `forget` that nobody answered.
+        For a post-processor that was saved before the last deletions: the rows that the
+        directory has forgotten, by ``forget`` or the command line, are forgotten here
+        too. Repeat requests to `forget` that did not complete.
 
         Parameters
         ----------
@@ -922,8 +924,8 @@ class FairEnsemblePostprocessor(
         if self._rows.origin.training is None:
             raise DirectoryError(
                 "The rule was fitted over members that were trained before, and holds "
-                "no rows to ask those of the directory about. Fit it again, over "
-                "FrozenEstimator(SISAClassifier.load(directory))."
+                "no rows for the members of the directory to predict. Fit it again, "
+                "over FrozenEstimator(SISAClassifier.load(directory))."
             )
         if not hasattr(self.estimator_, "_reopened"):
             raise DirectoryError(
@@ -931,25 +933,25 @@ class FairEnsemblePostprocessor(
                 "directory. Only a SISAClassifier with checkpoint_dir= is durable."
             )
         opened = self.estimator_._reopened(directory)
-        gone = np.setdiff1d(self._passed_by(opened), self.forgotten_)
-        rows = self._rows_without(gone, opened, np.empty(0, dtype=np.intp))
+        removed = np.setdiff1d(self._passed_by(opened), self.forgotten_)
+        rows = self._rows_without(removed, opened, np.empty(0, dtype=np.intp))
         caught_up = copy.copy(self)
         caught_up.estimator_ = opened
-        caught_up._calibrate_without(gone, caught_up._scored(rows))
+        caught_up._calibrate_without(removed, caught_up._scored(rows))
         self.__dict__ = caught_up.__dict__
         return self
 
     def _passed_by(self, estimator):
-        """Rows that an ensemble has forgotten, whether asked by this or by others."""
+        """Rows that an ensemble has forgotten, through this estimator or otherwise."""
         training = self._rows.origin.training
         if training is None or not hasattr(estimator, "forgotten_"):
             return np.empty(0, dtype=np.intp)
         ours = estimator.forgotten_ < len(training)  # not those of partial_fit
         return training[estimator.forgotten_[ours]]
 
-    def _rows_without(self, gone, estimator, trained):
+    def _rows_without(self, removed, estimator, trained):
         """Calibration rows but for some, after an ensemble has forgotten others."""
-        rows = self._rows.without(gone)
+        rows = self._rows.without(removed)
         if hasattr(estimator, "_shards_left"):
             left = estimator._shards_left(trained)
             if len(left) == 0:
@@ -962,10 +964,10 @@ class FairEnsemblePostprocessor(
         check_some_row_counts(rows, self._problem.method)
         return rows
 
-    def _leave_undecided(self, gone):
+    def _leave_undecided(self, removed):
         """Drop rows and what was solved on them, until it is solved again."""
-        rows = replace(self._rows.without(gone), scores=None)
-        forgotten = np.union1d(self.forgotten_, gone).astype(np.intp)
+        rows = replace(self._rows.without(removed), scores=None)
+        forgotten = np.union1d(self.forgotten_, removed).astype(np.intp)
         self.__dict__.update(_rows=rows, _rule=None, forgotten_=forgotten)
 
     def _scored(self, rows):
@@ -979,14 +981,16 @@ class FairEnsemblePostprocessor(
             return replace(rows, scores=None)
         if rows.counted is not None:
             rows = leave_own_shard_out(rows, self.estimator_.plan_, left)
-        return replace(rows, scores=ask_members(self.estimator_, rows.X, self.classes_))
+        return replace(
+            rows, scores=checked_member_scores(self.estimator_, rows.X, self.classes_)
+        )
 
-    def _calibrate_without(self, gone, rows):
-        """Solve again, on the rows that are left, and note which are gone."""
+    def _calibrate_without(self, removed, rows):
+        """Solve again, on the rows that are left, and note which are removed."""
         if rows.scores is None:
-            self._leave_undecided(gone)
+            self._leave_undecided(removed)
             return
-        forgotten = np.union1d(self.forgotten_, gone).astype(np.intp)
+        forgotten = np.union1d(self.forgotten_, removed).astype(np.intp)
         found, bound = self._calibrated(rows)
         # One update: a request that fails before can be repeated.
         self.__dict__.update(found, forgotten_=forgotten)
@@ -1012,13 +1016,13 @@ class FairEnsemblePostprocessor(
         sensitive_features: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> pd.DataFrame:
-        """Solve for several tolerances and tell what each costs.
+        """Solve for several tolerances and show what each costs.
 
         Parameters
         ----------
         tols : array-like of float in [0, 1], default=None
             Tolerances in calibration, whatever `confidence`. None is 11 of them,
-            evenly spaced from 0 to where the constraint stops to matter.
+            evenly spaced from 0 to the gap without a constraint.
 
         X, y, sensitive_features, sample_weight : default=None
             New rows to evaluate on, as for ``score``. None is the calibration rows,
@@ -1132,7 +1136,7 @@ class FairEnsemblePostprocessor(
         )
 
     def _split(self, X, sensitive_features, features=None):
-        """What the members see of X, and each row's group, masked where missing."""
+        """X without the sensitive columns, and each row's group, masked if missing."""
         return split_groups(
             X,
             sensitive_features,
@@ -1146,7 +1150,7 @@ class FairEnsemblePostprocessor(
         if self.estimator_ is None:
             scores = given_scores(seen, self.classes_, self._rows.origin.holds_labels)
         else:
-            scores = ask_members(self.estimator_, seen, self.classes_)
+            scores = checked_member_scores(self.estimator_, seen, self.classes_)
         n_members = self._rows.scores.shape[1]
         if scores.shape[1] != n_members:
             raise ValueError(

@@ -1,4 +1,4 @@
-r"""What a rule hears of the members: votes, a score, or class probabilities.
+r"""Inputs of a rule: the members' votes, a score, or class probabilities.
 
 Notes
 -----
@@ -9,8 +9,8 @@ positive label, separately in each group. Only the order of the scores within a 
 matters then, so the score is a weighted sum of the members' logits; how each group's
 probability rises with it is left to isotonic regression.
 
-Equal odds are those of the group that is told apart worst. Common weights are those
-of the greatest group, and may tell a small one apart badly: hence weights of its own.
+Equal odds are limited by the group whose labels are least distinguishable. Common
+weights suit the greatest group and may suit a small one badly, so each has its own.
 """
 
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class LogitWeights:
         label : ndarray of bool of shape (n_samples,)
         sample_weight : ndarray of shape (n_samples,), default=None
         counted : ndarray of bool of shape (n_samples, n_members), default=None
-            Members that speak of a row; None is all.
+            Members whose prediction counts for a row; None is all.
 
         Notes
         -----
@@ -67,11 +67,11 @@ class LogitWeights:
 
         in group a. Normal priors of :math:`\beta_a` and :math:`\delta_a` shrink a
         group's weights towards common ones, and that of :math:`\delta` these towards
-        equal ones, each as far as the evidence asks for it.
+        equal ones, each as far as the evidence supports.
         """
         n_groups, n_members = group.max() + 1, scores.shape[1]
         equal = np.full((n_groups, n_members), 1 / n_members)
-        # There is nobody to be weighed against.
+        # A single member needs no weights.
         if n_members == 1:
             return cls(equal)
         z = _logits(scores, counted)
@@ -118,8 +118,7 @@ class LogitWeights:
         scores : ndarray of shape (n_samples, n_members)
         group : ndarray of int of shape (n_samples,)
         counted : ndarray of bool of shape (n_samples, n_members), default=None
-            A member that does not speak of a row is taken to say what the others say
-            in the mean.
+            A member that does not count for a row gets the mean of the others.
 
         Returns
         -------
@@ -137,7 +136,7 @@ class MultinomialModel:
     ----------
     mean, deviation : ndarray of shape (n_classes, n_features)
         Coefficients of the members' mean logits, and of each member's deviations from
-        the mean, None where these are not heard.
+        the mean, None where these are not used.
     intercept : ndarray of shape (n_groups, n_classes)
 
     Notes
@@ -208,7 +207,7 @@ class MultinomialModel:
 
 @dataclass(frozen=True)
 class OnVotes:
-    """A rule that hears the members' votes."""
+    """A rule on the members' votes."""
 
     rule: Any
 
@@ -233,7 +232,7 @@ class OnVotes:
 
 @dataclass(frozen=True)
 class OnScores:
-    """A rule for two classes that hears a weighted sum of the members' logits."""
+    """A rule for two classes on a weighted sum of the members' logits."""
 
     weights: LogitWeights
     rule: ScoreRule
@@ -264,7 +263,7 @@ class OnScores:
 
 @dataclass(frozen=True)
 class OnProbabilities:
-    """A rule that hears class probabilities estimated from scores and group."""
+    """A rule on class probabilities estimated from scores and group."""
 
     model: MultinomialModel
     rule: CostRuleMixture
@@ -294,7 +293,7 @@ def _mean_logits(scores, counted):
     """Mean of the members' centred logits, and each member's deviation from it.
 
     Arrays of shape (n_rows, n_classes) and (n_rows, n_members * n_classes); the
-    latter is None where not all members speak of each row.
+    latter is None where not all members count for each row.
     """
     z = np.log(scores.clip(_CLIP, 1 - _CLIP))
     z -= z.mean(axis=2, keepdims=True)

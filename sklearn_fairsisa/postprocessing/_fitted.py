@@ -1,4 +1,4 @@
-"""What a fitted post-processor tells of its rule."""
+"""Attributes of a fitted post-processor that follow from its rule."""
 
 from typing import Any
 
@@ -78,12 +78,12 @@ class FittedRuleMixin(FindingsMixin):
 
     @property
     def randomised_share_(self) -> float:
-        """Share of the calibration weight left to coins; see Attributes."""
+        """Share of the calibration weight with randomised decisions; see Attributes."""
         return self._solved_rule().randomised_share(self._rows)
 
     @property
     def fairness_report_(self) -> FairnessReport:
-        """What can be said of the rule on new people; see Attributes."""
+        """Guarantees of the rule for new people; see Attributes."""
         rule, claim = self._constraining_rule(), self._problem.tol
         # Cross-fitting solves for ten rules at least.
         if claim not in rule.reports:
@@ -112,7 +112,7 @@ class FittedRuleMixin(FindingsMixin):
         title = (
             f"{problem.method}, {problem.constraint.name} within {problem.tol:g}: "
             f"{self.objective_:.3f} in calibration, "
-            f"{self.randomised_share_:.1%} decided by coins"
+            f"{self.randomised_share_:.1%} decided at random"
         )
         found = [(title, self.operating_points_)]
         if len(self.unconstrained_groups_) < len(self.groups_):
@@ -132,12 +132,11 @@ class FittedRuleMixin(FindingsMixin):
         return self._rule
 
     def _constraining_rule(self):
-        """The rule, of which there is nothing to show if it constrains no group."""
+        """The rule; raise if it constrains no group."""
         rule = self._solved_rule()
         if rule.fair is None:
             raise AttributeError(
-                "Forgetting has left no group with the labels that the constraint "
-                "needs, so no rule is left that constrains any. Fit again with other "
-                "rows."
+                "After forgetting, no group has the labels that the constraint needs, "
+                "so no rule is left that constrains any. Fit again with other rows."
             )
         return rule

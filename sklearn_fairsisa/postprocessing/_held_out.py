@@ -1,4 +1,4 @@
-r"""Rates that a fair rule will have on people whom it has not seen.
+r"""Rates of a fair rule on new people.
 
 Notes
 -----
@@ -128,7 +128,7 @@ def cross_fitting(rows, problem):
 
 
 def held_out_rates(rule, rows, probability, factor):
-    """Constrained rates of a rule on people whom it has not seen.
+    """Constrained rates of a rule on new people.
 
     Parameters
     ----------

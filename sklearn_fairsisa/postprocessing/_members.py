@@ -21,7 +21,7 @@ _ENCODING = {"BaggingClassifier", "ExtraTreesClassifier", "RandomForestClassifie
 
 
 def _is_any(estimator, names):
-    """Tell whether an estimator is of one of the named classes of sklearn.ensemble."""
+    """Whether an estimator is of one of the named classes of sklearn.ensemble."""
     return any(
         kind.__name__ in names and kind.__module__.startswith("sklearn.ensemble.")
         for kind in type(estimator).__mro__
@@ -49,10 +49,10 @@ def member_scores(estimator, X, n_classes=2):
     Raises
     ------
     ValueError
-        If the members cannot be asked, or answer outside [0, 1].
+        If the members cannot predict, or their scores lie outside [0, 1].
     """
     if isinstance(estimator, list | tuple):
-        columns = [_ask(member, X, member.classes_) for member in estimator]
+        columns = [_scores_of(member, X, member.classes_) for member in estimator]
         scores = np.column_stack(columns)
         return check_scores(scores, "the list of classifiers", n_classes)
     if isinstance(estimator, FrozenEstimator):
@@ -66,23 +66,23 @@ def member_scores(estimator, X, n_classes=2):
         # Their transform has a column per class, or none for dropped members.
         encoded = getattr(estimator, "cv", None) != "prefit"
         members = [m for m in estimator.estimators_ if not isinstance(m, str)]
-        return _ask_members(estimator, members, encoded, X)
+        return _scores_by(estimator, members, encoded, X)
     if hasattr(estimator, "transform"):
         name = type(estimator).__name__
         scores = check_scores(estimator.transform(X), name, n_classes)
-        return scores[:, speaking_members(estimator)]
+        return scores[:, predicting_members(estimator)]
     members = getattr(estimator, "estimators_", None)
     if members is None:
         raise ValueError(
             f"{type(estimator).__name__} has neither transform nor estimators_, so its "
-            "members cannot be asked. Use an ensemble, such as SISAClassifier or "
+            "members cannot predict. Use an ensemble, such as SISAClassifier or "
             "BaggingClassifier, or wrap the classifier in VotingClassifier."
         )
-    return _ask_members(estimator, members, _is_any(estimator, _ENCODING), X)
+    return _scores_by(estimator, members, _is_any(estimator, _ENCODING), X)
 
 
-def speaking_members(estimator):
-    """Tell which members of an ensemble do not abstain.
+def predicting_members(estimator):
+    """Members of an ensemble that do not abstain.
 
     Parameters
     ----------
@@ -99,15 +99,15 @@ def speaking_members(estimator):
         If all abstain.
     """
     members = getattr(estimator, "estimators_", ())
-    speaking = [k for k, member in enumerate(members) if member is not None]
-    if len(speaking) == len(members):
+    predicting = [k for k, member in enumerate(members) if member is not None]
+    if len(predicting) == len(members):
         return slice(None)
-    if not speaking:
+    if not predicting:
         raise ValueError(
             "All members abstain, since every training row has been forgotten. Fit "
             "again."
         )
-    return np.array(speaking)
+    return np.array(predicting)
 
 
 def check_scores(scores, name, n_classes=2):
@@ -119,7 +119,7 @@ def check_scores(scores, name, n_classes=2):
     scores = np.asarray(scores.toarray() if hasattr(scores, "toarray") else scores)
     if scores.ndim == 1:
         scores = scores[:, None]
-    # A vote needs a byte, which many members make worth while.
+    # A vote needs one byte, which matters with many members.
     may_be_votes = n_classes == 2 and scores.dtype.kind in "biu"
     try:
         scores = scores if may_be_votes else scores.astype(np.float64, copy=False)
@@ -167,7 +167,7 @@ def _by_member(scores, name, n_classes):
     )
 
 
-def _ask_members(estimator, members, encoded, X):
+def _scores_by(estimator, members, encoded, X):
     if any(not hasattr(member, "predict") for member in members) or any(
         getattr(member, "_estimator_type", None) == "regressor" for member in members
     ):
@@ -185,13 +185,13 @@ def _ask_members(estimator, members, encoded, X):
         # A frozen member was not trained anew on the encoded labels.
         own_labels = not encoded or isinstance(member, FrozenEstimator)
         classes = estimator.classes_ if own_labels else encoding
-        columns.append(_ask(member, chosen, classes))
+        columns.append(_scores_of(member, chosen, classes))
     return check_scores(
         np.column_stack(columns), type(estimator).__name__, len(encoding)
     )
 
 
-def _ask(member, X, classes):
+def _scores_of(member, X, classes):
     """Score of the second of two classes, or of each: (n_samples[, n_classes])."""
     scores = class_scores(
         member, classes, lambda method: getattr(member, method)(X), _num_samples(X)
@@ -199,14 +199,14 @@ def _ask(member, X, classes):
     return scores[:, 1] if len(classes) == 2 else scores
 
 
-def ask_members(estimator, X, classes):
+def checked_member_scores(estimator, X, classes):
     """Scores by the members of an ensemble whose classes must be `classes`."""
     _check_classes_agree(estimator, classes)
     return member_scores(estimator, X, len(classes))
 
 
 def check_frozen(estimator):
-    """Raise unless what is used as it is has been fitted.
+    """Raise unless estimators that are used as they are have been fitted.
 
     Parameters
     ----------
@@ -280,7 +280,7 @@ def holds_labels(X, classes):
 
 
 def given_scores(X, classes, are_labels):
-    """Scores out of what the caller says the members have put out."""
+    """Scores from outputs of the members that the caller gives."""
     values = _as_array(X)
     if not are_labels:
         return check_scores(values, "X", len(classes))

@@ -16,7 +16,7 @@ from ._evidence import OnScores, OnVotes
 
 @dataclass(frozen=True)
 class Method:
-    """A way to decide on people, and what is peculiar to it.
+    """A way to decide on people, and its properties.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Method:
         per cell, or a majority of members each of whom is fitted to the same noise.
     has_rule_per_member : bool, default=False
         Whether each member has a rule of its own, so that each must have rows of every
-        group that it may speak of.
+        group for which it counts.
     """
 
     learn: Callable[[Any], Callable[[Any], Any]]
@@ -37,10 +37,8 @@ class Method:
     has_rule_per_member: bool = False
 
 
-def _on_votes(of_two, of_more, **peculiarities):
-    return Method(
-        partial(OnVotes.learn, of_two=of_two, of_more=of_more), **peculiarities
-    )
+def _on_votes(of_two, of_more, **properties):
+    return Method(partial(OnVotes.learn, of_two=of_two, of_more=of_more), **properties)
 
 
 METHODS = {

@@ -1,4 +1,4 @@
-"""What can be said of a fair rule on people whom it has not seen."""
+"""Guarantees of a fair rule for new people."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -30,7 +30,7 @@ _CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class FairnessReport:
-    r"""What can be said of a fair rule on people whom it has not seen.
+    r"""Guarantees of a fair rule for new people.
 
     It is made by :attr:`FairEnsemblePostprocessor.fairness_report_`.
 
@@ -58,7 +58,7 @@ class FairnessReport:
         Value of the objective on the calibration rows, and cross-fitted. A great
         difference between them is overfitting.
     randomised_people : int
-        Number of calibration rows whose decision is left to a coin.
+        Number of calibration rows whose decision is randomised.
     randomised_share : float
         Their share of the calibration weight.
     is_degenerate : bool
@@ -69,9 +69,9 @@ class FairnessReport:
 
     Notes
     -----
-    The rule is exact on its calibration rows, so its gap there says nothing of other
-    people. Two things part them. The rates have noise: a rate that is equalised on n
-    people lies off by about :math:`\sqrt{r(1-r)/n}`. And a rule fits the noise: its
+    The rule is exact on its calibration rows, so its gap there shows nothing about new
+    people. They differ for two reasons. The rates have noise: a rate equalised on n
+    people is off by about :math:`\sqrt{r(1-r)/n}`. And a rule fits the noise: its
     rates elsewhere are worse, the more so the smaller the group. Cross-fitting
     measures the second: the rows fall into ten folds, a rule is solved on nine and
     decides on the tenth. In the pooled rates :math:`\tilde r_a` the noise cancels
@@ -197,7 +197,7 @@ class FairnessReport:
             Columns: ``group``, ``rate``, ``estimate`` (cross-fitted),
             ``standard_error``, ``rows`` and ``rows_needed``. Rows are those that the
             rate rests on: negatives, positives, or all; weighted ones count as the
-            number of rows of equal weight that would tell as much. ``rows_needed`` is
+            number of rows of equal weight with as much evidence. ``rows_needed`` is
             ``rows`` where these are enough, as all are where the groups keep the claim
             already. If every group had the rows it needs, a rule solved at tolerance
             zero would keep its true gap within the claim at the confidence. Overfitting
@@ -309,7 +309,7 @@ class FairnessReport:
             f"The objective is {self.objective:.3f} in calibration and "
             f"{self.expected_objective:.3f} cross-fitted. "
             f"{self.randomised_people} calibration rows ({self.randomised_share:.1%} "
-            "of the weight) are decided by a coin."
+            "of the weight) are decided at random."
         )
         if len(self.unconstrained_groups):
             beware = (

@@ -1,4 +1,4 @@
-"""Who decides on whom, and how well: a fair rule, whatever the number of classes."""
+"""A fair rule for any number of classes, and its quality."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -30,12 +30,12 @@ class FairRule:
     fair : rule or None
         Of the problem's method. None where no group can be constrained.
     blind : rule or None
-        Optimal without regard to groups. None where nobody needs it.
+        Optimal without regard to groups. None if no one needs it.
     code : ndarray of int of shape (n_groups,)
         What `fair` calls each group, -1 for groups that `blind` decides on.
     silent_share : ndarray of shape (n_members,), or None
-        Share of the calibration weight that each member may not speak of, being the
-        only one. None where all members speak of all rows.
+        Share of the calibration weight for which each member, and no other, does not
+        count. None where all members count for all rows.
     confusion : ndarray of shape (n_groups, n_classes, n_classes)
         Weight of the people of each true class (row) and decision (column) in
         calibration.
@@ -44,11 +44,10 @@ class FairRule:
 
     Notes
     -----
-    If each calibration row was judged without the member of its own shard, so are new
-    people, each member being left out for its share of the decision. Calibration rows
-    and new people are then judged alike, whatever the members have memorised: given
-    the other members, a row of a shard is to them like anyone new, and which shard it
-    fell into says nothing of it.
+    If each calibration row was decided without the member of its own shard, so are new
+    people: each member is left out for its share of the decision. Calibration rows and
+    new people are then decided alike, whatever the members have memorised, because a
+    row is new to the members of other shards, and its shard is independent of it.
     """
 
     problem: Problem
@@ -67,8 +66,8 @@ class FairRule:
         scores : ndarray of shape (n_samples, n_members[, n_classes])
         group : ndarray of int of shape (n_samples,)
         counted : ndarray of bool of shape (n_samples, n_members), default=None
-            Members that may speak of a row. None is for new people, of whom no member
-            knows: all speak, or each is left out for its share.
+            Members whose prediction counts for a row. For new people it is None: all
+            count, or each is left out for its share.
 
         Returns
         -------
@@ -98,7 +97,7 @@ class FairRule:
         return probability
 
     def randomised_share(self, rows):
-        """Share of the weight of rows whose decision is left to a coin."""
+        """Share of the weight of rows whose decision is randomised."""
         random = is_random(self.selection_probability(rows.scores, rows.group))
         return float(np.average(random, weights=rows.weight))
 
@@ -167,16 +166,16 @@ class FairRule:
         counted = rows.counted
         if counted is None:
             counted = np.ones(rows.votes.shape, dtype=bool)
-        judges = dict(enumerate(zip(rows.votes.T, counted.T)))
+        voters = dict(enumerate(zip(rows.votes.T, counted.T)))
         if n_classes == 2:
             together = majority(rows.votes, rows.counted)
         else:
             together = plurality(rows.votes, n_classes, rows.counted)
-        judges["majority"] = together, slice(None)
+        voters["majority"] = together, slice(None)
         frames = []
-        for name, (vote, heard) in judges.items():
-            part = rows.take(heard)
-            decided = np.eye(n_classes)[vote[heard].astype(np.intp)]
+        for name, (vote, counts_here) in voters.items():
+            part = rows.take(counts_here)
+            decided = np.eye(n_classes)[vote[counts_here].astype(np.intp)]
             confusion = part.confusion(decided, len(self.code))
             frames.append(self._rates_frame(confusion, member=name))
         return pd.concat(frames, ignore_index=True)
@@ -248,17 +247,17 @@ def constrainable(rows, problem):
         totals = label_totals(rows.group, rows.label, n_groups, weight, n_classes)
         return problem.constraint.needs(totals)
 
-    able = suffice(rows.weight)
+    enough = suffice(rows.weight)
     if METHODS[problem.method].has_rule_per_member and rows.counted is not None:
         # Each member's own rule needs the group outside its shard.
         weight = np.ones(len(rows)) if rows.weight is None else rows.weight
-        for heard in rows.counted.T:
-            able = able & suffice(weight * heard)
-    return able
+        for counts_here in rows.counted.T:
+            enough = enough & suffice(weight * counts_here)
+    return enough
 
 
 def learn_rule(rows, problem):
-    """Learn what rules need to know, whatever the tolerance.
+    """Learn what the rules of all tolerances share.
 
     Parameters
     ----------
@@ -271,13 +270,13 @@ def learn_rule(rows, problem):
         Takes a tolerance and returns the `FairRule` that is best within it.
     """
     learn = METHODS[problem.method].learn
-    able = constrainable(rows, problem)
-    code = np.where(able, np.cumsum(able) - 1, -1)
+    enough = constrainable(rows, problem)
+    code = np.where(enough, np.cumsum(enough) - 1, -1)
     fair = blind = None
-    if able.any():
-        able_rows = rows if able.all() else rows.take(able[rows.group])
-        fair = learn(replace(able_rows, group=code[able_rows.group]))
-    if problem.accepts_unknown or not able.all():
+    if enough.any():
+        part = rows if enough.all() else rows.take(enough[rows.group])
+        fair = learn(replace(part, group=code[part.group]))
+    if problem.accepts_unknown or not enough.all():
         blind = learn(replace(rows, group=np.zeros_like(rows.group)))
     silent_share = None
     if rows.counted is not None:
@@ -285,22 +284,22 @@ def learn_rule(rows, problem):
     shape = len(problem.groups), len(problem.classes), len(problem.classes)
 
     def solve(tol):
-        asked = problem.within(tol)
+        bounded = problem.within(tol)
         rule = FairRule(
-            problem=asked,
-            fair=fair and fair(asked),
-            blind=blind and blind(replace(asked, constraint=None)),
+            problem=bounded,
+            fair=fair and fair(bounded),
+            blind=blind and blind(replace(bounded, constraint=None)),
             code=code,
             silent_share=silent_share,
             confusion=np.zeros(shape),
         )
-        if not able.all():
+        if not enough.all():
             probability = rule.selection_probability(
                 rows.scores, rows.group, rows.counted
             )
             rule = rule.deciding(rows, probability)
         if rule.fair is not None:
-            rule.confusion[able] = rule.fair.rule.confusion
+            rule.confusion[enough] = rule.fair.rule.confusion
         return rule
 
     return solve
@@ -314,8 +313,7 @@ def tradeoff_table(rows, problem, tols=None, new=None):
     rows : CalibrationRows
     problem : Problem
     tols : array-like of float in [0, 1], default=None
-        None is 11 of them, evenly spaced from 0 to where the constraint stops to
-        matter.
+        None is 11 of them, evenly spaced from 0 to the gap without a constraint.
     new : CalibrationRows, default=None
         Rows to describe the rules on; None is the rows that they are solved on.
 

@@ -18,8 +18,8 @@ class Subjects:
     Parameters
     ----------
     keys : ndarray of uint64 of shape (n_rows,)
-        As they tell no id to who lacks the salt, those of forgotten rows may stay, so
-        that a request can be repeated.
+        They reveal no id without the salt, so those of forgotten rows may stay and a
+        request can be repeated.
     salt : str
     """
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.optimize import linprog
 
+from sklearn_fairsisa.fairness import _mixtures
 from sklearn_fairsisa.fairness._cells import count_cells
 from sklearn_fairsisa.fairness._constraints import CONSTRAINTS
 from sklearn_fairsisa.fairness._mixtures import solve_cells
@@ -224,3 +225,18 @@ def test_counts_are_those_of_a_loop_and_drop_weightless_rows():
 def test_rates_are_undefined_where_nobody_is_counted(constraint, able):
     totals = np.array([[1, 1, 1], [1, 2, 0], [3, 0, 0], [0, 0, 0]])
     assert CONSTRAINTS[constraint].needs(totals).tolist() == able
+
+
+def test_the_program_of_many_classes_holds_nothing_but_its_nonzeros(monkeypatch):
+    rng = np.random.default_rng(0)
+    table = rng.multinomial(8, np.full(10, 0.1), size=(2, 100)).astype(float)
+    counts, entries = as_counts(table), []
+
+    def solve(block, cost, rates, n_rates, limits):
+        entries.append(rates.nnz)
+        return np.ones(len(block)), np.zeros((n_rates, 2))
+
+    monkeypatch.setattr(_mixtures, "cheapest_weights", solve)
+    solve_cells(counts, problem_of("equalized_odds", "accuracy_score"))
+    # Each class in a cell adds to one rate for each decision.
+    assert entries[0] <= 10 * np.count_nonzero(table)

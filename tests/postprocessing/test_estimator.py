@@ -119,7 +119,7 @@ def test_votes_of_any_type_give_one_rule_and_are_kept_as_bytes(method):
             assert fair._rows.scores.dtype == bool
         decided = fair.predict(votes, sensitive_features=group)
         rules.append(
-            pickle.dumps((fair._rule, fair._rows.origin.holds_votes_alone, decided))
+            pickle.dumps((fair._rule, fair._rows.origin.holds_only_votes, decided))
         )
     assert len(set(rules)) == 1
 
