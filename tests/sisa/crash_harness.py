@@ -13,8 +13,8 @@ import sys
 import time
 import warnings
 from collections import Counter
+from functools import cache
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 from sklearn.datasets import make_classification
@@ -28,6 +28,7 @@ X, y = make_classification(n_samples=48, n_features=4, random_state=0)
 GONE = [3, 7, 20]
 # What the forgotten rows hold, as bytes found nowhere else.
 X[GONE, 0] = np.array([1.25e77, 2.5e78, 3.75e79])
+REFIT = np.setdiff1d(np.arange(8, 48), GONE)
 
 
 def make_sisa(directory):
@@ -36,32 +37,51 @@ def make_sisa(directory):
     )
 
 
-def fit(directory):
+def fit(directory, tell):
     make_sisa(directory).fit(X[:40], y[:40])
 
 
-def partial_fit(directory):
+def partial_fit(directory, tell):
     SISAClassifier.load(directory).partial_fit(X[40:], y[40:])
 
 
-def forget(directory):
+def forget(directory, tell):
+    """Ask for rows one after the other, and tell what was asked for and done."""
+    sisa = SISAClassifier.load(directory)
+    requests = zip(GONE, (True, False, True))
+    for row, relearn in requests:
+        tell(f"asked {row}")
+        sisa.forget(row, relearn=relearn)
+        tell(f"done {row}")
+
+
+def forget_together(directory, tell):
     SISAClassifier.load(directory).forget(GONE)
 
 
-def refit(directory):
-    """Fit other rows where a deletion is written down."""
-    rows = np.setdiff1d(np.arange(8, 48), GONE)
-    SISAClassifier.load(directory, finish=False).fit(X[rows], y[rows])
+def relearn(directory, tell):
+    SISAClassifier.load(directory).relearn()
 
 
-def fail_to_forget(directory):
-    no_room = mock.patch.object(GaussianNB, "partial_fit", side_effect=MemoryError)
-    try:
-        with no_room:
-            forget(directory)
-    except MemoryError:
-        return
-    raise AssertionError("the deletion should have failed")
+def refit(directory, tell):
+    """Fit other rows where an ensemble is behind."""
+    SISAClassifier.load(directory).fit(X[REFIT], y[REFIT])
+
+
+@cache
+def expected(n_rows, forgotten):
+    """Return the members of a run that nobody killed, by the rows it ended with."""
+    X_first, y_first = (
+        (X[REFIT], y[REFIT]) if n_rows == len(REFIT) else (X[:40], y[:40])
+    )
+    sisa = make_sisa(None).fit(X_first, y_first)
+    if n_rows == 48:
+        sisa.partial_fit(X[40:], y[40:])
+    return digests(sisa.forget(list(forgotten)) if forgotten else sisa)
+
+
+def digests(sisa):
+    return [digest(member) for member in sisa.estimators_]
 
 
 class DyingOS:
@@ -124,17 +144,25 @@ class DyingOS:
         return self._call("unlink", path)
 
 
-def run_in_child(operation, directory, os_module=None, pipe=None):
-    """Fork; the child does the operation and ends, one way or the other."""
+def run_in_child(operation, directory, os_module=None):
+    """Fork; the child does the operation and ends, one way or the other.
+
+    Returns
+    -------
+    tuple of int
+        The child, and where to read what it tells.
+    """
+    reads, writes = os.pipe()
     child = os.fork()
     if child:
-        return child
+        os.close(writes)
+        return child, reads
     try:
         if os_module is not None:
             disk.os = os_module
-        operation(directory)
-        if pipe is not None:
-            os.write(pipe, " ".join(os_module.names).encode())
+        operation(directory, lambda text: os.write(writes, f"{text}\n".encode()))
+        if os_module is not None:
+            os.write(writes, f"calls {' '.join(os_module.names)}\n".encode())
         os._exit(0)
     except BaseException:
         import traceback
@@ -143,24 +171,45 @@ def run_in_child(operation, directory, os_module=None, pipe=None):
         os._exit(1)
 
 
-class Scenario:
-    """An operation with the states it may leave, in the order it goes through them."""
+def told_by(reads):
+    """Return what a child told before it ended, by the first word."""
+    with os.fdopen(reads) as file:
+        words = [line.split() for line in file]
+    told = {"asked": set(), "done": set(), "calls": []}
+    for kind, *values in words:
+        if kind == "calls":
+            told[kind] = values
+        else:
+            told[kind] |= set(map(int, values))
+    return told
 
-    def __init__(self, operation, before, root):
+
+class Scenario:
+    """An operation, with the state before it and the one it ends in.
+
+    Parameters
+    ----------
+    operation : function
+    before : Path or None
+        Directory that it starts from, None for an empty one.
+    root : Path
+        Where directories are made.
+    asked : set of int
+        Rows that it asks to forget in one call, or that were asked for before it.
+    """
+
+    def __init__(self, operation, before, root, asked=frozenset()):
         self.operation = operation
         self.root = root
         self.template = before
+        self.asked = set(asked)
         done = root / f"{operation.__name__}-done"
         self._copy(done)
-        pending = self._is_pending(done)
-        self.states = [self.members(done, finish=False)]
-        if pending:
-            self.states.append(self.members(done))
-            self._copy(done)
+        self.before = self.state(done)
         self.seconds = -time.perf_counter()
-        operation(done)
+        operation(done, lambda text: None)
         self.seconds += time.perf_counter()
-        self.states.append(self.members(done))
+        self.after = self.state(done)
         self.outcomes = Counter()
 
     def _copy(self, target):
@@ -171,94 +220,102 @@ class Scenario:
             shutil.copytree(self.template, target)
 
     @staticmethod
-    def members(directory, finish=True):
+    def state(directory):
+        """Return the members, and the numbers of rows and of those forgotten."""
         try:
-            sisa = SISAClassifier.load(directory, finish=finish)
+            sisa = SISAClassifier.load(directory)
         except FileNotFoundError:
             return None
-        return [digest(member) for member in sisa.estimators_]
+        return digests(sisa), sisa.plan_.n_rows, sisa.forgotten_.tolist()
 
     def calls(self):
         """Return the names of the system calls of an operation that lives."""
         directory = self.root / "count"
         self._copy(directory)
-        reads, writes = os.pipe()
-        child = run_in_child(self.operation, directory, DyingOS(None), writes)
+        child, reads = run_in_child(self.operation, directory, DyingOS(None))
+        names = told_by(reads)["calls"]
         os.waitpid(child, 0)
-        return os.read(reads, 2**16).decode().split()
+        return names
 
     def kill_at(self, call, torn):
         directory = self.root / "killed"
         self._copy(directory)
-        child = run_in_child(self.operation, directory, DyingOS(call, torn))
-        return self._look(child, directory)
+        child, reads = run_in_child(self.operation, directory, DyingOS(call, torn))
+        return self._look(child, reads, directory)
 
     def kill_after(self, seconds):
         directory = self.root / "killed"
         self._copy(directory)
-        child = run_in_child(self.operation, directory)
+        child, reads = run_in_child(self.operation, directory)
         time.sleep(seconds)
         os.kill(child, signal.SIGKILL)
-        return self._look(child, directory)
+        return self._look(child, reads, directory)
 
-    def _look(self, child, directory):
+    def _look(self, child, reads, directory):
         """Return what is wrong with what the child left."""
+        told = told_by(reads)
         _, status = os.waitpid(child, 0)
         if not os.WIFSIGNALED(status) and os.WEXITSTATUS(status) != 0:
             return "the operation failed"
-        asked = self._is_pending(directory)
-        found = self.members(directory, finish=False)
-        if found not in self.states:
-            return "a mixture of states"
-        finished = self.members(directory)
-        if asked and finished != self.states[self.states.index(found) + 1]:
-            return "a request was lost"
-        if not asked and finished != found:
-            return "loading changed the state"
-        self.outcomes["after" if finished == self.states[-1] else "before"] += 1
-        self.outcomes["finished by load"] += asked
-        return self._look_at_files(directory, finished)
+        state = self.state(directory)
+        self.outcomes[
+            "before"
+            if state == self.before
+            else ("after" if state == self.after else "between")
+        ] += 1
+        if state is None:
+            # The next fit cleans up, as test_durable shows.
+            return None if self.before is None else "the ensemble is gone"
+        _, n_rows, forgotten = state
+        if not told["done"] <= set(forgotten) <= told["asked"] | self.asked:
+            return "not what was asked for is forgotten"
+        if n_rows not in {s[1] for s in (self.before, self.after) if s is not None}:
+            return "a mixture of rows"
+        return self._look_at_files(directory, told["done"]) or self._relearn(directory)
 
     @staticmethod
-    def _is_pending(directory):
-        manifest = directory / "manifest.json"
-        if not manifest.exists():
-            return False
-        return json.loads(manifest.read_text())["pending"] is not None
+    def _look_at_files(directory, rows):
+        """Return what is wrong if some rows are still there."""
+        files = [path.read_bytes() for path in directory.iterdir()]
+        if any(X[row].tobytes() in data for row in rows for data in files):
+            return "a forgotten row is still in a file"
+        return None
 
-    def _look_at_files(self, directory, finished):
-        if finished is None:
-            return None  # the next fit cleans up, as test_durable shows
-        # Whatever opens the directory next to change it cleans up first.
+    def _relearn(self, directory):
+        """Return what is wrong with what goes on from the directory."""
         sisa = SISAClassifier.load(directory)
-        with sisa._store.exclusive():
-            pass
+        if not sisa.verify_forgotten():
+            return "the deletion is not exact as it stands"
+        n_rows, forgotten = sisa.plan_.n_rows, sisa.forgotten_.tolist()
+        sisa.relearn()
+        if len(sisa.behind_):
+            return "a member stays behind"
+        if digests(sisa) != expected(n_rows, tuple(forgotten)):
+            return "relearning ends elsewhere than a run that lived"
+        if digests(SISAClassifier.load(directory)) != digests(sisa):
+            return "what was relearnt is not in the directory"
         if sisa._store.stale_files():
             return "files were left behind"
-        forgets = self.operation in (forget, refit)
-        if forgets and finished != self.states[0]:
-            files = [path.read_bytes() for path in directory.iterdir()]
-            for row in GONE:
-                if any(X[row].tobytes() in data for data in files):
-                    return "a forgotten row is still in a file"
-            if not sisa.verify_forgotten():
-                return "the deletion is not exact"
-        return None
+        if not sisa.verify_forgotten():
+            return "the deletion is not exact"
+        # Rows of an ensemble that was replaced are gone too.
+        gone = forgotten if n_rows != len(REFIT) else GONE
+        return self._look_at_files(directory, gone)
 
 
 def main(root):
     warnings.simplefilter("error")
     started = time.perf_counter()
-    before = root / "before"
-    fit(before)
-    failed = root / "failed"
-    shutil.copytree(before, failed)
-    fail_to_forget(failed)
+    before, behind = root / "before", root / "behind"
+    make_sisa(before).fit(X[:40], y[:40])
+    make_sisa(behind).fit(X[:40], y[:40]).forget(GONE, relearn=False)
     scenarios = [
         Scenario(fit, None, root),
         Scenario(partial_fit, before, root),
         Scenario(forget, before, root),
-        Scenario(refit, failed, root),
+        Scenario(forget_together, before, root, asked=GONE),
+        Scenario(relearn, behind, root, asked=GONE),
+        Scenario(refit, behind, root, asked=GONE),
     ]
     failures, kills = [], 0
     rng = random.Random(0)
