@@ -12,24 +12,24 @@ from ..exceptions import DirectoryError, LockedDirectoryError
 OK, REFUSED, LOCKED, DAMAGED, NOT_EXACT, PENDING = 0, 1, 3, 4, 5, 6
 
 EXIT_CODES = (
-    "Exit status: 0 done; 1 the request was refused, and nothing changed; 2 wrong "
-    "options; 3 the directory is in use by another process; 4 it is damaged, or signed "
-    "with another key; 5 the verification failed; 6 the work failed after the request "
-    "was written down, as on a full disk, and the next command finishes it; 130 "
-    "interrupted, and finished by the next command likewise."
+    "Exit status: 0 done; 1 the request was refused and nothing changed; 2 wrong "
+    "options; 3 another process is using the directory; 4 it is damaged or signed with "
+    "another key; 5 the verification failed; 6 the work failed after the request was "
+    "written down, for example on a full disk, and the next command finishes it; 130 "
+    "interrupted, and the next command finishes it as well."
 )
 
 
 def add_commands(subparsers):
     """Add the commands to a parser.
 
-    Each sets ``run`` in the parsed arguments: a function of these that returns an
-    exit status.
+    Each command sets ``run`` in the parsed arguments to a function of these that
+    returns an exit status.
 
     Parameters
     ----------
     subparsers : object
-        What ``ArgumentParser.add_subparsers`` gives.
+        Result of ``ArgumentParser.add_subparsers``.
     """
     forget = _add(subparsers, "forget", _forget, "delete rows exactly")
     what = forget.add_mutually_exclusive_group(required=True)
@@ -44,10 +44,10 @@ def add_commands(subparsers):
         help="file with a column index, or a column subject, of what to forget",
     )
     forget.add_argument(
-        "--dry-run", action="store_true", help="tell the expected cost, change nothing"
+        "--dry-run", action="store_true", help="print the expected cost, change nothing"
     )
     _add_work_options(forget)
-    _add(subparsers, "status", _status, "tell what a directory holds")
+    _add(subparsers, "status", _status, "print what is in a directory")
     verify = _add(
         subparsers, "verify", _verify, "retrain from scratch and compare every bit"
     )
@@ -55,7 +55,7 @@ def add_commands(subparsers):
         "--certificate", type=Path, metavar="JSON", help="file to write the result to"
     )
     _add_work_options(verify)
-    report = _add(subparsers, "report", _report, "tell all requests and their cost")
+    report = _add(subparsers, "report", _report, "print all requests and their cost")
     report.add_argument("--html", type=Path, metavar="FILE", help="write a page")
     report.add_argument("--csv", type=Path, metavar="FILE", help="write a table")
 
@@ -85,14 +85,16 @@ def _guarded(command, args):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always")
-            warnings.showwarning = lambda message, *_: _tell(f"warning: {message}")
+            warnings.showwarning = lambda message, *_: _print_error(
+                f"warning: {message}"
+            )
             return command(args)
     except LockedDirectoryError as error:
         return _fail(error, LOCKED)
     except DirectoryError as error:
         return _fail(error, DAMAGED)
     except KeyboardInterrupt:
-        _tell("interrupted; what was begun is finished by the next command")
+        _print_error("interrupted; the next command finishes what was begun")
         return 130
     except Exception as error:
         notes = getattr(error, "__notes__", ())
@@ -104,22 +106,22 @@ def _guarded(command, args):
 
 
 def _fail(error, status):
-    _tell(f"error: {error}")
+    _print_error(f"error: {error}")
     return status
 
 
-def _tell(text):
+def _print_error(text):
     print(f"fairsisa: {text}", file=sys.stderr, flush=True)
 
 
-def _say(args, facts, text):
+def _print_result(args, facts, text):
     print(json.dumps(facts, indent=1) if args.json else text)
 
 
 def _load(args, **kwargs):
     from ..sisa import SISAClassifier
 
-    # Progress would come between a script and the JSON it reads.
+    # Progress lines would mix with the JSON that scripts read.
     params = {"verbose": int(not args.quiet and not args.json)}
     if args.jobs is not None:
         params["n_jobs"] = args.jobs
@@ -140,11 +142,11 @@ def _forget(args):
         f"sample visits, {share:.1%} of retraining"
     )
     if args.dry_run:
-        _say(args, cost, f"would forget {about}")
+        _print_result(args, cost, f"would forget {about}")
         return OK
     sisa.forget(indices, subjects=subjects)
     entry = sisa._audit.entries[-1]
-    _say(
+    _print_result(
         args,
         entry,
         f"forgot {about}, in {entry['seconds']:.1f} s; {sisa.n_rows_} rows are left; "
@@ -155,7 +157,7 @@ def _forget(args):
 
 def _read_requests(path):
     """Return the indices, or else the subjects, that a file names."""
-    # A spreadsheet may put a mark before the first column's name.
+    # Spreadsheets may write a byte order mark before the first column's name.
     with path.open(newline="", encoding="utf-8-sig") as file:
         try:
             rows = list(csv.reader(file, strict=True))
@@ -165,7 +167,7 @@ def _read_requests(path):
     columns = [name for name in header if name in ("index", "subject")]
     if len(columns) != 1:
         raise ValueError(
-            f"{path} has the columns {header}; it needs one called index or one called "
+            f"{path} has the columns {header}. It needs one called index or one called "
             "subject, not both."
         )
     (kind,) = columns
@@ -176,7 +178,7 @@ def _read_requests(path):
         value = row[header.index(kind)].strip() if len(row) == len(header) else ""
         if not value:
             raise ValueError(
-                f"Row {number} of {path} is {row}; it needs {len(header)} values, of "
+                f"Row {number} of {path} is {row}. It needs {len(header)} values, of "
                 f"which the {kind} is not empty. Nothing was forgotten."
             )
         values.append(value)
@@ -185,7 +187,7 @@ def _read_requests(path):
     wrong = [value for value in values if not re.fullmatch(r"[+-]?[0-9]{1,18}", value)]
     if wrong:
         raise ValueError(
-            f"{path} has the index {wrong[0]!r}; indices are integers, counted from 0."
+            f"{path} has the index {wrong[0]!r}. Indices are integers, counted from 0."
         )
     return [int(value) for value in values], None
 
@@ -205,9 +207,9 @@ def _status(args):
     with open_directory(args.directory, check=False) as store:
         facts = store.status()
     lines = [f"{name.replace('_', ' ')}: {value}" for name, value in facts.items()]
-    _say(args, facts, "\n".join(lines))
+    _print_result(args, facts, "\n".join(lines))
     if facts["pending"]:
-        _tell(
+        _print_error(
             f"a {facts['pending']} was interrupted; forget and verify finish it first"
         )
     return OK
@@ -219,8 +221,10 @@ def _verify(args):
     certificate = verification.certificate()
     if args.certificate is not None:
         args.certificate.write_text(certificate)
-    told = json.loads(certificate)
-    _say(args, told, f"{told['statement']} Shards: {list(verification.shards)}.")
+    facts = json.loads(certificate)
+    _print_result(
+        args, facts, f"{facts['statement']} Shards: {list(verification.shards)}."
+    )
     return OK if verification else NOT_EXACT
 
 

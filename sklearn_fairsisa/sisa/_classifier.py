@@ -75,26 +75,26 @@ class SISAClassifier(
     """Ensemble over disjoint shards of the rows, from which rows can be deleted.
 
     Each shard's rows train one member, slice by slice, with a checkpoint after every
-    slice; the members' votes are aggregated. :meth:`forget` drops rows, goes back to
-    the last checkpoint that never saw them and replays the slices from there on: the
+    slice. The members' votes are aggregated. :meth:`forget` drops rows, goes back to
+    the last checkpoint that never saw them and replays the slices from there on. The
     result equals, bit for bit, the ensemble trained under the same plan without the
     rows.
 
     Parameters
     ----------
     estimator : classifier, default=None
-        The learner each shard trains a clone of. None is
-        ``SGDClassifier(loss="log_loss")``. With ``n_slices > 1``, `epochs` or
-        :meth:`partial_fit` it must be able to continue, that is, have
-        ``partial_fit``; a Pipeline can when its last step can: its earlier steps are
-        fitted on the first slice of each shard, so deletions reach them as well. A
-        dict of `class_weight`, its own or of a step, names labels of y. A learner that
-        accumulates statistics of the rows, as naive Bayes does, trains each stage on
-        its own slice alone, others on all slices so far, as in the SISA paper. Of a
-        learner of your own, the attribute ``accumulates = True`` says so.
+        The learner. Each shard trains a clone of it. None is
+        ``SGDClassifier(loss="log_loss")``. ``n_slices > 1``, `epochs` and
+        :meth:`partial_fit` need a learner with ``partial_fit``, or a Pipeline whose
+        last step has it. The earlier steps of a Pipeline are fitted on the first slice
+        of each shard, so deletions reach them as well. A dict given as `class_weight`,
+        of the learner or of a step, names labels of y. A learner that accumulates
+        statistics, as naive Bayes does, trains each stage on its own slice only. Other
+        learners train it on all slices so far, as in the SISA paper. Set the attribute
+        ``accumulates = True`` in a learner of your own that accumulates.
 
     n_shards : int, default=5
-        Number of shards S, and of members.
+        Number of shards S. Each trains one member.
 
     n_slices : int, default=1
         Number of slices per shard R. More slices make a deletion cheaper and store
@@ -103,8 +103,8 @@ class SISAClassifier(
     epochs : int, default=None
         Training effort e' in passes over the shard: stage r makes ``2e'/(R+1)``
         passes over slices 1..r, rounded cumulatively, at least one over each row.
-        With None, an unsliced member is trained by its own ``fit``, a sliced one for
-        the learner's own ``max_epochs``, or else 10 passes. A learner that accumulates
+        None trains an unsliced member by its own ``fit``, and a sliced one for the
+        learner's own ``max_epochs``, or else 10 passes. A learner that accumulates
         makes `epochs` passes, 1 by default, over each slice.
 
     aggregation : {"majority", "mean"}, default="majority"
@@ -112,13 +112,14 @@ class SISAClassifier(
 
     checkpoint_dir : str, path or CheckpointPolicy, default=None
         Directory that keeps rows, plan, checkpoints and log, so that :meth:`load`
-        gives the ensemble back whenever the process ended. None keeps all of it in
+        can reopen the ensemble after the process has ended. None keeps all of it in
         memory. A :class:`CheckpointPolicy` keeps fewer checkpoints.
 
     n_jobs : int, default=None
-        Number of shards trained at a time, through joblib, or of programs that train
-        several, as of ``HeadClassifier(together=10)``. Each takes one core, so that
-        neither this nor the backend changes a bit of the result.
+        Number of shards trained at a time, through joblib. With
+        ``HeadClassifier(together=10)``, number of programs, each of which trains
+        several. Each takes one core, so neither this nor the joblib backend changes a
+        bit of the result.
 
     random_state : int, RandomState instance or None, default=None
         An int makes ``fit``, ``forget`` and ``predict`` repeatable.
@@ -132,14 +133,14 @@ class SISAClassifier(
         Class labels. A class whose rows were all forgotten remains.
 
     n_features_in_ : int
-        Number of features seen in ``fit``, where X has such.
+        Number of features seen in ``fit``, if X has features.
 
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X has string column names.
 
     estimators_ : list of length `n_shards`
-        Fitted members; they speak of the classes as 0..n_classes-1. None where a
-        shard has no rows left: it abstains.
+        Fitted members, which predict classes as 0..n_classes-1. None where a shard
+        has no rows left, so that it abstains.
 
     plan_ : Plan
         ``plan_.shard_of(i)``, ``plan_.slice_of(i)``, ``plan_.rows(shard, slice)``,
@@ -158,7 +159,7 @@ class SISAClassifier(
         Sample visits of training the whole ensemble on the retained rows.
 
     checkpoint_bytes_ : int
-        Bytes that the checkpoints take, on disk or pickled.
+        Size of the checkpoints in bytes, on disk or pickled.
 
     See Also
     --------
@@ -171,10 +172,10 @@ class SISAClassifier(
     is :math:`3RS/(2R+1)` times as fast as retraining.
 
     Exactness is claimed for requests that do not depend on the model (Gupta et al.
-    2021), and for this estimator only: what learnt from the rows before they came
-    here (a fitted scaler or vocabulary outside the members, tuning, a choice of
-    features) still knows them. So do ``classes_`` and the number of rows. Rows are
-    told apart by their index: their position in the order they were given to ``fit``
+    2021), and for this estimator only. Anything fitted on the rows before they reached
+    ``fit`` (a scaler or vocabulary outside the members, tuning, a choice of features)
+    still depends on them. So do ``classes_`` and the number of rows. A row is
+    identified by its index: its position in the order of the rows given to ``fit``
     and ``partial_fit``, which never changes.
 
     References
@@ -243,8 +244,8 @@ class SISAClassifier(
     ) -> Self:
         """Split the rows into shards and slices, then train a member per shard.
 
-        In the directory of an earlier fit, a deletion or a batch that an interrupt or
-        a failure left undone is finished first.
+        In the directory of an earlier fit, a deletion or batch that was interrupted or
+        failed is finished first.
 
         Parameters
         ----------
@@ -258,8 +259,8 @@ class SISAClassifier(
             Data-subject ids: all rows of a subject go to the same shard and slice.
 
         **fit_params : dict
-            Passed to the learner's ``fit`` or ``partial_fit``; values of length n,
-            as ``sample_weight``, are split with the rows.
+            Passed to the learner's ``fit`` or ``partial_fit``. Values of length n,
+            such as ``sample_weight``, are split with the rows.
 
         Returns
         -------
@@ -268,11 +269,11 @@ class SISAClassifier(
         Raises
         ------
         ValueError
-            If there are fewer rows than slices, a single class, or the learner cannot
-            be trained by slices or would leak between shards.
+            If there are fewer rows than slices or a single class, or if the learner
+            cannot be trained by slices or would leak between shards.
         DirectoryError
-            If `checkpoint_dir` holds an ensemble that is not this estimator's own, or
-            someone else is at work in it.
+            If `checkpoint_dir` holds the ensemble of another estimator, or another
+            process is using it.
         """
         return self._start(X, y, None, subjects, fit_params)
 
@@ -288,8 +289,8 @@ class SISAClassifier(
     ) -> Self:
         """Append rows as one more slice of the shards they fall into.
 
-        No earlier stage is trained again, unless a class is seen for the first time:
-        a member cannot learn a further class, so all then start anew.
+        Earlier stages are not trained again, unless a class is new. Members cannot
+        learn a further class, so all are then trained from the start.
 
         Parameters
         ----------
@@ -300,10 +301,10 @@ class SISAClassifier(
             Class labels.
 
         classes : array-like, default=None
-            All classes that may come; worth giving on the first call.
+            All classes that later batches may contain. Give them in the first call.
 
         subjects : array-like of shape (n,), default=None
-            Data-subject ids, needed if ``fit`` had them. New rows of a subject go to
+            Data-subject ids, required if ``fit`` had them. New rows of a subject go to
             the subject's shard.
 
         Returns
@@ -315,12 +316,12 @@ class SISAClassifier(
         AttributeError
             If the learner cannot continue.
         ValueError
-            If `subjects` are given here and were not before, or the reverse; if ``fit``
-            was given values per row, such as ``sample_weight``; if X has other
-            features, is another kind of container or has values that the types of
-            ``fit`` do not hold; or if y has labels of another kind.
+            If `subjects` are given in some calls and not in others; if ``fit`` was
+            given values per row, such as ``sample_weight``; if X has other features,
+            is another kind of container or has values that the types of ``fit`` cannot
+            represent; or if y has labels of another kind.
         DirectoryError
-            If someone else is at work in `checkpoint_dir`, or has changed it.
+            If another process is using `checkpoint_dir`, or has changed it.
         """
         if not hasattr(self, "plan_"):
             return self._start(X, y, classes, subjects, {})
@@ -329,7 +330,7 @@ class SISAClassifier(
             self._finish_pending(self._store)
             before = self._state
             check_alike(before.rows[0], subjects)
-            # Of a data frame without rows, the types may be lost.
+            # A data frame without rows may have lost the types of its columns.
             X = next((in_types_of(s.X, X) for s in before.rows if len(s)), X)
             given = labels if classes is None else classes
             all_classes = union(self.classes_, given, labels)
@@ -353,19 +354,19 @@ class SISAClassifier(
     def forget(
         self, indices: ArrayLike | None = None, *, subjects: ArrayLike | None = None
     ) -> Self:
-        """Delete rows, so that the ensemble is the one that never saw them.
+        """Delete rows, so that the ensemble equals one that never saw them.
 
-        Each shard concerned is replayed once, from its earliest slice that holds a
-        row of the request. Nothing changes before all of it is trained.
+        Each affected shard is replayed once, from its earliest slice with a row of the
+        request. Nothing changes before all shards are trained.
 
         Parameters
         ----------
         indices : int, array-like of int or boolean mask, default=None
-            Rows by their position in the order given to ``fit`` and ``partial_fit``.
-            Rows forgotten before are accepted and cost nothing.
+            Positions of rows in the order given to ``fit`` and ``partial_fit``. Rows
+            that were forgotten earlier are accepted and cost nothing.
 
         subjects : array-like, default=None
-            Data subjects all of whose rows are to be forgotten.
+            Data subjects. All of their rows are forgotten.
 
         Returns
         -------
@@ -374,10 +375,10 @@ class SISAClassifier(
         Raises
         ------
         ValueError
-            If a row or data subject is unknown, nothing is named, or `subjects` is a
-            mask.
+            If a row or data subject is unknown, neither argument is given, or
+            `subjects` is a mask.
         DirectoryError
-            If someone else is at work in `checkpoint_dir`, or has changed it.
+            If another process is using `checkpoint_dir`, or has changed it.
         """
         check_is_fitted(self)
         with self._store.exclusive():
@@ -388,7 +389,7 @@ class SISAClassifier(
         return self
 
     def verify_forgotten(self, indices: ArrayLike | None = None) -> ForgetVerification:
-        """Retrain the shards that lost rows from scratch; compare every bit.
+        """Retrain the shards that lost rows from scratch and compare every bit.
 
         Parameters
         ----------
@@ -398,8 +399,8 @@ class SISAClassifier(
         Returns
         -------
         ForgetVerification
-            True where parameters, optimizer state and everything else the members
-            hold are equal; it also gives the digests and the cost.
+            True if parameters, optimizer state and everything else in the members are
+            equal. It also gives the digests and the cost.
 
         Raises
         ------
@@ -408,48 +409,48 @@ class SISAClassifier(
         """
         check_is_fitted(self)
         started = time.perf_counter()
-        held = self._as_it_stands()
-        rows = held.forgotten_
+        fitted = self._snapshot()
+        rows = fitted.forgotten_
         if indices is not None:
-            rows = check_indices(indices, held.plan_.n_rows)
-            retained = np.setdiff1d(rows, held.forgotten_)
+            rows = check_indices(indices, fitted.plan_.n_rows)
+            retained = np.setdiff1d(rows, fitted.forgotten_)
             if len(retained):
                 raise ValueError(
                     f"Row {retained[0]} has not been forgotten, so there is nothing to "
                     "verify. Call forget first."
                 )
-        shards = np.unique(held.plan_.shard_of(rows)).tolist()
-        # Not the shards themselves: all their checkpoints would fill the memory.
+        shards = np.unique(fitted.plan_.shard_of(rows)).tolist()
+        # Keeping the shards would keep all their checkpoints in memory.
         retrained = sorted(
             (trained.shard, trained.digest, trained.sample_visits)
-            for trained in self._train(held._state, dict.fromkeys(shards, 0))
+            for trained in self._train(fitted._state, dict.fromkeys(shards, 0))
         )
         return ForgetVerification(
             shards=tuple(shards),
-            digests=tuple(digest(held.estimators_[s]) for s in shards),
+            digests=tuple(digest(fitted.estimators_[s]) for s in shards),
             digests_retrained=tuple(found for _, found, _ in retrained),
             sample_visits=sum(visits for _, _, visits in retrained),
             seconds=time.perf_counter() - started,
-            audit_head=held._audit.head,
+            audit_head=fitted._audit.head,
         )
 
     def forgetting_report(self) -> ForgettingReport:
-        """Return what was asked to be forgotten, and what was done about it.
+        """Return all requests and what each of them changed.
 
         Returns
         -------
         ForgettingReport
-            With methods ``to_frame`` and ``to_html``; notebooks show it as a table.
-            Rows are named nowhere in it but by salted ids.
+            With methods ``to_frame`` and ``to_html``. Notebooks show it as a table.
+            It identifies rows by salted ids only.
         """
         check_is_fitted(self)
-        held = self._as_it_stands()
-        return ForgettingReport(held._audit, held.n_rows_)
+        fitted = self._snapshot()
+        return ForgettingReport(fitted._audit, fitted.n_rows_)
 
     def expected_cost(
         self, indices: ArrayLike | None = None, *, subjects: ArrayLike | None = None
     ) -> dict[str, Any]:
-        """Return what forgetting rows would cost, without doing it.
+        """Return what forgetting rows would cost, without forgetting them.
 
         Parameters
         ----------
@@ -466,15 +467,15 @@ class SISAClassifier(
             ``sample_visits`` of the replay and ``full_sample_visits`` of a retraining.
         """
         check_is_fitted(self)
-        held = self._as_it_stands()
-        rows, keys = requested_rows(held._state, indices, subjects)
-        change = held._state.without(rows, keys)
+        fitted = self._snapshot()
+        rows, keys = requested_rows(fitted._state, indices, subjects)
+        change = fitted._state.without(rows, keys)
         visits = sum(
             replay_visits(
                 change.state.recipe,
                 change.state.rows[shard],
-                held.plan_.n_stages[shard],
-                replay_stage(held._store, shard, first),
+                fitted.plan_.n_stages[shard],
+                replay_stage(fitted._store, shard, first),
             )
             for shard, first in change.firsts.items()
         )
@@ -496,24 +497,24 @@ class SISAClassifier(
     ) -> Self:
         """Reopen a durable directory.
 
-        A change that a crash interrupted is finished first, from the last shard that
-        had been trained.
+        A change that was interrupted is finished first. Shards that were trained
+        before the interruption are not trained again.
 
         Parameters
         ----------
         directory : str or path
-            What ``checkpoint_dir`` was; it may have been moved.
+            The directory given as ``checkpoint_dir``. It may have been moved.
 
         finish : bool, default=True
-            Whether to finish what was interrupted. With False, a deletion that is
-            pending is carried out by the next call that changes the ensemble.
+            Whether to finish a change that was interrupted. With False, the next call
+            that changes the ensemble finishes it.
 
         resign : bool, default=False
-            Open a directory that was signed with another key, whose files may run any
-            code when read, and sign it with one's own.
+            Open a directory that was signed with another key, and sign it with your
+            own. Its files may run any code when they are read.
 
         params : dict, default=None
-            Parameters to set before anything is finished: `n_jobs`, `verbose`.
+            Parameters to set before a change is finished: `n_jobs`, `verbose`.
 
         Returns
         -------
@@ -525,9 +526,9 @@ class SISAClassifier(
             If the directory holds no ensemble.
         DamagedDirectoryError
             If a file is missing, truncated or altered, or the directory was signed
-            with another key; the message names what is concerned.
+            with another key. The message names the file.
         LockedDirectoryError
-            If another process is at work in the directory.
+            If another process is using the directory.
         """
         with open_directory(directory, resign=resign) as store:
             state = store.state()
@@ -553,7 +554,7 @@ class SISAClassifier(
     def predict(self, X: Rows) -> NDArray[Any]:
         """Return the class of each sample.
 
-        Ties go to the class that comes first in ``classes_``.
+        Ties go to the first of the tied classes in ``classes_``.
 
         Parameters
         ----------
@@ -570,8 +571,8 @@ class SISAClassifier(
             If every row has been forgotten, or X has other features.
         """
         check_is_fitted(self)
-        held = self._as_it_stands()
-        return held.classes_[held.predict_proba(X).argmax(axis=1)]
+        fitted = self._snapshot()
+        return fitted.classes_[fitted.predict_proba(X).argmax(axis=1)]
 
     def predict_proba(self, X: Rows) -> NDArray[np.float64]:
         """Return each class's share of the votes, or its mean score.
@@ -593,15 +594,15 @@ class SISAClassifier(
             If every row has been forgotten, or X has other features.
         """
         X = check_samples(self, X)
-        held = self._as_it_stands()
-        says = member_votes if held.aggregation == "majority" else member_scores
-        present = [member for member in held.estimators_ if member is not None]
+        fitted = self._snapshot()
+        outputs = member_votes if fitted.aggregation == "majority" else member_scores
+        present = [member for member in fitted.estimators_ if member is not None]
         if not present:
             raise ValueError(
-                "Every row has been forgotten, or weighs nothing, so no member is left "
+                "Every row has been forgotten or has weight zero, so no member is left "
                 "to predict. Fit again, or add rows with partial_fit."
             )
-        total = sum(says(member, X, len(held.classes_)) for member in present)
+        total = sum(outputs(member, X, len(fitted.classes_)) for member in present)
         return total / len(present)
 
     def transform(self, X: Rows) -> NDArray[np.float64]:
@@ -615,18 +616,18 @@ class SISAClassifier(
         Returns
         -------
         ndarray of shape (n, n_shards) or (n, n_shards * n_classes)
-            With two classes, each member's score of the second; with more, each
+            With two classes, each member's score of the second class. With more, each
             member's scores of all classes, member by member. Scores are in [0, 1]:
             the member's probabilities, the logistic function (softmax) of its
             decision function, or its vote. A shard without rows scores 1/n_classes.
         """
         X = check_samples(self, X)
-        held = self._as_it_stands()
-        n_classes = len(held.classes_)
+        fitted = self._snapshot()
+        n_classes = len(fitted.classes_)
         abstention = np.full((_num_samples(X), n_classes), 1 / n_classes)
         scores = [
             abstention if member is None else member_scores(member, X, n_classes)
-            for member in held.estimators_
+            for member in fitted.estimators_
         ]
         if n_classes == 2:
             return np.column_stack([score[:, 1] for score in scores])
@@ -635,7 +636,7 @@ class SISAClassifier(
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
     ) -> NDArray[np.object_]:
-        """Return the names of the columns that ``transform`` gives.
+        """Return the names of the columns of ``transform``.
 
         Parameters
         ----------
@@ -667,7 +668,7 @@ class SISAClassifier(
 
     @property
     def checkpoint_bytes_(self) -> int:
-        """Bytes that the checkpoints take, on disk or pickled."""
+        """Size of the checkpoints in bytes, on disk or pickled."""
         return self._store.size()
 
     @property
@@ -701,7 +702,7 @@ class SISAClassifier(
         tags = super().__sklearn_tags__()
         base = get_tags(self._base())
         tags.input_tags = base.input_tags
-        # Those of no classifier are refused in fit.
+        # fit refuses an estimator that is no classifier.
         if base.classifier_tags is not None:
             tags.classifier_tags.multi_class = base.classifier_tags.multi_class
         return tags
@@ -712,7 +713,7 @@ class SISAClassifier(
     def _findings(self):
         """Return the shards, as notebooks show them."""
         n_shards = len(self.estimators_)
-        held = np.bincount(self.plan_.shards, minlength=n_shards)
+        given = np.bincount(self.plan_.shards, minlength=n_shards)
         forgotten = np.bincount(
             self.plan_.shard_of(self.forgotten_), minlength=n_shards
         )
@@ -724,7 +725,7 @@ class SISAClassifier(
             {
                 "shard": range(n_shards),
                 "slices": self.plan_.n_stages,
-                "rows": held - forgotten,
+                "rows": given - forgotten,
                 "forgotten": forgotten,
                 "member": members,
             }
@@ -735,8 +736,8 @@ class SISAClassifier(
         )
         return [(title, table)]
 
-    def _as_it_stands(self):
-        """Return what is fitted, all of one instant.
+    def _snapshot(self):
+        """Return a copy whose attributes all belong to the same instant.
 
         Another thread may change the ensemble between two reads of attributes.
         """
@@ -748,15 +749,15 @@ class SISAClassifier(
         return self.estimator
 
     def _weight_param(self):
-        """Name under which the learner takes weights; `fit` hands them on to it."""
+        """Return the fit parameter under which the learner takes weights."""
         return weight_param(self._base())
 
     def _reopened(self, directory):
-        """Return the ensemble as its directory has it now, by whosever doing."""
+        """Return the ensemble as it now is in its directory, whoever changed it."""
         if self._store.directory is None:
             raise DirectoryError(
-                "The ensemble is in memory alone, so there is nothing to reopen. It is "
-                "durable if it is fitted with checkpoint_dir=."
+                "The ensemble is in memory alone, so there is nothing to reopen. Fit "
+                "with checkpoint_dir= to make it durable."
             )
         how = {"n_jobs": self.n_jobs, "verbose": self.verbose}
         opened = type(self).load(directory or self._store.policy.directory, params=how)
@@ -770,7 +771,7 @@ class SISAClassifier(
         return opened
 
     def _shards_left(self, indices):
-        """Shards that would still have rows to learn from without some of them."""
+        """Return the shards that still have rows to learn from without some rows."""
         rows = np.setdiff1d(indices, self.forgotten_)
         state = self._state.without(rows, frozenset()).state
         n_stages = state.plan.n_stages
@@ -778,7 +779,7 @@ class SISAClassifier(
         return np.flatnonzero(left)
 
     def _start(self, X, y, classes, subjects, fit_params):
-        """Plan and train from nothing."""
+        """Plan and train all shards."""
         require_members(self._base(), SISAClassifier)
         if self.n_slices > 1 or self.epochs is not None:
             what = "n_slices > 1" if self.n_slices > 1 else "epochs"
@@ -789,8 +790,8 @@ class SISAClassifier(
         all_classes = union(y if classes is None else classes, y)
         if len(all_classes) < 2:
             raise ValueError(
-                f"y holds one class, {all_classes.tolist()[0]!r}; a classifier needs "
-                "rows of at least two."
+                f"y has one class, {all_classes.tolist()[0]!r}. A classifier needs "
+                "rows of at least two classes."
             )
         seed = self._draw_seed()
         recipe = self._make_recipe(seed, all_classes, settings)
@@ -813,8 +814,8 @@ class SISAClassifier(
         store = create_store(self.checkpoint_dir, getattr(self, "_store", None))
         firsts = dict.fromkeys(range(plan.n_shards), 0)
         with store.exclusive():
-            # A fit that was interrupted is replaced by this one, anything else was
-            # promised: should this fit fail, it must not be lost with it.
+            # This fit replaces one that was interrupted. Any other request was
+            # acknowledged, so it must not be lost if this fit fails.
             if store.pending not in (None, "fit"):
                 self._finish_pending(store)
                 store = self._store
@@ -823,7 +824,7 @@ class SISAClassifier(
         return self
 
     def _finish_pending(self, store):
-        """Carry out what was written down and then interrupted, if there is such."""
+        """Carry out a change that was written down and then interrupted, if any."""
         change = store.pending_change()
         if change is None:
             return
@@ -833,12 +834,12 @@ class SISAClassifier(
             if store.pending is None:
                 error.add_note(
                     f"The {change.kind} that was written down before has failed and "
-                    "was given up: nothing of it was done. Ask for it again."
+                    "was given up. Nothing of it was done. Ask for it again."
                 )
             raise
 
     def _carry_out(self, change, store, *, resumed=False):
-        """Train what a change asks for aside, then put all of it in place at once."""
+        """Train the shards of a change, then put all of them in place at once."""
         started = time.perf_counter()
         before = None if change.kind == "fit" else self._state
         params = {**self.get_params(deep=False), "checkpoint_dir": None}
@@ -848,7 +849,7 @@ class SISAClassifier(
             for trained in self._train(change.state, todo, store):
                 work.keep(trained)
             if change.kind == "forget":
-                for X in before.held(change.forgotten_rows):
+                for X in before.inputs_of(change.forgotten_rows):
                     forget_in_caches(before.recipe.prototype, X)
             log = store.audit_log() if change.kind == "fit" else self._audit
             seconds = time.perf_counter() - started
@@ -909,7 +910,7 @@ class SISAClassifier(
         )
 
     def _warn_of_vanished(self, shards):
-        """Warn of what has lost its last row in some shards just trained."""
+        """Warn of shards and classes that have no rows left after some training."""
         empty = [shard for shard in shards if len(self._state.rows[shard]) == 0]
         if empty:
             warnings.warn(
@@ -921,9 +922,8 @@ class SISAClassifier(
         vanished = np.delete(self.classes_, present)
         if len(vanished) and shards:
             warnings.warn(
-                f"No row of the classes {vanished.tolist()} is left. They stay in "
-                "classes_, which thus tells that they were there; fit again to be rid "
-                "of them.",
+                f"No row of the classes {vanished.tolist()} is left. They remain in "
+                "classes_, which reveals that they existed. Refit to remove them.",
                 VanishedClassWarning,
                 stacklevel=level_of_caller(),
             )

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
-# What a clock wrote says nothing of the model, and differs between equal runs: skorch's
+# Measured times are not part of the model and differ between equal runs: skorch's
 # timer, scikit-learn's searches.
 _CLOCKS = {
     "dur", "epoch_start_time_", "refit_time_", "mean_fit_time", "std_fit_time",
@@ -25,11 +25,11 @@ _NOT_STATE = _CLOCKS | _ADDRESSES
 
 
 def digest(state):
-    """Return a SHA-256 over an estimator's parameters and learnt state.
+    """Return a SHA-256 of an estimator's parameters and learnt state.
 
-    Arrays and tensors count by data type, shape and bytes; estimators, modules and
-    optimizers by what they hold; the order of dictionary keys and how objects share
-    memory do not count, nor do measured durations and memory addresses.
+    Arrays and tensors are compared by data type, shape and bytes, and estimators,
+    modules and optimizers by their state. The order of dictionary keys, shared memory,
+    measured durations and memory addresses do not matter.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def _hash(value, path):
     h.update(tag.encode() + b"\0")
     h.update(plain)
     hashes = [_hash(part, path) for part in parts]
-    if isinstance(value, Mapping | set | frozenset):  # their order says nothing
+    if isinstance(value, Mapping | set | frozenset):  # which have no order
         hashes.sort()
     h.update(b"".join(hashes))
     return h.digest()

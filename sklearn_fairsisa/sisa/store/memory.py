@@ -4,6 +4,7 @@ import pickle
 import threading
 
 from .._audit import AuditLog
+from .policy import kept
 
 
 class _Turn:
@@ -103,7 +104,7 @@ class _Work:
         for trained in self._trained:
             earlier = shards.get(trained.shard, {})
             stages = {s: c for s, c in earlier.items() if s < trained.first_stage}
-            shards[trained.shard] = store.policy.kept(stages | trained.by_stage())
+            shards[trained.shard] = kept(stages | trained.by_stage(), store.policy)
         shards = [shards[shard] for shard in range(self._change.state.plan.n_shards)]
         return MemoryStore(store.policy, shards, self.digests()[1], store._turn)
 

@@ -9,6 +9,7 @@ from .._audit import line
 from .._training import TrainedMember
 from .manifest import AuditEnd, Ensemble, File, Pending, Shard
 from .packing import pack
+from .policy import kept
 
 # What a state consists of besides its plan and rows, which have files of their own.
 IN_STATE_FILE = (
@@ -82,7 +83,7 @@ class DirectoryWork:
         pending = store.manifest.pending
         behind = store.shard(pending.target, shard)
         # Of the new ones, what is not kept is not written either.
-        new = store.policy.kept(trained.by_stage())
+        new = kept(trained.by_stage(), store.policy)
         stages = behind.checkpoints | {
             stage: self._add(f"member-s{shard:03d}-r{stage:03d}", member)
             for stage, member in new.items()
@@ -94,7 +95,7 @@ class DirectoryWork:
                 stage=behind.n_stages,
                 digest=trained.digest,
                 reason=None,
-                checkpoints=store.policy.kept(stages),
+                checkpoints=kept(stages, store.policy),
             ),
         )
         pending = replace(
