@@ -23,13 +23,13 @@ EXIT_CODES = (
 def add_commands(subparsers):
     """Add the commands to a parser.
 
-    Each sets ``run`` in the parsed arguments: a function of these that returns an
-    exit status.
+    Each command sets ``run`` in the parsed arguments to a function of these that
+    returns an exit status.
 
     Parameters
     ----------
     subparsers : object
-        What ``ArgumentParser.add_subparsers`` gives.
+        Result of ``ArgumentParser.add_subparsers``.
     """
     forget = _add(subparsers, "forget", _forget, "delete rows exactly")
     what = forget.add_mutually_exclusive_group(required=True)
@@ -133,14 +133,16 @@ def _guarded(command, args):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always")
-            warnings.showwarning = lambda message, *_: _tell(f"warning: {message}")
+            warnings.showwarning = lambda message, *_: _print_error(
+                f"warning: {message}"
+            )
             return command(args)
     except LockedDirectoryError as error:
         return _fail(error, LOCKED)
     except DirectoryError as error:
         return _fail(error, DAMAGED)
     except KeyboardInterrupt as error:
-        _tell(" ".join(["interrupted.", *getattr(error, "__notes__", ())]))
+        _print_error(" ".join(["interrupted.", *getattr(error, "__notes__", ())]))
         return INTERRUPTED
     except Exception as error:
         notes = getattr(error, "__notes__", ())
@@ -150,22 +152,22 @@ def _guarded(command, args):
 
 
 def _fail(error, status):
-    _tell(f"error: {error}")
+    _print_error(f"error: {error}")
     return status
 
 
-def _tell(text):
+def _print_error(text):
     print(f"fairsisa: {text}", file=sys.stderr, flush=True)
 
 
-def _say(args, facts, text):
+def _print_result(args, facts, text):
     print(json.dumps(facts, indent=1) if args.json else text)
 
 
 def _load(args):
     from ..sisa import CheckpointPolicy, SISAClassifier
 
-    # Progress would come between a script and the JSON it reads.
+    # Progress lines would mix with the JSON that scripts read.
     params = {"verbose": int(not args.quiet and not args.json)}
     if args.jobs is not None:
         params["n_jobs"] = args.jobs
@@ -189,7 +191,7 @@ def _forget(args):
         f"sample visits, {share:.1%} of retraining"
     )
     if args.dry_run:
-        _say(args, cost, f"would forget {about}")
+        _print_result(args, cost, f"would forget {about}")
         return OK
     head = sisa._audit.head
     try:
@@ -204,7 +206,7 @@ def _forget(args):
     behind = sisa.behind_["shard"].tolist()
     seconds = sisa.forget_log_[-1].seconds
     erased = f"erased {about}" if args.later else f"forgot {about}"
-    _say(
+    _print_result(
         args,
         {**entry, "behind": behind},
         f"{erased}, in {seconds:.1f} s; {sisa.n_rows_} rows are left; audit entry "
@@ -225,14 +227,16 @@ def _relearn(args):
     behind = sisa.behind_
     facts = {"behind": behind["shard"].tolist(), "audit_head": sisa._audit.head}
     left = f"{len(behind)} shards are behind" if len(behind) else "no shard is behind"
-    _say(args, facts, f"relearnt; {left}; head of the log {facts['audit_head']}")
+    _print_result(
+        args, facts, f"relearnt; {left}; head of the log {facts['audit_head']}"
+    )
     failed = behind["reason"].ne("deferred").any()
     return BEHIND if failed else OK
 
 
 def _read_requests(path):
     """Return the indices, or else the subjects, that a file names."""
-    # A spreadsheet may put a mark before the first column's name.
+    # Spreadsheets may write a byte order mark before the first column's name.
     with path.open(newline="", encoding="utf-8-sig") as file:
         try:
             rows = list(csv.reader(file, strict=True))
@@ -242,7 +246,7 @@ def _read_requests(path):
     columns = [name for name in header if name in ("index", "subject")]
     if len(columns) != 1:
         raise ValueError(
-            f"{path} has the columns {header}; it needs one called index or one called "
+            f"{path} has the columns {header}. It needs one called index or one called "
             "subject, not both."
         )
     (kind,) = columns
@@ -253,7 +257,7 @@ def _read_requests(path):
         value = row[header.index(kind)].strip() if len(row) == len(header) else ""
         if not value:
             raise ValueError(
-                f"Row {number} of {path} is {row}; it needs {len(header)} values, of "
+                f"Row {number} of {path} is {row}. It needs {len(header)} values, of "
                 f"which the {kind} is not empty. Nothing was forgotten."
             )
         values.append(value)
@@ -262,7 +266,7 @@ def _read_requests(path):
     wrong = [value for value in values if not re.fullmatch(r"[+-]?[0-9]{1,18}", value)]
     if wrong:
         raise ValueError(
-            f"{path} has the index {wrong[0]!r}; indices are integers, counted from 0."
+            f"{path} has the index {wrong[0]!r}. Indices are integers, counted from 0."
         )
     return [int(value) for value in values], None
 
@@ -290,9 +294,9 @@ def _status(args):
     log = store.audit_log().entries
     facts["versions"] = log[-1]["versions"] if log else {}
     lines = [f"{name.replace('_', ' ')}: {value}" for name, value in facts.items()]
-    _say(args, facts, "\n".join(lines))
+    _print_result(args, facts, "\n".join(lines))
     if facts["behind"]:
-        _tell(f"shards {list(facts['behind'])} are behind; relearn trains them")
+        _print_error(f"shards {list(facts['behind'])} are behind; relearn trains them")
     return OK
 
 
@@ -306,7 +310,9 @@ def _verify(args):
         signed = verification.certificate(args.sign) if args.sign else certificate
         args.certificate.write_text(signed)
     told = json.loads(certificate)
-    _say(args, told, f"{told['statement']} Shards: {list(verification.shards)}.")
+    _print_result(
+        args, told, f"{told['statement']} Shards: {list(verification.shards)}."
+    )
     return OK if verification else NOT_EXACT
 
 
@@ -314,7 +320,7 @@ def _check(args):
     from ..sisa._signatures import checked
 
     facts = checked(args.file.read_text(), args.public_key)
-    _say(
+    _print_result(
         args,
         facts,
         f"The signature is valid. On {facts['time']} its signer stated: "

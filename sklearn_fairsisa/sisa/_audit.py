@@ -1,4 +1,4 @@
-"""A log of what was done, in which every entry vouches for those before it."""
+"""A log of changes, in which every entry depends on those before it."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from hashlib import blake2b
 from .._utils.versions import installed_versions
 from ..exceptions import DamagedDirectoryError
 
-# What the first entry holds in place of the hash of the one before.
+# The first entry has no entry before it to hash.
 _NOTHING = "0" * 64
 
 
@@ -19,8 +19,8 @@ _NOTHING = "0" * 64
 class AuditLog:
     """Entries of which each holds the hash of the one before.
 
-    A changed, removed or inserted entry breaks the chain; who rewrites all of it ends
-    in another head, which a durable directory keeps signed.
+    A changed, removed or inserted entry breaks the chain. Rewriting all of it changes
+    the head, which a durable directory keeps signed.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def versions():
 
 
 def salted_row(row, salt):
-    """Return an id of a row that says nothing without the salt."""
+    """Return an id of a row that reveals nothing without the salt."""
     key = bytes.fromhex(salt)
     return blake2b(str(row).encode(), key=key, digest_size=16).hexdigest()
 

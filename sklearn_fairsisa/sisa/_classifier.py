@@ -82,26 +82,26 @@ class SISAClassifier(
     """Ensemble over disjoint shards of the rows, from which rows can be deleted.
 
     Each shard's rows train one member, slice by slice, with a checkpoint after every
-    slice; the members' votes are aggregated. :meth:`forget` drops rows, goes back to
-    the last checkpoint that never saw them and replays the slices from there on: the
+    slice. The members' votes are aggregated. :meth:`forget` drops rows, goes back to
+    the last checkpoint that never saw them and replays the slices from there on. The
     result equals, bit for bit, the ensemble trained under the same plan without the
     rows.
 
     Parameters
     ----------
     estimator : classifier, default=None
-        The learner each shard trains a clone of. None is
-        ``SGDClassifier(loss="log_loss")``. With ``n_slices > 1``, `epochs` or
-        :meth:`partial_fit` it must be able to continue, that is, have
-        ``partial_fit``; a Pipeline can when its last step can: its earlier steps are
-        fitted on the first slice of each shard, so deletions reach them as well. A
-        dict of `class_weight`, its own or of a step, names labels of y. A learner that
-        accumulates statistics of the rows, as naive Bayes does, trains each stage on
-        its own slice alone, others on all slices so far, as in the SISA paper. Of a
-        learner of your own, the attribute ``accumulates = True`` says so.
+        The learner. Each shard trains a clone of it. None is
+        ``SGDClassifier(loss="log_loss")``. ``n_slices > 1``, `epochs` and
+        :meth:`partial_fit` need a learner with ``partial_fit``, or a Pipeline whose
+        last step has it. The earlier steps of a Pipeline are fitted on the first slice
+        of each shard, so deletions reach them as well. A dict given as `class_weight`,
+        of the learner or of a step, names labels of y. A learner that accumulates
+        statistics, as naive Bayes does, trains each stage on its own slice only. Other
+        learners train it on all slices so far, as in the SISA paper. Set the attribute
+        ``accumulates = True`` in a learner of your own that accumulates.
 
     n_shards : int, default=5
-        Number of shards S, and of members.
+        Number of shards S. Each trains one member.
 
     n_slices : int, default=1
         Number of slices per shard R. More slices make a deletion cheaper and store
@@ -110,8 +110,8 @@ class SISAClassifier(
     epochs : int, default=None
         Training effort e' in passes over the shard: stage r makes ``2e'/(R+1)``
         passes over slices 1..r, rounded cumulatively, at least one over each row.
-        With None, an unsliced member is trained by its own ``fit``, a sliced one for
-        the learner's own ``max_epochs``, or else 10 passes. A learner that accumulates
+        None trains an unsliced member by its own ``fit``, and a sliced one for the
+        learner's own ``max_epochs``, or else 10 passes. A learner that accumulates
         makes `epochs` passes, 1 by default, over each slice.
 
     aggregation : {"majority", "mean"}, default="majority"
@@ -119,13 +119,14 @@ class SISAClassifier(
 
     checkpoint_dir : str, path or CheckpointPolicy, default=None
         Directory that keeps rows, plan, checkpoints and log, so that :meth:`load`
-        gives the ensemble back whenever the process ended. None keeps all of it in
+        can reopen the ensemble after the process has ended. None keeps all of it in
         memory. A :class:`CheckpointPolicy` keeps fewer checkpoints.
 
     n_jobs : int, default=None
-        Number of shards trained at a time, through joblib, or of programs that train
-        several, as of ``HeadClassifier(together=10)``. Each takes one core, so that
-        neither this nor the backend changes a bit of the result.
+        Number of shards trained at a time, through joblib. With
+        ``HeadClassifier(together=10)``, number of programs, each of which trains
+        several. Each takes one core, so neither this nor the joblib backend changes a
+        bit of the result.
 
     random_state : int, RandomState instance or None, default=None
         An int makes ``fit``, ``forget`` and ``predict`` repeatable.
@@ -139,14 +140,14 @@ class SISAClassifier(
         Class labels. A class whose rows were all forgotten remains.
 
     n_features_in_ : int
-        Number of features seen in ``fit``, where X has such.
+        Number of features seen in ``fit``, if X has features.
 
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X has string column names.
 
     estimators_ : list of length `n_shards`
-        Fitted members; they speak of the classes as 0..n_classes-1. None where a
-        shard has no rows left: it abstains.
+        Fitted members, which predict classes as 0..n_classes-1. None where a shard
+        has no rows left, so that it abstains.
 
     plan_ : Plan
         ``plan_.shard_of(i)``, ``plan_.slice_of(i)``, ``plan_.rows(shard, slice)``,
@@ -171,7 +172,7 @@ class SISAClassifier(
         Sample visits of training the whole ensemble on the retained rows.
 
     checkpoint_bytes_ : int
-        Bytes that the checkpoints take, on disk or pickled.
+        Size of the checkpoints in bytes, on disk or pickled.
 
     See Also
     --------
@@ -184,10 +185,10 @@ class SISAClassifier(
     is :math:`3RS/(2R+1)` times as fast as retraining.
 
     Exactness is claimed for requests that do not depend on the model (Gupta et al.
-    2021), and for this estimator only: what learnt from the rows before they came
-    here (a fitted scaler or vocabulary outside the members, tuning, a choice of
-    features) still knows them. So do ``classes_`` and the number of rows. Rows are
-    told apart by their index: their position in the order they were given to ``fit``
+    2021), and for this estimator only. Anything fitted on the rows before they reached
+    ``fit`` (a scaler or vocabulary outside the members, tuning, a choice of features)
+    still depends on them. So do ``classes_`` and the number of rows. A row is
+    identified by its index: its position in the order of the rows given to ``fit``
     and ``partial_fit``, which never changes.
 
     References
@@ -268,8 +269,8 @@ class SISAClassifier(
             Data-subject ids: all rows of a subject go to the same shard and slice.
 
         **fit_params : dict
-            Passed to the learner's ``fit`` or ``partial_fit``; values of length n,
-            as ``sample_weight``, are split with the rows.
+            Passed to the learner's ``fit`` or ``partial_fit``. Values of length n,
+            such as ``sample_weight``, are split with the rows.
 
         Returns
         -------
@@ -278,11 +279,11 @@ class SISAClassifier(
         Raises
         ------
         ValueError
-            If there are fewer rows than slices, a single class, or the learner cannot
-            be trained by slices or would leak between shards.
+            If there are fewer rows than slices or a single class, or if the learner
+            cannot be trained by slices or would leak between shards.
         DirectoryError
-            If `checkpoint_dir` holds an ensemble that is not this estimator's own, or
-            someone else is at work in it.
+            If `checkpoint_dir` holds the ensemble of another estimator, or another
+            process is using it.
         """
         return self._start(X, y, None, subjects, fit_params)
 
@@ -298,8 +299,8 @@ class SISAClassifier(
     ) -> Self:
         """Append rows as one more slice of the shards they fall into.
 
-        No earlier stage is trained again, unless a class is seen for the first time:
-        a member cannot learn a further class, so all then start anew.
+        Earlier stages are not trained again, unless a class is new. Members cannot
+        learn a further class, so all are then trained from the start.
 
         Parameters
         ----------
@@ -310,10 +311,10 @@ class SISAClassifier(
             Class labels.
 
         classes : array-like, default=None
-            All classes that may come; worth giving on the first call.
+            All classes that later batches may contain. Give them in the first call.
 
         subjects : array-like of shape (n,), default=None
-            Data-subject ids, needed if ``fit`` had them. New rows of a subject go to
+            Data-subject ids, required if ``fit`` had them. New rows of a subject go to
             the subject's shard.
 
         Returns
@@ -325,12 +326,12 @@ class SISAClassifier(
         AttributeError
             If the learner cannot continue.
         ValueError
-            If `subjects` are given here and were not before, or the reverse; if ``fit``
-            was given values per row, such as ``sample_weight``; if X has other
-            features, is another kind of container or has values that the types of
-            ``fit`` do not hold; or if y has labels of another kind.
+            If `subjects` are given in some calls and not in others; if ``fit`` was
+            given values per row, such as ``sample_weight``; if X has other features,
+            is another kind of container or has values that the types of ``fit`` cannot
+            represent; or if y has labels of another kind.
         DirectoryError
-            If someone else is at work in `checkpoint_dir`, or has changed it.
+            If another process is using `checkpoint_dir`, or has changed it.
         """
         if not hasattr(self, "plan_"):
             return self._start(X, y, classes, subjects, {})
@@ -342,32 +343,32 @@ class SISAClassifier(
     def _append(self, X, y, classes, subjects):
         """Train on a batch, then add it; return whether nothing changed meanwhile."""
         started = time.perf_counter()
-        held = self._as_it_stands()
-        before = held._state
+        fitted = self._snapshot()
+        before = fitted._state
         check_alike(before.rows[0], subjects)
         # Of a data frame without rows, the types may be lost.
         X = next((in_types_of(s.X, X) for s in before.rows if len(s)), X)
-        classes = union(held.classes_, y if classes is None else classes, y)
+        classes = union(fitted.classes_, y if classes is None else classes, y)
         recipe = before.recipe
         if len(classes) > recipe.n_classes:
-            known = np.searchsorted(classes, held.classes_).tolist()
+            known = np.searchsorted(classes, fitted.classes_).tolist()
             prototype = make_prototype(
                 recipe.prototype, len(classes), dict(enumerate(known))
             )
             recipe = replace(recipe, n_classes=len(classes), prototype=prototype)
         else:
-            classes = held.classes_
+            classes = fitted.classes_
         plan = before.plan.extended(len(y), subjects)
         codes = np.searchsorted(classes, y)
         batch = split_rows(X, codes, plan, subjects, {}, before.plan.n_rows)
         change = before.with_batch(batch, plan, classes, recipe)
         firsts = {
-            shard: min(first, held._store.progress(shard).stage)
+            shard: min(first, fitted._store.progress(shard).stage)
             for shard, first in change.firsts.items()
         }
         change = replace(change, firsts=firsts)
         # No lock is held while members train, so that nobody waits to be forgotten.
-        trained = list(self._train(change.state, firsts, held._store))
+        trained = list(self._train(change.state, firsts, fitted._store))
         with self._exclusive() as store:
             if self._state is not before:
                 return False
@@ -381,7 +382,7 @@ class SISAClassifier(
         subjects: ArrayLike | None = None,
         relearn: bool = True,
     ) -> Self:
-        """Delete rows, so that the ensemble is the one that never saw them.
+        """Delete rows, so that the ensemble equals one that never saw them.
 
         The rows are erased first, in one short step: they leave their shards, and so do
         all checkpoints that saw them. Each member concerned becomes its last checkpoint
@@ -391,11 +392,11 @@ class SISAClassifier(
         Parameters
         ----------
         indices : int, array-like of int or boolean mask, default=None
-            Rows by their position in the order given to ``fit`` and ``partial_fit``.
-            Rows forgotten before are accepted and cost nothing.
+            Positions of rows in the order given to ``fit`` and ``partial_fit``. Rows
+            that were forgotten earlier are accepted and cost nothing.
 
         subjects : array-like, default=None
-            Data subjects all of whose rows are to be forgotten.
+            Data subjects. All of their rows are forgotten.
 
         relearn : bool, default=True
             Whether members learn again at once. With False they stay behind, see
@@ -509,10 +510,10 @@ class SISAClassifier(
     def behind_(self) -> pd.DataFrame:
         """Shards whose members have slices yet to learn; see Attributes."""
         check_is_fitted(self)
-        held = self._as_it_stands()
+        fitted = self._snapshot()
         records = []
-        for shard, rows in enumerate(held._state.rows):
-            progress = held._store.progress(shard)
+        for shard, rows in enumerate(fitted._state.rows):
+            progress = fitted._store.progress(shard)
             if progress.stage < progress.n_stages:
                 records.append(
                     {
@@ -520,7 +521,9 @@ class SISAClassifier(
                         "stage": progress.stage,
                         "n_stages": progress.n_stages,
                         "rows_missing": int((rows.slices >= progress.stage).sum()),
-                        "sample_visits": visits_behind(held._state, held._store, shard),
+                        "sample_visits": visits_behind(
+                            fitted._state, fitted._store, shard
+                        ),
                         "reason": progress.reason,
                     }
                 )
@@ -530,7 +533,7 @@ class SISAClassifier(
         return pd.DataFrame(records, columns=list(columns))
 
     def verify_forgotten(self, indices: ArrayLike | None = None) -> ForgetVerification:
-        """Retrain the shards that lost rows from scratch; compare every bit.
+        """Retrain the shards that lost rows from scratch and compare every bit.
 
         Parameters
         ----------
@@ -540,8 +543,8 @@ class SISAClassifier(
         Returns
         -------
         ForgetVerification
-            True where parameters, optimizer state and everything else the members
-            hold are equal; it also gives the digests and the cost.
+            True if parameters, optimizer state and everything else in the members are
+            equal. It also gives the digests and the cost.
 
         Raises
         ------
@@ -550,53 +553,53 @@ class SISAClassifier(
         """
         check_is_fitted(self)
         started = time.perf_counter()
-        held = self._as_it_stands()
-        rows = held.forgotten_
+        fitted = self._snapshot()
+        rows = fitted.forgotten_
         if indices is not None:
-            rows = check_indices(indices, held.plan_.n_rows)
-            retained = np.setdiff1d(rows, held.forgotten_)
+            rows = check_indices(indices, fitted.plan_.n_rows)
+            retained = np.setdiff1d(rows, fitted.forgotten_)
             if len(retained):
                 raise ValueError(
                     f"Row {retained[0]} has not been forgotten, so there is nothing to "
                     "verify. Call forget first."
                 )
-        shards = np.unique(held.plan_.shard_of(rows)).tolist()
+        shards = np.unique(fitted.plan_.shard_of(rows)).tolist()
         # A member that is behind is compared as far as it has come.
-        stages = {shard: held._store.progress(shard).stage for shard in shards}
+        stages = {shard: fitted._store.progress(shard).stage for shard in shards}
         firsts = {shard: 0 for shard, stage in stages.items() if stage}
         # Not the shards themselves: all their checkpoints would fill the memory.
         retrained = {
             trained.shard: (trained.digest, trained.sample_visits)
-            for trained in self._train(held._state, firsts, n_stages=stages)
+            for trained in self._train(fitted._state, firsts, n_stages=stages)
         }
         nothing = digest(None), 0
         found = [retrained.get(shard, nothing) for shard in shards]
         return ForgetVerification(
             shards=tuple(shards),
-            digests=tuple(digest(held.estimators_[s]) for s in shards),
+            digests=tuple(digest(fitted.estimators_[s]) for s in shards),
             digests_retrained=tuple(one for one, _ in found),
             sample_visits=sum(visits for _, visits in found),
             seconds=time.perf_counter() - started,
-            audit_head=held._audit.head,
+            audit_head=fitted._audit.head,
         )
 
     def forgetting_report(self) -> ForgettingReport:
-        """Return what was asked to be forgotten, and what was done about it.
+        """Return all requests and what each of them changed.
 
         Returns
         -------
         ForgettingReport
-            With methods ``to_frame`` and ``to_html``; notebooks show it as a table.
-            Rows are named nowhere in it but by salted ids.
+            With methods ``to_frame`` and ``to_html``. Notebooks show it as a table.
+            It identifies rows by salted ids only.
         """
         check_is_fitted(self)
-        held = self._as_it_stands()
-        return ForgettingReport(held._audit, held.n_rows_)
+        fitted = self._snapshot()
+        return ForgettingReport(fitted._audit, fitted.n_rows_)
 
     def expected_cost(
         self, indices: ArrayLike | None = None, *, subjects: ArrayLike | None = None
     ) -> dict[str, Any]:
-        """Return what forgetting rows would cost, without doing it.
+        """Return what forgetting rows would cost, without forgetting them.
 
         Parameters
         ----------
@@ -613,16 +616,18 @@ class SISAClassifier(
             ``sample_visits`` of the replay and ``full_sample_visits`` of a retraining.
         """
         check_is_fitted(self)
-        held = self._as_it_stands()
-        rows, keys = requested_rows(held._state, indices, subjects)
-        change = held._state.without(rows, keys)
+        fitted = self._snapshot()
+        rows, keys = requested_rows(fitted._state, indices, subjects)
+        change = fitted._state.without(rows, keys)
         visits = sum(
             replay_visits(
                 change.state.recipe,
                 change.state.rows[shard],
-                held.plan_.n_stages[shard],
+                fitted.plan_.n_stages[shard],
                 replay_stage(
-                    held._store, shard, min(first, held._store.progress(shard).stage)
+                    fitted._store,
+                    shard,
+                    min(first, fitted._store.progress(shard).stage),
                 ),
             )
             for shard, first in change.firsts.items()
@@ -654,8 +659,8 @@ class SISAClassifier(
             directory and the `timeout` count.
 
         resign : bool, default=False
-            Open a directory that was signed with another key, whose files may run any
-            code when read, and sign it with one's own.
+            Open a directory that was signed with another key, and sign it with your
+            own. Its files may run any code when they are read.
 
         params : dict, default=None
             Parameters to set on the estimator, such as `n_jobs` and `verbose`. They are
@@ -671,7 +676,7 @@ class SISAClassifier(
             If the directory holds no ensemble.
         DamagedDirectoryError
             If a file is missing, truncated or altered, or the directory was signed
-            with another key; the message names what is concerned.
+            with another key. The message names the file.
         LockedDirectoryError
             If it is to be signed anew while another process works in it.
         """
@@ -697,7 +702,7 @@ class SISAClassifier(
     def predict(self, X: Rows) -> NDArray[Any]:
         """Return the class of each sample.
 
-        Ties go to the class that comes first in ``classes_``.
+        Ties go to the first of the tied classes in ``classes_``.
 
         Parameters
         ----------
@@ -714,8 +719,8 @@ class SISAClassifier(
             If every row has been forgotten, or X has other features.
         """
         check_is_fitted(self)
-        held = self._as_it_stands()
-        return held.classes_[held.predict_proba(X).argmax(axis=1)]
+        fitted = self._snapshot()
+        return fitted.classes_[fitted.predict_proba(X).argmax(axis=1)]
 
     def predict_proba(self, X: Rows) -> NDArray[np.float64]:
         """Return each class's share of the votes, or its mean score.
@@ -737,18 +742,18 @@ class SISAClassifier(
             If every row has been forgotten, or X has other features.
         """
         X = check_samples(self, X)
-        held = self._as_it_stands()
-        says = member_votes if held.aggregation == "majority" else member_scores
-        present = [member for member in held.estimators_ if member is not None]
+        fitted = self._snapshot()
+        outputs = member_votes if fitted.aggregation == "majority" else member_scores
+        present = [member for member in fitted.estimators_ if member is not None]
         if not present:
             why = (
                 "All members are behind. Call relearn()."
-                if len(held.behind_)
+                if len(fitted.behind_)
                 else "Every row has been forgotten, or weighs nothing, so no member is "
                 "left to predict. Fit again, or add rows with partial_fit."
             )
             raise ValueError(why)
-        total = sum(says(member, X, len(held.classes_)) for member in present)
+        total = sum(outputs(member, X, len(fitted.classes_)) for member in present)
         return total / len(present)
 
     def transform(self, X: Rows) -> NDArray[np.float64]:
@@ -762,18 +767,18 @@ class SISAClassifier(
         Returns
         -------
         ndarray of shape (n, n_shards) or (n, n_shards * n_classes)
-            With two classes, each member's score of the second; with more, each
+            With two classes, each member's score of the second class. With more, each
             member's scores of all classes, member by member. Scores are in [0, 1]:
             the member's probabilities, the logistic function (softmax) of its
             decision function, or its vote. A shard without rows scores 1/n_classes.
         """
         X = check_samples(self, X)
-        held = self._as_it_stands()
-        n_classes = len(held.classes_)
+        fitted = self._snapshot()
+        n_classes = len(fitted.classes_)
         abstention = np.full((_num_samples(X), n_classes), 1 / n_classes)
         scores = [
             abstention if member is None else member_scores(member, X, n_classes)
-            for member in held.estimators_
+            for member in fitted.estimators_
         ]
         if n_classes == 2:
             return np.column_stack([score[:, 1] for score in scores])
@@ -782,7 +787,7 @@ class SISAClassifier(
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
     ) -> NDArray[np.object_]:
-        """Return the names of the columns that ``transform`` gives.
+        """Return the names of the columns of ``transform``.
 
         Parameters
         ----------
@@ -814,7 +819,7 @@ class SISAClassifier(
 
     @property
     def checkpoint_bytes_(self) -> int:
-        """Bytes that the checkpoints take, on disk or pickled."""
+        """Size of the checkpoints in bytes, on disk or pickled."""
         return self._store.size()
 
     @property
@@ -848,7 +853,7 @@ class SISAClassifier(
         tags = super().__sklearn_tags__()
         base = get_tags(self._base())
         tags.input_tags = base.input_tags
-        # Those of no classifier are refused in fit.
+        # fit refuses an estimator that is no classifier.
         if base.classifier_tags is not None:
             tags.classifier_tags.multi_class = base.classifier_tags.multi_class
         return tags
@@ -859,7 +864,7 @@ class SISAClassifier(
     def _findings(self):
         """Return the shards, as notebooks show them."""
         n_shards = len(self.estimators_)
-        held = np.bincount(self.plan_.shards, minlength=n_shards)
+        given = np.bincount(self.plan_.shards, minlength=n_shards)
         forgotten = np.bincount(
             self.plan_.shard_of(self.forgotten_), minlength=n_shards
         )
@@ -871,7 +876,7 @@ class SISAClassifier(
             {
                 "shard": range(n_shards),
                 "slices": self.plan_.n_stages,
-                "rows": held - forgotten,
+                "rows": given - forgotten,
                 "forgotten": forgotten,
                 "member": members,
             }
@@ -882,8 +887,8 @@ class SISAClassifier(
         )
         return [(title, table)]
 
-    def _as_it_stands(self):
-        """Return what is fitted, all of one instant.
+    def _snapshot(self):
+        """Return a copy whose attributes all belong to the same instant.
 
         Another thread may change the ensemble between two reads of attributes.
         """
@@ -895,15 +900,15 @@ class SISAClassifier(
         return self.estimator
 
     def _weight_param(self):
-        """Name under which the learner takes weights; `fit` hands them on to it."""
+        """Return the fit parameter under which the learner takes weights."""
         return weight_param(self._base())
 
     def _reopened(self, directory):
-        """Return the ensemble as its directory has it now, by whosever doing."""
+        """Return the ensemble as it now is in its directory, whoever changed it."""
         if self._store.directory is None:
             raise DirectoryError(
-                "The ensemble is in memory alone, so there is nothing to reopen. It is "
-                "durable if it is fitted with checkpoint_dir=."
+                "The ensemble is in memory alone, so there is nothing to reopen. Fit "
+                "with checkpoint_dir= to make it durable."
             )
         how = {"n_jobs": self.n_jobs, "verbose": self.verbose}
         opened = type(self).load(directory or self._store.policy.directory, params=how)
@@ -917,7 +922,7 @@ class SISAClassifier(
         return opened
 
     def _shards_left(self, indices):
-        """Shards that would still have rows to learn from without some of them."""
+        """Return the shards that still have rows to learn from without some rows."""
         rows = np.setdiff1d(indices, self.forgotten_)
         state = self._state.without(rows, frozenset()).state
         n_stages = state.plan.n_stages
@@ -925,7 +930,7 @@ class SISAClassifier(
         return np.flatnonzero(left)
 
     def _start(self, X, y, classes, subjects, fit_params):
-        """Plan and train from nothing."""
+        """Plan and train all shards."""
         require_members(self._base(), SISAClassifier)
         if self.n_slices > 1 or self.epochs is not None:
             what = "n_slices > 1" if self.n_slices > 1 else "epochs"
@@ -936,8 +941,8 @@ class SISAClassifier(
         all_classes = union(y if classes is None else classes, y)
         if len(all_classes) < 2:
             raise ValueError(
-                f"y holds one class, {all_classes.tolist()[0]!r}; a classifier needs "
-                "rows of at least two."
+                f"y has one class, {all_classes.tolist()[0]!r}. A classifier needs "
+                "rows of at least two classes."
             )
         seed = self._draw_seed()
         recipe = self._make_recipe(seed, all_classes, settings)
@@ -998,18 +1003,18 @@ class SISAClassifier(
         """
         waiting, untrained = set(shards), {}
         while True:
-            held = self._as_it_stands()
+            fitted = self._snapshot()
             firsts = {}
             for shard in shards:
-                progress = held._store.progress(shard)
+                progress = fitted._store.progress(shard)
                 if shard in waiting and progress.stage < progress.n_stages:
                     firsts[shard] = progress.stage
             if not firsts:
                 break
             started = time.perf_counter()
-            results = self._train(held._state, firsts, held._store, keep_going=True)
+            results = self._train(fitted._state, firsts, fitted._store, keep_going=True)
             for result in results:
-                if self._swap_in(result, held._state, started, request):
+                if self._swap_in(result, fitted._state, started, request):
                     waiting.discard(result.shard)
                     if isinstance(result, UntrainedShard):
                         untrained[result.shard] = result.reason
@@ -1026,12 +1031,12 @@ class SISAClassifier(
 
     def _retrain(self):
         """Train every member from scratch, and swap each in when it is done."""
-        held = self._as_it_stands()
+        fitted = self._snapshot()
         started = time.perf_counter()
         for result in self._train(
-            held._state, dict.fromkeys(range(held.plan_.n_shards), 0)
+            fitted._state, dict.fromkeys(range(fitted.plan_.n_shards), 0)
         ):
-            self._swap_in(result, held._state, started, None)
+            self._swap_in(result, fitted._state, started, None)
             started = time.perf_counter()
 
     def _swap_in(self, result, trained_on, started, request):
@@ -1140,7 +1145,7 @@ class SISAClassifier(
         )
 
     def _warn_of_vanished(self, shards):
-        """Warn of what has lost its last row in some shards just trained."""
+        """Warn of shards and classes that have no rows left after some training."""
         empty = [shard for shard in shards if len(self._state.rows[shard]) == 0]
         if empty:
             warnings.warn(
@@ -1152,9 +1157,8 @@ class SISAClassifier(
         vanished = np.delete(self.classes_, present)
         if len(vanished) and shards:
             warnings.warn(
-                f"No row of the classes {vanished.tolist()} is left. They stay in "
-                "classes_, which thus tells that they were there; fit again to be rid "
-                "of them.",
+                f"No row of the classes {vanished.tolist()} is left. They remain in "
+                "classes_, which reveals that they existed. Refit to remove them.",
                 VanishedClassWarning,
                 stacklevel=level_of_caller(),
             )

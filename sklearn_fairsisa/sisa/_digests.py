@@ -24,7 +24,7 @@ _IDS_OF_CATBOOST = ("model_guid", "train_finish_time")
 
 
 def digest(state):
-    """Return a SHA-256 over an estimator's parameters and learnt state.
+    """Return a SHA-256 of an estimator's parameters and learnt state.
 
     Arrays and tensors count by data type, shape and bytes; estimators, modules and
     optimizers by what they hold; the order of dictionary keys and how objects share
@@ -69,7 +69,7 @@ def _hash(value, path):
     h.update(tag.encode() + b"\0")
     h.update(plain)
     hashes = [_hash(part, path) for part in parts]
-    if isinstance(value, Mapping | set | frozenset):  # their order says nothing
+    if isinstance(value, Mapping | set | frozenset):  # which have no order
         hashes.sort()
     h.update(b"".join(hashes))
     return h.digest()

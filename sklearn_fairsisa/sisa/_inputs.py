@@ -1,4 +1,4 @@
-"""Checks of what an ensemble is given, ahead of any training."""
+"""Checks of an ensemble's input before any training."""
 
 import copy
 from numbers import Number
@@ -25,12 +25,12 @@ from .._utils.validation import (
 )
 from ._learners import check_raw_rows, holds, last_step, why_not_continuing
 
-# What an estimator says of the X it was fitted on.
+# Attributes of an estimator about the X it was fitted on.
 INPUTS = ("n_features_in_", "feature_names_in_")
 
 
 def require_members(base, ensemble):
-    """Refuse what cannot be trained again to the same bits, or does not vote.
+    """Refuse learners that do not vote or cannot be retrained to the same bits.
 
     Parameters
     ----------
@@ -45,8 +45,8 @@ def require_members(base, ensemble):
     if holds(base, ensemble):
         raise ValueError(
             f"estimator={type(base).__name__} holds a {ensemble.__name__}, which keeps "
-            "a random salt and a log of times, so that no retraining gives the "
-            "same bits. Use one SISAClassifier with more shards or slices."
+            "a random salt and a log of times, so retraining cannot give the same "
+            "bits. Use one SISAClassifier with more shards or slices."
         )
 
 
@@ -59,12 +59,12 @@ def require_continuing(base, what):
             "n_slices=1 and fit, or a learner with partial_fit, such as SGDClassifier, "
             "MLPClassifier, GaussianNB or a skorch net."
         )
-    # As `available_if` wants to be told.
+    # For `available_if`.
     return True
 
 
 def check_rows(estimator, X, y, subjects, *, reset):
-    """Validate a batch of rows for an estimator, which stays as it is.
+    """Validate a batch of rows for an estimator, without changing it.
 
     Returns
     -------
@@ -73,18 +73,18 @@ def check_rows(estimator, X, y, subjects, *, reset):
     y : ndarray of shape (n,)
     subjects : list or None
     inputs : dict
-        What the estimator is to say of X, by the names in `INPUTS`.
+        The estimator's attributes about X, by the names in `INPUTS`.
     """
     check_consistent_length(X, y)
     y = _check_y(check_no_missing_labels(y))
     check_classification_targets(y)
     check_container(X)
-    # On a copy, so that what is refused further on has changed nothing.
-    seen = copy.copy(estimator)
+    # A copy is checked, so that a later refusal has changed nothing.
+    checked = copy.copy(estimator)
     for name in INPUTS if reset else ():
-        vars(seen).pop(name, None)
-    X = validate_data(seen, X, reset=reset, skip_check_array=True)
-    inputs = {k: v for k, v in vars(seen).items() if k in INPUTS}
+        vars(checked).pop(name, None)
+    X = validate_data(checked, X, reset=reset, skip_check_array=True)
+    inputs = {k: v for k, v in vars(checked).items() if k in INPUTS}
     if subjects is not None:
         subjects = check_subjects(subjects, len(y))
     X = indexable(X)[0]
@@ -100,7 +100,7 @@ def check_samples(estimator, X):
 
 
 def check_enough_rows(n_rows, subjects, n_shards, n_slices):
-    """Refuse rows, or data subjects, that are too few for the shards and slices."""
+    """Refuse too few rows or data subjects for the shards and slices."""
     needed = n_shards * n_slices
     if n_rows < needed:
         raise ValueError(
@@ -116,17 +116,17 @@ def check_enough_rows(n_rows, subjects, n_shards, n_slices):
         )
 
 
-def check_alike(held, subjects):
-    """Refuse a batch that cannot follow the rows that are held, as a ShardRows."""
-    if (subjects is None) != (held.subjects is None):
+def check_alike(earlier, subjects):
+    """Refuse a batch that cannot follow earlier rows, given as a ShardRows."""
+    if (subjects is None) != (earlier.subjects is None):
         raise ValueError(
-            "subjects must be given to every call or to none, since a data subject's "
-            "rows can only be found if all of them are named."
+            "subjects must be given to every call or to none, since all rows of a data "
+            "subject can only be found if every row has an id."
         )
-    if held.params:
+    if earlier.params:
         raise ValueError(
-            f"fit was given {sorted(held.params)} for its rows, which "
-            "partial_fit does not take. Fit without, to append rows later."
+            f"fit was given {sorted(earlier.params)} for its rows, which "
+            "partial_fit does not take. Fit without them to append rows later."
         )
 
 
@@ -149,14 +149,14 @@ def split_fit_params(estimator, n_rows, subjects, fit_params):
             params[name] = indexable(value)[0]
             if name.endswith("sample_weight") and not np.any(value):
                 raise ValueError(
-                    f"{name} is zero in all rows, so there is nothing to learn "
-                    "from. Give some row a weight."
+                    f"{name} is zero in all rows, so there is nothing to learn from. "
+                    "Give some rows a positive weight."
                 )
         else:
             raise ValueError(
-                f"The fit parameter {name} holds neither one value per row "
-                f"({n_rows}) nor a plain setting, so forget could not reach what "
-                "it holds. Pass it aligned with the rows, or to the learner."
+                f"The fit parameter {name} has neither one value per row ({n_rows}) "
+                "nor a plain setting, so forget could not remove rows from it. Pass "
+                "one value per row, or set it in the learner."
             )
     return params, settings
 
@@ -168,7 +168,7 @@ def union(*labels):
     kinds = {isinstance(label, str): label for label in firsts}
     if len(kinds) > 1:
         raise ValueError(
-            f"Labels are texts, such as {kinds[True]!r}, and numbers, such as "
+            f"Labels are both texts, such as {kinds[True]!r}, and numbers, such as "
             f"{kinds[False]!r}. Give labels of one kind in all calls."
         )
     return np.unique(np.concatenate(parts))

@@ -1,4 +1,4 @@
-"""What would still know a row after it was forgotten."""
+"""A check of what would still depend on a row after it was forgotten."""
 
 import sys
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ from ._learners import caches_steps, holds, is_skorch, last_step
 
 @dataclass(frozen=True)
 class Forgettability:
-    """What is exact about forgetting, and what is not; true where all of it is.
+    """Which parts of an estimator forget exactly. True if all of them do.
 
     Parameters
     ----------
     exact : tuple of str
-        Parts that keep nothing of a forgotten row.
+        Parts that forget exactly.
     leaks : tuple of str
-        Parts that do, each with what to do about it.
+        Parts that still depend on forgotten rows, each with what to do about it.
     advice : tuple of str
-        What cannot be told from the estimator, for its user to see to.
+        Points that the estimator does not show and its user has to check.
     """
 
     exact: tuple
@@ -47,23 +47,23 @@ class Forgettability:
 
 
 def check_forgettable(estimator: Estimator) -> Forgettability:
-    """Tell in words what an estimator forgets exactly, and what it does not.
+    """Explain what an estimator forgets exactly, and what it does not.
 
     Parameters
     ----------
     estimator : estimator or Pipeline
-        A SISAClassifier, a Pipeline or meta-estimator that holds one, or a base
-        learner that one is to hold.
+        A SISAClassifier, a Pipeline or meta-estimator around one, or a base learner
+        for one.
 
     Returns
     -------
     Forgettability
-        True where no leak was found.
+        True if no leak was found.
 
     Raises
     ------
     TypeError
-        If it is no estimator, or a class in place of an instance.
+        If it is not an estimator, or is a class instead of an instance.
 
     Examples
     --------
@@ -92,8 +92,9 @@ def check_forgettable(estimator: Estimator) -> Forgettability:
 
 
 _REQUESTS = (
-    "Requests must not depend on what the model said (Gupta et al. 2021), and choices "
-    "made with the forgotten rows (tuning, features, thresholds) must be made again."
+    "Requests must not depend on the model's predictions (Gupta et al. 2021), and "
+    "choices made with the forgotten rows (tuning, features, thresholds) must be made "
+    "again."
 )
 
 
@@ -110,7 +111,7 @@ def _look_at(estimator, found):
             _look_at_step_before(name, step, found)
         if estimator.memory is not None:
             found.leaks.append(
-                "The Pipeline's memory= keeps what its steps make of rows. Pass None."
+                "The Pipeline's memory= caches the output of its steps. Pass None."
             )
         _look_at(last_step(estimator), found)
     elif isinstance(estimator, FrozenEstimator) and _holds_sisa(estimator):
@@ -128,22 +129,22 @@ def _look_at(estimator, found):
 
 
 def _look_around(estimator, found):
-    """Look at a meta-estimator that holds an ensemble."""
+    """Look at a meta-estimator around an ensemble."""
     name = type(estimator).__name__
     if isinstance(estimator, BaseSearchCV):
         found.leaks.append(
             f"{name} chooses parameters by rows that may be forgotten. Choose them on "
-            "rows of their own, then fit SISAClassifier."
+            "other rows, then fit SISAClassifier."
         )
     elif hasattr(estimator, "forget"):
         found.exact.append(
-            f"What {name} calibrates on rows: counted and solved again by its forget, "
-            "which forgets in the ensemble too. Call it, not the ensemble's own."
+            f"Calibration of {name}: counted and solved again by its forget, which "
+            "forgets in the ensemble too. Call it instead of the ensemble's own."
         )
     else:
         found.leaks.append(
-            f"{name} around the ensemble has no forget, so what it learns from rows "
-            "stays. Fit it again after every deletion."
+            f"{name} around the ensemble has no forget, so what it has learnt from "
+            "rows stays. Fit it again after every deletion."
         )
 
 
@@ -164,13 +165,13 @@ def _look_at_step_before(name, step, found):
         found.exact.append(f"{what}: stateless, learns nothing from the rows.")
         if hasattr(step, "forget"):
             found.advice.append(
-                f"{what} keeps a cache that the ensemble cannot reach: call its forget "
-                "with the forgotten rows, or put it inside, in the base learner."
+                f"{what} keeps a cache that the ensemble cannot reach. Call its forget "
+                "with the forgotten rows, or put it into the base learner."
             )
     else:
         found.leaks.append(
-            f"{what} learns from all rows before they reach the ensemble, and keeps "
-            "what it learnt from forgotten ones. Put it into the base learner: "
+            f"{what} learns from all rows before they reach the ensemble, and still "
+            "depends on forgotten ones. Put it into the base learner: "
             f"SISAClassifier(make_pipeline({type(step).__name__}(...), learner))."
         )
 
@@ -189,21 +190,21 @@ def _look_at_sisa(sisa, found):
     )
     if sisa.random_state is None:
         found.advice.append(
-            "random_state=None draws a seed anew in every fit; an integer makes "
-            "another person able to repeat the proof."
+            "random_state=None draws a new seed in every fit. With an integer, other "
+            "people can repeat the proof."
         )
     log = getattr(sisa, "forgotten_", None)
     if log is not None and len(log):
         present = np.unique(np.concatenate([rows.y for rows in sisa._state.rows]))
         if len(present) < len(sisa.classes_):
             found.leaks.append(
-                "classes_ names a class of which every row was forgotten, and thus "
-                "tells that it was there. Fit again to be rid of it."
+                "classes_ names a class of which every row was forgotten. This reveals "
+                "that it existed. Refit to remove it."
             )
 
 
 def _look_at_learner(estimator, found):
-    """Look at what each shard trains by itself."""
+    """Look at the learner that each shard trains."""
     learner = last_step(estimator)
     name = type(learner).__name__
     if isinstance(estimator, Pipeline) and len(estimator) > 1:
@@ -224,25 +225,25 @@ def _look_at_learner(estimator, found):
     _look_at_callbacks(params.get("callbacks"), found)
     if isinstance(learner, FrozenEstimator):
         found.leaks.append(
-            f"{name} is not trained by the ensemble: what it holds of the rows stays. "
-            "Pass the unfitted learner."
+            f"{name} is not trained by the ensemble, so what it has learnt from rows "
+            "stays. Pass the unfitted learner."
         )
     if caches_steps(estimator):
         found.leaks.append(
-            "A Pipeline with memory= keeps what its steps make of rows where forget "
-            "cannot reach; fit refuses it. Pass memory=None."
+            "A Pipeline with memory= caches the output of its steps, where forget "
+            "cannot reach it. fit refuses it. Pass memory=None."
         )
     if params.get("early_stopping") is True:
         found.advice.append(
             f"{name} has early_stopping=True: a shard's stopping epoch depends on its "
-            "rows. A replay decides it again, so it stays exact where fit trains; "
+            "rows. A replay decides it again, so it is exact if fit trains. "
             "partial_fit refuses or ignores it."
         )
     if not is_skorch(learner) and _may_be_unseeded(learner):
         found.advice.append(
             f"{name} has no random_state. Training seeds the generators of random, "
-            "numpy and torch; a generator of its own would make replays differ, which "
-            "verify_forgotten() detects."
+            "numpy and torch. If the learner has a generator of its own, replays "
+            "differ, which verify_forgotten() detects."
         )
     if len(found.leaks) == before:
         found.exact.append(
@@ -281,7 +282,7 @@ def _look_at_net(net, found):
     if not str(net.device).startswith("cpu"):
         found.advice.append(
             "On a GPU equal bits need torch.use_deterministic_algorithms(True), one "
-            "kind of card and one version of torch; verify_forgotten() tells."
+            "kind of card and one version of torch. verify_forgotten() checks them."
         )
 
 
@@ -294,11 +295,11 @@ def _look_at_callbacks(callbacks, found):
         if "EarlyStopping" in names:
             found.advice.append(
                 "EarlyStopping ends a stage by the losses of its rows. A replay "
-                "decides anew, so members stay exact, but a stage's passes and cost "
-                "are no longer the planned ones."
+                "decides again, so members are exact, but the passes and the cost of a "
+                "stage differ from the plan."
             )
         if names & {"Checkpoint", "TrainEndCheckpoint"}:
             found.leaks.append(
                 f"{kind.__name__} writes weights to files that forget does not delete. "
-                "Leave it out; checkpoint_dir= keeps checkpoints."
+                "Leave it out. checkpoint_dir= keeps checkpoints."
             )

@@ -1,4 +1,4 @@
-"""What kinds of base learner there are, as far as training by slices cares."""
+"""Properties of base learners that matter for training by slices."""
 
 import os
 import sys
@@ -50,46 +50,46 @@ def why_not_continuing(estimator):
 
 
 def accumulates(estimator):
-    """Tell whether seeing a row twice counts it twice, as in naive Bayes.
+    """Return whether a row that is seen twice counts twice, as in naive Bayes.
 
-    A learner says so itself by an attribute ``accumulates``, of the class or of the
-    instance.
+    A learner may state it in an attribute ``accumulates`` of the class or the instance.
     """
     learner = last_step(estimator)
     return getattr(learner, "accumulates", isinstance(learner, _ACCUMULATING))
 
 
 def counts_passes(estimator):
-    """Tell whether the learner makes ``max_epochs`` passes in one ``partial_fit``."""
+    """Return whether ``partial_fit`` of a learner makes ``max_epochs`` passes."""
     return "max_epochs" in last_step(estimator).get_params(deep=False)
 
 
 def trains_together(estimator):
-    """Tell whether several of the learner can be trained in one program.
+    """Return whether one program can train several copies of a learner.
 
-    Such a learner has parameters ``max_epochs``, how many passes one ``partial_fit``
-    makes, and ``together``, how many learners one program takes. It has a function
-    ``partial_fit_together(learners, X, y, classes=None, **fit_params)``, in which all
-    but `classes` are lists with an entry per learner. Whatever the other learners are,
-    it leaves each in the bits that its own ``partial_fit`` would, and it draws on no
-    global generator. ``fit`` is ``partial_fit`` of a new learner.
+    Such a learner has the parameters ``max_epochs``, the number of passes that
+    ``partial_fit`` makes, and ``together``, the number of learners per program. It has
+    a function ``partial_fit_together(learners, X, y, classes=None, **fit_params)``, in
+    which all arguments except `classes` are lists with an entry per learner. Each
+    learner ends with the same bits as after its own ``partial_fit``, whatever the other
+    learners are. No global generator is used. ``fit`` is ``partial_fit`` of a new
+    learner.
     """
     return hasattr(last_step(estimator), "partial_fit_together")
 
 
 def places(estimator):
-    """Return how many learners are to be trained in one program."""
+    """Return the number of learners that one program trains."""
     return last_step(estimator).together if trains_together(estimator) else 1
 
 
 def is_skorch(estimator):
-    """Tell whether the learner is a skorch net, without importing skorch."""
+    """Return whether the learner is a skorch net, without importing skorch."""
     skorch = sys.modules.get("skorch")
     return skorch is not None and isinstance(last_step(estimator), skorch.NeuralNet)
 
 
 def default_epochs(estimator, replay):
-    """Return the passes that ``epochs=None`` means for a learner trained by passes."""
+    """Return the number of passes for ``epochs=None``."""
     if replay == "slice":
         return 1
     return (
@@ -98,28 +98,28 @@ def default_epochs(estimator, replay):
 
 
 def make_prototype(estimator, n_classes, codes):
-    """Clone a base learner into the state every member starts from.
+    """Clone a base learner into the state in which every member starts.
 
     Parameters
     ----------
     estimator : estimator
     n_classes : int
-        Number of classes K, which members know as 0..K-1.
+        Number of classes K. Members predict them as 0..K-1.
     codes : dict
-        From what `estimator` calls a class to what members call it.
+        From the class labels of `estimator` to those of members.
 
     Raises
     ------
     ValueError
         If the learner would carry something from one shard to another, or has weights
-        for classes that cannot be told.
+        for unknown classes.
     """
     if is_skorch(estimator):
         _refuse_module_instance(last_step(estimator))
     if caches_steps(estimator):
         raise ValueError(
-            "A Pipeline with memory= keeps what its steps make of rows where forget() "
-            "cannot reach. Pass memory=None."
+            "A Pipeline with memory= caches the output of its steps, where forget() "
+            "cannot reach it. Pass memory=None."
         )
     prototype = clone(estimator)
     _settle_cache_dirs(prototype)
@@ -130,13 +130,13 @@ def make_prototype(estimator, n_classes, codes):
 
 
 def _recode_class_weights(estimator, n_classes, codes):
-    """Have a dict of class weights name the classes as members know them."""
+    """Rename the classes in dicts of class weights to those of members."""
     if isinstance(estimator, Pipeline):
         for _, step in estimator.steps:
             if hasattr(step, "get_params"):
                 _recode_class_weights(step, n_classes, codes)
         return
-    # The parameters of a net's parts go by codes as it is: it takes no other labels.
+    # Parameters of a net's parts already use codes: a net takes no other labels.
     for name, weights in estimator.get_params(deep=not is_skorch(estimator)).items():
         *holders, param = name.split("__")
         if param == "pos_label" and weights is not None:
@@ -151,16 +151,16 @@ def _recode_class_weights(estimator, n_classes, codes):
             raise ValueError(
                 f"class_weight of {type(estimator).__name__} names {unknown}, which "
                 f"are not among the classes {list(codes)}. Leave them out, or begin "
-                "with partial_fit and name all that may come in its classes=."
+                "with partial_fit and give all classes in its classes=."
             )
-        # All are named, as learners refuse a dict that lacks a shard's classes.
+        # All classes are named, since learners refuse a dict that lacks some.
         recoded = dict.fromkeys(range(n_classes), 1.0)
         recoded |= {codes[label]: weight for label, weight in weights.items()}
         estimator.set_params(class_weight=recoded)
 
 
 def _refuse_other_names(estimator, name, codes):
-    # Some meta-estimators hand labels on, others make 0 and 1 of them, class by class.
+    # Some meta-estimators pass labels on, others turn them into 0 and 1 per class.
     if any(label != code for label, code in codes.items()):
         raise ValueError(
             f"{name} of {type(estimator).__name__} names classes by the labels "
@@ -170,7 +170,7 @@ def _refuse_other_names(estimator, name, codes):
 
 
 def _settle_cache_dirs(estimator):
-    """Make paths of caches absolute, or another working folder would change them."""
+    """Make paths of caches absolute, so that the working folder does not matter."""
     for name, folder in estimator.get_params(deep=True).items():
         is_path = isinstance(folder, str | os.PathLike)
         if name.split("__")[-1] == "cache_dir" and is_path:
@@ -184,9 +184,9 @@ def holds(estimator, kind):
 
 
 def caches_steps(estimator):
-    """Tell whether a Pipeline within an estimator keeps what its steps make of rows."""
-    held = (estimator, *estimator.get_params(deep=True).values())
-    return any(isinstance(h, Pipeline) and h.memory is not None for h in held)
+    """Return whether a Pipeline in an estimator caches the output of its steps."""
+    parts = (estimator, *estimator.get_params(deep=True).values())
+    return any(isinstance(p, Pipeline) and p.memory is not None for p in parts)
 
 
 def _refuse_module_instance(net):
@@ -195,36 +195,35 @@ def _refuse_module_instance(net):
         name = type(net.module).__name__
         raise ValueError(
             f"The skorch net holds an instance of {name}, which training changes and "
-            "cloning copies with its weights, so members would share what they "
+            "cloning copies with its weights, so members would share what they have "
             f"learnt. Pass the class, as in NeuralNetClassifier({name}, ...), and its "
             "arguments as module__<name>."
         )
 
 
 def _absorb_skorch_defaults(net, n_classes):
-    # By default a fifth of the rows would be held out, and tiny shards crash.
+    # By default skorch holds out a fifth of the rows, and fails on tiny shards.
     split = net.train_split
     if type(split).__name__ == "ValidSplit" and split.cv == 5:
         net.set_params(train_split=None)
     elif type(split).__name__ == "partial":
         raise ValueError(
             "The skorch net has a predefined validation set in train_split, which "
-            "holds rows that forget() cannot reach. Pass train_split=None."
+            "has rows that forget() cannot reach. Pass train_split=None."
         )
-    # A shard that lacks a class would infer fewer classes than the module has
-    # outputs.
+    # A net would infer its classes from the shard, which may lack some.
     known = net.get_params(deep=False).get("classes")
     if known is None or len(known) < n_classes:
         net.set_params(classes=list(range(n_classes)))
 
 
 def set_random_states(estimator, seed):
-    """Give every ``random_state`` parameter an integer that follows from the seed."""
+    """Set every ``random_state`` parameter to an integer derived from the seed."""
     seed_owners(random_state_owners(estimator), seed)
 
 
 def random_state_owners(estimator):
-    """Return those nested estimators that have a ``random_state``, in a fixed order."""
+    """Return the nested estimators with a ``random_state``, in a fixed order."""
     params = {"": estimator, **estimator.get_params(deep=True)}
     names = sorted(n for n in params if n.split("__")[-1] == "random_state")
     prefixes = (name.removesuffix("random_state") for name in names)
@@ -232,13 +231,13 @@ def random_state_owners(estimator):
 
 
 def seed_owners(owners, seed):
-    """Give each of some estimators a ``random_state`` that follows from the seed."""
+    """Set the ``random_state`` of some estimators to integers derived from the seed."""
     if not owners:
         return
     states = np.random.default_rng(seed).integers(2**31 - 1, size=len(owners))
     for owner, state in zip(owners, states.tolist()):
         if type(owner).set_params is BaseEstimator.set_params:
-            # It would first list all parameters, which takes as long as a short pass.
+            # set_params lists all parameters, which takes as long as a short pass.
             owner.random_state = state
         else:
             owner.set_params(random_state=state)
@@ -253,12 +252,12 @@ def as_input(estimator, X):
 
 
 def check_raw_rows(estimator, X):
-    """Raise if a part of an estimator that reads raw rows could not read some.
+    """Raise if an estimator cannot read some of the raw rows.
 
     Parameters
     ----------
     estimator : estimator
-        It is searched for estimators of texts to which `X` comes as it is.
+        It is searched for estimators of texts that get `X` unchanged.
     X : rows
     """
     for reader, rows in _readers(estimator, lambda: X):
@@ -267,12 +266,12 @@ def check_raw_rows(estimator, X):
 
 
 def forget_in_caches(estimator, X):
-    """Have caches that an estimator keeps of raw rows, as an embedder does, lose some.
+    """Remove rows from the caches of an estimator, such as those of an embedder.
 
     Parameters
     ----------
     estimator : estimator
-        It is searched for transformers with ``forget`` to which `X` comes as it is.
+        It is searched for transformers with ``forget`` that get `X` unchanged.
     X : rows
     """
     for reader, rows in _readers(estimator, lambda: X):
@@ -285,9 +284,9 @@ def _has_cache(estimator):
 
 
 def _readers(estimator, rows):
-    """Yield what reads rows as they come, each part with a function for its rows."""
+    """Yield the parts that get raw rows, each with a function that returns its rows."""
     if isinstance(estimator, Pipeline):
-        # Only a first step sees the rows as they were given.
+        # Only the first step gets raw rows.
         yield from _readers(estimator.steps[0][1], rows)
     elif isinstance(estimator, ColumnTransformer):
         for _, part, columns in estimator.transformers:

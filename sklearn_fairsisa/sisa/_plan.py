@@ -1,4 +1,4 @@
-"""Which shard and slice a row belongs to, and what replaying them costs."""
+"""The assignment of rows to shards and slices, and the cost of a replay."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -23,8 +23,8 @@ def training_seed(seed, shard, stage, step=0):
 def subject_key(subject, seed):
     """Return a keyed 64-bit hash of a data-subject id.
 
-    The key depends on nothing but the id and the seed, so it can be kept after
-    the subject was forgotten without keeping the id. ``1``, ``1.0`` and
+    The key depends only on the id and the seed, so it can be kept after the subject
+    was forgotten, without the id. ``1``, ``1.0`` and
     ``numpy.int64(1)`` are the same subject, ``"1"`` is another.
     """
     value = subject.item() if isinstance(subject, np.generic) else subject
@@ -41,11 +41,11 @@ def subject_key(subject, seed):
 class Plan:
     """The assignment of rows to shards and slices.
 
-    Rows without data-subject ids are dealt out evenly in an order drawn from the
-    seed. Rows with ids go where a keyed hash of the id says, so the place of a row
-    never depends on another row; shards are then even only on average. Rows that
-    are appended later form one more slice of each shard they fall into. Shards
-    and slices are counted from 0. Forgetting never changes a plan.
+    Rows without data-subject ids are distributed evenly in an order drawn from the
+    seed. The place of a row with an id is a keyed hash of the id, so it never depends
+    on another row. Shards then have equal sizes only on average. Rows that are appended
+    later form one more slice of each of their shards. Shards and slices are counted
+    from 0. Forgetting never changes a plan.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How many shards and slices make deletions cheap enough."""
+"""Recommended numbers of shards and slices."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from ._plan import expected_replay_cost
 
 @dataclass(frozen=True)
 class RecommendedPlan:
-    """Numbers of shards and slices, and what they are expected to cost.
+    """Numbers of shards and slices with their expected cost.
 
     Parameters
     ----------
@@ -47,34 +47,33 @@ def recommend_plan(
     worthwhile: float = 0.05,
     replay: Literal["prefix", "slice"] = "prefix",
 ) -> RecommendedPlan:
-    r"""Pick numbers of shards and slices from the cost formula.
+    r"""Recommend numbers of shards and slices by the cost formula.
 
-    Among the plans that fit, the one with the lowest expected cost sets the mark;
-    returned is the one with the fewest shards, then the fewest slices, whose cost is
-    at most `worthwhile` of a full training above it: a shard costs accuracy and a
-    slice costs storage, so neither is added for little.
+    The result is the plan with the fewest shards, and among those the fewest slices,
+    whose expected cost exceeds the lowest possible one by at most `worthwhile` of a
+    full training. A shard costs accuracy and a slice costs storage, so neither is
+    added for a small gain.
 
     Parameters
     ----------
     n_rows : int
         Number of rows.
     deletions_per_request : int, default=1
-        Rows k forgotten together; data subjects, where rows have their ids.
+        Number k of rows forgotten together. With data-subject ids, of subjects.
     min_rows_per_shard : int, default=1000
-        Fewest rows a member may learn from. It bounds what sharding costs in
-        accuracy; learning curves of the learner tell it.
+        Fewest rows that a member may learn from. It bounds the accuracy lost by
+        sharding. Learning curves of the learner show a suitable value.
     storage : int, default=None
-        Bytes that checkpoints and rows may take; None is no limit.
+        Bytes that checkpoints and rows may take. None sets no limit.
     checkpoint_bytes : int, default=None
-        Bytes of one checkpoint, for which ``len(pickle.dumps(member))`` is an
-        estimate. Needed with `storage`.
+        Bytes of one checkpoint. ``len(pickle.dumps(member))`` is an estimate. Required
+        with `storage`.
     row_bytes : int, default=0
         Bytes of one row.
     max_shards, max_slices : int, default=50 and 20
-        Greatest numbers to consider.
+        Largest numbers to consider.
     worthwhile : float, default=0.05
-        Share of a full training that a request must save to be worth more shards or
-        slices.
+        Share of a full training that more shards or slices must save per request.
     replay : {"prefix", "slice"}, default="prefix"
         Whether stage i trains on slices 1..i or, as learners that accumulate
         statistics do (naive Bayes), on slice i alone.

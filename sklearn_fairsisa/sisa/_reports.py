@@ -1,4 +1,4 @@
-"""What a deletion did, as the log, a report and a verification tell it."""
+"""Reports of deletions: log entries, verifications and a table of all requests."""
 
 import html
 import json
@@ -20,13 +20,13 @@ class ForgetReport:
     Parameters
     ----------
     rows : tuple of int
-        Indices forgotten by this request; those forgotten before are left out.
+        Indices forgotten by this request, without those that were forgotten before.
 
     n_subjects : int
-        Data subjects that these rows belonged to. Without ids each row is one.
+        Number of data subjects of these rows. Without ids, each row is its own subject.
 
     shards : tuple of int
-        Shards that held them.
+        Shards of these rows.
 
     first_slices : tuple of int
         Earliest slice touched in each of `shards`.
@@ -67,7 +67,7 @@ class ForgetReport:
 
 @dataclass(frozen=True)
 class ForgetVerification:
-    """The result of retraining shards from scratch; true where all digests agree.
+    """The result of retraining shards from scratch. True if all digests agree.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class ForgetVerification:
         Shards retrained.
 
     digests : tuple of str
-        SHA-256 of the members as they stand.
+        SHA-256 of the members in use.
 
     digests_retrained : tuple of str
         SHA-256 of the members retrained without the forgotten rows.
@@ -99,7 +99,7 @@ class ForgetVerification:
 
     @property
     def differing_shards(self):
-        """Shards whose member is not the one that retraining gives."""
+        """Shards whose member differs from the retrained one."""
         pairs = zip(self.shards, self.digests, self.digests_retrained)
         return tuple(shard for shard, is_, should in pairs if is_ != should)
 
@@ -216,7 +216,7 @@ def forget_report(entry, rows):
 def forget_reports(log, state):
     """Return the reports of all requests since the last fit.
 
-    The log names rows by salted ids alone; who has the salt can tell which they are.
+    The log identifies rows by salted ids only. With the salt they can be recognised.
     """
     rows = {salted_row(row, state.salt): row for row in state.forgotten.tolist()}
     entries = list(log.entries)
@@ -233,7 +233,7 @@ def forget_reports(log, state):
 
 
 class ForgettingReport:
-    """What an ensemble was asked to forget, and what was done about it.
+    """All deletion requests to an ensemble and what each of them changed.
 
     Parameters
     ----------
@@ -263,8 +263,8 @@ class ForgettingReport:
         Returns
         -------
         DataFrame
-            ``n_subjects`` counts the data subjects of the ``n_forgotten`` rows, where
-            without ids each row is one. ``share`` is
+            ``n_subjects`` counts the data subjects of the ``n_forgotten`` rows.
+            Without ids, each row is its own subject. ``share`` is
             ``sample_visits / full_sample_visits``, ``expected_share`` the mean over
             uniform requests of as many data subjects.
         """
@@ -275,7 +275,7 @@ class ForgettingReport:
         return frame.reindex(columns=list(self._COLUMNS))
 
     def to_html(self):
-        """Return the report as a page of HTML that needs nothing else."""
+        """Return the report as a self-contained HTML page."""
         return (
             "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
             "<title>Forgetting report</title><style>"

@@ -1,4 +1,4 @@
-"""The rows that a deletion request is about."""
+"""The rows that a deletion request names."""
 
 from collections.abc import Hashable
 from contextlib import suppress
@@ -27,7 +27,8 @@ def check_indices(indices, n_rows):
     Raises
     ------
     ValueError
-        If an index is unknown, negative or no integer, or a mask has another length.
+        If an index is unknown, negative or not an integer, or a mask has the wrong
+        length.
     """
     if isinstance(indices, set | frozenset | range):
         indices = list(indices)
@@ -39,9 +40,9 @@ def check_indices(indices, n_rows):
     if asked.dtype == bool:
         if len(asked) != n_rows:
             raise ValueError(
-                f"A boolean mask of length {len(asked)} was given, but {n_rows} rows "
-                "were ever given to fit and partial_fit. Pass a mask of that length, "
-                "forgotten rows included, or integer indices."
+                f"indices is a mask of length {len(asked)}, but {n_rows} rows were "
+                "given to fit and partial_fit. Pass a mask of that length, forgotten "
+                "rows included, or integer indices."
             )
         return np.flatnonzero(asked)
     if asked.size == 0:
@@ -87,7 +88,7 @@ def check_shards(shards, plan):
 
 
 def requested_rows(state, indices, subjects):
-    """Find the rows that a request is about.
+    """Return the rows that a request names, and the keys of their data subjects.
 
     Parameters
     ----------
@@ -98,21 +99,21 @@ def requested_rows(state, indices, subjects):
     Returns
     -------
     rows : ndarray of int
-        Sorted indices of rows, those among them that are forgotten already left out.
+        Sorted indices of rows, without those that are forgotten already.
     keys : frozenset of int
-        Of the data subjects that the rows belong to.
+        Keys of the data subjects that the rows belong to.
 
     Raises
     ------
     ValueError
-        If nothing is named, or something unknown is.
+        If nothing or something unknown is named.
     """
-    told = state.rows[0].subjects is not None
+    has_subjects = state.rows[0].subjects is not None
     rows = asked_rows(
         indices,
         subjects,
         state.plan.n_rows,
-        partial(_rows_of_subjects, state) if told else None,
+        partial(_rows_of_subjects, state) if has_subjects else None,
     )
     keys = frozenset(
         subject_key(subject, state.salt) for subject in state.subjects_of(rows)
@@ -121,7 +122,7 @@ def requested_rows(state, indices, subjects):
 
 
 def asked_rows(indices, subjects, n_rows, rows_of_subjects):
-    """Find the rows that a request names, by themselves or by their data subjects.
+    """Return the rows that a request names by index or by data subject.
 
     Parameters
     ----------
@@ -130,7 +131,7 @@ def asked_rows(indices, subjects, n_rows, rows_of_subjects):
     n_rows : int
         Number of rows ever given.
     rows_of_subjects : callable or None
-        Gives the rows of a list of data-subject ids. None if these are not known.
+        Returns the rows of a list of data-subject ids. None if ids are unknown.
 
     Returns
     -------
@@ -140,19 +141,17 @@ def asked_rows(indices, subjects, n_rows, rows_of_subjects):
     Raises
     ------
     ValueError
-        If nothing is named, or something unknown is.
+        If nothing or something unknown is named.
     """
     if indices is None and subjects is None:
-        raise ValueError(
-            "Nothing to forget was named. Pass indices of rows, or subjects."
-        )
+        raise ValueError("Nothing to forget was named. Pass indices or subjects.")
     rows = check_indices([] if indices is None else indices, n_rows)
     if subjects is None:
         return rows
     if rows_of_subjects is None:
         raise ValueError(
-            "fit was not told which data subject each row belongs to. Pass "
-            "subjects= to fit, or name rows by their indices."
+            "fit was given no data-subject ids. Pass subjects= to fit, or name rows by "
+            "their indices."
         )
     asked = check_subjects_asked(subjects)
     return np.union1d(rows, rows_of_subjects(asked)).astype(np.intp)
@@ -198,9 +197,9 @@ def check_known_subjects(subjects, is_known):
     Parameters
     ----------
     subjects : list
-        Their ids, which the message does not tell.
+        Their ids, which the message does not contain.
     is_known : callable
-        Tells whether a row was ever given for an id.
+        Returns whether an id was ever given for a row.
     """
     unknown = [i for i, subject in enumerate(subjects) if not is_known(subject)]
     if not unknown:
@@ -224,31 +223,31 @@ def check_known_subjects(subjects, is_known):
 
 
 def known_as(subject, is_known):
-    """Return an id, or what is written like it and known; None if nothing is.
+    """Return a known id that is written like the given one, None if there is none.
 
     Parameters
     ----------
     subject : object
         Data-subject id, whose type may have changed on its way, as in a file.
     is_known : callable
-        Tells whether a row was ever given for an id.
+        Returns whether an id was ever given for a row.
     """
     for kind in (str, int, float):
         with suppress(ValueError, TypeError, OverflowError):
             alike = kind(subject)
-            # int("0_7") and int(7.5) are 7, who is somebody else.
+            # int("0_7") and int(7.5) are 7, which is another subject.
             if str(alike) == str(subject) and is_known(alike):
                 return alike
     return None
 
 
 def known_subjects(state):
-    """Return a function that tells whether rows were ever given for an id."""
-    held = {subject for rows in state.rows for subject in rows.subjects or ()}
+    """Return a function that returns whether an id was ever given for a row."""
+    retained = {subject for rows in state.rows for subject in rows.subjects or ()}
 
     def is_known(subject):
         key = subject_key(subject, state.salt)
-        return subject in held or key in state.forgotten_subjects
+        return subject in retained or key in state.forgotten_subjects
 
     return is_known
 

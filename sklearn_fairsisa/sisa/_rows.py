@@ -56,7 +56,7 @@ class ShardRows:
         return len(self.index)
 
     def without(self, indices):
-        """Return the rows but those of the given indices, in memory of their own."""
+        """Return all rows except those of the given indices, in memory of their own."""
         kept = np.flatnonzero(~np.isin(self.index, indices))
         return ShardRows.select(kept, **vars(self))
 
@@ -93,9 +93,9 @@ class ShardRows:
         return replace(rows, X=of_type(rows.X, self.X), params=params)
 
     def has_slice_of(self, other, slice):
-        """Tell whether a slice is stored as it is in other rows of the same shard."""
+        """Return whether a slice equals that of other rows of the same shard."""
         if has_categories(self.X) or any(map(has_categories, self.params.values())):
-            # The order of categories is kept by all slices of a shard together.
+            # All slices of a shard share the order of their categories.
             return False
         here, there = self.slices == slice, other.slices == slice
         return np.array_equal(self.index[here], other.index[there]) and np.array_equal(
@@ -125,7 +125,7 @@ class ShardRows:
         )
 
     def slices_of_weight(self, n_slices):
-        """Tell of each slice whether it has a row whose ``sample_weight`` is not 0."""
+        """Return for each slice whether it has a row of nonzero ``sample_weight``."""
         weigh = np.ones(len(self), dtype=bool)
         for name, value in self.params.items():
             if name.endswith("sample_weight"):
@@ -133,7 +133,7 @@ class ShardRows:
         return np.bincount(self.slices[weigh], minlength=n_slices)[:n_slices] > 0
 
     def first_slice(self, indices):
-        """Return the earliest slice that holds one of the given indices."""
+        """Return the earliest slice that has one of the given indices."""
         return int(self.slices[np.isin(self.index, indices)].min())
 
 

@@ -1,4 +1,4 @@
-"""What an ensemble is, wherever its checkpoints are kept."""
+"""What an ensemble consists of, apart from its members."""
 
 from dataclasses import dataclass, field, replace
 
@@ -13,7 +13,7 @@ from ._training import Recipe, replay_visits
 
 @dataclass(frozen=True)
 class State:
-    """Everything an ensemble is made from.
+    """Everything that determines an ensemble.
 
     Parameters
     ----------
@@ -23,13 +23,14 @@ class State:
     rows : RowsOfShards
         Retained rows of each shard.
     inputs : dict
-        What the estimator says of X: `n_features_in_`, `feature_names_in_`.
+        The estimator's attributes about X: `n_features_in_`, `feature_names_in_`.
     salt : str
-        Keeps what rows and data subjects were forgotten from being read off hashes.
+        Without it, nobody can find out from hashes which rows and data subjects were
+        forgotten.
     forgotten : ndarray of int
         Sorted indices of the forgotten rows.
     forgotten_subjects : frozenset of int
-        Keys of the data subjects that had a row forgotten.
+        Keys of the data subjects of forgotten rows.
     """
 
     recipe: Recipe
@@ -54,13 +55,13 @@ class State:
             for rows, n_stages in zip(self.rows, self.plan.n_stages)
         )
 
-    def held(self, indices):
-        """Yield X of some rows, for each shard that has such."""
+    def inputs_of(self, indices):
+        """Yield X of some rows, shard by shard."""
         for rows in self._with_any_of(indices):
             yield take(rows.X, np.flatnonzero(np.isin(rows.index, indices)))
 
     def subjects_of(self, indices):
-        """Return the ids of the data subjects of some rows; none if fit had no ids."""
+        """Return the ids of the data subjects of some rows, if fit was given ids."""
         return {
             rows.subjects[position]
             for rows in self._with_any_of(indices)
@@ -75,13 +76,13 @@ class State:
         return [self.rows[shard] for shard in shards]
 
     def without(self, rows, keys):
-        """Return the change that forgets rows, which were not forgotten before.
+        """Return the change that forgets rows, none of which is forgotten yet.
 
         Parameters
         ----------
         rows : ndarray of int
         keys : frozenset of int
-            Of the data subjects that they belong to.
+            Keys of the data subjects that the rows belong to.
         """
         touched = np.unique(self.plan.shard_of(rows)).tolist()
         firsts = {shard: self.rows[shard].first_slice(rows) for shard in touched}

@@ -1,4 +1,4 @@
-"""Training shards stage by stage, which is what a worker runs."""
+"""Training of shards, stage by stage, as workers run it."""
 
 import copy
 import time
@@ -32,7 +32,7 @@ from ._votes import member_scores
 
 @dataclass(frozen=True)
 class Recipe:
-    """How every member is trained; nothing in it depends on a row's values.
+    """How every member is trained. It does not depend on any row's values.
 
     Parameters
     ----------
@@ -46,16 +46,16 @@ class Recipe:
         Seed of the plan.
 
     n_slices : int
-        Number of slices R the pass schedule is made for.
+        Number of slices R of the pass schedule.
 
     epochs : int
         Passes e' of the schedule.
 
     replay : {"prefix", "slice"}
-        Whether a stage trains on all slices so far or on its own alone.
+        Whether a stage trains on all slices so far or on its own slice only.
 
     whole : bool
-        Whether the first stage is the learner's own ``fit`` on its rows, rather than
+        Whether the first stage calls the learner's own ``fit`` instead of making
         passes of ``partial_fit``.
 
     settings : dict
@@ -80,7 +80,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class TrainedShard:
-    """What training some stages of a shard gives.
+    """The result of training some stages of a shard.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ class ShardTask:
     n_stages : int
         Number of stages of the shard.
     start : estimator, default=None
-        Checkpoint of the stage before `first_stage`; it is left as it is.
+        Checkpoint of the stage before `first_stage`. It is not changed.
     first_stage : int, default=0
     """
 
@@ -149,17 +149,17 @@ class ShardTask:
 
 
 def train_shards(recipe, tasks, *, verbose=False, caller=None):
-    """Train shards stage by stage, equal stages of all of them together.
+    """Train shards stage by stage, all shards at the same stage at a time.
 
     Parameters
     ----------
     recipe : Recipe
     tasks : list of ShardTask
-        One, unless the learner trains several members in one program.
+        A single one, unless the learner trains several members in one program.
     verbose : bool, default=False
         Whether to print a line after each stage of each shard.
     caller : tuple, default=None
-        What ``this_process`` gives where the ensemble is; None is here.
+        The value of ``this_process`` where the ensemble is. None means this process.
 
     Returns
     -------
@@ -183,9 +183,8 @@ def train_shards(recipe, tasks, *, verbose=False, caller=None):
             for work in works:
                 shard = work.task.shard
                 if work.passes:
-                    # A checkpoint must not hold a view of the rows: it would keep all
-                    # of them in memory, later slices and what is forgotten of these
-                    # included.
+                    # A checkpoint with a view of the rows would keep all of them in
+                    # memory, including later slices and rows that are forgotten.
                     members[shard] = copy.deepcopy(work.member)
                     trained[shard] = work.member
                 checkpoints[shard].append(members[shard])
@@ -233,8 +232,8 @@ def replay_visits(recipe, rows, n_stages, first_stage=0):
 
 
 def _have_weight(recipe, rows, n_stages):
-    """Tell of each stage whether it has anything to train on."""
-    # Learners refuse rows that all weigh nothing, and forgetting may leave only such.
+    """Return for each stage whether it has rows of nonzero weight to train on."""
+    # Learners refuse rows that all have weight zero, and forgetting may leave such.
     have = rows.slices_of_weight(n_stages)
     return np.logical_or.accumulate(have) if recipe.replay == "prefix" else have
 
@@ -246,8 +245,8 @@ def _steps(recipe, rows, n_stages):
 
 
 def _fits_whole(recipe, y):
-    # `fit` learns the classes from the rows, so a member that lacks one could not
-    # continue when it comes; partial_fit is told of all.
+    # `fit` learns the classes from the rows, so a member that lacks a class could not
+    # continue once it comes. partial_fit is given all classes.
     lacks_class = len(np.unique(y)) < recipe.n_classes
     prototype = recipe.prototype
     learns_classes = can_continue(prototype) and not is_skorch(prototype)
@@ -256,7 +255,7 @@ def _fits_whole(recipe, y):
 
 @dataclass
 class _StageWork:
-    """What a stage of a shard trains, and on what; nothing if it makes no pass."""
+    """The member and rows of one stage of a shard. Without a pass it trains nothing."""
 
     task: ShardTask
     stage: int
@@ -275,7 +274,7 @@ class _StageWork:
 
 
 def _prepare(recipe, task, stage, member):
-    """Return the work of a stage that goes on from a member, which is left as it is."""
+    """Return the work of a stage that continues a member, without changing it."""
     rows, seed = task.rows, training_seed(recipe.seed, task.shard, stage)
     nothing = _StageWork(task, stage, seed)
     if not _have_weight(recipe, rows, stage + 1)[stage]:
@@ -292,7 +291,7 @@ def _prepare(recipe, task, stage, member):
 
 
 def _train(recipe, works):
-    """Train the members of some shards on the work of a stage."""
+    """Train the members of some shards for one stage."""
     if works and trains_together(recipe.prototype):
         _continue_together(recipe, works)
         return
@@ -315,7 +314,7 @@ def _continue(recipe, work):
     task, stage = work.task, work.stage
     for step in range(work.passes):
         seed_owners(owners, training_seed(recipe.seed, task.shard, stage, step))
-        # The first pass has looked for NaN and infinity in these rows.
+        # The first pass has checked these rows for NaN and infinity.
         with config_context(assume_finite=step > 0 or None):
             learner.partial_fit(X, work.y, classes=classes, **params)
 
@@ -344,7 +343,7 @@ def _set_passes(learner, work):
 
 
 def _reach_learner(recipe, work):
-    """Return the learner in a member, its rows, and the parameters of its training."""
+    """Return the learner of a member, its input and its fit parameters."""
     X = work.X
     if work.member is None:
         work.member = copy.deepcopy(recipe.prototype)
@@ -370,7 +369,7 @@ def _fit_whole(recipe, work):
 
 
 def _fit_early_steps(member, X, y, seed):
-    """Fit a Pipeline's earlier steps once, on the first rows the shard sees."""
+    """Fit a Pipeline's earlier steps once, on the first rows of the shard."""
     if not isinstance(member, Pipeline) or len(member) == 1:
         return X
     set_random_states(member, seed)

@@ -1,4 +1,4 @@
-"""What the members of an ensemble say of samples."""
+"""Votes and scores of the members of an ensemble."""
 
 import warnings
 from contextlib import nullcontext
@@ -15,9 +15,10 @@ from ._learners import as_input, is_skorch
 def member_scores(member, X, n_classes):
     """Return a member's score of each class, in [0, 1] with rows summing to 1.
 
-    Probabilities where the learner gives them, else the logistic function (softmax)
-    of its decision function, else its vote. A class the member never saw scores 0.
-    Where these are no numbers, all classes score alike, with a warning.
+    These are the member's probabilities if it has any, or else the logistic function
+    (softmax) of its decision function, or else its vote. A class that the member never
+    saw scores 0. Where scores are NaN or infinite, all classes get the same score, with
+    a warning.
 
     Parameters
     ----------
@@ -33,16 +34,17 @@ def member_scores(member, X, n_classes):
     """
     classes = np.arange(n_classes)
     scores = class_scores(
-        member, classes, lambda method: _ask(member, method, X), _num_samples(X)
+        member, classes, lambda method: _predict(member, method, X), _num_samples(X)
     ).astype(np.float64)
     unknown = ~np.isfinite(scores).all(axis=1)
     if unknown.any():
-        # A deletion must not silence the other members, though it may leave one of
-        # naive Bayes with a single row, whose variance is zero.
+        # A deletion may leave a naive Bayes member with a single row, whose variance is
+        # zero. The other members must still predict.
         scores[unknown] = 1 / n_classes
         warnings.warn(
             f"A {type(member).__name__} gave scores that are no numbers for "
-            f"{unknown.sum()} of {len(scores)} samples. All classes score alike there.",
+            f"{unknown.sum()} of {len(scores)} samples. All classes get the same score "
+            "there.",
             UserWarning,
             stacklevel=level_of_caller(),
         )
@@ -54,14 +56,14 @@ def member_votes(member, X, n_classes):
     votes = predicted_votes(
         member,
         np.arange(n_classes),
-        lambda method: _ask(member, method, X),
+        lambda method: _predict(member, method, X),
         _num_samples(X),
     )
     return votes.astype(np.float64)
 
 
-def _ask(member, method, X):
-    # Iterating torch's DataLoader draws from the global generator, even to predict.
+def _predict(member, method, X):
+    # Iterating over a DataLoader draws from the global generator, even in predict.
     fork = forked_generators(0) if is_skorch(member) else nullcontext()
     # Naive Bayes takes the log of a prior of 0 where a shard lacks a class, and divides
     # by a variance of 0 where it has one row.

@@ -1,4 +1,4 @@
-"""Shards trained by the workers of a joblib backend."""
+"""Training of shards by the workers of a joblib backend."""
 
 from itertools import chain
 
@@ -45,15 +45,15 @@ def train_members(
     backend, _ = get_active_backend()
     firsts, n_together = list(firsts.items()), places(state.recipe.prototype)
     jobs = [firsts[i : i + n_together] for i in range(0, len(firsts), n_together)]
-    # A process costs more than it saves on a single job. A cluster was asked for,
-    # perhaps since this machine has no GPU or rounds otherwise.
+    # For a single job a process costs more than it saves. A cluster is used in any
+    # case: this machine may have no GPU or round differently.
     here = len(jobs) <= 1 and type(backend).__module__ == _OWN_BACKENDS
-    # Each shard is kept as soon as it is trained, where the backend can say so;
-    # Ray's cannot.
+    # Each shard is kept as soon as it is trained, if the backend reports that. Ray's
+    # does not.
     unordered = backend.supports_return_generator
     parallel = Parallel(
         n_jobs=1 if here else n_jobs,
-        # No memory maps: they would leave rows in temporary files.
+        # Memory maps would leave rows in temporary files.
         max_nbytes=None,
         return_as="generator_unordered" if unordered else "list",
     )
@@ -99,9 +99,9 @@ def visits_behind(state, store, shard):
 
 
 def replay_stage(store, shard, first):
-    """Return the stage to replay from so as to train `first`.
+    """Return the stage from which to replay in order to train `first`.
 
-    It is `first`, or an earlier one where the checkpoint before it was not kept.
+    It is `first`, or an earlier stage if the checkpoint before `first` was not kept.
     """
     kept = store.stages(shard) if first else ()
     return max((stage for stage in kept if stage < first), default=-1) + 1

@@ -561,7 +561,7 @@ def test_rows_without_weight_are_forgotten_around(estimator, n_slices):
 
 @pytest.mark.usefixtures("unrouted")
 def test_fit_parameters_that_could_hold_rows_are_refused():
-    with pytest.raises(ValueError, match="eval_set holds neither one value per row"):
+    with pytest.raises(ValueError, match="eval_set has neither one value per row"):
         make_sisa().fit(X, y, eval_set=(X[:2], y[:2]))
 
 
@@ -720,7 +720,7 @@ def test_a_member_whose_scores_are_no_numbers_leaves_the_decision_to_the_others(
     with pytest.warns(UserWarning, match=r"GaussianNB gave .* no numbers for 60 of 60"):
         scores = sisa.predict_proba(X)
     assert np.isfinite(scores).all()
-    with pytest.warns(UserWarning, match="score alike"):
+    with pytest.warns(UserWarning, match="get the same score"):
         assert sisa.score(X, y) > before - 0.1
     assert sisa.verify_forgotten()
 

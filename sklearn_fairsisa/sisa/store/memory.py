@@ -101,14 +101,14 @@ class _Work:
         before = () if change.kind == "fit" else store._shards
         self._shards = dict(enumerate(before))
         for shard, first in change.firsts.items():
-            kept = {}
+            valid = {}
             # A first stage starts from nothing.
             if first:
                 held = store._shards[shard].checkpoints
-                kept = {s: c for s, c in held.items() if s < first}
+                valid = {s: c for s, c in held.items() if s < first}
             n_stages = change.state.plan.n_stages[shard]
-            stage = max(kept, default=-1) + 1
-            self._shards[shard] = _Shard(stage, n_stages, "", reason, kept)
+            stage = max(valid, default=-1) + 1
+            self._shards[shard] = _Shard(stage, n_stages, "", reason, valid)
 
     @property
     def digests(self):
@@ -123,7 +123,7 @@ class _Work:
             stage=behind.n_stages,
             digest=trained.digest,
             reason=None,
-            checkpoints=self._store.policy.kept(behind.checkpoints | stages),
+            checkpoints=kept(behind.checkpoints | stages, self._store.policy),
         )
         self.members[trained.shard] = trained.checkpoints[-1]
 

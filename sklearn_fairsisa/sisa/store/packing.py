@@ -1,4 +1,4 @@
-"""Estimators as bytes, with the weights of networks apart from what may run code."""
+"""Estimators as bytes, with the weights of networks separate from pickled code."""
 
 import importlib.util
 import io
@@ -9,7 +9,7 @@ from ..._utils.devices import is_here
 
 
 def pack(value):
-    """Turn an object into a pickle and, where it holds torch tensors, safetensors.
+    """Convert an object to a pickle and, for its torch tensors, to safetensors.
 
     Parameters
     ----------
@@ -21,10 +21,10 @@ def pack(value):
         A pickle in which tensors are replaced by their names.
     weights : bytes or None
         The tensors in the safetensors format, None if there are none. Weights of
-        modules go by their names in the module.
+        modules have their names in the module.
     frozen : bytes or None
-        Likewise those weights of modules that are not trained. They are bytes of
-        their own, so that what packs with equal ones can share them.
+        Likewise the weights of modules that are not trained. They are separate, so
+        that objects with equal ones can share them.
     """
     stream = io.BytesIO()
     pickler = _Packer(stream)
@@ -41,15 +41,15 @@ def _saved(tensors):
 
 
 def unpack(skeleton, *weights):
-    """Return the object that `pack` was given.
+    """Return the object that was given to `pack`.
 
-    Unpickling runs code, so the bytes must be known to be one's own.
+    Unpickling runs code, so the bytes must come from a trusted source.
 
     Parameters
     ----------
     skeleton : bytes
     *weights : bytes
-        Those of the tensors, and of the frozen ones, that are not None.
+        The bytes of the tensors and of the frozen tensors that are not None.
     """
     tensors = {}
     for some in weights:
@@ -70,7 +70,7 @@ class _Packer(pickle.Pickler):
         self._frozen_addresses = set()
         self._array_names = {}  # by identity
         self._stored = {}  # by identity
-        self._alive = []  # or else identities would be used again
+        self._alive = []  # so that no identity is used again
 
     def reducer_override(self, value):
         torch = self._torch
@@ -84,9 +84,9 @@ class _Packer(pickle.Pickler):
                     self._frozen_addresses.add(parameter.data_ptr())
         skorch = sys.modules.get("skorch")
         if skorch is not None and isinstance(value, skorch.NeuralNet):
-            # Its own way pickles the weights into a string of bytes.
+            # skorch would pickle the weights into a string of bytes.
             return _new, (type(value),), vars(value), None, None, _set_net
-        # A class says in which entry of its state it keeps weights as arrays.
+        # A class may name the entry of its state that has weights as arrays.
         weights = getattr(type(value), "packed_in", None)
         if isinstance(weights, str):
             return self._reduce_with_arrays(value, weights)
@@ -101,7 +101,7 @@ class _Packer(pickle.Pickler):
         return reduced
 
     def _name_arrays(self, value, path):
-        # Numbers of a type that numpy lacks are in an array of their bits.
+        # Numbers of a type that numpy lacks are stored as arrays of their bits.
         value = getattr(value, "bits", value)
         if isinstance(value, dict | list):
             pairs = value.items() if isinstance(value, dict) else enumerate(value)
@@ -159,7 +159,7 @@ class _Unpacker(pickle.Unpickler):
         return self._restored[reference]
 
     def _restore(self, name, place):
-        # What was loaded is a view of a buffer that cannot be written to.
+        # A loaded tensor is a view of a read-only buffer.
         tensor = self._tensors[name].clone()
         if place == "array":
             return tensor.numpy()

@@ -52,10 +52,11 @@ class CheckpointPolicy:
                 "least 0, which does not wait."
             )
 
-    def kept(self, stages: dict[int, Any]) -> dict[int, Any]:
-        """Return the checkpoints of a shard that are kept, by their stage."""
-        n, last = self.keep_every, max(stages, default=None)
-        return {s: c for s, c in stages.items() if (s + 1) % n == 0 or s == last}
+
+def kept(stages: dict[int, Any], policy: CheckpointPolicy) -> dict[int, Any]:
+    """Return the checkpoints of a shard that a policy keeps, by their stage."""
+    n, last = policy.keep_every, max(stages, default=None)
+    return {s: c for s, c in stages.items() if (s + 1) % n == 0 or s == last}
 
 
 def as_policy(checkpoint_dir: Any) -> CheckpointPolicy:

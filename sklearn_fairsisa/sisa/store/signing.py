@@ -1,4 +1,4 @@
-"""Signatures by which files are known to be one's own before code in them may run."""
+"""Signatures that files must have before any code in them may run."""
 
 import hashlib
 import hmac
@@ -15,9 +15,9 @@ def signing_key():
     """Return the key that signs durable directories.
 
     It is the content of the environment variable ``SKLEARN_FAIRSISA_KEY``, or else of
-    the file ``sklearn-fairsisa/key`` in the user's folder of settings
-    (``$XDG_CONFIG_HOME`` or ``~/.config``), which is made when first needed. It is
-    never kept in the directory it signs: who may write there could otherwise sign.
+    the file ``sklearn-fairsisa/key`` in the user's settings folder
+    (``$XDG_CONFIG_HOME`` or ``~/.config``), which is created when first needed. It is
+    never in the directory that it signs, since whoever can write there could then sign.
 
     Returns
     -------
@@ -26,7 +26,7 @@ def signing_key():
     Raises
     ------
     OSError
-        If there is no key and none can be made, or it is empty.
+        If there is no key and none can be created, or it is empty.
     """
     given = os.environ.get(KEY_VARIABLE)
     if given:
@@ -41,7 +41,7 @@ def signing_key():
                 aside.name, secrets.token_hex(32).encode()
             )
             try:
-                # Unlike a rename, a link never replaces a key made meanwhile.
+                # Unlike a rename, a link never replaces an existing key.
                 os.link(aside, path)
             except FileExistsError:
                 pass
@@ -51,7 +51,7 @@ def signing_key():
         key = path.read_bytes()
     except OSError as error:
         error.add_note(
-            f"No key to sign with can be read or made at {path}. Set the environment "
+            f"No signing key can be read or created at {path}. Set the environment "
             f"variable {KEY_VARIABLE} to a secret of your own."
         )
         raise
@@ -64,7 +64,7 @@ def signing_key():
 
 
 def key_id(key):
-    """Return a public name of a key, from which the key cannot be found."""
+    """Return a public name of a key, which does not reveal the key."""
     return hashlib.sha256(b"sklearn-fairsisa key id\0" + key).hexdigest()[:8]
 
 
@@ -74,5 +74,5 @@ def sign(key, data):
 
 
 def is_signed(key, data, signature):
-    """Tell whether a signature, as bytes, is that of some data, in constant time."""
+    """Return whether a signature, as bytes, belongs to some data, in constant time."""
     return hmac.compare_digest(sign(key, data).encode(), signature)

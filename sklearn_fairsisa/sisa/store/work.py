@@ -8,6 +8,7 @@ from dataclasses import replace
 from .._audit import line
 from .manifest import AuditEnd, Ensemble, File, Shard
 from .packing import pack
+from .policy import kept
 
 # What a state consists of besides its plan and rows, which have files of their own.
 IN_STATE_FILE = (
@@ -64,7 +65,7 @@ class DirectoryWork:
         store, shard = self._store, trained.shard
         behind = store.shard(self._target, shard)
         # Of the new ones, what is not kept is not written either.
-        new = store.policy.kept(trained.by_stage())
+        new = kept(trained.by_stage(), store.policy)
         stages = behind.checkpoints | {
             stage: self._add(f"member-s{shard:03d}-r{stage:03d}", member)
             for stage, member in new.items()
@@ -76,7 +77,7 @@ class DirectoryWork:
                 stage=behind.n_stages,
                 digest=trained.digest,
                 reason=None,
-                checkpoints=store.policy.kept(stages),
+                checkpoints=kept(stages, store.policy),
             ),
         )
         if self._change.kind == "fit" and self._is_first:
