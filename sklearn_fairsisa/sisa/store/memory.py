@@ -5,6 +5,7 @@ import threading
 from dataclasses import dataclass, field, replace
 
 from .._audit import AuditLog
+from .policy import kept
 
 
 class _Turn:
