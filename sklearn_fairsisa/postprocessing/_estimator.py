@@ -825,9 +825,11 @@ class FairEnsemblePostprocessor(
             erased = self._passed_by(self.estimator_)
             if len(trained) and np.isin(origin.training[trained], erased).all():
                 self._leave_undecided(np.union1d(removed, erased))
-        if len(removed):
-            if len(trained):
-                rows = self._scored(self._rows)
+        if self._rule is None:
+            rows = self._rows
+        if len(trained) or self._rule is None:
+            rows = self._scored(rows)
+        if len(removed) or self._rule is None:
             self._calibrate_without(removed, rows)
         return self
 
@@ -975,7 +977,7 @@ class FairEnsemblePostprocessor(
 
         Without scores where these are too few to decide, as while they are behind.
         """
-        members = self.estimator_.estimators_
+        members = getattr(self.estimator_, "estimators_", [self.estimator_])
         left = np.flatnonzero([member is not None for member in members])
         if len(left) < (1 if rows.counted is None else 2):
             return replace(rows, scores=None)

@@ -126,8 +126,9 @@ class FittedRuleMixin(FindingsMixin):
         check_is_fitted(self)
         if self._rule is None:
             raise ValueError(
-                "Rows were erased, and too few members of the ensemble are left to "
-                "decide. Call relearn(), which trains those that are behind."
+                "Rows were erased, and the rule has not been solved since: too few "
+                "members are left to decide, or the call was interrupted. Call "
+                "relearn(), which trains members that are behind and solves again."
             )
         return self._rule
 
