@@ -430,7 +430,7 @@ class SISAClassifier(
             started = time.perf_counter()
             rows, keys = requested_rows(self._state, indices, subjects)
             change = self._state.without(rows, keys)
-            for X in self._state.held(rows):
+            for X in self._state.inputs_of(rows):
                 forget_in_caches(self._state.recipe.prototype, X)
             self._commit(store, change, (), started)
             request = self._audit.entries[-1]["entry"], len(self.forget_log_) - 1
