@@ -368,7 +368,11 @@ class SISAClassifier(
         }
         change = replace(change, firsts=firsts)
         # No lock is held while members train, so that nobody waits to be forgotten.
-        trained = list(self._train(change.state, firsts, fitted._store))
+        try:
+            trained = list(self._train(change.state, firsts, fitted._store))
+        except ChangedDirectoryError:
+            self._go_on_after_others(fitted)
+            return False
         with self._exclusive() as store:
             if self._state is not before:
                 return False
@@ -426,15 +430,16 @@ class SISAClassifier(
         An error that ends the call after the rows were erased says so in a note.
         """
         check_is_fitted(self)
-        with self._exclusive() as store:
-            started = time.perf_counter()
-            rows, keys = requested_rows(self._state, indices, subjects)
-            change = self._state.without(rows, keys)
-            for X in self._state.inputs_of(rows):
-                forget_in_caches(self._state.recipe.prototype, X)
-            self._commit(store, change, (), started)
-            request = self._audit.entries[-1]["entry"], len(self.forget_log_) - 1
+        rows = None
         try:
+            with self._exclusive() as store:
+                started = time.perf_counter()
+                rows, keys = requested_rows(self._state, indices, subjects)
+                change = self._state.without(rows, keys)
+                for X in self._state.inputs_of(rows):
+                    forget_in_caches(self._state.recipe.prototype, X)
+                self._commit(store, change, (), started)
+                request = self._audit.entries[-1]["entry"], len(self.forget_log_) - 1
             shards = [
                 shard
                 for shard in change.firsts
@@ -442,14 +447,14 @@ class SISAClassifier(
                 if relearn or not visits_behind(self._state, self._store, shard)
             ]
             self._relearn(shards, request)
+            self._warn_of_vanished(change.firsts)
         except BaseException as error:
-            error.add_note(
-                f"The {len(rows)} rows are erased: do not repeat the call. Members of "
-                f"the shards {self.behind_['shard'].tolist()} are behind; call "
-                "relearn() to train them."
-            )
+            if rows is not None and np.isin(rows, self.forgotten_).all():
+                error.add_note(
+                    f"The {len(rows)} rows are erased: do not repeat the call. Members "
+                    "may be behind, see behind_; relearn() trains them."
+                )
             raise
-        self._warn_of_vanished(change.firsts)
         return self
 
     def relearn(
@@ -680,8 +685,17 @@ class SISAClassifier(
         LockedDirectoryError
             If it is to be signed anew while another process works in it.
         """
-        policy = as_policy(directory)
-        store = open_directory(policy.directory, resign=resign, timeout=policy.timeout)
+        while True:
+            try:
+                return cls._opened(as_policy(directory), resign, params)
+            except ChangedDirectoryError:
+                # Somebody changed the directory meanwhile: read what it has now.
+                continue
+
+    @classmethod
+    def _opened(cls, policy, resign, params):
+        directory = policy.directory
+        store = open_directory(directory, resign=resign, timeout=policy.timeout)
         state = store.state()
         if state is None:
             raise FileNotFoundError(
@@ -981,6 +995,18 @@ class SISAClassifier(
                 self._catch_up(store)
             yield self._store
 
+    def _go_on_after_others(self, fitted):
+        """Catch up with a directory that lacks files which training needed.
+
+        Raises
+        ------
+        ChangedDirectoryError
+            If nobody changed the ensemble in a way that can be followed.
+        """
+        with self._exclusive() as store:
+            if store is fitted._store:
+                raise
+
     def _catch_up(self, store):
         """Take what another estimator made of the directory."""
         log = store.audit_log()
@@ -1005,20 +1031,32 @@ class SISAClassifier(
         while True:
             fitted = self._snapshot()
             firsts = {}
-            for shard in shards:
-                progress = fitted._store.progress(shard)
-                if shard in waiting and progress.stage < progress.n_stages:
-                    firsts[shard] = progress.stage
-            if not firsts:
-                break
             started = time.perf_counter()
-            results = self._train(fitted._state, firsts, fitted._store, keep_going=True)
-            for result in results:
-                if self._swap_in(result, fitted._state, started, request):
-                    waiting.discard(result.shard)
-                    if isinstance(result, UntrainedShard):
-                        untrained[result.shard] = result.reason
-                started = time.perf_counter()
+            try:
+                for shard in shards:
+                    progress = fitted._store.progress(shard)
+                    if shard in waiting and progress.stage < progress.n_stages:
+                        firsts[shard] = progress.stage
+                if not firsts:
+                    break
+                results = self._train(
+                    fitted._state, firsts, fitted._store, keep_going=True
+                )
+                for result in results:
+                    if self._swap_in(result, fitted._state, started, request):
+                        waiting.discard(result.shard)
+                        if isinstance(result, UntrainedShard):
+                            untrained[result.shard] = result.reason
+                    started = time.perf_counter()
+            except ChangedDirectoryError:
+                self._go_on_after_others(fitted)
+            except BaseException as error:
+                # Those of the store speak of one shard alone.
+                error.__notes__ = [
+                    "Shards that were relearnt before that count; behind_ lists the "
+                    "others."
+                ]
+                raise
         if untrained:
             why = "; ".join(f"shard {s}: {untrained[s]}" for s in sorted(untrained))
             warnings.warn(

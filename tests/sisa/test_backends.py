@@ -320,7 +320,7 @@ def test_rows_that_someone_else_deleted_are_said_to_have_changed():
     sisa = make_sisa(drawer).fit(X, y)
     opened = SISAClassifier.load(drawer)
     sisa.forget(1)
-    with pytest.raises(ChangedDirectoryError, match="Open it again"):
+    with pytest.raises(ChangedDirectoryError, match="Open it with"):
         list(opened._state.rows)
 
 

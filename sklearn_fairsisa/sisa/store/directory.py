@@ -193,7 +193,7 @@ class DirectoryStore:
             If another process works in it for longer than the policy's `timeout`.
         """
         with self.backend.lock(self.policy.timeout):
-            before = self._on_disk()
+            before = self._on_disk().manifest
             try:
                 yield
             except BaseException as error:
@@ -205,23 +205,23 @@ class DirectoryStore:
                 raise
             try:
                 self._on_disk()._tidy()
-            except OSError as error:
+            except BaseException as error:
                 error.add_note(
-                    f"The change itself is done, and {self.directory} is sound: do not "
-                    "repeat the call. Old files, with rows that were forgotten now, "
-                    "could not be deleted. The next call that changes the ensemble "
-                    "does it, also forget([])."
+                    "The change itself is done: do not repeat the call. Old files in "
+                    f"{self.directory}, with rows that were forgotten now, could not "
+                    "be deleted, or the log not be written. The next call that changes "
+                    "the ensemble does it, also forget([])."
                 )
                 raise
 
     def _how_it_was_left(self, before):
         """Say what became of a change that raised an error."""
-        if self.manifest.commits != before.manifest.commits:
+        if self.manifest.commits != before.commits:
             return (
                 f"The change was written to {self.directory} before that: do not "
                 "repeat the call."
             )
-        if self.manifest.current != before.manifest.current:
+        if self.manifest.current != before.current:
             return (
                 f"The fit in {self.directory} is unfinished. "
                 "SISAClassifier.load(...).relearn() finishes it; another fit replaces "
@@ -290,11 +290,12 @@ class DirectoryStore:
         )
 
     def _tidy(self):
-        """Complete the log, then delete what does not count."""
-        self._write_down_tail()
+        """Delete what does not count, then complete the log."""
+        # In this order, as a log that cannot be written must not keep rows on disk.
         stale = self.stale_files()
         if stale:
             self.backend.remove(stale)
+        self._write_down_tail()
 
     # Reading
 
@@ -383,17 +384,19 @@ class DirectoryStore:
             return AuditLog()
         path = self._path(_AUDIT)
         earlier, newest = self._audit_parts()
-        damaged = DamagedDirectoryError(
+        damaged = (
             f"{path} does not hold the {audit.entries} entries that were written. "
             "Restore it from a backup."
         )
         # A crash may have torn the newest entry, which the manifest holds as well.
         if not line(audit.tail).startswith(newest):
-            raise damaged
+            raise self._damaged(damaged)
         try:
             entries = (*map(json.loads, earlier.splitlines()), audit.tail)
-        except ValueError:
-            raise damaged from None
+        except (ValueError, RecursionError):
+            raise self._damaged(damaged) from None
+        if not all(isinstance(entry, dict) for entry in entries):
+            raise self._damaged(damaged)
         log = AuditLog(entries)
         try:
             log.check()
@@ -403,7 +406,7 @@ class DirectoryStore:
             ) from None
         as_written = b"".join(map(line, entries[:-1])) == earlier
         if not as_written or (len(entries), log.head) != (audit.entries, audit.head):
-            raise damaged
+            raise self._damaged(damaged)
         return log
 
     def check_files(self, *, whole):
@@ -484,13 +487,6 @@ class DirectoryStore:
         path, what = self._path(file.name), what_it_holds(file.name)
         data = _read_if_there(self.backend, file.name, file.n_bytes)
         if data is None:
-            now = self._read_manifest()
-            if now is not None and now.commits != self.manifest.commits:
-                raise ChangedDirectoryError(
-                    f"{self.directory} was changed since it was read here. Open it "
-                    "again with SISAClassifier.load; a call that changes this "
-                    "estimator brings it up to date too."
-                )
             raise self._missing(file.name)
         if len(data) != file.n_bytes:
             raise DamagedDirectoryError(
@@ -505,9 +501,19 @@ class DirectoryStore:
         return data
 
     def _missing(self, name):
-        return DamagedDirectoryError(
+        return self._damaged(
             f"{self._path(name)} is missing: it holds {what_it_holds(name)}."
         )
+
+    def _damaged(self, what):
+        """Return the error that a file is damaged, or that the directory was changed.
+
+        Who changes the directory deletes what no longer counts, and extends the log.
+        """
+        now = self._read_manifest()
+        if now is not None and now != self.manifest:
+            return self._changed()
+        return DamagedDirectoryError(what)
 
     def _path(self, name):
         return f"{self.directory}/{name}"

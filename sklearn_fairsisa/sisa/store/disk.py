@@ -27,10 +27,11 @@ _PAUSE = 0.02
 
 
 class _Turn:
-    """A lock of the threads of this process."""
+    """A lock of the threads of this process, and the locked file of the process."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+        self.fd: int | None = None
 
 
 _turns: "WeakValueDictionary[str, _Turn]" = WeakValueDictionary()
@@ -69,11 +70,13 @@ class Folder:
         self.write_new(aside, data)
         # The names of new files must reach the disk before what lists them.
         sync_folder(self.path)
+        self._check_lock()
         os.replace(self.path / aside, self.path / name)
         sync_folder(self.path)
 
     def append(self, name: str, data: bytes, size: int) -> None:
         """Write data after the first `size` bytes of a file, and nothing behind it."""
+        self._check_lock()
         fd = _open(self.path / name, os.O_WRONLY | os.O_CREAT)
         try:
             os.ftruncate(fd, size)
@@ -85,6 +88,7 @@ class Folder:
 
     def remove(self, names: Iterable[str]) -> None:
         """Delete files; one that is gone already is fine."""
+        self._check_lock()
         for name in names:
             try:
                 os.unlink(self.path / name)
@@ -109,30 +113,48 @@ class Folder:
                 "Leave checkpoint_dir out and pickle the estimator instead."
             )
         self.path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-        key = os.path.realpath(self.path)
-        with _turns_lock:
-            turn = _turns.setdefault(key, _Turn())
+        turn = self._turn()
         with turn.lock:
-            fd = self._locked(time.monotonic() + timeout)
+            before = turn.fd
+            turn.fd = fd = self._locked(time.monotonic() + timeout)
             try:
                 yield
             finally:
                 os.close(fd)
+                turn.fd = before
+
+    def _turn(self) -> _Turn:
+        with _turns_lock:
+            return _turns.setdefault(os.path.realpath(self.path), _Turn())
+
+    def _check_lock(self) -> None:
+        """Raise LockedDirectoryError if the lock file is no longer the one held."""
+        fd = self._turn().fd
+        if fd is None or not self._is_in_place(fd):
+            raise LockedDirectoryError(
+                f"The file {_LOCK} in {self.path} was deleted or replaced during a "
+                "change, so that another process may be at work there. Leave it in "
+                "place: a lock ends with its process, and none is ever stale."
+            )
+
+    def _is_in_place(self, fd: int) -> bool:
+        """Return whether an open file is still the lock file."""
+        try:
+            there = os.lstat(self.path / _LOCK)
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(os.fstat(fd), there)
 
     def _locked(self, deadline: float) -> int:
         """Return the open lock file, once it is locked and still the one in place."""
-        path = self.path / _LOCK
         while True:
             # Network file systems lock for writing only what is open for writing.
-            fd = _open(path, os.O_RDWR | os.O_CREAT)
+            fd = _open(self.path / _LOCK, os.O_RDWR | os.O_CREAT)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # Somebody may have deleted the file, and a third one have made another.
-                if os.fstat(fd).st_ino == os.stat(path).st_ino:
+                if self._is_in_place(fd):
                     return fd
-                os.close(fd)
-                continue
-            except FileNotFoundError:
                 os.close(fd)
                 continue
             except OSError as error:

@@ -1,7 +1,7 @@
 """Where checkpoints are kept, and how many."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
@@ -61,15 +61,16 @@ def kept(stages: dict[int, Any], policy: CheckpointPolicy) -> dict[int, Any]:
 
 def as_policy(checkpoint_dir: Any) -> CheckpointPolicy:
     """Return the policy that the parameter ``checkpoint_dir`` stands for."""
-    if isinstance(checkpoint_dir, CheckpointPolicy):
-        return checkpoint_dir
-    if checkpoint_dir is None:
-        return CheckpointPolicy()
-    if not isinstance(checkpoint_dir, str | os.PathLike):
-        return CheckpointPolicy(checkpoint_dir)
-    if not os.fspath(checkpoint_dir):
+    policy = checkpoint_dir
+    if not isinstance(policy, CheckpointPolicy):
+        policy = CheckpointPolicy(checkpoint_dir)
+    directory = policy.directory
+    # None is the memory; a backend stands for itself.
+    if not isinstance(directory, str | os.PathLike):
+        return policy
+    if not os.fspath(directory):
         raise ValueError(
             "checkpoint_dir is empty. Name a directory, or pass None to keep the "
             "ensemble in memory."
         )
-    return CheckpointPolicy(Path(checkpoint_dir).expanduser().absolute())
+    return replace(policy, directory=Path(directory).expanduser().absolute())

@@ -49,7 +49,7 @@ class DirectoryWork:
             n_forgotten=len(state.forgotten),
         )
         if change.kind == "fit" and self._is_first:
-            self._swap()
+            self._swap(id=secrets.token_hex(8))
 
     def attach(self, name, value):
         """Commit something together with the ensemble, as a companion.
@@ -138,9 +138,13 @@ class DirectoryWork:
             with suppress(OSError):
                 self._store.swap(replace(self._store.manifest, current=None))
 
-    def _swap(self):
-        """Have a first fit count as far as it has come."""
-        self._store.swap(replace(self._store.manifest, current=self._target))
+    def _swap(self, **history):
+        """Have a first fit count as far as it has come.
+
+        It begins a history of its own: what saw an unfinished one does not follow it.
+        """
+        manifest = replace(self._store.manifest, current=self._target, **history)
+        self._store.swap(manifest)
 
     def _put(self, shard, entry):
         self._target = self._target.with_shard(shard, self._add_shard(shard, entry))
