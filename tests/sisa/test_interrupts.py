@@ -1,4 +1,4 @@
-"""An interrupt at any line leaves the state before or the state after."""
+"""An interrupt at any line leaves the state before, the one after or one between."""
 
 import copy
 import linecache
@@ -12,15 +12,16 @@ from sklearn.naive_bayes import GaussianNB
 
 import sklearn_fairsisa.sisa
 from sklearn_fairsisa import SISAClassifier
-from sklearn_fairsisa.exceptions import ChangedDirectoryError
 from sklearn_fairsisa.sisa._digests import digest
 from sklearn_fairsisa.sisa.store import disk
 
 PACKAGE = str(Path(sklearn_fairsisa.sisa.__file__).parent)
 X, y = make_classification(n_samples=48, n_features=4, n_redundant=0, random_state=0)
 
+GONE = [3, 7, 20]
 OPERATIONS = {
-    "forget": lambda sisa: sisa.forget([3, 7, 20]),
+    "forget": lambda sisa: sisa.forget(GONE),
+    "relearn": lambda sisa: sisa.relearn(),
     "partial_fit": lambda sisa: sisa.partial_fit(X[40:], y[40:]),
     "fit": lambda sisa: sisa.fit(X[8:], y[8:]),
 }
@@ -66,20 +67,46 @@ def members(sisa):
     return [digest(member) for member in sisa.estimators_]
 
 
+def state(sisa):
+    return members(sisa), sisa.plan_.n_rows, list(sisa.forgotten_)
+
+
+def states_of(name, fitted):
+    """Return the states that an operation goes through, in their order."""
+    sisa = copy.deepcopy(fitted)
+    states = [state(sisa)]
+    if name == "forget":
+        sisa.forget(GONE, relearn=False)
+        states.append(state(sisa))
+    if name in ("forget", "relearn"):
+        # A deletion relearns one shard after the other, relearn the cheapest first.
+        by = ["shard"] if name == "forget" else ["sample_visits", "shard"]
+        for shard in sisa.behind_.sort_values(by)["shard"]:
+            states.append(state(sisa.relearn(shards=[shard])))
+    else:
+        states.append(state(OPERATIONS[name](sisa)))
+    return states
+
+
 @pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.parametrize("durable", [False, True], ids=["memory", "directory"])
-def test_an_interrupt_leaves_the_state_before_or_after(
+def test_an_interrupt_leaves_a_whole_state_and_says_which(
     tmp_path, monkeypatch, durable, name
 ):
     monkeypatch.setattr(disk.os, "fsync", lambda fd: None)  # for speed
     operation, directory = OPERATIONS[name], tmp_path / "d"
-    fitted = SISAClassifier(
-        GaussianNB(),
-        n_shards=2,
-        n_slices=2,
-        random_state=0,
-        checkpoint_dir=directory if durable else None,
-    ).fit(X[:40], y[:40])
+    params = {"n_shards": 2, "n_slices": 2, "random_state": 0}
+    in_memory = SISAClassifier(GaussianNB(), **params).fit(X[:40], y[:40])
+    fitted = in_memory
+    if durable:
+        fitted = SISAClassifier(GaussianNB(), checkpoint_dir=directory, **params)
+        fitted.fit(X[:40], y[:40])
+    assert set(fitted.plan_.shard_of(GONE)) == {0, 1}
+    if name == "relearn":
+        in_memory.forget(GONE, relearn=False)
+        fitted.forget(GONE, relearn=False)
+    states = states_of(name, in_memory)
+    assert len(states) == {"forget": 4, "relearn": 3}.get(name, 2)
     shutil.copytree(directory, tmp_path / "before") if durable else None
 
     def fresh():
@@ -89,47 +116,68 @@ def test_an_interrupt_leaves_the_state_before_or_after(
         return copy.deepcopy(fitted)
 
     with Interrupt() as counted:
-        done = operation(fresh())
-    before, after = members(fitted), members(done)
+        operation(fresh())
     found, missed = set(), 0
     for line in range(1, counted.lines, max(1, counted.lines // 40)):
         sisa = fresh()
         try:
             with Interrupt(line):
                 operation(sisa)
-        except KeyboardInterrupt:
-            pass
+        except KeyboardInterrupt as error:
+            told = " ".join(getattr(error, "__notes__", ()))
         else:
             missed += 1  # the last lines may all be of those that let a lock go
             continue
-        state = members(sisa), list(sisa.forgotten_), len(sisa.forget_log_)
-        whole = [
-            (members(s), list(s.forgotten_), len(s.forget_log_)) for s in (fitted, done)
-        ]
-        assert state in whole
+        assert state(sisa) in states
+        kept = SISAClassifier.load(directory) if durable else sisa
+        assert state(kept) in states
+        # The directory may be ahead of an estimator that was interrupted.
+        assert states.index(state(sisa)) <= states.index(state(kept))
+        found.add(states.index(state(kept)))
+        if name == "forget":
+            # The error says what became of the request.
+            erased = list(kept.forgotten_) == GONE
+            assert ("do not repeat the call" in told) == erased
+            if "rows are erased" in told:
+                assert list(sisa.forgotten_) == GONE
+        elif name != "relearn":
+            # It says that the change counts, or the estimator itself shows it.
+            done = state(kept) == states[-1]
+            assert done or "do not repeat the call" not in told
+            assert not done or "do not repeat" in told or state(sisa) == states[-1]
+        assert "Nothing of it was done" not in told or state(kept) == states[0]
+        # The estimator that was interrupted goes on, and so does a new one.
+        left = (sisa, kept)[line % 2]
+        finish(left, name)
+        assert state(left) == states[-1]
+        assert left.verify_forgotten()
         if durable:
-            found.add(_look_at_directory(sisa, directory, before, after))
-        elif name != "partial_fit" or state == whole[0]:
-            assert members(operation(sisa)) == after
-    assert found == ({"before", "finished"} if durable else set())
+            _look_at_directory(left, directory, name)
+    # In memory, hardly a line comes after the one that has a change count.
+    if durable or name == "forget":
+        assert found == set(range(len(states)))
     assert missed <= 1
 
 
-def _look_at_directory(sisa, directory, before, after):
-    """Check what the next call and the next load do; tell what was found."""
-    reopened = SISAClassifier.load(directory, finish=False)
-    asked = reopened._store.pending is not None or members(reopened) == after
-    assert members(reopened) in (before, after)
-    # Either this estimator goes on with what was asked for, or it says it is behind.
-    try:
-        sisa.forget([1])
-    except ChangedDirectoryError:
-        assert members(SISAClassifier.load(directory)) == after
-        return "finished"
+def finish(sisa, name):
+    """Have an operation done that was interrupted, unless it was done already."""
+    if name == "partial_fit" and sisa.relearn().plan_.n_rows == 48:
+        return
+    OPERATIONS[name](sisa).relearn()
+
+
+def _look_at_directory(sisa, directory, name):
+    """Check what a directory holds once an interrupted operation was done again."""
+    sisa.forget([1])
     reopened = SISAClassifier.load(directory)
-    assert members(reopened) == members(sisa)
-    kinds = [entry["kind"] for entry in reopened._audit.entries]
-    assert len(kinds) == 2 + asked
+    assert state(reopened) == state(sisa)
     assert reopened.verify_forgotten()
     assert reopened._store.stale_files() == []
-    return "finished" if asked else "before"
+    entries = reopened._audit.entries
+    deletions = [e for e in entries if e["kind"] == "forget"]
+    n_forgotten = [e["n_forgotten"] for e in deletions if e["n_forgotten"]]
+    assert n_forgotten == ([3, 1] if name in ("forget", "relearn") else [1])
+    kinds = [e["kind"] for e in entries]
+    assert kinds.count("partial_fit") == (name == "partial_fit")
+    relearnt_for = {e["request"] for e in entries if e["kind"] == "relearn"}
+    assert relearnt_for <= {e["entry"] for e in deletions} | {None}
