@@ -842,7 +842,7 @@ class SISAClassifier(
         return [
             [
                 self._store.checkpoint(shard, stage)
-                for stage in sorted(self._store.stages(shard))
+                for stage in sorted(self._store.progress(shard).checkpoints)
             ]
             for shard in range(self.plan_.n_shards)
         ]

@@ -103,5 +103,5 @@ def replay_stage(store, shard, first):
 
     It is `first`, or an earlier stage if the checkpoint before `first` was not kept.
     """
-    kept = store.stages(shard) if first else ()
+    kept = store.progress(shard).checkpoints if first else ()
     return max((stage for stage in kept if stage < first), default=-1) + 1

@@ -61,7 +61,7 @@ def checkpoint_digests(sisa):
 
 
 def kept_stages(sisa):
-    return [sorted(sisa._store.stages(shard)) for shard in range(3)]
+    return [sorted(sisa._store.progress(shard).checkpoints) for shard in range(3)]
 
 
 def net():

@@ -316,16 +316,11 @@ class DirectoryStore:
 
     def progress(self, shard):
         """Return how far the member of a shard has come."""
-        return self.shard(self.manifest.current, shard)
-
-    def stages(self, shard):
-        """Return the stages of which a shard's checkpoint is kept."""
-        return self.shard(self.manifest.current, shard).checkpoints.keys()
+        return self._shard(self.manifest.current.shards[shard])
 
     def checkpoint(self, shard, stage):
         """Return a member as it was after a stage."""
-        found = self.shard(self.manifest.current, shard)
-        return self.unpack(found.checkpoints[stage])
+        return self.unpack(self.progress(shard).checkpoints[stage])
 
     def members(self):
         """Return the last checkpoint of each shard."""
@@ -425,10 +420,6 @@ class DirectoryStore:
             return
         for name in sorted(files.keys() - set(self.backend.list())):
             self.read(files[name])
-
-    def shard(self, ensemble, shard):
-        """Return what counts of a shard in an ensemble."""
-        return self._shard(ensemble.shards[shard])
 
     def _shard(self, file):
         if file.name not in self._known.shards:

@@ -59,7 +59,8 @@ class Shard:
     rows : tuple of Files
         Rows of each slice.
     checkpoints : dict of int to Files
-        The member after some of the stages, counted from 0. The last is the member.
+        The member after some of the stages, counted from 0. The last is the member. A
+        store in memory keeps the members themselves in place of files.
     """
 
     stage: int
@@ -67,7 +68,7 @@ class Shard:
     digest: str
     reason: str | None
     rows: tuple[Files, ...]
-    checkpoints: dict[int, Files]
+    checkpoints: dict[int, Any]
 
     @cached_property
     def files(self) -> dict[str, File]:

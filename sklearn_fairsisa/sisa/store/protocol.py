@@ -7,27 +7,15 @@ is below the second and knows names and bytes only, so that a further place to k
 ensembles takes one file with seven functions.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from .._audit import AuditLog
 from .._state import Change, State
-from .._training import TrainedShard
+from .manifest import Shard
 from .policy import CheckpointPolicy
-
-
-class Progress(Protocol):
-    """How far the member of a shard has come."""
-
-    #: Number of slices that the member has learnt from.
-    stage: int
-    #: Number of slices. A shard with ``stage < n_stages`` is behind.
-    n_stages: int
-    #: Digest of the member.
-    digest: str
-    #: Why the shard is behind; None if it is not.
-    reason: str | None
+from .work import Work
 
 
 class Store(Protocol):
@@ -83,12 +71,8 @@ class Store(Protocol):
         """
         ...
 
-    def progress(self, shard: int) -> Progress:
+    def progress(self, shard: int) -> Shard:
         """Return how far the member of a shard has come."""
-        ...
-
-    def stages(self, shard: int) -> Collection[int]:
-        """Return the stages of which a shard's checkpoint is kept."""
         ...
 
     def checkpoint(self, shard: int, stage: int) -> Any:
@@ -109,7 +93,7 @@ class Store(Protocol):
         params: dict[str, Any],
         before: State | None,
         reason: str,
-    ) -> "Work":
+    ) -> Work:
         """Write what a change needs, none of which counts yet.
 
         Parameters
@@ -126,43 +110,6 @@ class Store(Protocol):
         -------
         Work
         """
-        ...
-
-
-class Work(Protocol):
-    """A change that has begun and does not count yet."""
-
-    #: Members that the change puts in place, by shard.
-    members: dict[int, Any]
-
-    @property
-    def digests(self) -> tuple[str, ...]:
-        """Digests of the members once the change counts."""
-        ...
-
-    @property
-    def n_purged(self) -> int:
-        """Number of files of rows, members and state that the commit will delete."""
-        ...
-
-    def keep(self, trained: TrainedShard) -> None:
-        """Put a trained shard in place."""
-        ...
-
-    def behind(self) -> Iterable[tuple[int, Any]]:
-        """Yield the shards that the change leaves behind, with their members."""
-        ...
-
-    def mark(self, shard: int, member: Any, digest: str) -> None:
-        """Note the member of a shard that is behind, and its digest."""
-        ...
-
-    def commit(self, entry: dict[str, Any]) -> Store:
-        """Make the change count, with its entry in the log; return the next store."""
-        ...
-
-    def abandon(self) -> None:
-        """Undo the change."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""A change to an ensemble in a directory, up to its commit."""
+"""A change to an ensemble, up to its commit."""
 
 import hashlib
 import secrets
@@ -16,39 +16,139 @@ IN_STATE_FILE = (
 )  # fmt: skip
 
 
-class DirectoryWork:
-    """A change whose files are written; a shard is behind in it until it is trained."""
+class Work:
+    """A change that has begun and does not count yet.
 
-    def __init__(self, store, change, params, before, reason):
+    The shards that it concerns lose the checkpoints that it makes invalid, and are
+    behind until they are trained. This is the work of a store in memory.
+
+    Parameters
+    ----------
+    store : Store
+    change : Change
+    reason : str
+        Why shards are behind until they are trained.
+
+    Attributes
+    ----------
+    members : dict of int to estimator or None
+        Members that the change puts in place, by shard.
+    """
+
+    #: Number of files of rows, members and state that the commit will delete.
+    n_purged = 0
+
+    def __init__(self, store, change, reason):
+        self.members = {}
         self._store = store
         self._change = change
-        self.members = {}
+        self._shards = {}
+        for shard, first in change.firsts.items():
+            # A first stage starts from nothing.
+            stages = store.progress(shard).checkpoints if first else {}
+            stages = {stage: c for stage, c in stages.items() if stage < first}
+            self._shards[shard] = Shard(
+                stage=max(stages, default=-1) + 1,
+                n_stages=change.state.plan.n_stages[shard],
+                digest="",
+                reason=reason,
+                rows=self._rows_of(shard),
+                checkpoints=stages,
+            )
+
+    @property
+    def shards(self):
+        """What counts of each shard once the change does."""
+        places = range(self._change.state.plan.n_shards)
+        own = self._shards
+        return tuple(own[s] if s in own else self._store.progress(s) for s in places)
+
+    @property
+    def digests(self):
+        """Digests of the members once the change counts."""
+        return tuple(shard.digest for shard in self.shards)
+
+    def keep(self, trained):
+        """Put a TrainedShard in place of one that is behind."""
+        shard, policy = trained.shard, self._store.policy
+        behind = self._shards[shard]
+        # Of the new ones, what is not kept is not written either.
+        new = kept(trained.by_stage(), policy)
+        stages = behind.checkpoints | {
+            stage: self._stored(f"member-s{shard:03d}-r{stage:03d}", member)
+            for stage, member in new.items()
+        }
+        self._shards[shard] = replace(
+            behind,
+            stage=behind.n_stages,
+            digest=trained.digest,
+            reason=None,
+            checkpoints=kept(stages, policy),
+        )
+        # Of all its checkpoints, only the member is needed in memory.
+        self.members[shard] = trained.checkpoints[-1]
+
+    def behind(self):
+        """Yield the shards that the change leaves behind, with their members."""
+        for shard in self._change.firsts:
+            entry = self._shards[shard]
+            if entry.reason is not None:
+                checkpoint = entry.checkpoints.get(entry.stage - 1)
+                yield shard, None if checkpoint is None else self._loaded(checkpoint)
+
+    def mark(self, shard, member, digest):
+        """Record the member of a shard that is behind, and its digest."""
+        self._shards[shard] = replace(self._shards[shard], digest=digest)
+        self.members[shard] = member
+
+    def commit(self, entry):
+        """Make the change count, with its entry in the log; return the next store."""
+        return self._store.followed_by(self.shards)
+
+    def abandon(self):
+        """Undo the change."""
+
+    def _stored(self, name, value):
+        """Return what stands for a value in the entry of a shard."""
+        return value
+
+    def _loaded(self, stored):
+        return stored
+
+    def _rows_of(self, shard):
+        """Return what stands for the rows of each slice, where a store keeps them."""
+        return ()
+
+
+class DirectoryWork(Work):
+    """A change whose files are written, and referred to once it counts."""
+
+    def __init__(self, store, change, params, before, reason):
+        self._before = before
         current = store.manifest.current
-        self._is_first = current is None or not store.manifest.audit.entries
-        files = store.files(*store.manifest.ensembles()).values()
+        begins = current is None or not store.manifest.audit.entries
+        self._is_first_fit = change.kind == "fit" and begins
         # Bytes that a file holds already, such as weights which are not trained, are
         # not written again.
+        files = store.files(*store.manifest.ensembles()).values()
         self._by_digest = {file.sha256: file for file in files}
+        super().__init__(store, change, reason)
         state, plan = change.state, change.state.plan
         held = {name: getattr(state, name) for name in IN_STATE_FILE}
         if before is not None:
             # What one call sets, as a number of jobs, is not for others to find.
             params = store.params()
         same_plan = before is not None and before.plan is plan
-        self._target = Ensemble(
-            state=self._add("state", {"params": params, **held}),
-            plan=current.plan if same_plan else self._add("plan", plan),
-            shards=tuple(
-                self._add_behind(shard, before, reason)
-                if shard in change.firsts
-                else current.shards[shard]
-                for shard in range(plan.n_shards)
-            ),
+        self._ensemble = Ensemble(
+            state=self._stored("state", {"params": params, **held}),
+            plan=current.plan if same_plan else self._stored("plan", plan),
+            shards=(),
             companions={} if before is None else current.companions,
             n_rows=state.n_rows,
             n_forgotten=len(state.forgotten),
         )
-        if change.kind == "fit" and self._is_first:
+        if self._is_first_fit:
+            # It begins a history: what saw an unfinished one does not follow it.
             self._swap(id=secrets.token_hex(8))
 
     def attach(self, name, value):
@@ -56,54 +156,15 @@ class DirectoryWork:
 
         It stays with the ensemble until it is attached anew, or ``fit`` is called.
         """
-        files = self._add(f"companion-{name}", value)
-        companions = {**self._target.companions, name: files}
-        self._target = replace(self._target, companions=companions)
+        files = self._stored(f"companion-{name}", value)
+        companions = {**self._ensemble.companions, name: files}
+        self._ensemble = replace(self._ensemble, companions=companions)
 
     def keep(self, trained):
-        """Write a trained shard to disk."""
-        store, shard = self._store, trained.shard
-        behind = store.shard(self._target, shard)
-        # Of the new ones, what is not kept is not written either.
-        new = kept(trained.by_stage(), store.policy)
-        stages = behind.checkpoints | {
-            stage: self._add(f"member-s{shard:03d}-r{stage:03d}", member)
-            for stage, member in new.items()
-        }
-        self._put(
-            shard,
-            replace(
-                behind,
-                stage=behind.n_stages,
-                digest=trained.digest,
-                reason=None,
-                checkpoints=kept(stages, store.policy),
-            ),
-        )
-        if self._change.kind == "fit" and self._is_first:
+        """Put a TrainedShard in place; of a first fit, it counts at once."""
+        super().keep(trained)
+        if self._is_first_fit:
             self._swap()
-        # Of all its checkpoints, only the member is needed in memory.
-        self.members[shard] = trained.checkpoints[-1]
-
-    def behind(self):
-        """Yield the shards that the change leaves behind, with their members."""
-        for shard in self._change.firsts:
-            held = self._store.shard(self._target, shard)
-            if held.reason is not None:
-                files = held.checkpoints.get(held.stage - 1)
-                yield shard, None if files is None else self._store.unpack(files)
-
-    def mark(self, shard, member, digest):
-        """Note the member of a shard that is behind, and its digest."""
-        held = self._store.shard(self._target, shard)
-        self._put(shard, replace(held, digest=digest))
-        self.members[shard] = member
-
-    @property
-    def digests(self):
-        """Digests of the members once this work counts."""
-        shards = range(len(self._target.shards))
-        return tuple(self._store.shard(self._target, s).digest for s in shards)
 
     @property
     def n_purged(self):
@@ -111,13 +172,14 @@ class DirectoryWork:
         store, current = self._store, self._store.manifest.current
         if current is None:
             return 0
+        target = self._target()
         # What shards hold that stay as they are is not deleted.
-        gone = set(current.shards).difference(self._target.shards)
+        gone = set(current.shards).difference(target.shards)
         replaced = replace(current, shards=tuple(gone))
-        return len(store.files(replaced).keys() - store.files(self._target).keys())
+        return len(store.files(replaced).keys() - store.files(target).keys())
 
     def commit(self, entry):
-        """Make this work count, with its entry in the log; return the next store."""
+        """Make the change count, with its entry in the log; return the next store."""
         manifest, audit = self._store.manifest, self._store.manifest.audit
         n_bytes = audit.n_bytes
         if audit.entries:
@@ -126,53 +188,37 @@ class DirectoryWork:
             replace(
                 manifest,
                 commits=manifest.commits + 1,
-                current=self._target,
+                current=self._target(),
                 audit=AuditEnd(entry["entry"], entry["hash"], n_bytes, entry),
             )
         )
 
     def abandon(self):
         """Leave the directory as it was."""
-        if self._change.kind == "fit" and self._is_first:
+        if self._is_first_fit:
             # If this cannot be written, a fit remains that was interrupted.
             with suppress(OSError):
                 self._store.swap(replace(self._store.manifest, current=None))
 
     def _swap(self, **history):
-        """Have a first fit count as far as it has come.
-
-        It begins a history of its own: what saw an unfinished one does not follow it.
-        """
-        manifest = replace(self._store.manifest, current=self._target, **history)
+        """Have a first fit count as far as it has come."""
+        manifest = replace(self._store.manifest, current=self._target(), **history)
         self._store.swap(manifest)
 
-    def _put(self, shard, entry):
-        self._target = self._target.with_shard(shard, self._add_shard(shard, entry))
-
-    def _add_behind(self, shard, before, reason):
-        """Write the entry of a shard as it is until it is trained."""
-        first, n_stages = self._change.firsts[shard], self._change.state.plan.n_stages
-        stages = {}
-        # All begins anew with a fit, and a first stage starts from nothing.
-        if first:
-            kept = self._store.progress(shard).checkpoints
-            stages = {stage: files for stage, files in kept.items() if stage < first}
-        stage = max(stages, default=-1) + 1
-        return self._add_shard(
-            shard,
-            Shard(
-                stage=stage,
-                n_stages=n_stages[shard],
-                digest="",
-                reason=reason,
-                rows=self._add_rows(shard, before),
-                checkpoints=stages,
-            ),
+    def _target(self):
+        """Return the ensemble that will count, having written the lists of shards."""
+        current = self._store.manifest.current
+        shards = tuple(
+            self._write(f"shard-s{shard:03d}", "json", self._shards[shard].to_json())
+            if shard in self._shards
+            else current.shards[shard]
+            for shard in range(self._change.state.plan.n_shards)
         )
+        return replace(self._ensemble, shards=shards)
 
-    def _add_rows(self, shard, before):
+    def _rows_of(self, shard):
         """Write the slices of a shard that are not on disk as they are."""
-        state = self._change.state
+        state, before = self._change.state, self._before
         rows = state.rows[shard]
         old, there = None, ()
         if before is not None:
@@ -181,14 +227,11 @@ class DirectoryWork:
         return tuple(
             there[stage]
             if stage < len(there) and rows.has_slice_of(old, stage)
-            else self._add(f"rows-s{shard:03d}-r{stage:03d}", rows.slice(stage))
+            else self._stored(f"rows-s{shard:03d}-r{stage:03d}", rows.slice(stage))
             for stage in range(state.plan.n_stages[shard])
         )
 
-    def _add_shard(self, shard, entry):
-        return self._write(f"shard-s{shard:03d}", "json", entry.to_json())
-
-    def _add(self, name, value):
+    def _stored(self, name, value):
         """Write a value to new files, as far as its bytes are not on disk already."""
         skeleton, weights, frozen = pack(value)
         parts = (
@@ -197,6 +240,9 @@ class DirectoryWork:
             ("frozen", "safetensors", frozen),
         )
         return tuple(self._write(*part) for part in parts if part[-1] is not None)
+
+    def _loaded(self, stored):
+        return self._store.unpack(stored)
 
     def _write(self, name, kind, data):
         sha256 = hashlib.sha256(data).hexdigest()
