@@ -79,7 +79,9 @@ def _describe(value):
     """Return a type tag, bytes and parts that together stand for a value."""
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
     if value is None or isinstance(value, bool | int | float | complex | str | bytes):
-        return kind, repr(value).encode(), ()
+        # Some of NumPy's scalars are such too, and its versions write them differently.
+        plain = value.item() if isinstance(value, np.generic) else value
+        return kind, repr(plain).encode(), ()
     if isinstance(value, np.ndarray | np.generic):
         return _describe_array(np.asarray(value))
     if sparse.issparse(value):

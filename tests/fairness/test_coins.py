@@ -18,6 +18,9 @@ from scipy.stats import kstest
 from sklearn_fairsisa._utils.columns import row_columns
 from sklearn_fairsisa.fairness._coins import row_coins
 
+# Texts of any width, which NumPy has since version 2.
+STRINGS = getattr(np.dtypes, "StringDType", lambda: object)()
+
 
 @given(
     X=arrays(
@@ -221,7 +224,7 @@ EQUAL = {
     "texts": [
         np.array(["yes"]), np.array(["yes"], dtype=">U9"), ["yes"], [np.str_("yes")],
         [Word.YES], [OldWord.YES], pd.array(["yes"], dtype="string").to_numpy(),
-        np.array(["yes"], dtype=np.dtypes.StringDType()),
+        np.array(["yes"], dtype=STRINGS),
         pd.Series(["yes"], dtype="category").to_numpy(), pl.Series(["yes"]).to_numpy(),
         pl.Series(["yes"], dtype=pl.Categorical).to_numpy(),
     ],
@@ -293,10 +296,11 @@ def test_coins_of_instants_do_not_depend_on_zone_and_unit(instants, zone):
     plain = np.array([t.replace(tzinfo=None) for t in instants], dtype="M8[us]")
     coins = row_coins([plain], 0)
     same = [as_objects([t.astimezone(ZoneInfo(zone)) for t in instants])]
-    zoned = pd.Series(plain).dt.tz_localize("UTC").dt.tz_convert(zone)
-    same += [plain.astype(">M8[us]"), zoned.to_numpy()]
+    same.append(plain.astype(">M8[us]"))
     if all(1700 < t.year < 2200 for t in instants):
-        same.append(plain.astype("M8[ns]"))
+        # Beyond these years old versions of pandas end the process.
+        zoned = pd.Series(plain).dt.tz_localize("UTC").dt.tz_convert(zone)
+        same += [plain.astype("M8[ns]"), zoned.to_numpy()]
     for column in same:
         np.testing.assert_array_equal(row_coins([column], 0), coins)
 

@@ -136,7 +136,10 @@ def test_an_output_for_each_class_is_taken_as_it_is_whatever_was_seen(data):
 
 
 class Foreign(ClassifierMixin, BaseEstimator):
-    """A learner of another library, which answers as it is told to."""
+    """A learner of another library, which answers as it is told to.
+
+    Of a single row it predicts properly, as ensembles have members predict one in fit.
+    """
 
     def __init__(self, method="predict_proba", answer=None):
         self.method = method
@@ -150,10 +153,12 @@ class Foreign(ClassifierMixin, BaseEstimator):
     def __getattr__(self, name):
         if name == "method" or name != self.method or name.startswith("__"):
             raise AttributeError(name)
-        return lambda X: ANSWERS[self.answer](self.inner_, X)
+        proper = getattr(self.inner_, name)
+        wild = ANSWERS[self.answer]
+        return lambda X: wild(self.inner_, X) if len(X) > 1 else proper(X)
 
     def predict(self, X):
-        if self.method == "predict":
+        if self.method == "predict" and len(X) > 1:
             return ANSWERS[self.answer](self.inner_, X)
         return self.inner_.predict(X)
 
@@ -251,6 +256,16 @@ def ask_everything(n_classes, **params):
             ROWS, sensitive_features=group
         ),
     }
+
+
+@pytest.mark.parametrize("answer", ["percent", "three dimensions", "None", "texts"])
+def test_members_that_never_predict_properly_are_refused_in_fit(answer):
+    class Never(Foreign):
+        def predict_proba(self, X):
+            return ANSWERS[self.answer](self.inner_, X)
+
+    with pytest.raises(ValueError, match="Never"):
+        SISAClassifier(Never(answer=answer), n_shards=2).fit(ROWS, LABELS)
 
 
 REFUSED = {

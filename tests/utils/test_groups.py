@@ -31,6 +31,9 @@ from sklearn_fairsisa._utils.groups import (
 from sklearn_fairsisa.metrics import FairlearnAdapter, group_rates
 from sklearn_fairsisa.plotting import GroupRocDisplay
 
+# Texts of any width, which NumPy has since version 2.
+STRINGS = getattr(np.dtypes, "StringDType", lambda: object)()
+
 
 @given(
     values=st.sampled_from(["i2", "u1", "f8", "U3", "S3", "?", "M8[D]", ">i4"]).flatmap(
@@ -130,7 +133,7 @@ WORDS = {
     "other byte order": np.array(["1", "0", "1"], dtype=">U1"),
     "object": np.array(["1", "0", "1"], dtype=object),
     "scalars": [np.str_("1"), "0", np.str_("1")],
-    "variable width": np.array(["1", "0", "1"], dtype=np.dtypes.StringDType()),
+    "variable width": np.array(["1", "0", "1"], dtype=STRINGS),
     "string": pd.array(["1", "0", "1"], dtype="string"),
     "string of Python": pd.array(["1", "0", "1"], dtype="string[python]"),
     "category": pd.Categorical(["1", "0", "1"], categories=["?", "1", "0"]),
@@ -155,8 +158,11 @@ def test_equal_texts_are_one_group_and_no_number(kind):
 
 
 def test_values_that_numpy_would_cut_or_round_stay_apart():
+    texts = ["a", "a\0"]
+    # Old versions of pandas read texts up to their first zero.
+    reads_whole = len(pd.unique(np.array(texts, dtype=object))) == 2
     for values in (
-        ["a", "a\0"],
+        *([texts] if reads_whole else []),
         [b"a", b"a\0"],
         [2**70, 2**70 + 1],
         [-1, 2**63 + 1, 2**63],
@@ -213,7 +219,7 @@ def test_equal_durations_are_one_group():
     ]  # fmt: skip
     for one in durations:
         names, _ = encode_groups(check_groups(one))
-        assert names.tolist() == [dt.timedelta(2)]
+        assert pd.to_timedelta(names).tolist() == [pd.Timedelta(days=2)]
         for other in durations:
             assert group_codes(check_groups(other), names, accepts_unknown=False) == [0]
 
