@@ -43,6 +43,13 @@ def add_commands(subparsers):
         metavar="CSV",
         help="file with a column index, or a column subject, of what to forget",
     )
+    what.add_argument(
+        "--again",
+        type=Path,
+        metavar="LOG",
+        help="in a directory that was restored from a backup: what a newer copy of its "
+        "audit.jsonl shows as forgotten",
+    )
     forget.add_argument(
         "--dry-run", action="store_true", help="show the expected cost, change nothing"
     )
@@ -182,6 +189,8 @@ def _forget(args):
     if args.from_file is not None:
         indices, subjects = _read_requests(args.from_file)
     sisa = _load(args)
+    if args.again is not None:
+        indices = _rows_of_log(args.again, sisa)
     if subjects is not None:
         subjects = _as_fitted(subjects, sisa)
     cost = sisa.expected_cost(indices, subjects=subjects)
@@ -214,6 +223,20 @@ def _forget(args):
         + (f"; shards {behind} are behind" if behind else ""),
     )
     return BEHIND if set(behind) & set(entry["shards"]) and not args.later else OK
+
+
+def _rows_of_log(path, sisa):
+    """Return the rows that a newer copy of the log shows as forgotten."""
+    from ..sisa._audit import parsed
+    from ..sisa._reports import rows_of_later_log
+
+    later = parsed(path.read_bytes())
+    rows, n_unknown = rows_of_later_log(sisa._audit, later, sisa._state)
+    if n_unknown:
+        _print_error(
+            f"{n_unknown} rows of the log were added after the backup and are not here"
+        )
+    return rows
 
 
 def _relearn(args):

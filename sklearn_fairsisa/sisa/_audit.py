@@ -66,6 +66,30 @@ class AuditLog:
             previous = entry["hash"]
 
 
+def parsed(data):
+    """Return the log that a copy of its file holds, having checked its chain.
+
+    Raises
+    ------
+    ValueError
+        If the bytes are not those of a log.
+    DamagedDirectoryError
+        If an entry was altered, removed or inserted.
+    """
+    try:
+        entries = tuple(map(json.loads, data.splitlines()))
+    except (ValueError, RecursionError):
+        entries = ("",)
+    if not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError(
+            "This is not a copy of audit.jsonl: it has a line that is not an entry of "
+            "a log. Nothing was done."
+        )
+    log = AuditLog(entries)
+    log.check()
+    return log
+
+
 def line(entry):
     """Return an entry as the line of a log file."""
     return json.dumps(entry, sort_keys=True).encode() + b"\n"

@@ -232,6 +232,48 @@ def forget_reports(log, state):
     return list(reports.values())
 
 
+def rows_of_later_log(log, later, state):
+    """Return the rows that a later copy of a log knows as forgotten.
+
+    Parameters
+    ----------
+    log : AuditLog
+        Of an ensemble that was restored from a backup.
+    later : AuditLog
+        Of the same ensemble, as it went on after the backup.
+    state : State
+        Of the restored ensemble, whose salt tells which rows the ids are of.
+
+    Returns
+    -------
+    rows : list of int
+    n_unknown : int
+        Number of rows in the later log that are not in the ensemble, because they were
+        added after the backup.
+
+    Raises
+    ------
+    ValueError
+        If the later log does not continue the log, or has a fit of other rows.
+    """
+    known = len(log.entries)
+    since = later.entries[known:]
+    if later.entries[:known] != log.entries:
+        raise ValueError(
+            "The log does not continue the one in the directory, so it is of another "
+            "ensemble or older. Give a copy of audit.jsonl that is newer than the "
+            "backup. Nothing was forgotten."
+        )
+    if any(entry["kind"] == "fit" for entry in since):
+        raise ValueError(
+            "The log has a fit after the backup, so its deletions are of other rows. "
+            "Restore a backup of after that fit. Nothing was forgotten."
+        )
+    ids = {id for entry in since for id in entry["rows"]}
+    rows = [i for i in range(state.plan.n_rows) if salted_row(i, state.salt) in ids]
+    return rows, len(ids) - len(rows)
+
+
 class ForgettingReport:
     """All deletion requests to an ensemble and what each of them changed.
 

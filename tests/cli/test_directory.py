@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -172,6 +173,38 @@ def test_rows_are_erased_now_and_members_relearn_later(directory, capsys):
     assert (status, len(facts["behind"])) == (0, 1)
     assert run(capsys, "relearn", directory)[1]["behind"] == []
     assert run(capsys, "verify", directory)[0] == 0
+
+
+def test_a_restored_backup_forgets_again_what_a_newer_log_knows(
+    directory, capsys, tmp_path
+):
+    run(capsys, "forget", directory, "--indices", 3)
+    shutil.copytree(directory, tmp_path / "backup")
+    live = SISAClassifier.load(directory).forget([7, 8])
+    live.partial_fit(X[:9], y[:9], subjects=range(60, 69))
+    live.forget([9, 61])
+    log, older = tmp_path / "log", tmp_path / "older"
+    shutil.copy(directory / "audit.jsonl", log)
+    shutil.copy(tmp_path / "backup" / "audit.jsonl", older)
+    shutil.rmtree(directory)
+    shutil.copytree(tmp_path / "backup", directory)
+    assert run(capsys, "forget", directory, "--again", log)[0] == 0
+    restored = SISAClassifier.load(directory)
+    # Row 61 came after the backup.
+    assert list(restored.forgotten_) == [3, 7, 8, 9]
+    assert restored.verify_forgotten()
+    lines = log.read_bytes().splitlines(keepends=True)
+    for wrong, status, message in (
+        (b"".join(lines), 1, "does not continue"),
+        (older.read_bytes(), 1, "does not continue"),
+        (b"".join(lines[:2] + lines[3:]), 4, "Entry 3 of the audit log"),
+        (b"index\n3\n", 1, "not a copy of audit.jsonl"),
+        (b"", 1, "does not continue"),
+    ):
+        log.write_bytes(wrong)
+        found, told = run(capsys, "forget", directory, "--again", log)
+        assert (found, message in told) == (status, True), told
+    assert list(SISAClassifier.load(directory).forgotten_) == [3, 7, 8, 9]
 
 
 def test_every_member_is_retrained_after_an_upgrade(directory, capsys, monkeypatch):
