@@ -88,6 +88,8 @@ def states_of(name, fitted):
     return states
 
 
+# A lock whose file nobody could close is let go when the file object is.
+@pytest.mark.filterwarnings("ignore:unclosed file <_io.FileIO:ResourceWarning")
 @pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.parametrize("durable", [False, True], ids=["memory", "directory"])
 def test_an_interrupt_leaves_a_whole_state_and_says_which(

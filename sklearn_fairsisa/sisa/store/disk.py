@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -31,7 +32,7 @@ class _Turn:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.fd: int | None = None
+        self.file: FileIO | None = None
 
 
 _turns: "WeakValueDictionary[str, _Turn]" = WeakValueDictionary()
@@ -115,13 +116,14 @@ class Folder:
         self.path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         turn = self._turn()
         with turn.lock:
-            before = turn.fd
-            turn.fd = fd = self._locked(time.monotonic() + timeout)
+            before, file = turn.file, None
             try:
+                file = turn.file = self._locked(time.monotonic() + timeout)
                 yield
             finally:
-                os.close(fd)
-                turn.fd = before
+                turn.file = before
+                if file is not None:
+                    file.close()
 
     def _turn(self) -> _Turn:
         with _turns_lock:
@@ -129,36 +131,32 @@ class Folder:
 
     def _check_lock(self) -> None:
         """Raise LockedDirectoryError if the lock file is no longer the one held."""
-        fd = self._turn().fd
-        if fd is None or not self._is_in_place(fd):
+        file = self._turn().file
+        if file is None or not self._is_in_place(file):
             raise LockedDirectoryError(
                 f"The file {_LOCK} in {self.path} was deleted or replaced during a "
                 "change, so that another process may be at work there. Leave it in "
                 "place: a lock ends with its process, and none is ever stale."
             )
 
-    def _is_in_place(self, fd: int) -> bool:
+    def _is_in_place(self, file: FileIO) -> bool:
         """Return whether an open file is still the lock file."""
         try:
             there = os.lstat(self.path / _LOCK)
         except FileNotFoundError:
             return False
-        return os.path.samestat(os.fstat(fd), there)
+        return os.path.samestat(os.fstat(file.fileno()), there)
 
-    def _locked(self, deadline: float) -> int:
+    def _locked(self, deadline: float) -> FileIO:
         """Return the open lock file, once it is locked and still the one in place."""
         while True:
+            # Whatever interrupts this, an object closes its file, and the lock is free.
             # Network file systems lock for writing only what is open for writing.
-            fd = _open(self.path / _LOCK, os.O_RDWR | os.O_CREAT)
+            file = FileIO(_open(self.path / _LOCK, os.O_RDWR | os.O_CREAT), "r+")
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # Somebody may have deleted the file, and a third one have made another.
-                if self._is_in_place(fd):
-                    return fd
-                os.close(fd)
-                continue
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                os.close(fd)
+                file.close()
                 if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                     raise OSError(
                         error.errno,
@@ -166,6 +164,12 @@ class Folder:
                         "system has no locks. Use a directory on another one, or have "
                         "its locks switched on",
                     ) from error
+            else:
+                # Somebody may have deleted the file, and a third one have made another.
+                if self._is_in_place(file):
+                    return file
+                file.close()
+                continue
             if time.monotonic() >= deadline:
                 raise LockedDirectoryError(
                     f"Another process is at work in {self.path}. Try again when it has "
