@@ -120,7 +120,7 @@ def test_an_interrupt_leaves_a_whole_state_and_says_which(
     with Interrupt() as counted:
         operation(fresh())
     found, missed = set(), 0
-    for line in range(1, counted.lines, max(1, counted.lines // 40)):
+    for line in range(1, counted.lines, max(1, counted.lines // 150)):
         sisa = fresh()
         try:
             with Interrupt(line):
@@ -158,7 +158,7 @@ def test_an_interrupt_leaves_a_whole_state_and_says_which(
     # In memory, hardly a line comes after the one that has a change count.
     if durable or name == "forget":
         assert found == set(range(len(states)))
-    assert missed <= 1
+    assert missed <= 4
 
 
 def finish(sisa, name):
