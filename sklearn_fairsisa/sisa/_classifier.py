@@ -517,7 +517,7 @@ class SISAClassifier(
         check_is_fitted(self)
         fitted = self._snapshot()
         records = []
-        for shard, rows in enumerate(fitted._state.rows):
+        for shard in range(fitted.plan_.n_shards):
             progress = fitted._store.progress(shard)
             if progress.stage < progress.n_stages:
                 records.append(
@@ -525,7 +525,9 @@ class SISAClassifier(
                         "shard": shard,
                         "stage": progress.stage,
                         "n_stages": progress.n_stages,
-                        "rows_missing": int((rows.slices >= progress.stage).sum()),
+                        "rows_missing": int(
+                            (fitted._state.rows[shard].slices >= progress.stage).sum()
+                        ),
                         "sample_visits": visits_behind(
                             fitted._state, fitted._store, shard
                         ),
@@ -641,7 +643,7 @@ class SISAClassifier(
             "rows": len(rows),
             "shards": list(change.firsts),
             "sample_visits": visits,
-            "full_sample_visits": change.state.full_sample_visits,
+            "full_sample_visits": fitted._full_visits_after(change),
         }
 
     @classmethod
@@ -1121,6 +1123,9 @@ class SISAClassifier(
                 work,
                 () if is_fit else store.digests,
                 sample_visits=sample_visits,
+                full_sample_visits=change.state.full_sample_visits
+                if is_fit
+                else self._full_visits_after(change),
                 seconds=time.perf_counter() - started,
                 request=None if request is None else request[0],
             )
@@ -1158,6 +1163,16 @@ class SISAClassifier(
             "forget_log_": reports,
         }
 
+    def _full_visits_after(self, change):
+        """Return the sample visits of a training on what a change leaves."""
+        entries = self._audit.entries
+        # A fit that was interrupted has no entry.
+        if not entries:
+            return change.state.full_sample_visits
+        return change.full_sample_visits(
+            self._state, entries[-1]["full_sample_visits"]
+        )
+
     def _train(self, state, firsts, store=None, **how):
         how |= {"n_jobs": self.n_jobs, "verbose": self.verbose > 0}
         return train_members(state, firsts, store, **how)
@@ -1191,9 +1206,16 @@ class SISAClassifier(
                 EmptyShardWarning,
                 stacklevel=level_of_caller(),
             )
-        present = np.unique(np.concatenate([rows.y for rows in self._state.rows]))
-        vanished = np.delete(self.classes_, present)
-        if len(vanished) and shards:
+        if not shards:
+            return
+        absent = np.arange(len(self.classes_))
+        # Those that were read already come first, as they mostly have all classes.
+        for shard in (*shards, *range(self.plan_.n_shards)):
+            if not len(absent):
+                return
+            absent = absent[~np.isin(absent, self._state.rows[shard].y)]
+        vanished = self.classes_[absent]
+        if len(vanished):
             warnings.warn(
                 f"No row of the classes {vanished.tolist()} is left. They remain in "
                 "classes_, which reveals that they existed. Refit to remove them.",

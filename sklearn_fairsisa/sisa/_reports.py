@@ -145,7 +145,17 @@ class ForgetVerification:
         return json.dumps(facts, indent=1) if sign is None else signed(facts, sign)
 
 
-def audit_facts(change, before, work, digests, *, sample_visits, seconds, request):
+def audit_facts(
+    change,
+    before,
+    work,
+    digests,
+    *,
+    sample_visits,
+    full_sample_visits,
+    seconds,
+    request,
+):
     """Return what the audit log holds of a change that was carried out.
 
     Parameters
@@ -158,6 +168,8 @@ def audit_facts(change, before, work, digests, *, sample_visits, seconds, reques
     digests : tuple of str
         Those of the members before the change.
     sample_visits : int
+    full_sample_visits : int
+        Those of a training on the rows that the change leaves.
     seconds : float
     request : int or None
         Number of the entry with the deletion for which shards are relearnt.
@@ -169,8 +181,8 @@ def audit_facts(change, before, work, digests, *, sample_visits, seconds, reques
     state = change.state
     plan = state.plan
     n_forgotten = n_subjects = len(change.forgotten_rows)
-    if n_forgotten and before.rows[0].subjects is not None:
-        n_subjects = len(before.subjects_of(change.forgotten_rows))
+    if n_forgotten:
+        n_subjects = len(before.subjects_of(change.forgotten_rows)) or n_forgotten
     return {
         "time": now(),
         "kind": change.kind,
@@ -183,7 +195,7 @@ def audit_facts(change, before, work, digests, *, sample_visits, seconds, reques
         "shards": list(change.firsts),
         "first_slices": list(change.firsts.values()),
         "sample_visits": sample_visits,
-        "full_sample_visits": state.full_sample_visits,
+        "full_sample_visits": full_sample_visits,
         # The rows of a subject share a slice, so subjects are what is drawn.
         "expected_share": expected_replay_cost(
             plan.n_shards, plan.n_slices, n_subjects, state.recipe.replay
