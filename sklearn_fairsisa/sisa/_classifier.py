@@ -41,6 +41,7 @@ from ..exceptions import (
     VanishedClassWarning,
 )
 from ._digests import digest
+from ._forgetting_report import ForgettingReport
 from ._inputs import (
     INPUTS,
     check_alike,
@@ -61,8 +62,8 @@ from ._learners import (
     trains_together,
 )
 from ._plan import make_plan
+from ._report_columns import TABLES
 from ._reports import (
-    ForgettingReport,
     ForgetVerification,
     audit_facts,
     forget_report,
@@ -534,10 +535,7 @@ class SISAClassifier(
                         "reason": progress.reason,
                     }
                 )
-        columns = (
-            "shard", "stage", "n_stages", "rows_missing", "sample_visits", "reason",
-        )  # fmt: skip
-        return pd.DataFrame(records, columns=list(columns))
+        return pd.DataFrame(records, columns=list(TABLES["behind"]))
 
     def verify_forgotten(self, indices: ArrayLike | None = None) -> ForgetVerification:
         """Retrain the shards that lost rows from scratch and compare every bit.
@@ -574,34 +572,59 @@ class SISAClassifier(
         # A member that is behind is compared as far as it has come.
         stages = {shard: fitted._store.progress(shard).stage for shard in shards}
         firsts = {shard: 0 for shard, stage in stages.items() if stage}
+        in_use = {shard: digest(fitted.estimators_[shard]) for shard in shards}
+        retrained = dict.fromkeys(shards, digest(None))
+        sample_visits = 0
         # Not the shards themselves: all their checkpoints would fill the memory.
-        retrained = {
-            trained.shard: (trained.digest, trained.sample_visits)
-            for trained in self._train(fitted._state, firsts, n_stages=stages)
-        }
-        nothing = digest(None), 0
-        found = [retrained.get(shard, nothing) for shard in shards]
+        for trained in self._train(
+            fitted._state, firsts, n_stages=stages, verbose=False
+        ):
+            shard = trained.shard
+            retrained[shard] = trained.digest
+            sample_visits += trained.sample_visits
+            if self.verbose > 0:
+                same = "equal" if trained.digest == in_use[shard] else "NOT equal"
+                print(
+                    f"[SISA] shard {shard}: {same} to a member retrained from scratch, "
+                    f"{trained.sample_visits} sample visits",
+                    flush=True,
+                )
         return ForgetVerification(
             shards=tuple(shards),
-            digests=tuple(digest(fitted.estimators_[s]) for s in shards),
-            digests_retrained=tuple(one for one, _ in found),
-            sample_visits=sum(visits for _, visits in found),
+            digests=tuple(in_use.values()),
+            digests_retrained=tuple(retrained.values()),
+            sample_visits=sample_visits,
             seconds=time.perf_counter() - started,
             audit_head=fitted._audit.head,
         )
 
-    def forgetting_report(self) -> ForgettingReport:
-        """Return all requests and what each of them changed.
+    def forgetting_report(
+        self, verification: ForgetVerification | None = None
+    ) -> ForgettingReport:
+        """Return all requests, what each of them took, and what is left to do.
+
+        Parameters
+        ----------
+        verification : ForgetVerification, default=None
+            What :meth:`verify_forgotten` returned, now or earlier. The report says up
+            to which request it holds.
 
         Returns
         -------
         ForgettingReport
-            With methods ``to_frame`` and ``to_html``. Notebooks show it as a table.
+            With methods ``to_html``, ``to_json`` and ``to_frame``. Notebooks show it.
             It identifies rows by salted ids only.
+
+        Raises
+        ------
+        ValueError
+            If the verification is of another ensemble.
         """
         check_is_fitted(self)
         fitted = self._snapshot()
-        return ForgettingReport(fitted._audit, fitted.n_rows_)
+        return ForgettingReport(
+            fitted._audit, fitted._state, fitted.behind_, verification
+        )
 
     def expected_cost(
         self, indices: ArrayLike | None = None, *, subjects: ArrayLike | None = None
@@ -1169,12 +1192,10 @@ class SISAClassifier(
         # A fit that was interrupted has no entry.
         if not entries:
             return change.state.full_sample_visits
-        return change.full_sample_visits(
-            self._state, entries[-1]["full_sample_visits"]
-        )
+        return change.full_sample_visits(self._state, entries[-1]["full_sample_visits"])
 
     def _train(self, state, firsts, store=None, **how):
-        how |= {"n_jobs": self.n_jobs, "verbose": self.verbose > 0}
+        how = {"n_jobs": self.n_jobs, "verbose": self.verbose > 0} | how
         return train_members(state, firsts, store, **how)
 
     def _make_recipe(self, seed, classes, settings):
