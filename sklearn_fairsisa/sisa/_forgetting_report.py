@@ -2,42 +2,56 @@
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from ._audit import AuditLog, now
-from ._report_columns import TABLES
+from ._report_columns import TABLES, Column
 from ._report_page import body, page
-from ._reports import requests_of
+from ._reports import ForgetVerification, requests_of
+from ._state import State
 from ._words import counted, named_shards, plain_time
 
 
 class ForgettingReport:
     """All deletion requests to an ensemble: what they took, and what is left to do.
 
-    It identifies rows by salted ids alone. It holds for the ensemble as it was when the
+    ``SISAClassifier.forgetting_report`` returns it, and notebooks show it. It
+    identifies rows by salted ids alone. It holds for the ensemble as it was when the
     report was made, which the head of the audit log stands for.
 
     Parameters
     ----------
     log : AuditLog
+        Entries of all changes, in order.
     state : State
+        What the ensemble consists of.
     behind : DataFrame
         Attribute `behind_` of the ensemble.
     verification : ForgetVerification, default=None
+        Result of ``verify_forgotten``, now or earlier.
 
     Attributes
     ----------
     log : AuditLog
+        That of the parameters.
     made : str
         When the report was made, in UTC.
     verification : ForgetVerification or None
+        That of the parameters.
     is_complete : bool
         Whether no shard is behind and the verification covers every request.
     """
 
-    def __init__(self, log, state, behind, verification=None):
+    def __init__(
+        self,
+        log: AuditLog,
+        state: State,
+        behind: pd.DataFrame,
+        verification: ForgetVerification | None = None,
+    ) -> None:
         self.log = log
         self.made = now()
         self.verification = verification
@@ -56,7 +70,7 @@ class ForgettingReport:
         # The message of an error may quote a row that is forgotten later.
         self._behind = behind.assign(reason=behind["reason"].str.split(":").str[0])
 
-    def to_frame(self):
+    def to_frame(self) -> pd.DataFrame:
         """Return a row per entry of the log.
 
         Returns
@@ -67,7 +81,7 @@ class ForgettingReport:
         frame = pd.DataFrame(self.tables()["log"], columns=list(TABLES["log"]))
         return frame.set_index("entry")
 
-    def tables(self):
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Return the report's tables.
 
         Returns
@@ -91,7 +105,7 @@ class ForgettingReport:
             "log": list(map(_record, self.log.entries)),
         }
 
-    def statements(self):
+    def statements(self) -> dict[str, str]:
         """Return what the report comes to, in sentences.
 
         Returns
@@ -125,7 +139,7 @@ class ForgettingReport:
             "verification": self._verified(),
         }
 
-    def to_json(self):
+    def to_json(self) -> str:
         """Return the report as JSON.
 
         Returns
@@ -153,7 +167,7 @@ class ForgettingReport:
         }
         return json.dumps(report, indent=1)
 
-    def to_html(self):
+    def to_html(self) -> str:
         """Return the report as a self-contained HTML page, which also prints well.
 
         Returns
@@ -172,7 +186,7 @@ class ForgettingReport:
         )
 
     @staticmethod
-    def columns():
+    def columns() -> dict[str, dict[str, Column]]:
         """Return the columns of each table, with their titles and definitions.
 
         Returns
@@ -181,8 +195,13 @@ class ForgettingReport:
         """
         return TABLES | {"requests": TABLES["log"] | TABLES["requests"]}
 
-    def versions(self):
-        """Return the versions under which the last entry was made."""
+    def versions(self) -> dict[str, str]:
+        """Return the versions of libraries under which the last entry was made.
+
+        Returns
+        -------
+        dict of str to str
+        """
         if not self.log.entries:
             return {}
         # A log that was read from its file has them in this order.
@@ -204,7 +223,7 @@ class ForgettingReport:
         }
 
     @property
-    def is_complete(self):
+    def is_complete(self) -> bool:
         """Whether no shard is behind and the verification covers every request."""
         if len(self._behind):
             return False
