@@ -11,9 +11,10 @@ writes ``results/erase_first.json`` and ``.png``. Three questions:
    same ensemble, and the shortest of each counts, since other work only adds.
 2. How good are the decisions while members are behind? Balanced accuracy on rows held
    out with k rows erased and nothing relearnt, S=10, on Adult and on HateXplain (heads
-   over frozen MiniLM vectors). Every split has a plan, a test set and requests of its
-   own; intervals are Student's over splits. With one slice a member abstains as soon as
-   one of its rows is erased, and when all abstain nobody is decided on.
+   over frozen MiniLM vectors), by the majority of votes and by the mean score. Every
+   split has a plan, a test set and requests of its own; intervals are Student's over
+   splits. With one slice a member abstains as soon as one of its rows is erased, and
+   when all abstain nobody is decided on.
 3. What does relearning k rows at once save against k single requests? Sample visits
    and seconds of erasing one by one with one relearning at the end, over those of
    ``forget`` one by one, beside the formula F(S, R, k) / (k F(S, R, 1)).
@@ -45,6 +46,7 @@ S = 10
 SLICES = (1, 4, 10)
 ERASED = (0, 1, 5, 20, 40)
 REQUESTS = 5  # sets of requests for each split
+AGGREGATIONS = ("majority", "mean")
 TASKS = {
     "adult": (SGDClassifier(loss="log_loss", alpha=1e-3), 5),
     "hatexplain": (SGDClassifier(loss="log_loss", alpha=1e-5), 10),
@@ -141,29 +143,36 @@ def measure_quality(name, X, y, n_slices, seed):
         for k in ERASED:
             # A deletion leaves the ensemble that was copied as it is.
             erased = copy.copy(sisa).forget(order[:k], relearn=False)
-            n_present = sum(member is not None for member in erased.estimators_)
-            score = np.nan
-            if n_present:
-                score = balanced_accuracy_score(y_test, erased.predict(X_test))
-            found[k].append((score, S - n_present, len(erased.behind_)))
+            found[k].append(judge(erased, X_test, y_test))
         # After the largest request, what relearning gives back.
-        relearnt = erased.relearn()
-        found.setdefault("relearnt", []).append(
-            (balanced_accuracy_score(y_test, relearnt.predict(X_test)), 0, 0)
-        )
+        relearnt = judge(erased.relearn(), X_test, y_test)
+        found.setdefault("relearnt", []).append(relearnt)
     return {str(k): np.array(values).tolist() for k, values in found.items()}
 
 
-def summarise_quality(name, n_slices, splits):
+def judge(sisa, X, y):
+    """Return quality by each aggregation, members that abstain, shards behind."""
+    n_silent = sum(member is None for member in sisa.estimators_)
+    scores = [np.nan] * len(AGGREGATIONS)
+    if n_silent < S:
+        scores = [
+            balanced_accuracy_score(y, sisa.set_params(aggregation=how).predict(X))
+            for how in AGGREGATIONS
+        ]
+    return *scores, n_silent, len(sisa.behind_)
+
+
+def summarise_quality(name, n_slices, aggregation, splits):
     """Return a line for each number of rows erased, over all splits."""
-    base = np.array([np.mean([v[0] for v in found["0"]]) for found in splits])
+    where = AGGREGATIONS.index(aggregation)
+    base = np.array([np.mean([v[where] for v in found["0"]]) for found in splits])
     lines = []
     for k in (*map(str, ERASED), "relearnt"):
-        values = np.array([found[k] for found in splits])
-        scores, silent, behind = np.moveaxis(values, -1, 0)
+        values = np.array([found[k] for found in splits], dtype=float)
+        scores, silent, behind = (values[..., i] for i in (where, -2, -1))
         none_left = np.isnan(scores)
         line = {
-            "task": name, "R": n_slices,
+            "task": name, "aggregation": aggregation, "R": n_slices,
             "erased": int(k) if k.isdigit() else f"{ERASED[-1]}, relearnt",
             "behind": behind.mean(), "abstaining": silent.mean(),
             "nobody_left": none_left.mean(),
@@ -240,37 +249,47 @@ def draw(lines, path):
     """Draw balanced accuracy against the rows erased, a panel for each task."""
     import matplotlib.pyplot as plt
 
-    from sklearn_fairsisa.plotting._style import color_of, line_of, tidy
+    from sklearn_fairsisa.plotting._style import tidy
 
-    names = list(dict.fromkeys(line["task"] for line in lines))
-    figure, axes = plt.subplots(
-        1, len(names), figsize=(4.2 * len(names), 3.4), layout="constrained"
-    )
     titles = {"adult": "Adult", "hatexplain": "HateXplain, frozen MiniLM"}
-    for ax, name in zip(np.atleast_1d(axes), names):
-        for i, n_slices in enumerate(SLICES):
-            shown = [
-                line for line in lines
-                if line["task"] == name and line["R"] == n_slices
-                and isinstance(line["erased"], int) and "balanced_accuracy" in line
-            ]  # fmt: skip
-            k = [line["erased"] for line in shown]
-            mean = np.array([line["balanced_accuracy"] for line in shown])
-            ends = [
-                [line[f"balanced_accuracy_{end}"] for line in shown]
-                for end in ("low", "high")
-            ]
-            ax.errorbar(
-                k, mean, yerr=np.abs(np.array(ends) - mean), capsize=3, marker="o",
-                markersize=4, color=color_of(i), linestyle=line_of(i),
-                label=f"{n_slices} slice{'s' * (n_slices > 1)}",
-            )  # fmt: skip
-        ax.set(xlabel="rows erased, nothing relearnt", title=titles[name])
-        ax.title.set_fontsize(11)
-        tidy(ax)
-    np.atleast_1d(axes)[0].set_ylabel("balanced accuracy, held out")
-    np.atleast_1d(axes)[0].legend(frameon=False, fontsize=9)
+    figure, axes = plt.subplots(
+        2, len(titles), figsize=(9, 6.2), sharex=True, sharey="col",
+        layout="constrained",
+    )  # fmt: skip
+    for row, aggregation in zip(axes, AGGREGATIONS):
+        row[0].set_ylabel(f"balanced accuracy, {aggregation}")
+        for ax, task in zip(row, titles):
+            here = {"task": task, "aggregation": aggregation}
+            for i, n_slices in enumerate(SLICES):
+                draw_line(ax, i, lines, {**here, "R": n_slices})
+            tidy(ax)
+    for ax, title in zip(axes[0], titles.values()):
+        ax.set_title(title, fontsize=11)
+    for ax in axes[-1]:
+        ax.set_xlabel("rows erased, nothing relearnt")
+    axes[0, 0].legend(frameon=False, fontsize=9)
     figure.savefig(path, dpi=130)
+
+
+def draw_line(ax, place, lines, chosen):
+    from sklearn_fairsisa.plotting._style import color_of, line_of
+
+    shown = [
+        line for line in lines
+        if chosen.items() <= line.items() and isinstance(line["erased"], int)
+        and "balanced_accuracy" in line
+    ]  # fmt: skip
+    mean = np.array([line["balanced_accuracy"] for line in shown])
+    low, high = (
+        [line[f"balanced_accuracy_{end}"] for line in shown] for end in ("low", "high")
+    )
+    # Beside each other, so that no interval covers another one.
+    erased = np.array([line["erased"] for line in shown]) + 0.35 * (place - 1)
+    ax.errorbar(
+        erased, mean, yerr=[mean - low, high - mean], capsize=3, marker="o",
+        markersize=4, color=color_of(place), linestyle=line_of(place),
+        label=f"{chosen['R']} slice{'s' * (chosen['R'] > 1)}",
+    )  # fmt: skip
 
 
 def main():
@@ -302,13 +321,19 @@ def main():
                       what="quality", task=name, R=n_slices, split=seed)
                 for seed in range(args.splits)
             ]  # fmt: skip
-            quality += summarise_quality(name, n_slices, splits)
+            for aggregation in AGGREGATIONS:
+                quality += summarise_quality(name, n_slices, aggregation, splits)
+    quality.sort(
+        key=lambda line: (
+            list(TASKS).index(line["task"]), AGGREGATIONS.index(line["aggregation"])
+        )
+    )  # fmt: skip
     three = dict.fromkeys(("balanced_accuracy", "change"), ".3f")
     ends = dict.fromkeys(("change_low", "change_high"), "+.4f")
     print_table(
         quality,
-        {"task": "", "R": "", "erased": "", "behind": ".1f", "abstaining": ".1f",
-         "nobody_left": ".2f", **three, "change": "+.4f", **ends},
+        {"task": "", "aggregation": "", "R": "", "erased": "", "behind": ".1f",
+         "abstaining": ".1f", "nobody_left": ".2f", **three, "change": "+.4f", **ends},
     )  # fmt: skip
 
     bundles = []
