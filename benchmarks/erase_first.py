@@ -58,7 +58,6 @@ SPEEDS = {
     "SGD, 20 features": (SGDClassifier(loss="log_loss"), 600_000, 20, 4, 10),
     "SGD, 200 features": (SGDClassifier(loss="log_loss"), 120_000, 200, 4, 10),
     "logistic regression": (LogisticRegression(max_iter=300), 90_000, 50, 1, None),
-    "MLP, one slice": (MLPClassifier((256,)), 24_000, 50, 1, 10),
 }
 PLACES = ("memory", "directory", "directory, just opened")
 
@@ -297,9 +296,9 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--cache", help="folder that keeps vectors from run to run")
-    parser.add_argument("--turns", type=int, default=7, help="turns of a timing")
-    parser.add_argument("--splits", type=int, default=20)
-    parser.add_argument("--seeds", type=int, default=8, help="repeats of question 3")
+    parser.add_argument("--turns", type=int, default=3, help="turns of a timing")
+    parser.add_argument("--splits", type=int, default=8)
+    parser.add_argument("--seeds", type=int, default=3, help="repeats of question 3")
     add_output_argument(parser, "erase_first")
     args = parser.parse_args()
     os.environ.setdefault("SKLEARN_FAIRSISA_KEY", "signs folders that are deleted")

@@ -28,6 +28,8 @@ code { font: .85em/1.45 ui-monospace, "DejaVu Sans Mono", Menlo, monospace;
   overflow-wrap: anywhere; }
 code.cut { white-space: nowrap; }
 .scroll { overflow-x: auto; }
+.hidden { position: absolute; width: 1px; height: 1px; overflow: hidden;
+  clip-path: inset(50%); }
 table { border-collapse: collapse; font-size: .84rem; margin: .75rem 0; }
 caption { text-align: left; font-size: .84rem; padding-bottom: .35rem; }
 th, td { padding: .4rem .7rem .4rem 0; border-bottom: 1px solid var(--line);
@@ -108,9 +110,9 @@ def body(report):
     tables, statements = report.tables(), report.statements()
     said = "".join(f"<li>{escape(text)}</li>\n" for text in statements.values())
     sections = (
-        ("Ensemble", _facts("ensemble", tables), _versions(report)),
+        ("Ensemble", _facts("ensemble", tables, "Plan and rows"), _versions(report)),
         ("Requests", _requests(report, tables)),
-        ("What they took", _facts("cost", tables), _COST_NOTE),
+        ("What they took", _facts("cost", tables, "Cost of all requests"), _COST_NOTE),
         ("Verification", _verification(statements, tables)),
         ("What is behind", _behind(statements, tables)),
         ("What this report does not say", _LIMITS),
@@ -149,7 +151,7 @@ def _section(title, *parts):
     return f"<section>\n<h2>{escape(title)}</h2>\n{''.join(parts)}</section>\n"
 
 
-def _facts(table, tables):
+def _facts(table, tables, caption):
     """Return a table with one row as pairs of title and value."""
     (record,) = tables[table]
     rows = "".join(
@@ -158,7 +160,10 @@ def _facts(table, tables):
         f"{_cell(name, record[name]) or '&ndash;'}</td></tr>\n"
         for name, column in TABLES[table].items()
     )
-    return f'<table class="facts"><tbody>\n{rows}</tbody></table>\n'
+    return (
+        f'<table class="facts">\n<caption class="hidden">{escape(caption)}</caption>\n'
+        f"<tbody>\n{rows}</tbody>\n</table>\n"
+    )
 
 
 def _records(table, tables, caption, names=None, records=None):
@@ -170,29 +175,33 @@ def _records(table, tables, caption, names=None, records=None):
         return ""
     kinds = {name: _kind(*(record[name] for record in records)) for name in names}
     head = "".join(
-        f'<th scope="col" class="{kinds[name]}">{escape(columns[name].title)}</th>'
+        f'<th scope="col" role="columnheader" class="{kinds[name]}">'
+        f"{escape(columns[name].title)}</th>"
         for name in names
     )
     rows = "".join(
-        f"<tr>{''.join(_cells(columns, kinds, record))}</tr>\n" for record in records
+        f'<tr role="row">{"".join(_cells(columns, kinds, record))}</tr>\n'
+        for record in records
     )
     caption = escape(caption)
-    # A region that scrolls must be in reach of the keyboard.
+    # A region that scrolls must be in reach of the keyboard. The roles remain where
+    # a narrow page shows each row as a block.
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{caption}">\n'
-        f'<table class="records">\n<caption>{caption}</caption>\n'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>\n"
+        f'<table class="records" role="table">\n<caption>{caption}</caption>\n'
+        f'<thead role="rowgroup"><tr role="row">{head}</tr></thead>\n'
+        f'<tbody role="rowgroup">\n{rows}</tbody>\n</table>\n</div>\n'
     )
 
 
 def _cells(columns, kinds, record):
     """Yield the cells of a row, the first of which names it."""
-    tag, scope = "th", ' scope="row"'
+    tag, scope = "th", 'scope="row" role="rowheader"'
     for name, kind in kinds.items():
         title = escape(columns[name].title)
         value = _cell(name, record[name])
-        yield f'<{tag}{scope} class="{kind}" data-title="{title}">{value}</{tag}>'
-        tag, scope = "td", ""
+        yield f'<{tag} {scope} class="{kind}" data-title="{title}">{value}</{tag}>'
+        tag, scope = "td", 'role="cell"'
 
 
 def _requests(report, tables):
