@@ -131,7 +131,9 @@ def check_values(X, name="X"):
     """
     for values in _objects(X):
         # The types are few where the rows are many.
-        if all(issubclass(kind, str | Number) for kind in {*map(type, values)}):
+        if all(
+            k in (str, np.str_) or issubclass(k, Number) for k in {*map(type, values)}
+        ):
             continue
         for row, value in enumerate(values):
             stranger = _stranger(value)
@@ -200,6 +202,11 @@ def _plain_array(X, name):
                 "these rows."
             )
         X = X.data
+    if X.dtype.kind == "V":
+        raise TypeError(
+            f"{name} is an array of {X.dtype}, whose rows are records. Give "
+            f"pd.DataFrame({name}), or an array of numbers."
+        )
     if type(X) not in (np.ndarray, np.memmap):
         raise TypeError(
             f"{name} is {_kind(X)}, a subclass of ndarray whose further properties "
@@ -210,11 +217,6 @@ def _plain_array(X, name):
         raise TypeError(
             f"{name} is a single value, {X.item()!r:.40}. Give a container with one "
             "entry per row."
-        )
-    if X.dtype.kind == "V":
-        raise TypeError(
-            f"{name} is an array of {X.dtype}, whose rows are records. Give "
-            f"pd.DataFrame({name}), or an array of numbers."
         )
     if X.dtype.kind == "T":
         # NumPy keeps the texts of such an array in memory that copies may share.

@@ -73,11 +73,13 @@ def lent_again(X):
 
 
 def frozen(X):
-    """Return rows, after marking the memory of arrays as read-only."""
+    """Return rows that nobody else refers to, with arrays marked as read-only."""
     is_compressed = sparse.issparse(X) and hasattr(X, "indptr")
     for part in (X.data, X.indices, X.indptr) if is_compressed else (X,):
-        if isinstance(part, np.ndarray):
+        # NumPy lets a view be marked as writeable again while its base is.
+        while isinstance(part, np.ndarray):
             part.flags.writeable = False
+            part = part.base
     return X
 
 
