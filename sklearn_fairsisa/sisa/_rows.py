@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._utils.containers import concatenate, has_categories, head, of_type, take
+from .._utils.lending import frozen
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,15 @@ class ShardRows:
     y: np.ndarray
     subjects: list | None
     params: dict
+
+    def __post_init__(self):
+        for value in (*vars(self).values(), *self.params.values()):
+            frozen(value)
+
+    def __setstate__(self, state):
+        # Arrays may be writeable again after they were pickled.
+        vars(self).update(state)
+        self.__post_init__()
 
     @classmethod
     def select(cls, where, *, index, slices, X, y, subjects=None, params=None):
