@@ -41,6 +41,7 @@ from ..exceptions import (
     VanishedClassWarning,
 )
 from ._digests import digest
+from ._forgetting_report import ForgettingReport
 from ._inputs import (
     INPUTS,
     check_alike,
@@ -61,8 +62,8 @@ from ._learners import (
     trains_together,
 )
 from ._plan import make_plan
+from ._report_columns import TABLES
 from ._reports import (
-    ForgettingReport,
     ForgetVerification,
     audit_facts,
     forget_report,
@@ -462,8 +463,9 @@ class SISAClassifier(
                     # Where nothing is left to learn from, nothing has to be put off.
                     if relearn or not visits_behind(change.state, self._store, shard)
                 ]
+                vanished = _without_rows(change)
             self._relearn(shards, request)
-            self._warn_of_vanished(change)
+            _warn_of_vanished(*vanished)
         except BaseException as error:
             if rows is not None and np.isin(rows, self.forgotten_).all():
                 error.add_note(
@@ -535,7 +537,7 @@ class SISAClassifier(
 
     def _behind(self):
         records = []
-        for shard, rows in enumerate(self._state.rows):
+        for shard in range(self.plan_.n_shards):
             progress = self._store.progress(shard)
             if progress.stage < progress.n_stages:
                 records.append(
@@ -543,15 +545,14 @@ class SISAClassifier(
                         "shard": shard,
                         "stage": progress.stage,
                         "n_stages": progress.n_stages,
-                        "rows_missing": int((rows.slices >= progress.stage).sum()),
+                        "rows_missing": int(
+                            (self._state.rows[shard].slices >= progress.stage).sum()
+                        ),
                         "sample_visits": visits_behind(self._state, self._store, shard),
                         "reason": progress.reason,
                     }
                 )
-        columns = (
-            "shard", "stage", "n_stages", "rows_missing", "sample_visits", "reason",
-        )  # fmt: skip
-        return pd.DataFrame(records, columns=list(columns))
+        return pd.DataFrame(records, columns=list(TABLES["behind"]))
 
     def verify_forgotten(self, indices: ArrayLike | None = None) -> ForgetVerification:
         """Retrain the shards that lost rows from scratch and compare every bit.
@@ -590,34 +591,57 @@ class SISAClassifier(
         # A member that is behind is compared as far as it has come.
         stages = {shard: self._store.progress(shard).stage for shard in shards}
         firsts = {shard: 0 for shard, stage in stages.items() if stage}
+        in_use = {shard: digest(self.estimators_[shard]) for shard in shards}
+        retrained = dict.fromkeys(shards, digest(None))
+        sample_visits = 0
         # Not the shards themselves: all their checkpoints would fill the memory.
-        retrained = {
-            trained.shard: (trained.digest, trained.sample_visits)
-            for trained in self._train(self._state, firsts, n_stages=stages)
-        }
-        nothing = digest(None), 0
-        found = [retrained.get(shard, nothing) for shard in shards]
+        for trained in self._train(self._state, firsts, n_stages=stages, verbose=False):
+            shard = trained.shard
+            retrained[shard] = trained.digest
+            sample_visits += trained.sample_visits
+            if self.verbose > 0:
+                same = "equal" if trained.digest == in_use[shard] else "NOT equal"
+                print(
+                    f"[SISA] shard {shard}: {same} to a member retrained from scratch, "
+                    f"{trained.sample_visits} sample visits",
+                    flush=True,
+                )
         return ForgetVerification(
             shards=tuple(shards),
-            digests=tuple(digest(self.estimators_[s]) for s in shards),
-            digests_retrained=tuple(one for one, _ in found),
-            sample_visits=sum(visits for _, visits in found),
+            digests=tuple(in_use.values()),
+            digests_retrained=tuple(retrained.values()),
+            sample_visits=sample_visits,
             seconds=time.perf_counter() - started,
             audit_head=self._audit.head,
         )
 
-    def forgetting_report(self) -> ForgettingReport:
-        """Return all requests and what each of them changed.
+    def forgetting_report(
+        self, verification: ForgetVerification | None = None
+    ) -> ForgettingReport:
+        """Return all requests, what each of them took, and what is left to do.
+
+        Parameters
+        ----------
+        verification : ForgetVerification, default=None
+            What :meth:`verify_forgotten` returned, now or earlier. The report says up
+            to which request it holds.
 
         Returns
         -------
         ForgettingReport
-            With methods ``to_frame`` and ``to_html``. Notebooks show it as a table.
+            With methods ``to_html``, ``to_json`` and ``to_frame``. Notebooks show it.
             It identifies rows by salted ids only.
+
+        Raises
+        ------
+        ValueError
+            If the verification is of another ensemble.
         """
         check_is_fitted(self)
         fitted = self._snapshot()
-        return ForgettingReport(fitted._audit, fitted.n_rows_)
+        return ForgettingReport(
+            fitted._audit, fitted._state, fitted.behind_, verification
+        )
 
     def expected_cost(
         self, indices: ArrayLike | None = None, *, subjects: ArrayLike | None = None
@@ -661,7 +685,7 @@ class SISAClassifier(
             "rows": len(rows),
             "shards": list(change.firsts),
             "sample_visits": visits,
-            "full_sample_visits": change.state.full_sample_visits,
+            "full_sample_visits": self._full_visits_after(change),
         }
 
     @classmethod
@@ -1031,7 +1055,7 @@ class SISAClassifier(
             change = Change("fit", state, firsts)
             trained = self._train(state, firsts)
             self._commit(store.latest(), change, trained, started)
-        self._warn_of_vanished(change)
+        _warn_of_vanished(*_without_rows(change))
         return self
 
     @contextmanager
@@ -1165,6 +1189,9 @@ class SISAClassifier(
                 work,
                 () if is_fit else store.digests,
                 sample_visits=sample_visits,
+                full_sample_visits=change.state.full_sample_visits
+                if is_fit
+                else self._full_visits_after(change),
                 seconds=time.perf_counter() - started,
                 request=None if request is None else request[0],
             )
@@ -1202,8 +1229,16 @@ class SISAClassifier(
             "forget_log_": reports,
         }
 
+    def _full_visits_after(self, change):
+        """Return the sample visits of a training on what a change leaves."""
+        entries = self._audit.entries
+        # A fit that was interrupted has no entry.
+        if not entries:
+            return change.state.full_sample_visits
+        return change.full_sample_visits(self._state, entries[-1]["full_sample_visits"])
+
     def _train(self, state, firsts, store=None, **how):
-        how |= {"n_jobs": self.n_jobs, "verbose": self.verbose > 0}
+        how = {"n_jobs": self.n_jobs, "verbose": self.verbose > 0} | how
         return train_members(state, firsts, store, **how)
 
     def _make_recipe(self, seed, classes, settings):
@@ -1226,29 +1261,39 @@ class SISAClassifier(
             settings=settings,
         )
 
-    def _warn_of_vanished(self, change):
-        """Warn of shards and classes that have no rows left after a change."""
-        rows = change.state.rows
-        empty = [shard for shard in change.firsts if len(rows[shard]) == 0]
-        if empty:
-            warnings.warn(
-                f"Shards {empty} have no rows, so their members abstain.",
-                EmptyShardWarning,
-                stacklevel=level_of_caller(),
-            )
-        present = np.unique(np.concatenate([of_shard.y for of_shard in rows]))
-        vanished = np.delete(change.state.classes, present)
-        if len(vanished) and change.firsts:
-            warnings.warn(
-                f"No row of the classes {vanished.tolist()} is left. They remain in "
-                "classes_, which reveals that they existed. Refit to remove them.",
-                VanishedClassWarning,
-                stacklevel=level_of_caller(),
-            )
-
     def _draw_seed(self):
         if self.random_state is None:
             return secrets.randbits(63)
         if isinstance(self.random_state, Integral):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+
+def _without_rows(change):
+    """Return the shards of a change, and the classes, that have no rows left."""
+    state, shards = change.state, list(change.firsts)
+    empty = [shard for shard in shards if len(state.rows[shard]) == 0]
+    absent = np.arange(len(state.classes) if shards else 0)
+    # Those that were read already come first, as they mostly have all classes.
+    for shard in (*shards, *range(state.plan.n_shards)):
+        if not len(absent):
+            break
+        absent = absent[~np.isin(absent, state.rows[shard].y)]
+    return empty, state.classes[absent].tolist()
+
+
+def _warn_of_vanished(empty, classes):
+    """Warn of shards and classes that have no rows left."""
+    if empty:
+        warnings.warn(
+            f"Shards {empty} have no rows, so their members abstain.",
+            EmptyShardWarning,
+            stacklevel=level_of_caller(),
+        )
+    if classes:
+        warnings.warn(
+            f"No row of the classes {classes} is left. They remain in classes_, which "
+            "reveals that they existed. Refit to remove them.",
+            VanishedClassWarning,
+            stacklevel=level_of_caller(),
+        )

@@ -108,7 +108,8 @@ def requested_rows(state, indices, subjects):
     ValueError
         If nothing or something unknown is named.
     """
-    has_subjects = state.rows[0].subjects is not None
+    # A request by indices alone reads no shard that it does not concern.
+    has_subjects = subjects is not None and state.rows[0].subjects is not None
     rows = asked_rows(
         indices,
         subjects,

@@ -50,10 +50,11 @@ class State:
     @property
     def full_sample_visits(self):
         """Sample visits of training everything on the retained rows."""
-        return sum(
-            replay_visits(self.recipe, rows, n_stages)
-            for rows, n_stages in zip(self.rows, self.plan.n_stages)
-        )
+        return sum(map(self.full_visits_of, range(self.plan.n_shards)))
+
+    def full_visits_of(self, shard):
+        """Return the sample visits of training a shard on its retained rows."""
+        return replay_visits(self.recipe, self.rows[shard], self.plan.n_stages[shard])
 
     def has_same_rows(self, other, shard):
         """Return whether a shard of two states of one ensemble trains alike."""
@@ -143,6 +144,25 @@ class Change:
     firsts: dict
     forgotten_rows: tuple = ()
     requested_at: str = field(default_factory=now)
+
+    def full_sample_visits(self, before, known):
+        """Return those of the state to reach, from the shards that change alone.
+
+        The rows of others may still be on disk, and are not read for it.
+
+        Parameters
+        ----------
+        before : State
+            What is changed.
+        known : int
+            Its full sample visits.
+        """
+        after = self.state
+        changes = (
+            after.full_visits_of(shard) - before.full_visits_of(shard)
+            for shard in self.firsts
+        )
+        return known + sum(changes)
 
 
 def split_rows(X, codes, plan, subjects, params, offset):

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import shutil
 import threading
 from contextlib import contextmanager
@@ -375,3 +376,47 @@ def test_companions_are_committed_kept_and_purged_with_the_ensemble():
     sisa.fit(X, y)
     assert sisa._store.manifest.current.companions == {}
     assert [name for name in drawer.content if "companion" in name] == []
+
+
+class Watched(Drawer):
+    """A drawer that remembers the names of what was read and written."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen, self.written = [], []
+
+    def read(self, name, n_bytes):
+        self.seen.append(name)
+        return super().read(name, n_bytes)
+
+    def write_new(self, name, data):
+        self.written.append(name)
+        super().write_new(name, data)
+
+
+def test_erasing_reads_and_writes_no_rows_that_the_request_does_not_concern():
+    drawer = Watched()
+    SISAClassifier(
+        GaussianNB(),
+        n_shards=4,
+        n_slices=3,
+        random_state=0,
+        checkpoint_dir=CheckpointPolicy(drawer),
+    ).fit(X, y)
+    sisa = SISAClassifier.load(drawer)
+    row = sisa.plan_.rows(2, 1)[0]
+    drawer.seen.clear()
+    drawer.written.clear()
+    sisa.forget([row], relearn=False)
+    rows = [name for name in drawer.seen if name.startswith("rows-")]
+    assert [name[:14] for name in sorted(rows)] == [
+        f"rows-s002-r00{stage}" for stage in range(3)
+    ]
+    rows = [name for name in drawer.written if name.startswith("rows-")]
+    assert [name[:14] for name in rows] == ["rows-s002-r001"]
+    # Nor do the members of other shards matter.
+    assert not [name for name in drawer.seen if re.match("member-s00[013]", name)]
+    drawer.seen.clear()
+    assert sisa.behind_["shard"].tolist() == [2]
+    sisa.relearn()
+    assert not [name for name in drawer.seen if re.match("rows-s00[013]", name)]
