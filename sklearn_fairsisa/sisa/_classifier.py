@@ -69,7 +69,13 @@ from ._reports import (
     forget_report,
     forget_reports,
 )
-from ._requests import check_indices, check_shards, requested_rows
+from ._requests import (
+    amended_codes,
+    check_indices,
+    check_rows_to_amend,
+    check_shards,
+    requested_rows,
+)
 from ._state import Change, State, split_rows
 from ._training import Recipe, UntrainedShard, replay_visits
 from ._votes import member_scores, member_votes
@@ -447,16 +453,105 @@ class SISAClassifier(
         An error that ends the call after the rows were erased says so in a note.
         """
         check_is_fitted(self)
-        rows = None
+
+        def without_rows(state):
+            rows, keys = requested_rows(state, indices, subjects)
+            return state.without(rows, keys)
+
+        return self._erase(without_rows, relearn)
+
+    def amend(
+        self,
+        indices: ArrayLike,
+        X: Rows,
+        y: ArrayLike,
+        *,
+        relearn: bool = True,
+    ) -> Self:
+        """Replace the values of rows, so that the ensemble never saw the earlier ones.
+
+        For people who ask that their data be corrected. The rows keep their index,
+        shard, slice and subject, and weight what they did. The ensemble ends as a fit
+        on the corrected data would: bit for bit, under the same seed. As with
+        :meth:`forget`, the earlier values are erased first, then members relearn.
+
+        Parameters
+        ----------
+        indices : int or array-like of int of shape (n,)
+            Rows to correct, in the order given to ``fit`` and ``partial_fit``.
+
+        X : array-like of length n
+            All features of each of these rows, of the kind given to ``fit``.
+
+        y : array-like of shape (n,)
+            Their labels, which must be in ``classes_``.
+
+        relearn : bool, default=True
+            As in :meth:`forget`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a row is unknown, was forgotten or is named twice; if X has other
+            features, is another kind of container or has values that the types of
+            ``fit`` cannot represent; or if y has an unknown label. Nothing was
+            changed then.
+        DirectoryError
+            As by :meth:`forget`.
+
+        Warns
+        -----
+        UntrainedShardWarning
+            As by :meth:`forget`.
+
+        Notes
+        -----
+        :meth:`verify_forgotten` covers corrected rows too. Only values of the data are
+        replaced: to move a row to another subject, forget it and add it anew with
+        :meth:`partial_fit`.
+
+        References
+        ----------
+        Regulation (EU) 2016/679 (GDPR), Article 16: right to rectification.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.naive_bayes import GaussianNB
+        >>> from sklearn_fairsisa import SISAClassifier
+        >>> X, y = np.array([[1.0], [2.0], [30.0], [4.0]]), [0, 0, 1, 1]
+        >>> sisa = SISAClassifier(GaussianNB(), n_shards=1, random_state=0).fit(X, y)
+        >>> sisa = sisa.amend(2, [[3.0]], [1])
+        >>> sisa.estimators_[0].theta_.ravel().tolist()
+        [1.5, 3.5]
+        """
+        check_is_fitted(self)
+        X, labels, _, _ = check_rows(self, X, y, None, reset=False)
+        index = check_rows_to_amend(indices, len(labels))
+
+        def with_other_values(state):
+            codes = amended_codes(state, index, labels)
+            return state.with_other_values(index, X, codes)
+
+        return self._erase(with_other_values, relearn)
+
+    def _erase(self, make_change, relearn):
+        """Erase values of rows, as a change to the state says, then relearn."""
+        change = None
         try:
             with self._exclusive() as store:
                 started = time.perf_counter()
-                rows, keys = requested_rows(self._state, indices, subjects)
-                change = self._state.without(rows, keys)
-                for X in self._state.inputs_of(rows):
+                change = make_change(self._state)
+                for X in self._state.inputs_of(change.erased_rows):
                     forget_in_caches(self._state.recipe.prototype, X)
                 self._commit(store, change, (), started)
-                request = self._audit.entries[-1]["entry"], len(self.forget_log_) - 1
+                # A correction has no report of its own.
+                report = len(self.forget_log_) - 1 if change.kind == "forget" else None
+                request = self._audit.entries[-1]["entry"], report
                 shards = [
                     shard
                     for shard in change.firsts
@@ -467,10 +562,11 @@ class SISAClassifier(
             self._relearn(shards, request)
             _warn_of_vanished(*vanished)
         except BaseException as error:
-            if rows is not None and np.isin(rows, self.forgotten_).all():
+            if change is not None and change.is_part_of(self._state):
+                done = "corrected" if change.amended_rows else "erased"
                 error.add_note(
-                    f"The {len(rows)} rows are erased: do not repeat the call. Members "
-                    "may be behind, see behind_; relearn() trains them."
+                    f"The {len(change.erased_rows)} rows are {done}: do not repeat the "
+                    "call. Members may be behind, see behind_; relearn() trains them."
                 )
             raise
         return self
@@ -578,14 +674,14 @@ class SISAClassifier(
 
     def _verify(self, indices):
         started = time.perf_counter()
-        rows = self.forgotten_
+        rows = erased = np.union1d(self.forgotten_, [*self._state.amended]).astype(int)
         if indices is not None:
             rows = check_indices(indices, self.plan_.n_rows)
-            retained = np.setdiff1d(rows, self.forgotten_)
+            retained = np.setdiff1d(rows, erased)
             if len(retained):
                 raise ValueError(
-                    f"Row {retained[0]} has not been forgotten, so there is nothing to "
-                    "verify. Call forget first."
+                    f"Row {retained[0]} has not been forgotten or corrected, so there "
+                    "is nothing to verify. Call forget or amend first."
                 )
         shards = np.unique(self.plan_.shard_of(rows)).tolist()
         # A member that is behind is compared as far as it has come.
@@ -1208,7 +1304,7 @@ class SISAClassifier(
         reports = [] if is_fit else list(self.forget_log_)
         if change.kind == "forget":
             reports.append(forget_report(log.entries[-1], change.forgotten_rows))
-        elif request is not None:
+        elif request is not None and request[1] is not None:
             position = request[1]
             reports[position] = reports[position].relearnt(log.entries[-1])
         self._put_in_place(change.state, next_store, members, log, reports)
