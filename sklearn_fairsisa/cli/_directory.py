@@ -246,7 +246,12 @@ def _rows_of_log(path, sisa):
     from ..sisa._reports import rows_of_later_log
 
     later = parsed(path.read_bytes())
-    rows, n_unknown = rows_of_later_log(sisa._audit, later, sisa._state)
+    rows, amended, n_unknown = rows_of_later_log(sisa._audit, later, sisa._state)
+    if amended:
+        _print_error(
+            f"rows {amended} were corrected after the backup; the log does not hold "
+            "their values, so amend them again"
+        )
     if n_unknown:
         _print_error(
             f"{n_unknown} rows of the log were added after the backup and are not here"

@@ -69,7 +69,13 @@ from ._reports import (
     forget_report,
     forget_reports,
 )
-from ._requests import check_indices, check_shards, requested_rows
+from ._requests import (
+    amended_codes,
+    check_indices,
+    check_rows_to_amend,
+    check_shards,
+    requested_rows,
+)
 from ._state import Change, State, split_rows
 from ._training import Recipe, UntrainedShard, replay_visits
 from ._votes import member_scores, member_votes
@@ -213,7 +219,7 @@ class SISAClassifier(
     """
 
     _parameter_constraints: dict = {  # noqa: RUF012
-        "estimator": [HasMethods(["fit", "predict"]), None],
+        "estimator": [HasMethods(["fit"]), None],
         "n_shards": [Interval(Integral, 1, None, closed="left")],
         "n_slices": [Interval(Integral, 1, None, closed="left")],
         "epochs": [Interval(Integral, 1, None, closed="left"), None],
@@ -448,31 +454,120 @@ class SISAClassifier(
         An error that ends the call after the rows were erased says so in a note.
         """
         check_is_fitted(self)
-        rows = None
+
+        def without_rows(state):
+            rows, keys = requested_rows(state, indices, subjects)
+            return state.without(rows, keys)
+
+        return self._erase(without_rows, relearn)
+
+    def amend(
+        self,
+        indices: ArrayLike,
+        X: Rows,
+        y: ArrayLike,
+        *,
+        relearn: bool = True,
+    ) -> Self:
+        """Replace the values of rows, so that the ensemble never saw the earlier ones.
+
+        For people who ask that their data be corrected. The rows keep their index,
+        shard, slice and subject, and weight what they did. The ensemble ends as a fit
+        on the corrected data would: bit for bit, under the same seed. As with
+        :meth:`forget`, the earlier values are erased first, then members relearn.
+
+        Parameters
+        ----------
+        indices : int or array-like of int of shape (n,)
+            Rows to correct, in the order given to ``fit`` and ``partial_fit``.
+
+        X : array-like of length n
+            All features of each of these rows, of the kind given to ``fit``.
+
+        y : array-like of shape (n,)
+            Their labels, which must be in ``classes_``.
+
+        relearn : bool, default=True
+            As in :meth:`forget`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a row is unknown, was forgotten or is named twice; if X has other
+            features, is another kind of container or has values that the types of
+            ``fit`` cannot represent; or if y has an unknown label. Nothing was
+            changed then.
+        DirectoryError
+            As by :meth:`forget`.
+
+        Warns
+        -----
+        UntrainedShardWarning
+            As by :meth:`forget`.
+
+        Notes
+        -----
+        :meth:`verify_forgotten` covers corrected rows too. Only values of the data are
+        replaced: to move a row to another subject, forget it and add it anew with
+        :meth:`partial_fit`.
+
+        References
+        ----------
+        Regulation (EU) 2016/679 (GDPR), Article 16: right to rectification.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.naive_bayes import GaussianNB
+        >>> from sklearn_fairsisa import SISAClassifier
+        >>> X, y = np.array([[1.0], [2.0], [30.0], [4.0]]), [0, 0, 1, 1]
+        >>> sisa = SISAClassifier(GaussianNB(), n_shards=1, random_state=0).fit(X, y)
+        >>> sisa = sisa.amend(2, [[3.0]], [1])
+        >>> sisa.estimators_[0].theta_.ravel().tolist()
+        [1.5, 3.5]
+        """
+        check_is_fitted(self)
+        X, labels, _, _ = check_rows(self, X, y, None, reset=False)
+        index = check_rows_to_amend(indices, len(labels))
+
+        def with_other_values(state):
+            codes = amended_codes(state, index, labels)
+            return state.with_other_values(index, X, codes)
+
+        return self._erase(with_other_values, relearn)
+
+    def _erase(self, make_change, relearn):
+        """Erase values of rows, as a change to the state says, then relearn."""
+        change = None
         try:
             with self._exclusive() as store:
                 started = time.perf_counter()
-                rows, keys = requested_rows(self._state, indices, subjects)
-                change = self._state.without(rows, keys)
-                # Rows on disk can be read while nobody else changes the directory.
-                vanished = self._vanished(change)
-                for X in self._state.inputs_of(rows):
+                change = make_change(self._state)
+                for X in self._state.inputs_of(change.erased_rows):
                     forget_in_caches(self._state.recipe.prototype, X)
                 self._commit(store, change, (), started)
-                request = self._audit.entries[-1]["entry"], len(self.forget_log_) - 1
+                # A correction has no report of its own.
+                report = len(self.forget_log_) - 1 if change.kind == "forget" else None
+                request = self._audit.entries[-1]["entry"], report
                 shards = [
                     shard
                     for shard in change.firsts
                     # Where nothing is left to learn from, nothing has to be put off.
                     if relearn or not visits_behind(change.state, self._store, shard)
                 ]
+                vanished = _without_rows(change)
             self._relearn(shards, request)
-            self._warn_of_vanished(change, vanished)
+            _warn_of_vanished(*vanished)
         except BaseException as error:
-            if rows is not None and np.isin(rows, self.forgotten_).all():
+            if change is not None and change.is_part_of(self._state):
+                done = "corrected" if change.amended_rows else "erased"
                 error.add_note(
-                    f"The {len(rows)} rows are erased: do not repeat the call. Members "
-                    "may be behind, see behind_; relearn() trains them."
+                    f"The {len(change.erased_rows)} rows are {done}: do not repeat the "
+                    "call. Members may be behind, see behind_; relearn() trains them."
                 )
             raise
         return self
@@ -580,14 +675,14 @@ class SISAClassifier(
 
     def _verify(self, indices):
         started = time.perf_counter()
-        rows = self.forgotten_
+        rows = erased = np.union1d(self.forgotten_, [*self._state.amended]).astype(int)
         if indices is not None:
             rows = check_indices(indices, self.plan_.n_rows)
-            retained = np.setdiff1d(rows, self.forgotten_)
+            retained = np.setdiff1d(rows, erased)
             if len(retained):
                 raise ValueError(
-                    f"Row {retained[0]} has not been forgotten, so there is nothing to "
-                    "verify. Call forget first."
+                    f"Row {retained[0]} has not been forgotten or corrected, so there "
+                    "is nothing to verify. Call forget or amend first."
                 )
         shards = np.unique(self.plan_.shard_of(rows)).tolist()
         # A member that is behind is compared as far as it has come.
@@ -1057,7 +1152,7 @@ class SISAClassifier(
             change = Change("fit", state, firsts)
             trained = self._train(state, firsts)
             self._commit(store.latest(), change, trained, started)
-        self._warn_of_vanished(change, self._vanished(change))
+        _warn_of_vanished(*_without_rows(change))
         return self
 
     @contextmanager
@@ -1210,7 +1305,7 @@ class SISAClassifier(
         reports = [] if is_fit else list(self.forget_log_)
         if change.kind == "forget":
             reports.append(forget_report(log.entries[-1], change.forgotten_rows))
-        elif request is not None:
+        elif request is not None and request[1] is not None:
             position = request[1]
             reports[position] = reports[position].relearnt(log.entries[-1])
         self._put_in_place(change.state, next_store, members, log, reports)
@@ -1263,40 +1358,39 @@ class SISAClassifier(
             settings=settings,
         )
 
-    def _vanished(self, change):
-        """Return the classes that have no row left after a change.
-
-        Shards that the change concerns, whose rows were read already, come first: as a
-        rule they have all classes.
-        """
-        state = change.state
-        absent = np.arange(len(state.classes))
-        for shard in (*change.firsts, *range(state.plan.n_shards)):
-            if len(absent):
-                absent = absent[~np.isin(absent, state.rows[shard].y)]
-        return state.classes[absent].tolist()
-
-    def _warn_of_vanished(self, change, vanished):
-        """Warn of shards and classes that have no rows left after a change."""
-        rows = change.state.rows
-        empty = [shard for shard in change.firsts if len(rows[shard]) == 0]
-        if empty:
-            warnings.warn(
-                f"Shards {empty} have no rows, so their members abstain.",
-                EmptyShardWarning,
-                stacklevel=level_of_caller(),
-            )
-        if vanished and change.firsts:
-            warnings.warn(
-                f"No row of the classes {vanished} is left. They remain in "
-                "classes_, which reveals that they existed. Refit to remove them.",
-                VanishedClassWarning,
-                stacklevel=level_of_caller(),
-            )
-
     def _draw_seed(self):
         if self.random_state is None:
             return secrets.randbits(63)
         if isinstance(self.random_state, Integral):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+
+def _without_rows(change):
+    """Return the shards of a change, and the classes, that have no rows left."""
+    state, shards = change.state, list(change.firsts)
+    empty = [shard for shard in shards if len(state.rows[shard]) == 0]
+    absent = np.arange(len(state.classes) if shards else 0)
+    # Those that were read already come first, as they mostly have all classes.
+    for shard in (*shards, *range(state.plan.n_shards)):
+        if not len(absent):
+            break
+        absent = absent[~np.isin(absent, state.rows[shard].y)]
+    return empty, state.classes[absent].tolist()
+
+
+def _warn_of_vanished(empty, classes):
+    """Warn of shards and classes that have no rows left."""
+    if empty:
+        warnings.warn(
+            f"Shards {empty} have no rows, so their members abstain.",
+            EmptyShardWarning,
+            stacklevel=level_of_caller(),
+        )
+    if classes:
+        warnings.warn(
+            f"No row of the classes {classes} is left. They remain in classes_, which "
+            "reveals that they existed. Refit to remove them.",
+            VanishedClassWarning,
+            stacklevel=level_of_caller(),
+        )

@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 from ._audit import AuditLog, now
 from ._report_columns import TABLES, Column
 from ._report_page import body, page
-from ._reports import ForgetVerification, requests_of
+from ._reports import REQUESTS, ForgetVerification, requests_of
 from ._state import State
 from ._words import counted, named_shards, plain_time
 
@@ -114,18 +114,24 @@ class ForgettingReport:
             "requests", "behind" and "verification".
         """
         requests = requests_of(self.log)
-        n_rows = sum(entry["n_forgotten"] for entry in requests)
-        n_subjects = sum(entry["n_subjects"] for entry in requests)
+        erased = [entry for entry in requests if entry["kind"] == "forget"]
+        amended = [entry for entry in requests if entry["kind"] == "amend"]
+        n_rows = sum(entry["n_forgotten"] for entry in erased)
+        n_subjects = sum(entry["n_subjects"] for entry in erased)
         asked = "There was no request to erase rows."
-        if requests:
-            asked = (
-                f"{counted(len(requests), 'request')} erased {counted(n_rows, 'row')}"
-            )
+        if erased:
+            asked = f"{counted(len(erased), 'request')} erased {counted(n_rows, 'row')}"
             # Without ids, each row is its own data subject.
             if n_subjects != n_rows:
                 people = counted(n_subjects, "data subject")
                 asked += f" of {people}, counted in each request"
             asked += "."
+        if amended:
+            n_rows = sum(entry["n_amended"] for entry in amended)
+            asked += (
+                f" {counted(len(amended), 'request')} corrected "
+                f"{counted(n_rows, 'row')}, whose earlier values are erased."
+            )
         left = counted(self._ensemble["rows_retained"], "row")
         shards = self._behind["shard"].tolist()
         return {
@@ -209,7 +215,7 @@ class ForgettingReport:
 
     def _cost(self, requests):
         relearnt = [e for e in self.log.entries if e["kind"] == "relearn"]
-        erased = [e for e in self.log.entries if e["kind"] == "forget"]
+        erased = [e for e in self.log.entries if e["kind"] in REQUESTS]
         visits = sum(entry["sample_visits"] for entry in relearnt)
         full = sum(entry["full_sample_visits"] for entry in requests)
         expected = sum(e["expected_share"] * e["full_sample_visits"] for e in requests)
@@ -251,7 +257,7 @@ class ForgettingReport:
         lost = {
             shard
             for entry in entries[max(fits, default=0) :]
-            if entry["kind"] == "forget"
+            if entry["kind"] in REQUESTS
             for shard in entry["shards"]
         }
         return sorted(lost.difference(self.verification.shards))

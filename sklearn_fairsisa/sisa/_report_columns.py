@@ -73,7 +73,7 @@ TABLES = {
         "kind": Column(
             "Kind",
             "fit trained the ensemble, partial_fit added rows, forget erased rows, "
-            "relearn trained members that were behind.",
+            "amend replaced their values, relearn trained members that were behind.",
         ),
         "request": Column(
             "Of request",
@@ -89,6 +89,7 @@ TABLES = {
         "n_forgotten": Column(
             "Rows", "Rows erased, without those that were erased before."
         ),
+        "n_amended": Column("Rows corrected", "Rows whose values were replaced."),
         "n_subjects": Column(
             "Data subjects",
             "People these rows are of. Without ids, each row is its own data subject.",

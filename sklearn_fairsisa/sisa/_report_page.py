@@ -78,11 +78,11 @@ h3 { font-size: .95rem; margin: 1.25rem 0 .25rem; }
 
 # What a reader of the table needs; digests and files are in the JSON.
 _REQUEST = (
-    "entry", "requested_at", "time", "n_forgotten", "n_subjects", "shards",
+    "entry", "requested_at", "time", "n_forgotten", "n_amended", "n_subjects", "shards",
     "first_slices", "sample_visits", "share", "expected_share", "seconds", "behind",
 )  # fmt: skip
 _LOG = (
-    "entry", "kind", "request", "time", "n_forgotten", "n_rows", "shards",
+    "entry", "kind", "request", "time", "n_forgotten", "n_amended", "n_rows", "shards",
     "sample_visits", "full_sample_visits", "seconds", "purged", "digest_after", "hash",
 )  # fmt: skip
 _IDS = ("entry", "rows")
@@ -173,6 +173,8 @@ def _records(table, tables, caption, names=None, records=None):
     names = TABLES[table] if names is None else names
     if not records:
         return ""
+    # Most ensembles are never asked to correct rows, and paper is narrow.
+    names = [n for n in names if n != "n_amended" or any(r[n] for r in records)]
     kinds = {name: _kind(*(record[name] for record in records)) for name in names}
     head = "".join(
         f'<th scope="col" role="columnheader" class="{kinds[name]}">'

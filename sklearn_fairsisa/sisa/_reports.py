@@ -9,6 +9,9 @@ from ._plan import expected_replay_cost
 from ._signatures import signed
 from ._words import named_shards
 
+#: Kinds of changes that erase values of rows on request.
+REQUESTS = ("forget", "amend")
+
 
 @dataclass(frozen=True)
 class ForgetReport:
@@ -193,16 +196,16 @@ def audit_facts(
     """
     state = change.state
     plan = state.plan
-    n_forgotten = n_subjects = len(change.forgotten_rows)
-    if n_forgotten:
-        n_subjects = len(before.subjects_of(change.forgotten_rows)) or n_forgotten
+    erased = change.erased_rows
+    n_subjects = len(erased) and (len(before.subjects_of(erased)) or len(erased))
     return {
         "time": now(),
         "kind": change.kind,
         "request": request,
         "requested_at": change.requested_at,
-        "rows": [salted_row(row, state.salt) for row in change.forgotten_rows],
-        "n_forgotten": n_forgotten,
+        "rows": [salted_row(row, state.salt) for row in erased],
+        "n_forgotten": len(change.forgotten_rows),
+        "n_amended": len(change.amended_rows),
         "n_subjects": n_subjects,
         "n_rows": state.n_rows,
         "shards": list(change.firsts),
@@ -213,7 +216,7 @@ def audit_facts(
         "expected_share": expected_replay_cost(
             plan.n_shards, plan.n_slices, n_subjects, state.recipe.replay
         )
-        if change.kind == "forget"
+        if change.kind in REQUESTS
         else None,
         "seconds": seconds,
         "purged": work.n_purged,
@@ -248,7 +251,7 @@ def forget_reports(log, state):
     return [
         forget_report(entry, [rows[row] for row in entry["rows"]])
         for entry in requests_of(log)
-        if entry["entry"] > max(fits, default=0)
+        if entry["kind"] == "forget" and entry["entry"] > max(fits, default=0)
     ]
 
 
@@ -265,7 +268,7 @@ def requests_of(log):
     """
     requests = {}
     for entry in log.entries:
-        if entry["kind"] == "forget":
+        if entry["kind"] in REQUESTS:
             requests[entry["entry"]] = entry
         elif entry["request"] in requests:
             before = requests[entry["request"]]
@@ -279,7 +282,7 @@ def requests_of(log):
 
 
 def rows_of_later_log(log, later, state):
-    """Return the rows that a later copy of a log knows as forgotten.
+    """Return the rows that a later copy of a log knows as forgotten or amended.
 
     Parameters
     ----------
@@ -293,6 +296,8 @@ def rows_of_later_log(log, later, state):
     Returns
     -------
     rows : list of int
+    amended : list of int
+        Rows that were amended and not forgotten. The log does not hold their values.
     n_unknown : int
         Number of rows in the later log that are not in the ensemble, because they were
         added after the backup.
@@ -315,6 +320,11 @@ def rows_of_later_log(log, later, state):
             "The log has a fit after the backup, so its deletions are of other rows. "
             "Restore a backup of after that fit. Nothing was forgotten."
         )
-    ids = {id for entry in since for id in entry["rows"]}
-    rows = [i for i in range(state.plan.n_rows) if salted_row(i, state.salt) in ids]
-    return rows, len(ids) - len(rows)
+    ids = {salted_row(i, state.salt): i for i in range(state.plan.n_rows)}
+    found, n_unknown = {}, 0
+    for kind in REQUESTS:
+        asked = {id for e in since if e["kind"] == kind for id in e["rows"]}
+        found[kind] = {ids[id] for id in asked & ids.keys()}
+        n_unknown += len(asked - ids.keys())
+    amended = found["amend"] - found["forget"]
+    return sorted(found["forget"]), sorted(amended), n_unknown

@@ -347,8 +347,8 @@ def forget_with_rule(drawer, row, rule):
         for trained in sisa._train(change.state, change.firsts, store):
             work.keep(trained)
         work.attach("rule", rule)
-        cost = {"sample_visits": 0, "seconds": 0.0, "request": None}
-        facts = audit_facts(change, before, work, store.digests, **cost)
+        cost = dict.fromkeys(("sample_visits", "full_sample_visits", "seconds"), 0)
+        facts = audit_facts(change, before, work, store.digests, request=None, **cost)
         work.commit(sisa._audit.appended(facts).entries[-1])
     return SISAClassifier.load(drawer)
 
