@@ -280,7 +280,11 @@ class SISAClassifier(
         ------
         ValueError
             If there are fewer rows than slices or a single class, or if the learner
-            cannot be trained by slices or would leak between shards.
+            cannot be trained by slices, would leak between shards or writes to its
+            input.
+        TypeError
+            If X, y, `subjects` or values of length n are in a container of another
+            kind, or hold objects that may share memory with other rows.
         DirectoryError
             If `checkpoint_dir` holds the ensemble of another estimator, or another
             process is using it.
