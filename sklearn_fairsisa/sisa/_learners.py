@@ -25,7 +25,6 @@ _DEFAULT_PASSES = 10
 # Parameters that name classes, and whether a dict of them has to name all.
 _NAMING_CLASSES = {
     "class_weight": True,
-    "class_weights": True,
     "sampling_strategy": False,
 }
 

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import StackingClassifier
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.naive_bayes import GaussianNB
@@ -146,33 +146,6 @@ def test_a_fair_rule_predicts_past_a_sampler_before_its_ensemble():
     fair = FairEnsemblePostprocessor(around, random_state=0, calibration=0.3)
     fair.fit(X, BINARY, sensitive_features=groups)
     assert fair.predict(X, sensitive_features=groups).mean() > 0.3
-
-
-class OneNumberPerClass(ClassifierMixin, BaseEstimator):
-    """Like CatBoost: a dict of `class_weights` names all classes."""
-
-    def __init__(self, class_weights=None):
-        self.class_weights = class_weights
-
-    def fit(self, X, y):
-        self.classes_ = np.unique(y)
-        assert self.class_weights.keys() >= set(self.classes_.tolist())
-        weight = np.array([self.class_weights[label] for label in y])
-        self.inner_ = LogisticRegression().fit(X, y, weight)
-        return self
-
-    def predict(self, X):
-        return self.inner_.predict(X)[:, None]
-
-
-def test_other_names_of_class_weights_name_labels_too():
-    how = {"n_shards": 2, "random_state": 0}
-    learner = OneNumberPerClass({"low": 4.0})
-    sisa = SISAClassifier(learner, **how).fit(X, LABELS[y])
-    expected = SISAClassifier(LogisticRegression(class_weight={1: 4.0}), **how)
-    np.testing.assert_array_equal(
-        sisa.predict_proba(X), expected.fit(X, y).predict_proba(X)
-    )
 
 
 class Linear(torch.nn.Module):
