@@ -347,7 +347,7 @@ class SISAClassifier(
         if not hasattr(self, "plan_"):
             return self._start(X, y, classes, subjects, {})
         X, labels, subjects, _ = check_rows(self, X, y, subjects, reset=False)
-        started, trained = time.perf_counter(), {}
+        started, trained = time.perf_counter(), dict[int, Any]()
         while not self._append((X, labels, classes, subjects), trained, started):
             continue
         return self
