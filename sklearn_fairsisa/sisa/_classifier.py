@@ -287,7 +287,11 @@ class SISAClassifier(
         ------
         ValueError
             If there are fewer rows than slices or a single class, or if the learner
-            cannot be trained by slices or would leak between shards.
+            cannot be trained by slices, would leak between shards or writes to its
+            input.
+        TypeError
+            If X, y, `subjects` or values of length n are in a container of another
+            kind, or hold objects that may share memory with other rows.
         DirectoryError
             If `checkpoint_dir` holds the ensemble of another estimator, or another
             process is using it.
@@ -343,7 +347,7 @@ class SISAClassifier(
         if not hasattr(self, "plan_"):
             return self._start(X, y, classes, subjects, {})
         X, labels, subjects, _ = check_rows(self, X, y, subjects, reset=False)
-        started, trained = time.perf_counter(), {}
+        started, trained = time.perf_counter(), dict[int, Any]()
         while not self._append((X, labels, classes, subjects), trained, started):
             continue
         return self

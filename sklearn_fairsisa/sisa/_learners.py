@@ -22,6 +22,11 @@ from sklearn.utils import _safe_indexing
 _ACCUMULATING = (BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB)
 
 _DEFAULT_PASSES = 10
+# Parameters that name classes, and whether a dict of them has to name all.
+_NAMING_CLASSES = {
+    "class_weight": True,
+    "sampling_strategy": False,
+}
 
 
 def last_step(estimator):
@@ -155,7 +160,7 @@ def _recode_class_weights(estimator, n_classes, codes):
         *holders, param = name.split("__")
         if param == "pos_label" and weights is not None:
             _refuse_other_names(estimator, name, codes)
-        if param != "class_weight" or not isinstance(weights, Mapping):
+        if not names_classes(param, weights):
             continue
         if holders:
             _refuse_other_names(estimator, name, codes)
@@ -163,14 +168,33 @@ def _recode_class_weights(estimator, n_classes, codes):
         unknown = [label for label in weights if label not in codes]
         if unknown:
             raise ValueError(
-                f"class_weight of {type(estimator).__name__} names {unknown}, which "
+                f"{param} of {type(estimator).__name__} names {unknown}, which "
                 f"are not among the classes {list(codes)}. Leave them out, or begin "
                 "with partial_fit and give all classes in its classes=."
             )
-        # All classes are named, since learners refuse a dict that lacks some.
-        recoded = dict.fromkeys(range(n_classes), 1.0)
-        recoded |= {codes[label]: weight for label, weight in weights.items()}
-        estimator.set_params(class_weight=recoded)
+        recoded = renamed_classes(weights, codes)
+        if _NAMING_CLASSES[param]:
+            # Learners refuse a dict that lacks some.
+            recoded = dict.fromkeys(range(n_classes), 1.0) | recoded
+        estimator.set_params(**{param: recoded})
+
+
+def names_classes(param, value):
+    """Return whether a parameter of a learner names classes by their labels.
+
+    imbalanced-learn's samplers take a dict or a list of them.
+    """
+    if param not in _NAMING_CLASSES:
+        return False
+    is_list = param == "sampling_strategy" and isinstance(value, list)
+    return is_list or isinstance(value, Mapping)
+
+
+def renamed_classes(value, names):
+    """Return a dict by class, or a list of classes, with those in `names` renamed."""
+    if isinstance(value, Mapping):
+        return {names[label]: v for label, v in value.items() if label in names}
+    return [names[label] for label in value if label in names]
 
 
 def _refuse_other_names(estimator, name, codes):
