@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
-from ._style import COLORS, FAINT, INK, make_axes, tidy
+from ._style import COLORS, INK, make_axes, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -170,7 +170,7 @@ class TrainingCurveDisplay:
             name: _draw(ax, curve, color=COLORS[0], **thin)
             for name, curve in self.watched.items()
         }
-        self.mean_line_ = self.best_epoch_ = None
+        self.mean_line_ = self.best_epoch_ = self._best_line = None
         if self.watched:
             self._draw_mean_and_best(ax)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -187,19 +187,13 @@ class TrainingCurveDisplay:
             return
         best = np.nanargmin(mean) if self.response == "loss" else np.nanargmax(mean)
         self.best_epoch_ = int(best) + 1
-        ax.axvline(self.best_epoch_, color=FAINT, lw=1, ls=":", zorder=1)
-        ax.plot([self.best_epoch_], [mean[best]], "o", color=COLORS[0], ms=6, zorder=5)
-        ax.annotate(
-            f"{mean[best]:.3f} after epoch {self.best_epoch_}",
-            (self.best_epoch_, mean[best]),
-            xytext=(0, -14 if self.response == "loss" else 8),
-            textcoords="offset points",
-            ha="center",
-            fontsize=9,
-            color=INK,
-            annotation_clip=False,
+        # In the legend, since beside the point it would cover curves.
+        label = f"best: {mean[best]:.3f} after epoch {self.best_epoch_}"
+        self._best_line = ax.axvline(
+            self.best_epoch_, color=INK, lw=1, ls=":", zorder=1
         )
-        ax.margins(y=0.14)
+        self._best_line.set_label(label)
+        ax.plot([self.best_epoch_], [mean[best]], "o", color=COLORS[0], ms=6, zorder=5)
 
     def _legend(self):
         handles, labels = [], []
@@ -213,6 +207,9 @@ class TrainingCurveDisplay:
         if self.mean_line_ is not None:
             handles.insert(0, self.mean_line_)
             labels.insert(0, f"watched rows, mean of {len(self.watched)} members")
+        if self._best_line is not None:
+            handles.append(self._best_line)
+            labels.append(self._best_line.get_label())
         return handles, labels
 
 

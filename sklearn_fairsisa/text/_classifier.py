@@ -151,7 +151,8 @@ class TransformerClassifier(
     model_kwargs : dict, default=None
         Further arguments of transformers' ``from_pretrained``: ``gguf_file``,
         ``revision``, or values to replace in the config such as
-        ``{"num_hidden_layers": 3}``.
+        ``{"num_hidden_layers": 3}``. A model with Python code of its own is loaded only
+        if ``trust_remote_code`` is True.
 
     watch : float, tuple (X, y) or None, default=None
         Texts that are scored after each epoch, see `history_`. They never steer the
