@@ -336,48 +336,64 @@ class SISAClassifier(
         if not hasattr(self, "plan_"):
             return self._start(X, y, classes, subjects, {})
         X, labels, subjects, _ = check_rows(self, X, y, subjects, reset=False)
-        while not self._append(X, labels, classes, subjects):
+        started, trained = time.perf_counter(), {}
+        while not self._append((X, labels, classes, subjects), trained, started):
             continue
         return self
 
-    def _append(self, X, y, classes, subjects):
-        """Train on a batch, then add it; return whether nothing changed meanwhile."""
-        started = time.perf_counter()
+    def _append(self, batch, trained, started):
+        """Train on a batch, then add it; return whether its shards stayed the same.
+
+        What was trained is left in `trained`, by shard and with the state it was
+        trained for: the next attempt needs only the shards that were changed.
+        """
         fitted = self._snapshot()
-        before = fitted._state
+        # No lock is held while members train, so that nobody waits to be forgotten.
+        try:
+            change = fitted._with_batch(*batch, trained)
+            firsts = {s: change.firsts[s] for s in change.firsts.keys() - trained}
+            for result in self._train(change.state, firsts, fitted._store):
+                trained[result.shard] = result, change.state
+        except ChangedDirectoryError:
+            self._go_on_after_others(fitted)
+            return False
+        with self._exclusive() as store:
+            change = self._with_batch(*batch, trained)
+            if change.firsts.keys() - trained:
+                return False
+            results = [result for result, _ in trained.values()]
+            firsts = {result.shard: result.first_stage for result in results}
+            self._commit(store, replace(change, firsts=firsts), results, started)
+        return True
+
+    def _with_batch(self, X, y, classes, subjects, trained):
+        """Return the change that adds a batch; drop what was trained for another."""
+        before = self._state
         check_alike(before.rows[0], subjects)
         # Of a data frame without rows, the types may be lost.
         X = next((in_types_of(s.X, X) for s in before.rows if len(s)), X)
-        classes = union(fitted.classes_, y if classes is None else classes, y)
+        classes = union(self.classes_, y if classes is None else classes, y)
         recipe = before.recipe
         if len(classes) > recipe.n_classes:
-            known = np.searchsorted(classes, fitted.classes_).tolist()
+            known = np.searchsorted(classes, self.classes_).tolist()
             prototype = make_prototype(
                 recipe.prototype, classes, dict(enumerate(known))
             )
             recipe = replace(recipe, n_classes=len(classes), prototype=prototype)
         else:
-            classes = fitted.classes_
+            classes = self.classes_
         plan = before.plan.extended(len(y), subjects)
         codes = np.searchsorted(classes, y)
         batch = split_rows(X, codes, plan, subjects, {}, before.plan.n_rows)
         change = before.with_batch(batch, plan, classes, recipe)
+        for shard, (_, state) in list(trained.items()):
+            if not state.has_same_rows(change.state, shard):
+                del trained[shard]
         firsts = {
-            shard: min(first, fitted._store.progress(shard).stage)
+            shard: min(first, self._store.progress(shard).stage)
             for shard, first in change.firsts.items()
         }
-        change = replace(change, firsts=firsts)
-        # No lock is held while members train, so that nobody waits to be forgotten.
-        try:
-            trained = list(self._train(change.state, firsts, fitted._store))
-        except ChangedDirectoryError:
-            self._go_on_after_others(fitted)
-            return False
-        with self._exclusive() as store:
-            if self._state is not before:
-                return False
-            self._commit(store, change, trained, started)
-        return True
+        return replace(change, firsts=firsts)
 
     def forget(
         self,
@@ -440,14 +456,14 @@ class SISAClassifier(
                     forget_in_caches(self._state.recipe.prototype, X)
                 self._commit(store, change, (), started)
                 request = self._audit.entries[-1]["entry"], len(self.forget_log_) - 1
-            shards = [
-                shard
-                for shard in change.firsts
-                # Where nothing is left to learn from, nothing has to be put off.
-                if relearn or not visits_behind(self._state, self._store, shard)
-            ]
+                shards = [
+                    shard
+                    for shard in change.firsts
+                    # Where nothing is left to learn from, nothing has to be put off.
+                    if relearn or not visits_behind(change.state, self._store, shard)
+                ]
             self._relearn(shards, request)
-            self._warn_of_vanished(change.firsts)
+            self._warn_of_vanished(change)
         except BaseException as error:
             if rows is not None and np.isin(rows, self.forgotten_).all():
                 error.add_note(
@@ -515,10 +531,12 @@ class SISAClassifier(
     def behind_(self) -> pd.DataFrame:
         """Shards whose members have slices yet to learn; see Attributes."""
         check_is_fitted(self)
-        fitted = self._snapshot()
+        return self._read(type(self)._behind)
+
+    def _behind(self):
         records = []
-        for shard, rows in enumerate(fitted._state.rows):
-            progress = fitted._store.progress(shard)
+        for shard, rows in enumerate(self._state.rows):
+            progress = self._store.progress(shard)
             if progress.stage < progress.n_stages:
                 records.append(
                     {
@@ -526,9 +544,7 @@ class SISAClassifier(
                         "stage": progress.stage,
                         "n_stages": progress.n_stages,
                         "rows_missing": int((rows.slices >= progress.stage).sum()),
-                        "sample_visits": visits_behind(
-                            fitted._state, fitted._store, shard
-                        ),
+                        "sample_visits": visits_behind(self._state, self._store, shard),
                         "reason": progress.reason,
                     }
                 )
@@ -557,35 +573,37 @@ class SISAClassifier(
             If a row is unknown or was not forgotten.
         """
         check_is_fitted(self)
+        return self._read(type(self)._verify, indices)
+
+    def _verify(self, indices):
         started = time.perf_counter()
-        fitted = self._snapshot()
-        rows = fitted.forgotten_
+        rows = self.forgotten_
         if indices is not None:
-            rows = check_indices(indices, fitted.plan_.n_rows)
-            retained = np.setdiff1d(rows, fitted.forgotten_)
+            rows = check_indices(indices, self.plan_.n_rows)
+            retained = np.setdiff1d(rows, self.forgotten_)
             if len(retained):
                 raise ValueError(
                     f"Row {retained[0]} has not been forgotten, so there is nothing to "
                     "verify. Call forget first."
                 )
-        shards = np.unique(fitted.plan_.shard_of(rows)).tolist()
+        shards = np.unique(self.plan_.shard_of(rows)).tolist()
         # A member that is behind is compared as far as it has come.
-        stages = {shard: fitted._store.progress(shard).stage for shard in shards}
+        stages = {shard: self._store.progress(shard).stage for shard in shards}
         firsts = {shard: 0 for shard, stage in stages.items() if stage}
         # Not the shards themselves: all their checkpoints would fill the memory.
         retrained = {
             trained.shard: (trained.digest, trained.sample_visits)
-            for trained in self._train(fitted._state, firsts, n_stages=stages)
+            for trained in self._train(self._state, firsts, n_stages=stages)
         }
         nothing = digest(None), 0
         found = [retrained.get(shard, nothing) for shard in shards]
         return ForgetVerification(
             shards=tuple(shards),
-            digests=tuple(digest(fitted.estimators_[s]) for s in shards),
+            digests=tuple(digest(self.estimators_[s]) for s in shards),
             digests_retrained=tuple(one for one, _ in found),
             sample_visits=sum(visits for _, visits in found),
             seconds=time.perf_counter() - started,
-            audit_head=fitted._audit.head,
+            audit_head=self._audit.head,
         )
 
     def forgetting_report(self) -> ForgettingReport:
@@ -621,18 +639,20 @@ class SISAClassifier(
             ``sample_visits`` of the replay and ``full_sample_visits`` of a retraining.
         """
         check_is_fitted(self)
-        fitted = self._snapshot()
-        rows, keys = requested_rows(fitted._state, indices, subjects)
-        change = fitted._state.without(rows, keys)
+        return self._read(type(self)._expected_cost, indices, subjects)
+
+    def _expected_cost(self, indices, subjects):
+        rows, keys = requested_rows(self._state, indices, subjects)
+        change = self._state.without(rows, keys)
         visits = sum(
             replay_visits(
                 change.state.recipe,
                 change.state.rows[shard],
-                fitted.plan_.n_stages[shard],
+                self.plan_.n_stages[shard],
                 replay_stage(
-                    fitted._store,
+                    self._store,
                     shard,
-                    min(first, fitted._store.progress(shard).stage),
+                    min(first, self._store.progress(shard).stage),
                 ),
             )
             for shard, first in change.firsts.items()
@@ -908,6 +928,34 @@ class SISAClassifier(
         """
         return copy.copy(self)
 
+    def _read(self, function, *args):
+        """Return what a function returns for the ensemble as it is at one instant.
+
+        Rows are read when they are needed. If somebody changed the directory since, the
+        function gets the ensemble as it now is there.
+        """
+        fitted = self._snapshot()
+        while True:
+            try:
+                return function(fitted, *args)
+            except ChangedDirectoryError:
+                fitted = fitted._followed()
+
+    def _followed(self):
+        """Return the ensemble as it now is in its directory, changed by somebody else.
+
+        Raises
+        ------
+        ChangedDirectoryError
+            If that does not follow from what this estimator has seen.
+        """
+        opened = self.load(self._store.policy, params={"n_jobs": self.n_jobs})
+        known, now = self._audit.entries, opened._audit.entries
+        fitted_anew = any(entry["kind"] == "fit" for entry in now[len(known) :])
+        if fitted_anew or now[: len(known)] != known:
+            raise
+        return opened
+
     def _base(self):
         if self.estimator is None:
             return SGDClassifier(loss="log_loss")
@@ -984,7 +1032,7 @@ class SISAClassifier(
             change = Change("fit", state, firsts)
             trained = self._train(state, firsts)
             self._commit(store.latest(), change, trained, started)
-        self._warn_of_vanished(firsts)
+        self._warn_of_vanished(change)
         return self
 
     @contextmanager
@@ -1083,11 +1131,7 @@ class SISAClassifier(
         shard = result.shard
         with self._exclusive() as store:
             state = self._state
-            same_classes = len(state.classes) == len(trained_on.classes)
-            same_rows = np.array_equal(
-                state.rows[shard].index, trained_on.rows[shard].index
-            )
-            if not (same_classes and same_rows):
+            if not state.has_same_rows(trained_on, shard):
                 return False
             if isinstance(result, UntrainedShard):
                 change = Change("relearn", state, {shard: store.progress(shard).stage})
@@ -1183,18 +1227,19 @@ class SISAClassifier(
             settings=settings,
         )
 
-    def _warn_of_vanished(self, shards):
-        """Warn of shards and classes that have no rows left after some training."""
-        empty = [shard for shard in shards if len(self._state.rows[shard]) == 0]
+    def _warn_of_vanished(self, change):
+        """Warn of shards and classes that have no rows left after a change."""
+        rows = change.state.rows
+        empty = [shard for shard in change.firsts if len(rows[shard]) == 0]
         if empty:
             warnings.warn(
                 f"Shards {empty} have no rows, so their members abstain.",
                 EmptyShardWarning,
                 stacklevel=level_of_caller(),
             )
-        present = np.unique(np.concatenate([rows.y for rows in self._state.rows]))
-        vanished = np.delete(self.classes_, present)
-        if len(vanished) and shards:
+        present = np.unique(np.concatenate([of_shard.y for of_shard in rows]))
+        vanished = np.delete(change.state.classes, present)
+        if len(vanished) and change.firsts:
             warnings.warn(
                 f"No row of the classes {vanished.tolist()} is left. They remain in "
                 "classes_, which reveals that they existed. Refit to remove them.",

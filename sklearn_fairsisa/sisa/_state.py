@@ -55,6 +55,13 @@ class State:
             for rows, n_stages in zip(self.rows, self.plan.n_stages)
         )
 
+    def has_same_rows(self, other, shard):
+        """Return whether a shard of two states of one ensemble trains alike."""
+        same_classes = len(self.classes) == len(other.classes)
+        return same_classes and np.array_equal(
+            self.rows[shard].index, other.rows[shard].index
+        )
+
     def inputs_of(self, indices):
         """Yield X of some rows, shard by shard."""
         for rows in self._with_any_of(indices):
