@@ -128,11 +128,19 @@ def is_declared(callback: Any) -> bool:
 
 
 def check_callbacks(estimator: Any) -> None:
-    """Raise a ValueError if a part of an estimator has a callback that is refused."""
+    """Raise a ValueError if a part of an estimator has a callback for no member."""
     for callback in callbacks_of(estimator):
         verdict = judge(callback)
         if verdict.role is None:
             raise ValueError(f"callbacks has {verdict.name}, which {verdict.reason}")
+        try:
+            copy.deepcopy(callback)
+        except Exception as error:
+            raise ValueError(
+                f"callbacks has {verdict.name}, which cannot be copied for each member "
+                f"({error}). Open files and connections in initialize() of a class of "
+                f"your own, with {ROLE} = {verdict.role!r}."
+            ) from error
 
 
 def callbacks_of(estimator: Any) -> Iterator[Any]:

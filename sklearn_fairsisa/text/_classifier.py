@@ -529,7 +529,8 @@ class TransformerClassifier(
                 f"watch is a tuple of {len(self.watch)} values. Give two, the texts "
                 "and their labels, or a share such as 0.1."
             )
-        texts, y = self._check_texts(self.watch[0]), np.asarray(self.watch[1])
+        texts = self._check_texts(self.watch[0])
+        y = check_no_missing_labels(self.watch[1])
         if y.shape != (len(texts),):
             raise ValueError(
                 f"watch has {len(texts)} texts and labels of shape {y.shape}. Give one "

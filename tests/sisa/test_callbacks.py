@@ -1,5 +1,6 @@
 """Callbacks of skorch nets leave members exact, or are refused before training."""
 
+import threading
 import time
 from functools import partial
 from types import SimpleNamespace
@@ -301,3 +302,9 @@ def test_what_only_its_author_knows_is_left_to_the_author():
     assert "Diary states that it is 'watches'" in advice
     assert "Halving states that it is 'scheduled'" in advice
     assert "curves outside" in str(check_forgettable(make_net(cb.TensorBoard(None))))
+
+
+def test_what_cannot_be_copied_into_members_is_refused_with_a_way_out():
+    logger = cb.TensorBoard(threading.Lock())
+    with pytest.raises(ValueError, match=r"TensorBoard, which cannot be .*initialize"):
+        make_sisa(make_net(logger)).fit(X, Y)
