@@ -2,8 +2,11 @@
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 from sklearn.utils import indexable
-from sklearn.utils.validation import column_or_1d, validate_data
+from sklearn.utils.validation import _num_samples, column_or_1d, validate_data
+
+from .accepted import accepted, is_polars
 
 
 def check_no_missing_labels(y):
@@ -27,7 +30,7 @@ def check_no_missing_labels(y):
             "This estimator requires y to be passed, but the target y is None. Give a "
             "class label for each row."
         )
-    y = column_or_1d(y, warn=True)
+    y = column_or_1d(accepted(y, "y"), warn=True)
     if pd.isna(y).any():
         raise ValueError("Input y contains NaN or None. Drop the rows without a label.")
     return y
@@ -50,7 +53,7 @@ def check_subjects(subjects, n_samples):
     ValueError
         If an id is missing, the length differs, or there is more than one column.
     """
-    subjects = np.asarray(subjects, dtype=object)
+    subjects = np.asarray(accepted(subjects, "subjects"), dtype=object)
     if subjects.ndim != 1:
         raise ValueError(
             f"subjects must be one-dimensional, got shape {subjects.shape}. Give one "
@@ -69,6 +72,55 @@ def check_subjects(subjects, n_samples):
     return subjects.tolist()
 
 
+def check_numbers_of_rows(values, name="sample_weight"):
+    """Return a number per row, such as its weight, as a vector.
+
+    Parameters
+    ----------
+    values : array-like of shape (n_samples,) or (n_samples, 1)
+    name : str, default="sample_weight"
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+
+    Raises
+    ------
+    ValueError
+        If there is more than one column, a value is not a finite number, or their sum
+        is not.
+
+    Examples
+    --------
+    >>> check_numbers_of_rows([[1.5], [2]])
+    array([1.5, 2. ])
+    """
+    numbers = np.asarray(accepted(values, name))
+    if numbers.ndim == 2 and numbers.shape[1] == 1:
+        numbers = numbers[:, 0]
+    if numbers.ndim != 1:
+        raise ValueError(
+            f"{name} has the shape {numbers.shape}. Give one number per row."
+        )
+    if numbers.dtype.kind not in "biuf":
+        try:
+            numbers = numbers.astype(np.float64)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{name} holds {numbers.dtype}. Give one number per row."
+            ) from None
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"{name} contains NaN or infinity. Give finite numbers.")
+    with np.errstate(over="ignore"):
+        total = np.abs(numbers).sum()
+    if not np.isfinite(total):
+        raise ValueError(
+            f"The sum of {name} is more than a floating-point number can hold. Divide "
+            "all of them by the greatest."
+        )
+    return numbers
+
+
 def check_like_fit(estimator, X):
     """Return rows as a container that can be indexed, with the columns of ``fit``.
 
@@ -79,18 +131,46 @@ def check_like_fit(estimator, X):
 
     Returns
     -------
-    X : same type as X, or an array
+    X : accepted container
+        With the column names of ``fit``, or without names if ``fit`` saw none.
 
     Raises
     ------
+    TypeError
+        If X is a container of another kind.
     ValueError
-        If X is a single sample without its second dimension, or has other columns.
+        If X is empty, is a single sample without its second dimension, or has other
+        columns.
+
+    Warns
+    -----
+    UserWarning
+        If X has names and the rows of ``fit`` had none, or the other way round.
     """
-    (X,) = indexable(X)
+    (X,) = indexable(accepted(X))
+    if _num_samples(X) == 0:
+        raise ValueError("X has 0 samples. Give at least one.")
     if hasattr(estimator, "n_features_in_") and getattr(X, "ndim", 2) == 1:
         raise ValueError(
             f"X has one dimension, but {type(estimator).__name__} was fitted on "
             f"{estimator.n_features_in_} features. Reshape your data with "
             "X.reshape(1, -1) if it is a single sample."
         )
-    return validate_data(estimator, X, reset=False, skip_check_array=True)
+    X = validate_data(estimator, X, reset=False, skip_check_array=True)
+    return _named_as_in_fit(estimator, X)
+
+
+def _named_as_in_fit(estimator, X):
+    """Return rows with the names of ``fit``, so that no member warns again."""
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is None:
+        if not hasattr(estimator, "n_features_in_"):
+            return X
+        if isinstance(X, pd.DataFrame):
+            return X.set_axis(range(X.shape[1]), axis=1)
+        return X.to_numpy() if is_polars(X) else X
+    if sparse.issparse(X):
+        return pd.DataFrame.sparse.from_spmatrix(X, columns=names)
+    if isinstance(X, np.ndarray | list):
+        return pd.DataFrame(X, columns=names)
+    return X

@@ -9,7 +9,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight
 
 from .._utils.groups import distinct
-from .._utils.validation import check_no_missing_labels
+from .._utils.validation import check_no_missing_labels, check_numbers_of_rows
 from ..fairness._rates import label_totals
 from ._methods import METHODS
 
@@ -102,6 +102,8 @@ def check_weight(sample_weight, like):
     """Weights as an array, or None; some must be positive, none negative."""
     if sample_weight is None:
         return None
+    if not isinstance(sample_weight, Real):
+        sample_weight = check_numbers_of_rows(sample_weight)
     given = np.asarray(sample_weight)
     if np.issubdtype(given.dtype, np.number):
         if (given < 0).any():

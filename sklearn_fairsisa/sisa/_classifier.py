@@ -41,6 +41,7 @@ from ..exceptions import (
     VanishedClassWarning,
 )
 from ._digests import digest
+from ._forgetting_report import ForgettingReport
 from ._inputs import (
     INPUTS,
     check_alike,
@@ -61,14 +62,20 @@ from ._learners import (
     trains_together,
 )
 from ._plan import make_plan
+from ._report_columns import TABLES
 from ._reports import (
-    ForgettingReport,
     ForgetVerification,
     audit_facts,
     forget_report,
     forget_reports,
 )
-from ._requests import check_indices, check_shards, requested_rows
+from ._requests import (
+    amended_codes,
+    check_indices,
+    check_rows_to_amend,
+    check_shards,
+    requested_rows,
+)
 from ._state import Change, State, split_rows
 from ._training import Recipe, UntrainedShard, have_weight, replay_visits
 from ._votes import member_scores, member_votes
@@ -212,7 +219,7 @@ class SISAClassifier(
     """
 
     _parameter_constraints: dict = {  # noqa: RUF012
-        "estimator": [HasMethods(["fit", "predict"]), None],
+        "estimator": [HasMethods(["fit"]), None],
         "n_shards": [Interval(Integral, 1, None, closed="left")],
         "n_slices": [Interval(Integral, 1, None, closed="left")],
         "epochs": [Interval(Integral, 1, None, closed="left"), None],
@@ -336,7 +343,8 @@ class SISAClassifier(
         if not hasattr(self, "plan_"):
             return self._start(X, y, classes, subjects, {})
         X, labels, subjects, _ = check_rows(self, X, y, subjects, reset=False)
-        started, trained = time.perf_counter(), {}
+        started = time.perf_counter()
+        trained: dict = {}
         while not self._append((X, labels, classes, subjects), trained, started):
             continue
         return self
@@ -446,29 +454,120 @@ class SISAClassifier(
         An error that ends the call after the rows were erased says so in a note.
         """
         check_is_fitted(self)
-        rows = None
+
+        def without_rows(state):
+            rows, keys = requested_rows(state, indices, subjects)
+            return state.without(rows, keys)
+
+        return self._erase(without_rows, relearn)
+
+    def amend(
+        self,
+        indices: ArrayLike,
+        X: Rows,
+        y: ArrayLike,
+        *,
+        relearn: bool = True,
+    ) -> Self:
+        """Replace the values of rows, so that the ensemble never saw the earlier ones.
+
+        For people who ask that their data be corrected. The rows keep their index,
+        shard, slice and subject, and weight what they did. The ensemble ends as a fit
+        on the corrected data would: bit for bit, under the same seed. As with
+        :meth:`forget`, the earlier values are erased first, then members relearn.
+
+        Parameters
+        ----------
+        indices : int or array-like of int of shape (n,)
+            Rows to correct, in the order given to ``fit`` and ``partial_fit``.
+
+        X : array-like of length n
+            All features of each of these rows, of the kind given to ``fit``.
+
+        y : array-like of shape (n,)
+            Their labels, which must be in ``classes_``.
+
+        relearn : bool, default=True
+            As in :meth:`forget`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a row is unknown, was forgotten or is named twice; if X has other
+            features, is another kind of container or has values that the types of
+            ``fit`` cannot represent; or if y has an unknown label. Nothing was
+            changed then.
+        DirectoryError
+            As by :meth:`forget`.
+
+        Warns
+        -----
+        UntrainedShardWarning
+            As by :meth:`forget`.
+
+        Notes
+        -----
+        :meth:`verify_forgotten` covers corrected rows too. Only values of the data are
+        replaced: to move a row to another subject, forget it and add it anew with
+        :meth:`partial_fit`.
+
+        References
+        ----------
+        Regulation (EU) 2016/679 (GDPR), Article 16: right to rectification.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.naive_bayes import GaussianNB
+        >>> from sklearn_fairsisa import SISAClassifier
+        >>> X, y = np.array([[1.0], [2.0], [30.0], [4.0]]), [0, 0, 1, 1]
+        >>> sisa = SISAClassifier(GaussianNB(), n_shards=1, random_state=0).fit(X, y)
+        >>> sisa = sisa.amend(2, [[3.0]], [1])
+        >>> sisa.estimators_[0].theta_.ravel().tolist()
+        [1.5, 3.5]
+        """
+        check_is_fitted(self)
+        X, labels, _, _ = check_rows(self, X, y, None, reset=False)
+        index = check_rows_to_amend(indices, len(labels))
+
+        def with_other_values(state):
+            codes = amended_codes(state, index, labels)
+            return state.with_other_values(index, X, codes)
+
+        return self._erase(with_other_values, relearn)
+
+    def _erase(self, make_change, relearn):
+        """Erase values of rows, as a change to the state says, then relearn."""
+        change = None
         try:
             with self._exclusive() as store:
                 started = time.perf_counter()
-                rows, keys = requested_rows(self._state, indices, subjects)
-                change = self._state.without(rows, keys)
-                for X in self._state.inputs_of(rows):
+                change = make_change(self._state)
+                for X in self._state.inputs_of(change.erased_rows):
                     forget_in_caches(self._state.recipe.prototype, X)
                 self._commit(store, change, (), started)
-                request = self._audit.entries[-1]["entry"], len(self.forget_log_) - 1
+                # A correction has no report of its own.
+                report = len(self.forget_log_) - 1 if change.kind == "forget" else None
+                request = self._audit.entries[-1]["entry"], report
                 shards = [
                     shard
                     for shard in change.firsts
                     # Where nothing is left to learn from, nothing has to be put off.
                     if relearn or not visits_behind(change.state, self._store, shard)
                 ]
+                vanished = _without_rows(change)
             self._relearn(shards, request)
-            self._warn_of_vanished(change)
+            _warn_of_vanished(*vanished)
         except BaseException as error:
-            if rows is not None and np.isin(rows, self.forgotten_).all():
+            if change is not None and change.is_part_of(self._state):
+                done = "corrected" if change.amended_rows else "erased"
                 error.add_note(
-                    f"The {len(rows)} rows are erased: do not repeat the call. Members "
-                    "may be behind, see behind_; relearn() trains them."
+                    f"The {len(change.erased_rows)} rows are {done}: do not repeat the "
+                    "call. Members may be behind, see behind_; relearn() trains them."
                 )
             raise
         return self
@@ -535,7 +634,7 @@ class SISAClassifier(
 
     def _behind(self):
         records = []
-        for shard, rows in enumerate(self._state.rows):
+        for shard in range(self.plan_.n_shards):
             progress = self._store.progress(shard)
             if progress.stage < progress.n_stages:
                 records.append(
@@ -543,15 +642,14 @@ class SISAClassifier(
                         "shard": shard,
                         "stage": progress.stage,
                         "n_stages": progress.n_stages,
-                        "rows_missing": int((rows.slices >= progress.stage).sum()),
+                        "rows_missing": int(
+                            (self._state.rows[shard].slices >= progress.stage).sum()
+                        ),
                         "sample_visits": visits_behind(self._state, self._store, shard),
                         "reason": progress.reason,
                     }
                 )
-        columns = (
-            "shard", "stage", "n_stages", "rows_missing", "sample_visits", "reason",
-        )  # fmt: skip
-        return pd.DataFrame(records, columns=list(columns))
+        return pd.DataFrame(records, columns=list(TABLES["behind"]))
 
     def verify_forgotten(self, indices: ArrayLike | None = None) -> ForgetVerification:
         """Retrain the shards that lost rows from scratch and compare every bit.
@@ -577,47 +675,70 @@ class SISAClassifier(
 
     def _verify(self, indices):
         started = time.perf_counter()
-        rows = self.forgotten_
+        rows = erased = np.union1d(self.forgotten_, [*self._state.amended]).astype(int)
         if indices is not None:
             rows = check_indices(indices, self.plan_.n_rows)
-            retained = np.setdiff1d(rows, self.forgotten_)
+            retained = np.setdiff1d(rows, erased)
             if len(retained):
                 raise ValueError(
-                    f"Row {retained[0]} has not been forgotten, so there is nothing to "
-                    "verify. Call forget first."
+                    f"Row {retained[0]} has not been forgotten or corrected, so there "
+                    "is nothing to verify. Call forget or amend first."
                 )
         shards = np.unique(self.plan_.shard_of(rows)).tolist()
         # A member that is behind is compared as far as it has come.
         stages = {shard: self._store.progress(shard).stage for shard in shards}
         firsts = {shard: 0 for shard, stage in stages.items() if stage}
+        in_use = {shard: digest(self.estimators_[shard]) for shard in shards}
+        retrained = dict.fromkeys(shards, digest(None))
+        sample_visits = 0
         # Not the shards themselves: all their checkpoints would fill the memory.
-        retrained = {
-            trained.shard: (trained.digest, trained.sample_visits)
-            for trained in self._train(self._state, firsts, n_stages=stages)
-        }
-        nothing = digest(None), 0
-        found = [retrained.get(shard, nothing) for shard in shards]
+        for trained in self._train(self._state, firsts, n_stages=stages, verbose=False):
+            shard = trained.shard
+            retrained[shard] = trained.digest
+            sample_visits += trained.sample_visits
+            if self.verbose > 0:
+                same = "equal" if trained.digest == in_use[shard] else "NOT equal"
+                print(
+                    f"[SISA] shard {shard}: {same} to a member retrained from scratch, "
+                    f"{trained.sample_visits} sample visits",
+                    flush=True,
+                )
         return ForgetVerification(
             shards=tuple(shards),
-            digests=tuple(digest(self.estimators_[s]) for s in shards),
-            digests_retrained=tuple(one for one, _ in found),
-            sample_visits=sum(visits for _, visits in found),
+            digests=tuple(in_use.values()),
+            digests_retrained=tuple(retrained.values()),
+            sample_visits=sample_visits,
             seconds=time.perf_counter() - started,
             audit_head=self._audit.head,
         )
 
-    def forgetting_report(self) -> ForgettingReport:
-        """Return all requests and what each of them changed.
+    def forgetting_report(
+        self, verification: ForgetVerification | None = None
+    ) -> ForgettingReport:
+        """Return all requests, what each of them took, and what is left to do.
+
+        Parameters
+        ----------
+        verification : ForgetVerification, default=None
+            What :meth:`verify_forgotten` returned, now or earlier. The report says up
+            to which request it holds.
 
         Returns
         -------
         ForgettingReport
-            With methods ``to_frame`` and ``to_html``. Notebooks show it as a table.
+            With methods ``to_html``, ``to_json`` and ``to_frame``. Notebooks show it.
             It identifies rows by salted ids only.
+
+        Raises
+        ------
+        ValueError
+            If the verification is of another ensemble.
         """
         check_is_fitted(self)
         fitted = self._snapshot()
-        return ForgettingReport(fitted._audit, fitted.n_rows_)
+        return ForgettingReport(
+            fitted._audit, fitted._state, fitted.behind_, verification
+        )
 
     def expected_cost(
         self, indices: ArrayLike | None = None, *, subjects: ArrayLike | None = None
@@ -661,7 +782,7 @@ class SISAClassifier(
             "rows": len(rows),
             "shards": list(change.firsts),
             "sample_visits": visits,
-            "full_sample_visits": change.state.full_sample_visits,
+            "full_sample_visits": self._full_visits_after(change),
         }
 
     @classmethod
@@ -1032,7 +1153,7 @@ class SISAClassifier(
             change = Change("fit", state, firsts)
             trained = self._train(state, firsts)
             self._commit(store.latest(), change, trained, started)
-        self._warn_of_vanished(change)
+        _warn_of_vanished(*_without_rows(change))
         return self
 
     @contextmanager
@@ -1166,6 +1287,9 @@ class SISAClassifier(
                 work,
                 () if is_fit else store.digests,
                 sample_visits=sample_visits,
+                full_sample_visits=change.state.full_sample_visits
+                if is_fit
+                else self._full_visits_after(change),
                 seconds=time.perf_counter() - started,
                 request=None if request is None else request[0],
             )
@@ -1182,7 +1306,7 @@ class SISAClassifier(
         reports = [] if is_fit else list(self.forget_log_)
         if change.kind == "forget":
             reports.append(forget_report(log.entries[-1], change.forgotten_rows))
-        elif request is not None:
+        elif request is not None and request[1] is not None:
             position = request[1]
             reports[position] = reports[position].relearnt(log.entries[-1])
         self._put_in_place(change.state, next_store, members, log, reports)
@@ -1203,8 +1327,16 @@ class SISAClassifier(
             "forget_log_": reports,
         }
 
+    def _full_visits_after(self, change):
+        """Return the sample visits of a training on what a change leaves."""
+        entries = self._audit.entries
+        # A fit that was interrupted has no entry.
+        if not entries:
+            return change.state.full_sample_visits
+        return change.full_sample_visits(self._state, entries[-1]["full_sample_visits"])
+
     def _train(self, state, firsts, store=None, **how):
-        how |= {"n_jobs": self.n_jobs, "verbose": self.verbose > 0}
+        how = {"n_jobs": self.n_jobs, "verbose": self.verbose > 0} | how
         return train_members(state, firsts, store, **how)
 
     def _make_recipe(self, seed, classes, settings):
@@ -1227,29 +1359,39 @@ class SISAClassifier(
             settings=settings,
         )
 
-    def _warn_of_vanished(self, change):
-        """Warn of shards and classes that have no rows left after a change."""
-        rows = change.state.rows
-        empty = [shard for shard in change.firsts if len(rows[shard]) == 0]
-        if empty:
-            warnings.warn(
-                f"Shards {empty} have no rows, so their members abstain.",
-                EmptyShardWarning,
-                stacklevel=level_of_caller(),
-            )
-        present = np.unique(np.concatenate([of_shard.y for of_shard in rows]))
-        vanished = np.delete(change.state.classes, present)
-        if len(vanished) and change.firsts:
-            warnings.warn(
-                f"No row of the classes {vanished.tolist()} is left. They remain in "
-                "classes_, which reveals that they existed. Refit to remove them.",
-                VanishedClassWarning,
-                stacklevel=level_of_caller(),
-            )
-
     def _draw_seed(self):
         if self.random_state is None:
             return secrets.randbits(63)
         if isinstance(self.random_state, Integral):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+
+def _without_rows(change):
+    """Return the shards of a change, and the classes, that have no rows left."""
+    state, shards = change.state, list(change.firsts)
+    empty = [shard for shard in shards if len(state.rows[shard]) == 0]
+    absent = np.arange(len(state.classes) if shards else 0)
+    # Those that were read already come first, as they mostly have all classes.
+    for shard in (*shards, *range(state.plan.n_shards)):
+        if not len(absent):
+            break
+        absent = absent[~np.isin(absent, state.rows[shard].y)]
+    return empty, state.classes[absent].tolist()
+
+
+def _warn_of_vanished(empty, classes):
+    """Warn of shards and classes that have no rows left."""
+    if empty:
+        warnings.warn(
+            f"Shards {empty} have no rows, so their members abstain.",
+            EmptyShardWarning,
+            stacklevel=level_of_caller(),
+        )
+    if classes:
+        warnings.warn(
+            f"No row of the classes {classes} is left. They remain in classes_, which "
+            "reveals that they existed. Refit to remove them.",
+            VanishedClassWarning,
+            stacklevel=level_of_caller(),
+        )

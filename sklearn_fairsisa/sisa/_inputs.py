@@ -17,10 +17,12 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from .._utils.accepted import accepted, in_memory
 from .._utils.containers import check_container
 from .._utils.validation import (
     check_like_fit,
     check_no_missing_labels,
+    check_numbers_of_rows,
     check_subjects,
 )
 from ._learners import check_raw_rows, holds, last_step, why_not_continuing
@@ -75,8 +77,9 @@ def check_rows(estimator, X, y, subjects, *, reset):
     inputs : dict
         The estimator's attributes about X, by the names in `INPUTS`.
     """
-    check_consistent_length(X, y)
+    X = accepted(X)
     y = _check_y(check_no_missing_labels(y))
+    check_consistent_length(X, y)
     check_classification_targets(y)
     check_container(X)
     # A copy is checked, so that a later refusal has changed nothing.
@@ -142,12 +145,17 @@ def split_fit_params(estimator, n_rows, subjects, fit_params):
         routed = process_routing(estimator, "fit", subjects=subjects, **fit_params)
         fit_params = routed.estimator.fit
     params, settings = {}, {}
-    for name, value in fit_params.items():
+    for name, given in fit_params.items():
+        value = in_memory(given)
         if value is None or isinstance(value, Number | str | bool):
             settings[name] = value
         elif hasattr(value, "__len__") and _num_samples(value) == n_rows:
-            params[name] = indexable(value)[0]
-            if name.endswith("sample_weight") and not np.any(value):
+            params[name] = indexable(accepted(value, name))[0]
+            check_container(params[name], name)
+            if not name.endswith("sample_weight"):
+                continue
+            params[name] = check_numbers_of_rows(params[name], name)
+            if not params[name].any():
                 raise ValueError(
                     f"{name} is zero in all rows, so there is nothing to learn from. "
                     "Give some rows a positive weight."

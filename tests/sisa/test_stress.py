@@ -5,8 +5,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.heavy
+
 HARNESS = Path(__file__).with_name("stress_harness.py")
-# More in CI of a release: half a minute and several seeds.
+# The step "heavy" of CI takes half a minute. No seed repeats a run.
 SECONDS = os.environ.get("SKLEARN_FAIRSISA_SECONDS", "6")
 
 
