@@ -599,6 +599,7 @@ class TransformerClassifier(
         Parameters
         ----------
         names : sequence of K values
+            Labels in the order of their positions.
         """
         self._names = tuple(names)
 
