@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Mapping
 from functools import partial
+from numbers import Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone, is_classifier
@@ -18,6 +19,9 @@ from sklearn.naive_bayes import (
 )
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import has_fit_parameter
+
+from .._utils.callbacks import check_callbacks
 
 _ACCUMULATING = (BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB)
 
@@ -32,6 +36,11 @@ _NAMING_CLASSES = {
 def last_step(estimator):
     """Return the learner itself: the last step of a Pipeline, else the estimator."""
     return estimator[-1] if isinstance(estimator, Pipeline) else estimator
+
+
+def param_prefix(estimator):
+    """Return what the names of the learner's own parameters begin with."""
+    return f"{estimator.steps[-1][0]}__" if isinstance(estimator, Pipeline) else ""
 
 
 def can_continue(estimator):
@@ -96,6 +105,28 @@ def trains_together(estimator):
     return hasattr(last_step(estimator), "partial_fit_together")
 
 
+def share_watched(estimator):
+    """Return the share of its rows that a learner watches, None if it trains on all.
+
+    Such a learner has a parameter ``watch``, a share in (0, 1), and ``fit`` and
+    ``partial_fit`` take ``watched``, a mask of the rows that are only scored.
+    """
+    learner = last_step(estimator)
+    share = getattr(learner, "watch", None)
+    takes_mask = isinstance(share, Real) and has_fit_parameter(learner, "watched")
+    return share if takes_mask else None
+
+
+def rows_to_watch(estimator):
+    """Return why rows that a part of an estimator is given to watch have to go."""
+    return [
+        f"{name}=(X, y) has rows of its own, which every member would keep and "
+        f"forget() cannot reach. Give the share of rows to watch, such as {name}=0.1."
+        for name, value in estimator.get_params(deep=True).items()
+        if name.split("__")[-1] == "watch" and isinstance(value, tuple)
+    ]
+
+
 def places(estimator):
     """Return the number of learners that one program trains."""
     return last_step(estimator).together if trains_together(estimator) else 1
@@ -116,23 +147,27 @@ def default_epochs(estimator, replay):
     )
 
 
-def make_prototype(estimator, n_classes, codes):
+def make_prototype(estimator, classes, codes):
     """Clone a base learner into the state in which every member starts.
 
     Parameters
     ----------
     estimator : estimator
-    n_classes : int
-        Number of classes K. Members predict them as 0..K-1.
+    classes : ndarray of shape (K,)
+        Class labels. Members predict them as 0..K-1.
     codes : dict
         From the class labels of `estimator` to those of members.
 
     Raises
     ------
     ValueError
-        If the learner would carry something from one shard to another, or has weights
-        for unknown classes.
+        If the learner would carry something from one shard to another, has weights
+        for unknown classes, or a callback that loads a state or steers by rows.
     """
+    check_callbacks(estimator)
+    _refuse_given_watch(estimator)
+    for net in _nets(estimator):
+        _refuse_given_split(net)
     if is_skorch(estimator):
         _refuse_module_instance(last_step(estimator))
     if caches_steps(estimator):
@@ -140,11 +175,14 @@ def make_prototype(estimator, n_classes, codes):
             "A Pipeline with memory= caches the output of its steps, where forget() "
             "cannot reach it. Pass memory=None."
         )
-    prototype = clone(estimator)
+    prototype, n_classes = clone(estimator), len(classes)
     _settle_cache_dirs(prototype)
     if is_skorch(prototype):
         _absorb_skorch_defaults(last_step(prototype), n_classes)
     _recode_class_weights(prototype, n_classes, codes)
+    # A learner may write them into what it saves.
+    if hasattr(last_step(prototype), "name_classes"):
+        last_step(prototype).name_classes(classes.tolist())
     return prototype
 
 
@@ -239,16 +277,30 @@ def _refuse_module_instance(net):
         )
 
 
+def _nets(estimator):
+    """Return the skorch nets in an estimator, itself included."""
+    parts = (estimator, *estimator.get_params(deep=True).values())
+    return [part for part in parts if is_skorch(part)]
+
+
+def _refuse_given_watch(estimator):
+    for reason in rows_to_watch(estimator):
+        raise ValueError(reason)
+
+
+def _refuse_given_split(net):
+    if type(net.train_split).__name__ == "partial":
+        raise ValueError(
+            "The skorch net has a predefined validation set in train_split, which "
+            "has rows that forget() cannot reach. Pass train_split=None."
+        )
+
+
 def _absorb_skorch_defaults(net, n_classes):
     # By default skorch holds out a fifth of the rows, and fails on tiny shards.
     split = net.train_split
     if type(split).__name__ == "ValidSplit" and split.cv == 5:
         net.set_params(train_split=None)
-    elif type(split).__name__ == "partial":
-        raise ValueError(
-            "The skorch net has a predefined validation set in train_split, which "
-            "has rows that forget() cannot reach. Pass train_split=None."
-        )
     if _is_binary_net(net):
         if n_classes > 2:
             raise ValueError(

@@ -124,18 +124,27 @@ def test_a_history_counts_but_for_its_clock():
     assert digest(rows) != digest([{**rows[0], "dur": 0.0}])
 
 
-def test_the_timer_of_a_net_does_not_count():
+def test_what_a_callback_that_watches_keeps_does_not_count():
     callbacks = pytest.importorskip("skorch.callbacks")
 
     class Timer(callbacks.EpochTimer):
         pass
 
-    for kind in (callbacks.EpochTimer, Timer):
-        one, other = kind(), kind()
-        one.epoch_start_time_, other.epoch_start_time_ = 1.0, 2.0
+    class Diary(callbacks.Callback):
+        fairsisa_role = "watches"
+
+        def on_epoch_end(self, net, **kwargs):
+            self.seconds_ = 1.0
+
+    class Halving(Diary):
+        fairsisa_role = "scheduled"
+
+    for kind in (callbacks.EpochTimer, Timer, Diary, Halving, callbacks.Freezer):
+        one, other = (kind("*") if kind is callbacks.Freezer else kind() for _ in "ab")
         assert digest(one) == digest(other)
-        other.more = 1
-        assert digest(one) != digest(other)
+        other.seconds_ = 2.0
+        watches = kind not in (Halving, callbacks.Freezer)
+        assert (digest(one) == digest(other)) == watches
 
 
 class Learner(BaseEstimator):

@@ -12,7 +12,12 @@ from scipy import sparse
 from sklearn_fairsisa.fairness._coins import row_coins
 from sklearn_fairsisa.sisa._audit import AuditLog, salted_row
 from sklearn_fairsisa.sisa._digests import digest
-from sklearn_fairsisa.sisa._plan import make_plan, subject_key, training_seed
+from sklearn_fairsisa.sisa._plan import (
+    make_plan,
+    subject_key,
+    training_seed,
+    watched_rows,
+)
 from sklearn_fairsisa.sisa.store.signing import key_id, sign
 
 NAMED = np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")])
@@ -25,6 +30,16 @@ def test_rows_without_subjects_keep_their_places():
     longer = plan.extended(5)
     assert longer.shards[12:].tolist() == [0, 2, 1, 2, 0]
     assert longer.slices[12:].tolist() == [2] * 5
+
+
+def test_watched_rows_stay_watched():
+    watched = [2, 5, 6, 7, 10, 13, 14, 15, 16, 18]
+    assert np.flatnonzero(watched_rows(7, 0.3, np.arange(20))).tolist() == watched
+    some = np.array([3, 10, 18])
+    assert watched_rows(7, 0.3, some).tolist() == [False, True, True]
+    people = ["ada", "bob", "cy", "ada", 4, 5, 6, 7]
+    of_people = watched_rows(7, 0.3, np.arange(8), people)
+    assert np.flatnonzero(of_people).tolist() == [2, 5, 6]
 
 
 def test_rows_of_subjects_keep_their_places():
