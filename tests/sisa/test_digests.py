@@ -287,6 +287,17 @@ def test_types_shapes_and_signs_count():
     assert len({digest(value) for value in distinct}) == len(distinct)
 
 
+def test_types_and_shapes_of_tensors_count():
+    torch = pytest.importorskip("torch")
+    zeros = torch.zeros(4, dtype=torch.int32)
+    distinct = [
+        zeros, zeros.view(2, 2), zeros.view(torch.float32), zeros.view(torch.int16),
+        zeros.view(torch.bfloat16), torch.zeros(4, dtype=torch.int64), zeros.numpy(),
+        torch.zeros(0), torch.zeros(0, 3),
+    ]  # fmt: skip
+    assert len({digest(value) for value in distinct}) == len(distinct)
+
+
 _PRINT_DIGESTS = """
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.linear_model import SGDClassifier
