@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,12 @@ def test_public_signatures_are_typed(function):
     parameters = [p for p in signature.parameters.values() if p.name != "self"]
     assert [p.name for p in parameters if p.annotation is p.empty] == []
     assert signature.return_annotation is not signature.empty
+
+
+def test_the_tests_that_the_guide_names_are_there():
+    root = API.parents[1]
+    page = (root / "docs/user_guide/promises.rst").read_text()
+    named = re.findall(r"``(tests/[\w/]+\.py)::(\w+)``", page)
+    assert len(named) > 30
+    for file, test in named:
+        assert f"\ndef {test}(" in (root / file).read_text(), test

@@ -101,20 +101,24 @@ def test_forgetting_equals_training_without_the_rows(name):
     assert sisa.forget(last).verify_forgotten([last])
 
 
+def documented_seed(seed, shard, stage, step):
+    """Seed of a pass over a stage, as the page on the theory of unlearning has it."""
+    key = np.random.SeedSequence(seed, spawn_key=(1, shard, stage, step))
+    of_pass = int(key.generate_state(1)[0] >> 1)
+    return int(np.random.default_rng(of_pass).integers(2**31 - 1, size=1)[0])
+
+
 def test_members_equal_a_hand_written_loop_of_partial_fit():
     sisa = make_sisa("sgd", epochs=4).fit(X, y)
     gone = [1, 2, 3, 40, 41, 99]
     sisa.forget(gone)
-    from sklearn_fairsisa.sisa._learners import set_random_states
-    from sklearn_fairsisa.sisa._plan import training_seed
-
     for shard, member in enumerate(sisa.estimators_):
         learner = SGDClassifier(loss="log_loss")
         seen = np.empty(0, dtype=int)
         for stage in range(3):
             seen = np.append(seen, np.setdiff1d(sisa.plan_.rows(shard, stage), gone))
             for step in range(2):
-                set_random_states(learner, training_seed(7, shard, stage, step))
+                learner.random_state = documented_seed(7, shard, stage, step)
                 learner.partial_fit(X[seen], y[seen], classes=[0, 1, 2])
         np.testing.assert_array_equal(learner.coef_, member.coef_)
         np.testing.assert_array_equal(learner.intercept_, member.intercept_)

@@ -130,10 +130,7 @@ def check_values(X, name="X"):
     name : str, default="X"
     """
     for values in _objects(X):
-        # The types are few where the rows are many.
-        if all(
-            k in (str, np.str_) or issubclass(k, Number) for k in {*map(type, values)}
-        ):
+        if _are_known(values):
             continue
         for row, value in enumerate(values):
             stranger = _stranger(value)
@@ -168,11 +165,27 @@ def object_columns(X):
     return [position for position, yes in enumerate(is_object) if yes]
 
 
+def _are_known(values):
+    """Return whether values are of types that need no closer look."""
+    # The types are few where the rows are many.
+    kinds = {*map(type, values)}
+    nested = kinds & {list, tuple}
+    if not all(map(_is_known, kinds - nested)):
+        return False
+    if not nested:
+        return True
+    return _are_known([*chain.from_iterable(v for v in values if type(v) in nested)])
+
+
+def _is_known(kind):
+    if issubclass(kind, str):
+        return kind in (str, np.str_) or issubclass(kind, Enum)
+    return issubclass(kind, _VALUES) and not issubclass(kind, np.void)
+
+
 def _stranger(value):
     """Return an object within a value that rows may not hold, else None."""
     kind = type(value)
-    if kind is str or isinstance(value, np.str_):
-        return None
     if kind in _MAPPINGS:
         return _first_stranger(chain(value, value.values()))
     if kind in _COLLECTIONS or (isinstance(value, tuple) and hasattr(kind, "_fields")):
@@ -181,8 +194,7 @@ def _stranger(value):
         if value.dtype.hasobject:
             return _first_stranger(value.ravel().tolist())
         return value if value.dtype.kind == "V" else None
-    known = isinstance(value, _VALUES) and not isinstance(value, np.void)
-    return None if known else value
+    return None if _is_known(kind) else value
 
 
 def _first_stranger(values):

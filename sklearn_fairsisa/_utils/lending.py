@@ -4,6 +4,7 @@ import copy
 import re
 import traceback
 from contextlib import contextmanager
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -96,7 +97,7 @@ def own_objects(X):
         `X` itself if it has no such objects.
     """
     if isinstance(X, list):
-        return X if _are_fixed(X) else [_own(value) for value in X]
+        return X if _are_fixed(X) else _own_list(X)
     if isinstance(X, np.ndarray):
         return _own_array(X) if X.dtype.hasobject else X
     if isinstance(X, pd.Series):
@@ -116,6 +117,13 @@ def own_objects(X):
     if is_polars(X):
         return _own_polars(X)
     return X
+
+
+def _own_list(values):
+    # Rows of numbers are the common case, and copied faster together.
+    if {*map(type, values)} == {list} and _are_fixed(chain.from_iterable(values)):
+        return [*map(list.copy, values)]
+    return [_own(value) for value in values]
 
 
 def _own_series(column):

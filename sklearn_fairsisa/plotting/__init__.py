@@ -1,7 +1,13 @@
-"""Displays of the costs of fairness and of forgetting."""
+"""Displays of the costs of fairness and of forgetting, and of training."""
 
 from ._cost import ForgettingCostDisplay
 from ._roc import GroupRocDisplay
 from ._tradeoff import FairnessTradeoffDisplay
+from ._training import TrainingCurveDisplay
 
-__all__ = ["FairnessTradeoffDisplay", "ForgettingCostDisplay", "GroupRocDisplay"]
+__all__ = [
+    "FairnessTradeoffDisplay",
+    "ForgettingCostDisplay",
+    "GroupRocDisplay",
+    "TrainingCurveDisplay",
+]

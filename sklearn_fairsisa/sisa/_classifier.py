@@ -77,7 +77,7 @@ from ._requests import (
     requested_rows,
 )
 from ._state import Change, State, split_rows
-from ._training import Recipe, UntrainedShard, replay_visits
+from ._training import Recipe, UntrainedShard, have_weight, replay_visits
 from ._votes import member_scores, member_votes
 from ._workers import replay_stage, train_members, visits_behind
 from .store import CheckpointPolicy, as_policy, create_store, open_directory
@@ -287,7 +287,11 @@ class SISAClassifier(
         ------
         ValueError
             If there are fewer rows than slices or a single class, or if the learner
-            cannot be trained by slices or would leak between shards.
+            cannot be trained by slices, would leak between shards or writes to its
+            input.
+        TypeError
+            If X, y, `subjects` or values of length n are in a container of another
+            kind, or hold objects that may share memory with other rows.
         DirectoryError
             If `checkpoint_dir` holds the ensemble of another estimator, or another
             process is using it.
@@ -343,8 +347,7 @@ class SISAClassifier(
         if not hasattr(self, "plan_"):
             return self._start(X, y, classes, subjects, {})
         X, labels, subjects, _ = check_rows(self, X, y, subjects, reset=False)
-        started = time.perf_counter()
-        trained: dict[int, Any] = {}
+        started, trained = time.perf_counter(), dict[int, Any]()
         while not self._append((X, labels, classes, subjects), trained, started):
             continue
         return self
@@ -385,7 +388,7 @@ class SISAClassifier(
         if len(classes) > recipe.n_classes:
             known = np.searchsorted(classes, self.classes_).tolist()
             prototype = make_prototype(
-                recipe.prototype, len(classes), dict(enumerate(known))
+                recipe.prototype, classes, dict(enumerate(known))
             )
             recipe = replace(recipe, n_classes=len(classes), prototype=prototype)
         else:
@@ -1109,7 +1112,8 @@ class SISAClassifier(
         rows = np.setdiff1d(indices, self.forgotten_)
         state = self._state.without(rows, frozenset()).state
         n_stages = state.plan.n_stages
-        left = [r.slices_of_weight(n).any() for r, n in zip(state.rows, n_stages)]
+        recipe = state.recipe
+        left = [have_weight(recipe, r, n).any() for r, n in zip(state.rows, n_stages)]
         return np.flatnonzero(left)
 
     def _start(self, X, y, classes, subjects, fit_params):
@@ -1346,7 +1350,7 @@ class SISAClassifier(
         if epochs is None:
             epochs = default_epochs(base, replay)
         return Recipe(
-            prototype=make_prototype(base, len(classes), codes),
+            prototype=make_prototype(base, classes, codes),
             n_classes=len(classes),
             seed=seed,
             n_slices=self.n_slices,

@@ -10,12 +10,15 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
+from .._utils.callbacks import watches
+
 # Attributes, by the class that sets them, that differ between equal runs: what a clock
-# said, and where an object lies in memory. Named, since these libraries may be missing.
+# said, where an object lies in memory, and generators that are seeded by the system and
+# draw nothing in training. Named, since these libraries may be missing.
 _NOT_STATE = {
     ("sklearn.model_selection.", "BaseSearchCV"): {"refit_time_"},
     ("sklearn.feature_extraction.", "_VectorizerMixin"): {"_stop_words_id"},
-    ("skorch.callbacks.", "EpochTimer"): {"epoch_start_time_"},
+    ("river.proba.", "Distribution"): {"_rng"},
 }
 _TIMES_OF_SEARCHES = {
     "mean_fit_time", "std_fit_time", "mean_score_time", "std_score_time",
@@ -29,8 +32,9 @@ def digest(state):
     Arrays and tensors count by data type, shape and bytes; estimators, modules and
     optimizers by what they hold; the order of dictionary keys and how objects share
     memory do not count. Nor do durations that scikit-learn's searches and skorch's
-    histories measure, the address that scikit-learn's vectorizers note of their stop
-    words, and the id and the date of a run of CatBoost.
+    histories measure, what skorch's callbacks that watch keep, the address that
+    scikit-learn's vectorizers note of their stop words, the id and the date of a run of
+    CatBoost, and the generators of river's distributions, which only sampling uses.
 
     Parameters
     ----------
@@ -108,6 +112,9 @@ def _describe(value):
         return kind, b"", (value.state_dict(),)
     if torch is not None and isinstance(value, torch.Generator):
         return kind, b"", (value.get_state(),)
+    # Clocks, ids of runs, open files: nothing that is trained depends on them.
+    if watches(value):
+        return kind, b"", ()
     # An estimator's own state, not what __getstate__ packs for a file.
     if isinstance(value, BaseEstimator):
         return kind, b"", (_state_of(value, vars(value)),)

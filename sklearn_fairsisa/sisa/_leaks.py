@@ -11,9 +11,10 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
+from .._utils.callbacks import callbacks_of, is_declared, judge, writes_outside
 from .._utils.typing import Estimator
 from ._classifier import SISAClassifier
-from ._learners import caches_steps, holds, is_skorch, last_step
+from ._learners import caches_steps, holds, is_skorch, last_step, rows_to_watch
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,8 @@ def _look_at_learner(estimator, found):
     params = learner.get_params(deep=False)
     if is_skorch(learner):
         _look_at_net(learner, found)
-    _look_at_callbacks(params.get("callbacks"), found)
+    found.leaks.extend(rows_to_watch(estimator))
+    _look_at_callbacks(estimator, found)
     if isinstance(learner, FrozenEstimator):
         found.leaks.append(
             f"{name} is not trained by the ensemble, so what it has learnt from rows "
@@ -286,20 +288,19 @@ def _look_at_net(net, found):
         )
 
 
-def _look_at_callbacks(callbacks, found):
-    """Look at skorch callbacks, of a net or of an estimator around one."""
-    for callback in callbacks or ():
-        callback = callback[-1] if isinstance(callback, tuple) else callback
-        kind = callback if isinstance(callback, type) else type(callback)
-        names = {base.__name__ for base in kind.__mro__}
-        if "EarlyStopping" in names:
+def _look_at_callbacks(estimator, found):
+    """Look at the skorch callbacks of a learner, at any depth."""
+    for callback in callbacks_of(estimator):
+        verdict = judge(callback)
+        if verdict.role is None:
+            found.leaks.append(f"Callback {verdict.name} {verdict.reason}")
+        elif is_declared(callback):
             found.advice.append(
-                "EarlyStopping ends a stage by the losses of its rows. A replay "
-                "decides again, so members are exact, but the passes and the cost of a "
-                "stage differ from the plan."
+                f"Callback {verdict.name} states that it is {verdict.role!r}. The "
+                "ensemble cannot check this, nor what it keeps outside of itself."
             )
-        if names & {"Checkpoint", "TrainEndCheckpoint"}:
-            found.leaks.append(
-                f"{kind.__name__} writes weights to files that forget does not delete. "
-                "Leave it out. checkpoint_dir= keeps checkpoints."
+        elif writes_outside(callback):
+            found.advice.append(
+                f"Callback {verdict.name} writes curves outside of the ensemble, which "
+                "forget does not change. They depend on forgotten rows."
             )

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Mapping
 from functools import partial
+from numbers import Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone, is_classifier
@@ -18,15 +19,28 @@ from sklearn.naive_bayes import (
 )
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import has_fit_parameter
+
+from .._utils.callbacks import check_callbacks
 
 _ACCUMULATING = (BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB)
 
 _DEFAULT_PASSES = 10
+# Parameters that name classes, and whether a dict of them has to name all.
+_NAMING_CLASSES = {
+    "class_weight": True,
+    "sampling_strategy": False,
+}
 
 
 def last_step(estimator):
     """Return the learner itself: the last step of a Pipeline, else the estimator."""
     return estimator[-1] if isinstance(estimator, Pipeline) else estimator
+
+
+def param_prefix(estimator):
+    """Return what the names of the learner's own parameters begin with."""
+    return f"{estimator.steps[-1][0]}__" if isinstance(estimator, Pipeline) else ""
 
 
 def can_continue(estimator):
@@ -91,6 +105,28 @@ def trains_together(estimator):
     return hasattr(last_step(estimator), "partial_fit_together")
 
 
+def share_watched(estimator):
+    """Return the share of its rows that a learner watches, None if it trains on all.
+
+    Such a learner has a parameter ``watch``, a share in (0, 1), and ``fit`` and
+    ``partial_fit`` take ``watched``, a mask of the rows that are only scored.
+    """
+    learner = last_step(estimator)
+    share = getattr(learner, "watch", None)
+    takes_mask = isinstance(share, Real) and has_fit_parameter(learner, "watched")
+    return share if takes_mask else None
+
+
+def rows_to_watch(estimator):
+    """Return why rows that a part of an estimator is given to watch have to go."""
+    return [
+        f"{name}=(X, y) has rows of its own, which every member would keep and "
+        f"forget() cannot reach. Give the share of rows to watch, such as {name}=0.1."
+        for name, value in estimator.get_params(deep=True).items()
+        if name.split("__")[-1] == "watch" and isinstance(value, tuple)
+    ]
+
+
 def places(estimator):
     """Return the number of learners that one program trains."""
     return last_step(estimator).together if trains_together(estimator) else 1
@@ -111,23 +147,27 @@ def default_epochs(estimator, replay):
     )
 
 
-def make_prototype(estimator, n_classes, codes):
+def make_prototype(estimator, classes, codes):
     """Clone a base learner into the state in which every member starts.
 
     Parameters
     ----------
     estimator : estimator
-    n_classes : int
-        Number of classes K. Members predict them as 0..K-1.
+    classes : ndarray of shape (K,)
+        Class labels. Members predict them as 0..K-1.
     codes : dict
         From the class labels of `estimator` to those of members.
 
     Raises
     ------
     ValueError
-        If the learner would carry something from one shard to another, or has weights
-        for unknown classes.
+        If the learner would carry something from one shard to another, has weights
+        for unknown classes, or a callback that loads a state or steers by rows.
     """
+    check_callbacks(estimator)
+    _refuse_given_watch(estimator)
+    for net in _nets(estimator):
+        _refuse_given_split(net)
     if is_skorch(estimator):
         _refuse_module_instance(last_step(estimator))
     if caches_steps(estimator):
@@ -135,11 +175,14 @@ def make_prototype(estimator, n_classes, codes):
             "A Pipeline with memory= caches the output of its steps, where forget() "
             "cannot reach it. Pass memory=None."
         )
-    prototype = clone(estimator)
+    prototype, n_classes = clone(estimator), len(classes)
     _settle_cache_dirs(prototype)
     if is_skorch(prototype):
         _absorb_skorch_defaults(last_step(prototype), n_classes)
     _recode_class_weights(prototype, n_classes, codes)
+    # A learner may write them into what it saves.
+    if hasattr(last_step(prototype), "name_classes"):
+        last_step(prototype).name_classes(classes.tolist())
     return prototype
 
 
@@ -155,7 +198,7 @@ def _recode_class_weights(estimator, n_classes, codes):
         *holders, param = name.split("__")
         if param == "pos_label" and weights is not None:
             _refuse_other_names(estimator, name, codes)
-        if param != "class_weight" or not isinstance(weights, Mapping):
+        if not names_classes(param, weights):
             continue
         if holders:
             _refuse_other_names(estimator, name, codes)
@@ -163,14 +206,33 @@ def _recode_class_weights(estimator, n_classes, codes):
         unknown = [label for label in weights if label not in codes]
         if unknown:
             raise ValueError(
-                f"class_weight of {type(estimator).__name__} names {unknown}, which "
+                f"{param} of {type(estimator).__name__} names {unknown}, which "
                 f"are not among the classes {list(codes)}. Leave them out, or begin "
                 "with partial_fit and give all classes in its classes=."
             )
-        # All classes are named, since learners refuse a dict that lacks some.
-        recoded = dict.fromkeys(range(n_classes), 1.0)
-        recoded |= {codes[label]: weight for label, weight in weights.items()}
-        estimator.set_params(class_weight=recoded)
+        recoded = renamed_classes(weights, codes)
+        if _NAMING_CLASSES[param]:
+            # Learners refuse a dict that lacks some.
+            recoded = dict.fromkeys(range(n_classes), 1.0) | recoded
+        estimator.set_params(**{param: recoded})
+
+
+def names_classes(param, value):
+    """Return whether a parameter of a learner names classes by their labels.
+
+    imbalanced-learn's samplers take a dict or a list of them.
+    """
+    if param not in _NAMING_CLASSES:
+        return False
+    is_list = param == "sampling_strategy" and isinstance(value, list)
+    return is_list or isinstance(value, Mapping)
+
+
+def renamed_classes(value, names):
+    """Return a dict by class, or a list of classes, with those in `names` renamed."""
+    if isinstance(value, Mapping):
+        return {names[label]: v for label, v in value.items() if label in names}
+    return [names[label] for label in value if label in names]
 
 
 def _refuse_other_names(estimator, name, codes):
@@ -215,16 +277,30 @@ def _refuse_module_instance(net):
         )
 
 
+def _nets(estimator):
+    """Return the skorch nets in an estimator, itself included."""
+    parts = (estimator, *estimator.get_params(deep=True).values())
+    return [part for part in parts if is_skorch(part)]
+
+
+def _refuse_given_watch(estimator):
+    for reason in rows_to_watch(estimator):
+        raise ValueError(reason)
+
+
+def _refuse_given_split(net):
+    if type(net.train_split).__name__ == "partial":
+        raise ValueError(
+            "The skorch net has a predefined validation set in train_split, which "
+            "has rows that forget() cannot reach. Pass train_split=None."
+        )
+
+
 def _absorb_skorch_defaults(net, n_classes):
     # By default skorch holds out a fifth of the rows, and fails on tiny shards.
     split = net.train_split
     if type(split).__name__ == "ValidSplit" and split.cv == 5:
         net.set_params(train_split=None)
-    elif type(split).__name__ == "partial":
-        raise ValueError(
-            "The skorch net has a predefined validation set in train_split, which "
-            "has rows that forget() cannot reach. Pass train_split=None."
-        )
     if _is_binary_net(net):
         if n_classes > 2:
             raise ValueError(

@@ -7,7 +7,7 @@ from numbers import Integral, Real
 import numpy as np
 
 # Separate streams of one seed, so that no two uses share a generator.
-_ASSIGN, _TRAIN = 0, 1
+_ASSIGN, _TRAIN, _WATCH = 0, 1, 2
 
 
 def _generator(seed, *key):
@@ -18,6 +18,32 @@ def training_seed(seed, shard, stage, step=0):
     """Return the seed of one step of one stage of one shard, below 2**31."""
     sequence = np.random.SeedSequence(seed, spawn_key=(_TRAIN, shard, stage, step))
     return int(sequence.generate_state(1)[0] >> 1)
+
+
+def watched_rows(seed, share, index, subjects=None):
+    """Return which rows a learner watches instead of training on them.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the plan.
+    share : float
+        Expected share of the rows, or of the data subjects, that are watched.
+    index : ndarray of shape (n,)
+        Index of each row in the order rows were given. Without `subjects`, the role of
+        a row follows from it and the seed alone.
+    subjects : list of length n, default=None
+        Data-subject ids. All rows of a subject have one role.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
+    if subjects is not None:
+        keys = [subject_key(subject, f"watch {seed}") for subject in subjects]
+        return np.array(keys, dtype=float) / 2.0**64 < share
+    drawn = _generator(seed, _WATCH).random(int(np.max(index, initial=-1)) + 1)
+    return drawn[index] < share
 
 
 def subject_key(subject, seed):

@@ -1,12 +1,13 @@
 """Members of shards that lack some of the classes."""
 
 import copy
-from collections.abc import Mapping
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import available_if
+
+from ._learners import names_classes, renamed_classes
 
 
 def _learnt(method):
@@ -82,7 +83,7 @@ def fit_some_classes(member, X, y, **params):
 
 
 def _renames_classes(estimator, present):
-    """Have class weights name the present classes 0..k-1; return whether that sufficed.
+    """Rename the classes of parameters to 0..k-1; return whether that sufficed.
 
     It does not where parts of an estimator name classes: some of them receive the
     labels as they are, others 0 and 1 for each class.
@@ -94,9 +95,9 @@ def _renames_classes(estimator, present):
         *parts, param = name.split("__")
         if param == "pos_label" and value is not None:
             return False
-        if param == "class_weight" and isinstance(value, Mapping):
+        if names_classes(param, value):
             if parts:
                 return False
-            own = {code: value[label] for code, label in enumerate(present.tolist())}
-            estimator.set_params(class_weight=own)
+            codes = {label: code for code, label in enumerate(present.tolist())}
+            estimator.set_params(**{param: renamed_classes(value, codes)})
     return True

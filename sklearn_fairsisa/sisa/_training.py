@@ -3,7 +3,7 @@
 import copy
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn import config_context
@@ -22,12 +22,14 @@ from ._learners import (
     counts_passes,
     is_skorch,
     last_step,
+    param_prefix,
     random_state_owners,
     seed_owners,
     set_random_states,
+    share_watched,
     trains_together,
 )
-from ._plan import passes_per_stage, training_seed
+from ._plan import passes_per_stage, training_seed, watched_rows
 from ._some_classes import fit_some_classes
 from ._votes import member_scores
 
@@ -228,16 +230,27 @@ def replay_visits(recipe, rows, n_stages, first_stage=0):
     counts = np.bincount(rows.slices, minlength=n_stages)
     if recipe.replay == "prefix":
         counts = np.cumsum(counts)
-    counts = counts * _have_weight(recipe, rows, n_stages)
+    counts = counts * have_weight(recipe, rows, n_stages)
     steps = np.array(_steps(recipe, rows, n_stages))
     return int(counts[first_stage:] @ steps[first_stage:])
 
 
-def _have_weight(recipe, rows, n_stages):
+def have_weight(recipe, rows, n_stages):
     """Return for each stage whether it has rows of nonzero weight to train on."""
     # Learners refuse rows that all have weight zero, and forgetting may leave such.
     have = rows.slices_of_weight(n_stages)
+    watched = _watched(recipe, rows)
+    if watched is not None:
+        have &= np.bincount(rows.slices[~watched], minlength=n_stages)[:n_stages] > 0
     return np.logical_or.accumulate(have) if recipe.replay == "prefix" else have
+
+
+def _watched(recipe, rows):
+    """Return which rows of a shard its member watches, None if it trains on all."""
+    share = share_watched(recipe.prototype)
+    if share is None:
+        return None
+    return watched_rows(recipe.seed, share, rows.index, rows.subjects)
 
 
 def _steps(recipe, rows, n_stages):
@@ -279,8 +292,13 @@ def _prepare(recipe, task, stage, member):
     """Return the work of a stage that continues a member, without changing it."""
     rows, seed = task.rows, training_seed(recipe.seed, task.shard, stage)
     nothing = _StageWork(task, stage, seed)
-    if not _have_weight(recipe, rows, stage + 1)[stage]:
+    if not have_weight(recipe, rows, stage + 1)[stage]:
         return nothing
+    watched = _watched(recipe, rows)
+    if watched is not None:
+        prefix = param_prefix(recipe.prototype)
+        params = {f"{prefix}watched": watched} | rows.params
+        rows = replace(rows, params=params)
     X, y, params = rows.of(stage) if recipe.replay == "slice" else rows.up_to(stage)
     whole = stage == 0 and _fits_whole(recipe, y)
     passes = 1 if whole else recipe.passes(stage + 1)[stage]
@@ -401,7 +419,7 @@ def _fit_early_steps(member, X, y, seed):
 def _of_last_step(member, params):
     if not isinstance(member, Pipeline):
         return params
-    prefix = f"{member.steps[-1][0]}__"
+    prefix = param_prefix(member)
     foreign = [name for name in params if not name.startswith(prefix)]
     if foreign:
         raise ValueError(

@@ -47,6 +47,11 @@ class Tokens:
     def lengths(self):
         return np.diff(self.offsets)
 
+    def take(self, rows):
+        """Return the tokens of some texts, in memory of their own."""
+        parts = [self.ids[self.offsets[row] : self.offsets[row + 1]] for row in rows]
+        return Tokens.from_lists(parts)
+
     def padded(self, rows, pad_id, length=None):
         """Return the ids and the attention mask of some texts, padded on the right.
 

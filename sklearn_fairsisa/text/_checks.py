@@ -10,9 +10,10 @@ import torch
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.class_weight import compute_class_weight
-from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from skorch.callbacks import Callback, InputShapeSetter, LRScheduler
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
+from .._utils.callbacks import judge
 from ._texts import as_texts
 
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -28,6 +29,24 @@ class Number(Interval):
 COUNT = Number(Integral, 1, None, closed="left")
 POSITIVE = Number(Real, 0, None, closed="neither")
 NOT_NEGATIVE = Number(Real, 0, None, closed="left")
+
+
+_FROM_LABELS = (
+    "The number of classes and their names follow from the labels that the estimator "
+    "is given. Leave it out."
+)
+_OF_THE_ESTIMATOR = "The estimator sets it itself. Leave it out."
+_NOT_FREE = {
+    "num_labels": _FROM_LABELS,
+    "id2label": _FROM_LABELS,
+    "label2id": _FROM_LABELS,
+    "problem_type": "The loss is the cross-entropy of classes. Leave it out.",
+    "config": "Give the config as model=, or the values to replace in it by name.",
+    "output_loading_info": _OF_THE_ESTIMATOR,
+    "return_dict": _OF_THE_ESTIMATOR,
+    "use_return_dict": _OF_THE_ESTIMATOR,
+    "state_dict": "Save the weights with save_pretrained() and give the folder.",
+}
 
 
 class TextModelMixin:
@@ -52,6 +71,8 @@ class TextModelMixin:
                 "and give the folder, or give model.config for a random initialisation."
             )
         super()._validate_params()
+        for name in (self.model_kwargs or {}).keys() & _NOT_FREE.keys():
+            raise ValueError(f"model_kwargs has {name!r}. {_NOT_FREE[name]}")
 
     def _check_texts(self, X):
         """Return the texts of X as a list of strings, or raise an error."""
@@ -72,28 +93,52 @@ def check_entry(name, value, constraint):
 
 
 def check_callbacks(callbacks):
-    """Raise unless all are skorch callbacks that do not change the training."""
+    """Raise unless all are skorch callbacks that have a place in this training."""
     for callback in callbacks or ():
         # A callback is an instance, a class, or a pair of a name and one of these.
-        if isinstance(callback, tuple):
-            callback = callback[1]
-        kind = callback if isinstance(callback, type) else type(callback)
+        item = callback[-1] if isinstance(callback, tuple | list) else callback
+        kind = item if isinstance(item, type) else type(item)
         if not issubclass(kind, Callback):
             raise TypeError(
                 f"callbacks has a {kind.__name__}, which is not a skorch callback. "
                 "Give subclasses of skorch.callbacks.Callback."
             )
-        if issubclass(kind, EarlyStopping | LRScheduler):
-            todo = (
-                "Choose max_epochs instead"
-                if issubclass(kind, EarlyStopping)
-                else "Choose scheduler= and warmup= instead"
-            )
-            raise ValueError(
-                f"callbacks has a {kind.__name__}, which steers the training by state "
-                "that is neither unlearnt with a row nor resumed from a checkpoint. "
-                f"{todo}."
-            )
+        verdict = judge(item)
+        useless = [why for known, why in _USELESS.items() if issubclass(kind, known)]
+        for reason in [verdict.reason] * (verdict.role is None) + useless:
+            raise ValueError(f"callbacks has {verdict.name}, which {reason}")
+
+
+_USELESS = {
+    LRScheduler: (
+        "would change nothing, since every step sets its own learning rate. Choose "
+        "scheduler= and warmup= instead; scheduler may be a function."
+    ),
+    InputShapeSetter: "has nothing to set: texts have no columns. Leave it out.",
+}
+
+
+def check_mask(mask, n_rows):
+    """Return a mask of rows as an array of bool, or raise an error."""
+    mask = np.asarray(mask)
+    if mask.dtype != bool or mask.shape != (n_rows,):
+        raise ValueError(
+            f"watched has shape {mask.shape} and type {mask.dtype}. Give True or False "
+            f"for each of the {n_rows} rows."
+        )
+    return mask
+
+
+def share_of_rows(n_rows, share, seed):
+    """Draw a share of the rows by their positions; return a mask.
+
+    A share above 0 has at least one row.
+    """
+    mask = np.zeros(n_rows, dtype=bool)
+    if share:
+        order = np.random.default_rng([seed, 1]).permutation(n_rows)
+        mask[order[: max(1, round(share * n_rows))]] = True
+    return mask
 
 
 def check_optimizer(optimizer, params):

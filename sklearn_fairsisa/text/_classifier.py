@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
@@ -14,10 +15,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
+from skorch.history import History
 
 from .._utils.devices import computes_bfloat16, pick_device
 from .._utils.typing import FilePath, RandomState
 from .._utils.validation import check_no_missing_labels
+from ._batches import tokens_per_batch
 from ._checks import (
     COUNT,
     NOT_NEGATIVE,
@@ -27,14 +30,16 @@ from ._checks import (
     TextModelMixin,
     advice_on_memory,
     check_callbacks,
+    check_mask,
     check_optimizer,
     class_weights,
     known_classes,
     seed_from,
+    share_of_rows,
 )
 from ._loading import load_config, load_tokenizer_once
 from ._logits import LogitsMixin
-from ._net import Epochs, learning_rate_factor
+from ._net import SCORES, Epochs, Watched, learning_rate_factor
 from ._tokens import pad_token, tokenize
 from ._training import NetworkSpec, Training
 
@@ -59,7 +64,8 @@ class TransformerClassifier(
     training that was stopped and resumed gives the same bits as one that never
     stopped.
 
-    All rows are trained on. None is held out, and none stops the training early.
+    No row stops the training early. All are trained on, unless `watch` holds some out
+    to draw a curve by which to choose `max_epochs`.
 
     Parameters
     ----------
@@ -145,12 +151,27 @@ class TransformerClassifier(
     model_kwargs : dict, default=None
         Further arguments of transformers' ``from_pretrained``: ``gguf_file``,
         ``revision``, or values to replace in the config such as
-        ``{"num_hidden_layers": 3}``.
+        ``{"num_hidden_layers": 3}``. A model with Python code of its own is loaded only
+        if ``trust_remote_code`` is True.
+
+    watch : float, tuple (X, y) or None, default=None
+        Texts that are scored after each epoch, see `history_`. They never steer the
+        training. A float in (0, 1) is the share of the rows that is held out from
+        training and watched instead: they follow from the seed and their positions. In
+        a :class:`~sklearn_fairsisa.SISAClassifier` they follow from its seed and from
+        the own index or data subject of a row, which keeps its role whatever is
+        forgotten, and the share holds on average. A tuple has other texts and their
+        labels, and leaves the trained weights as they are. An ensemble refuses it,
+        since it could not forget them.
 
     callbacks : list of skorch callbacks, default=None
-        Callbacks that observe the training, initialised again by each call.
-        EarlyStopping and LRScheduler raise an error, since they would change the
-        training according to the rows.
+        Callbacks that watch the training, or act by a schedule or by the gradients,
+        such as EpochScoring, GradientNormClipping and Freezer. They are initialised
+        again by each call, and see labels as positions in `classes_`. A class of your
+        own states which it does: ``fairsisa_role = "watches"`` or ``"scheduled"``.
+        Those that load a state or steer by rows, such as LoadInitState and
+        EarlyStopping, raise an error, and so does LRScheduler, in place of which there
+        is `scheduler`.
 
     random_state : int, RandomState instance or None, default=None
         Determines new weights, the order of rows and dropout. If it is another int
@@ -172,7 +193,10 @@ class TransformerClassifier(
         Number of texts that the last training call truncated.
 
     history_ : list of dict
-        ``epoch``, mean ``train_loss`` and number of ``rows`` of each epoch so far.
+        ``epoch``, mean ``train_loss`` and number of trained ``rows`` of each epoch so
+        far. With `watch` also ``watched_loss``, ``watched_accuracy``,
+        ``watched_balanced_accuracy`` and the number of ``watched_rows``. The loss
+        uses `class_weight`. Scores of no rows are NaN.
 
     net_ : skorch.NeuralNetClassifier
         The net.
@@ -180,6 +204,7 @@ class TransformerClassifier(
     See Also
     --------
     TransformerEmbedder : Vectors of texts, on which any classifier can be trained.
+    sklearn_fairsisa.plotting.TrainingCurveDisplay : Draws `history_`.
 
     Notes
     -----
@@ -241,6 +266,7 @@ class TransformerClassifier(
         "freeze": [str, Sequence, None],
         "lora": [Mapping, HasMethods("to_dict"), None],
         "mixed_precision": [StrOptions({"auto", *PRECISIONS}), None],
+        "watch": [Number(Real, 0, 1, closed="neither"), tuple, None],
         "callbacks": [list, tuple, None],
         "random_state": ["random_state"],
     }
@@ -270,6 +296,7 @@ class TransformerClassifier(
         mixed_precision: Literal["auto", "bf16", "fp16"] | None = "auto",
         device: str = "auto",
         model_kwargs: Mapping[str, Any] | None = None,
+        watch: float | tuple[ArrayLike, ArrayLike] | None = None,
         callbacks: Sequence[Callback] | None = None,
         random_state: RandomState = None,
         verbose: int = 0,
@@ -295,11 +322,12 @@ class TransformerClassifier(
         self.mixed_precision = mixed_precision
         self.device = device
         self.model_kwargs = model_kwargs
+        self.watch = watch
         self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike, watched: ArrayLike | None = None) -> Self:
         """Train a new network.
 
         Parameters
@@ -308,16 +336,23 @@ class TransformerClassifier(
             Raw texts, in the column `text_column` of a DataFrame.
         y : array-like of shape (n,)
             Labels of at least one class.
+        watched : array-like of bool, shape (n,), default=None
+            Which of these rows are watched instead of trained on. By default they are
+            drawn, if `watch` is a share.
 
         Returns
         -------
         self
         """
-        texts, y = self._check_rows(X, y)
-        return self._train(texts, y, np.unique(y), None)
+        texts, y, watched = self._check_rows(X, y, watched)
+        return self._train(texts, y, watched, np.unique(y), None)
 
     def partial_fit(
-        self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        watched: ArrayLike | None = None,
     ) -> Self:
         """Continue training, with new rows or the same ones.
 
@@ -334,16 +369,19 @@ class TransformerClassifier(
         classes : array-like of shape (n_classes,), default=None
             All possible labels. Required in the first call, unless `y` has all of
             them.
+        watched : array-like of bool, shape (n,), default=None
+            Which of these rows are watched instead of trained on. By default they are
+            drawn, if `watch` is a share.
 
         Returns
         -------
         self
         """
-        texts, y = self._check_rows(X, y)
+        texts, y, watched = self._check_rows(X, y, watched)
         training = getattr(self, "_training", None)
         before = None if training is None else self.classes_
         known = known_classes(y, classes, before)
-        return self._train(texts, y, known, training)
+        return self._train(texts, y, watched, known, training)
 
     @property
     def net_(self) -> NeuralNetClassifier:
@@ -360,7 +398,7 @@ class TransformerClassifier(
         tags.non_deterministic = self.random_state is None
         return tags
 
-    def _check_rows(self, X, y):
+    def _check_rows(self, X, y, watched):
         # scikit-learn's _fit_context does not validate a second partial_fit, before
         # which parameters may have changed.
         self._validate_params()
@@ -372,7 +410,14 @@ class TransformerClassifier(
                 f"X has {len(texts)} texts and y has {len(y)} labels. Give one label "
                 "for each text."
             )
-        return texts, y
+        if watched is not None:
+            watched = check_mask(watched, len(texts))
+            if isinstance(self.watch, tuple):
+                raise ValueError(
+                    "watched= chooses among the rows, and watch=(X, y) has others. "
+                    "Give only one of them."
+                )
+        return texts, y, watched
 
     def _validate_params(self):
         super()._validate_params()
@@ -385,34 +430,52 @@ class TransformerClassifier(
             )
         check_callbacks(self.callbacks)
 
-    def _train(self, texts, y, classes, training):
-        weight = self._class_weight(classes, y)
+    def _train(self, texts, y, watched, classes, training):
+        seed = seed_from(self.random_state) if training is None else training.spec.seed
+        if watched is None:
+            watched = share_of_rows(len(texts), self._share(), seed)
+        if watched.all():
+            raise ValueError(
+                f"All {len(texts)} rows are watched, so there is nothing to train on. "
+                "Give more rows, or watch fewer."
+            )
+        others = self._check_watch(classes)
+        weight = self._class_weight(classes, y[~watched])
         device, precision = self._device_and_precision()
         with self._advice_on_memory():
             is_new = training is None
             if is_new:
-                training = self._new_training(classes, device)
+                training = self._new_training(classes, device, seed)
             training.tokenizer = self._tokenizer_of(training)
-            tokens, n_truncated = tokenize(
-                training.tokenizer, texts, training.max_length, training.spec.pad_id
-            )
+            tokens, n_truncated = self._tokens(training, texts)
             if self.verbose and n_truncated:
                 print(
                     f"{n_truncated} of {len(texts)} texts are longer than "
                     f"{training.max_length} tokens and were truncated."
                 )
             labels = np.searchsorted(classes, y).astype(np.int64)
+            trained, held_out = (
+                (tokens.take(rows), labels[rows])
+                for rows in (np.flatnonzero(~watched), np.flatnonzero(watched))
+            )
+            if others is not None:
+                others = self._tokens(training, others[0])[0], others[1]
+            elif self.watch is not None or watched.any():
+                others = held_out
+            before = [] if is_new else self.history_
             with self._reset_on_failure():
-                records = self._run(training, tokens, labels, weight, device, precision)
+                net = self._net_to_train(training, before, device, precision)
+                net.class_weight = weight
+                records = self._run(training, net, trained, others, device)
         self.classes_ = classes
         self.max_length_ = training.max_length
         self.n_truncated_ = n_truncated
-        self.history_ = records if is_new else [*self.history_, *records]
+        self.history_ = [*before, *records]
         self._training = training
         return self
 
-    def _run(self, training, tokens, labels, weight, device, precision):
-        """Train for `max_epochs` epochs; return a record of each."""
+    def _net_to_train(self, training, before, device, precision):
+        """Return the net of a training with the parameters of this call."""
         if self._is_new_seed(training):
             training.generators.reseed(int(self.random_state))
         training.random_state = self.random_state
@@ -420,14 +483,23 @@ class TransformerClassifier(
         net.lr = self.lr
         net.weight_decay = self.weight_decay
         net.max_grad_norm = self.max_grad_norm
-        net.class_weight = weight
         net.verbose = self.verbose
-        net.callbacks = self.callbacks
+        net.callbacks = list(self.callbacks or ())
         net.initialize_callbacks()
+        if len(net.history) != len(before):
+            # A loaded net has no history, by which schedules count the epochs.
+            net.history = _history_of(before)
+        return net
+
+    def _run(self, training, net, trained, others, device):
+        """Train for `max_epochs` epochs; return a record of each."""
+        n_before, pad_id = len(net.history), training.spec.pad_id
+        if others is not None and len(others[1]):
+            budget = tokens_per_batch(device)
+            net.watched = Watched(*others, pad_id, training.max_length, budget)
         epochs = Epochs(
-            tokens,
-            labels,
-            training.spec.pad_id,
+            *trained,
+            pad_id,
             self.batch_size,
             self.gradient_accumulation,
             self._rate(training.epochs),
@@ -437,19 +509,46 @@ class TransformerClassifier(
             # skorch's partial_fit would treat an interrupt as the end.
             net.fit_loop(epochs, epochs=self.max_epochs)
             net.notify("on_train_end", X=epochs, y=None)
-        history = net.history[len(net.history) - self.max_epochs :]
-        records = [
-            {
-                "epoch": training.epochs + i,
-                "train_loss": float(record["train_loss"]),
-                "rows": len(labels),
-            }
-            for i, record in enumerate(history, start=1)
-        ]
+        # The net must not keep the texts.
+        net.watched = None
         training.epochs += self.max_epochs
-        return records
+        n_watched = None if others is None else len(others[1])
+        return [
+            _record(record, len(epochs), n_watched) for record in net.history[n_before:]
+        ]
 
-    def _new_training(self, classes, device):
+    def _share(self):
+        return self.watch if isinstance(self.watch, Real) else 0.0
+
+    def _check_watch(self, classes):
+        """Return the texts and labels of ``watch=(X, y)``, or None."""
+        if not isinstance(self.watch, tuple):
+            return None
+        if len(self.watch) != 2:
+            raise ValueError(
+                f"watch is a tuple of {len(self.watch)} values. Give two, the texts "
+                "and their labels, or a share such as 0.1."
+            )
+        texts = self._check_texts(self.watch[0])
+        y = check_no_missing_labels(self.watch[1])
+        if y.shape != (len(texts),):
+            raise ValueError(
+                f"watch has {len(texts)} texts and labels of shape {y.shape}. Give one "
+                "label for each text."
+            )
+        unknown = np.setdiff1d(y, classes)
+        if unknown.size:
+            raise ValueError(
+                f"watch has the labels {unknown.tolist()}, which are not among the "
+                f"classes {classes.tolist()}. Leave these texts out."
+            )
+        return texts, np.searchsorted(classes, y).astype(np.int64)
+
+    def _tokens(self, training, texts):
+        spec = training.spec
+        return tokenize(training.tokenizer, texts, training.max_length, spec.pad_id)
+
+    def _new_training(self, classes, device, seed):
         model_kwargs = dict(self.model_kwargs or {})
         config = load_config(self.model, model_kwargs)
         tokenizer, digest = load_tokenizer_once(
@@ -464,9 +563,9 @@ class TransformerClassifier(
         spec = NetworkSpec(
             model=self.model,
             model_kwargs=model_kwargs,
-            n_classes=len(classes),
+            labels=tuple(map(str, self._class_names(classes))),
             pad_id=pad_token(tokenizer, config),
-            seed=seed_from(self.random_state),
+            seed=seed,
             freeze=_names_of_parts(self.freeze),
             lora=_lora_arguments(self.lora),
             optimizer=optimizer,
@@ -490,6 +589,24 @@ class TransformerClassifier(
                 "model was trained. Restore it, or train again."
             )
         return tokenizer
+
+    def name_classes(self, names: Sequence[Any]) -> None:
+        """Give the names of classes that training knows by their positions.
+
+        An ensemble tells its members what their labels 0..K-1 stand for, so that the
+        config of a saved network has these names.
+
+        Parameters
+        ----------
+        names : sequence of K values
+            Labels in the order of their positions.
+        """
+        self._names = tuple(names)
+
+    def _class_names(self, classes):
+        names = getattr(self, "_names", ())
+        by_position = np.array_equal(classes, np.arange(len(names)))
+        return names if names and by_position else classes.tolist()
 
     def _is_new_seed(self, training):
         return (
@@ -535,7 +652,7 @@ class TransformerClassifier(
         with self._advice_on_memory():
             training.tokenizer = self._tokenizer_of(training)
             pad_id, length = training.spec.pad_id, training.max_length
-            tokens, _ = tokenize(training.tokenizer, texts, length, pad_id)
+            tokens = self._tokens(training, texts)[0]
             net = self._current_net()
             return net.logits(tokens, pad_id, length)
 
@@ -556,6 +673,27 @@ class TransformerClassifier(
             "max_length, train only adapters with lora={'r': 8}, or use "
             "mixed_precision='bf16' on a GPU."
         )
+
+
+def _history_of(records):
+    """Return a history of skorch with some epochs of earlier calls."""
+    history = History()
+    for record in records:
+        history.new_epoch()
+        for name, value in record.items():
+            history.record(name, value)
+    return history
+
+
+def _record(record, n_rows, n_watched):
+    """Return what is kept of an epoch in a history of skorch."""
+    loss = float(record["train_loss"])
+    kept = {"epoch": record["epoch"], "train_loss": loss, "rows": n_rows}
+    if n_watched is not None:
+        kept["watched_rows"] = n_watched
+        for name in SCORES:
+            kept[f"watched_{name}"] = record.get(f"watched_{name}", math.nan)
+    return kept
 
 
 def _names_of_parts(freeze):

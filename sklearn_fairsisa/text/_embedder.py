@@ -89,7 +89,8 @@ class TransformerEmbedder(
 
     model_kwargs : dict, default=None
         Further arguments of transformers' ``from_pretrained``: ``gguf_file``,
-        ``revision``, or values to replace in the config.
+        ``revision``, or values to replace in the config. A model with Python code of
+        its own is loaded only if ``trust_remote_code`` is True.
 
     verbose : int, default=0
         1 shows a progress bar.

@@ -56,6 +56,15 @@ def _find_loaded(key):
         return _loaded.get(key)
 
 
+def with_trust(model_kwargs):
+    """Return arguments of ``from_pretrained`` that trust code only if they say so.
+
+    Without a word on trust, transformers would ask on the standard input.
+    """
+    trusted = bool(model_kwargs.get("trust_remote_code"))
+    return {**model_kwargs, "trust_remote_code": trusted}
+
+
 def load_config(model, model_kwargs):
     """Return a new config; see `model_key` for the arguments."""
     if isinstance(model, PretrainedConfig):
@@ -64,7 +73,7 @@ def load_config(model, model_kwargs):
             config.update(model_kwargs)
     else:
         with advice_on_loading(model), quiet():
-            config = AutoConfig.from_pretrained(model, **model_kwargs)
+            config = AutoConfig.from_pretrained(model, **with_trust(model_kwargs))
     if not hasattr(config, "vocab_size"):
         raise ValueError(
             f"The model's config is a {type(config).__name__}, which has no "
@@ -86,7 +95,9 @@ def _load_tokenizer(model, model_kwargs, tokenizer, config):
         names = model_kwargs.keys() & _LOCATION_ARGUMENTS
         location = {name: model_kwargs[name] for name in names}
     with advice_on_loading(source), quiet():
-        return _without_truncation(AutoTokenizer.from_pretrained(source, **location))
+        return _without_truncation(
+            AutoTokenizer.from_pretrained(source, **with_trust(location))
+        )
 
 
 def _without_truncation(tokenizer):
@@ -166,6 +177,13 @@ def advice_on_loading(source):
     try:
         yield
     except (OSError, ValueError) as error:
+        if "trust_remote_code=True" in str(error):
+            raise ValueError(
+                f"{str(source)!r} has Python code of its own, which loading it would "
+                "run. Read this code, and if you trust it give "
+                'model_kwargs={"trust_remote_code": True}; for a tokenizer, load it '
+                "yourself and give tokenizer=."
+            ) from error
         if os.path.isdir(source):
             raise OSError(
                 f"The folder {str(source)!r} holds no loadable model and tokenizer: "

@@ -11,7 +11,14 @@ from transformers import (
 )
 
 from .._utils.isolation import forked_generators
-from ._loading import advice_on_loading, load_config, load_once, model_key, quiet
+from ._loading import (
+    advice_on_loading,
+    load_config,
+    load_once,
+    model_key,
+    quiet,
+    with_trust,
+)
 
 
 def new_classifier(model, model_kwargs, n_classes, pad_id, seed, *, shared, device):
@@ -44,7 +51,8 @@ def new_classifier(model, model_kwargs, n_classes, pad_id, seed, *, shared, devi
         def load():
             config = load_config(model, model_kwargs)
             config.num_labels, config.pad_token_id = n_classes, pad_id
-            module = _in_single_precision(initialised(config, seed), model_kwargs)
+            module = initialised(config, seed, model_kwargs)
+            module = _in_single_precision(module, model_kwargs)
             return module.to(device), frozenset()
 
         if shared is None:
@@ -138,10 +146,14 @@ def _parts(body):
     return ", ".join(parts) + example
 
 
-def initialised(config, seed):
+def initialised(config, seed, model_kwargs):
     """Return a classification model of a config, with weights drawn from a seed."""
-    with forked_generators(seed, "cpu"), quiet():
-        return AutoModelForSequenceClassification.from_config(config)
+    trusted = with_trust(model_kwargs)["trust_remote_code"]
+    name = type(config).__name__
+    with advice_on_loading(name), forked_generators(seed, "cpu"), quiet():
+        return AutoModelForSequenceClassification.from_config(
+            config, trust_remote_code=trusted
+        )
 
 
 def _load_classifier(model, model_kwargs, n_classes, device):
@@ -149,7 +161,10 @@ def _load_classifier(model, model_kwargs, n_classes, device):
     try:
         with advice_on_loading(model), quiet(), forked_generators(0, "cpu"):
             module, info = AutoModelForSequenceClassification.from_pretrained(
-                model, num_labels=n_classes, output_loading_info=True, **model_kwargs
+                model,
+                num_labels=n_classes,
+                output_loading_info=True,
+                **with_trust(model_kwargs),
             )
             module = _in_single_precision(module, model_kwargs).to(device)
     except RuntimeError as error:
@@ -175,10 +190,14 @@ def load_encoder(model, model_kwargs, device):
         # Weights that a checkpoint lacks, such as those of a pooler, are drawn.
         with quiet(), forked_generators(0, "cpu"):
             if isinstance(model, PretrainedConfig):
-                module = AutoModel.from_config(load_config(model, model_kwargs))
+                config = load_config(model, model_kwargs)
+                trusted = with_trust(model_kwargs)["trust_remote_code"]
+                module = AutoModel.from_config(config, trust_remote_code=trusted)
             else:
                 with advice_on_loading(model):
-                    module = AutoModel.from_pretrained(model, **model_kwargs)
+                    module = AutoModel.from_pretrained(
+                        model, **with_trust(model_kwargs)
+                    )
             module = _in_single_precision(module, model_kwargs).to(device).eval()
         return module.requires_grad_(False), digest_of_weights(module)
 

@@ -5,11 +5,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.special import log_softmax
 from skorch import NeuralNetClassifier
 from torch.nn.functional import cross_entropy
 
-from ._batches import infer, tokens_per_batch, training_steps
+from ._batches import (
+    infer,
+    inference_batches,
+    tokens_per_batch,
+    training_steps,
+)
 
+SCORES = ("loss", "accuracy", "balanced_accuracy")
 _UNSCALED = torch.amp.GradScaler("cpu", enabled=False)
 
 
@@ -22,6 +29,11 @@ class Step:
 
     def __len__(self):
         return sum(len(labels) for _, labels in self.batches)
+
+    def __iter__(self):
+        # As skorch unpacks a batch: what goes in, and the labels.
+        yield [inputs for inputs, _ in self.batches]
+        yield torch.cat([labels for _, labels in self.batches])
 
 
 class Epochs(torch.utils.data.IterableDataset):
@@ -62,8 +74,39 @@ class Epochs(torch.utils.data.IterableDataset):
             yield Step(batches, self.rate(epoch + (i + 0.5) / len(steps)))
 
 
+class Watched(torch.utils.data.IterableDataset):
+    """Texts that are scored after each epoch, in batches as for inference.
+
+    Parameters
+    ----------
+    tokens : Tokens
+    labels : ndarray of int64, shape (n,)
+    pad_id, max_length, tokens_per_batch : int
+    """
+
+    def __init__(self, tokens, labels, pad_id, max_length, tokens_per_batch):
+        self.tokens = tokens
+        self.labels = torch.from_numpy(labels)
+        self.pad_id = pad_id
+        self.max_length = max_length
+        self.tokens_per_batch = tokens_per_batch
+
+    def __len__(self):
+        return len(self.tokens)
+
+    def __iter__(self):
+        for rows, n_real, length in inference_batches(
+            self.tokens.lengths, self.max_length, self.tokens_per_batch
+        ):
+            inputs = self.tokens.padded(rows, self.pad_id, length)
+            yield Step([(inputs, self.labels[rows[:n_real]])], 0.0)
+
+
 class TextNet(NeuralNetClassifier):
     """A skorch net of a transformers classifier, trained on `Epochs`.
+
+    Its history has ``watched_loss``, ``watched_accuracy`` and
+    ``watched_balanced_accuracy`` of each epoch if there are texts to watch.
 
     Parameters
     ----------
@@ -72,6 +115,7 @@ class TextNet(NeuralNetClassifier):
     weight_decay : float
     max_grad_norm : float or None
     class_weight : tensor of shape (n_classes,) or None
+    watched : Watched or None
     **kwargs
         Parameters of skorch's net.
     """
@@ -84,12 +128,14 @@ class TextNet(NeuralNetClassifier):
         weight_decay=0.0,
         max_grad_norm=None,
         class_weight=None,
+        watched=None,
         **kwargs,
     ):
         self.precision = precision
         self.weight_decay = weight_decay
         self.max_grad_norm = max_grad_norm
         self.class_weight = class_weight
+        self.watched = watched
         super().__init__(module, **kwargs)
 
     def initialize_optimizer(self):
@@ -108,10 +154,43 @@ class TextNet(NeuralNetClassifier):
         self.scaler_ = torch.amp.GradScaler(torch.device(self.device).type)
         return self
 
+    @property
+    def _default_callbacks(self):
+        # Those of skorch average the scores of batches, here of unequal size.
+        return [
+            (name, callback)
+            for name, callback in super()._default_callbacks
+            if not name.startswith("valid_")
+        ]
+
+    def get_all_learnable_params(self):
+        # Not those that other networks share, which a callback could change.
+        trained = {
+            id(p) for group in self.optimizer_.param_groups for p in group["params"]
+        }
+        for name, weight in self.module_.named_parameters():
+            if id(weight) in trained:
+                yield name, weight
+
     def on_epoch_begin(self, net, **kwargs):
         super().on_epoch_begin(net, **kwargs)
-        # Loading and predicting leave a network in evaluation mode.
+        # Loading, predicting and watching leave a network in evaluation mode.
         self._set_training(True)
+        self._logits_of_watched = []
+
+    def on_epoch_end(self, net, **kwargs):
+        super().on_epoch_end(net, **kwargs)
+        if self.watched is not None:
+            logits, labels = zip(*self._logits_of_watched)
+            scores = scores_of_logits(
+                np.concatenate(logits), np.concatenate(labels), self.class_weight
+            )
+            for name, score in scores.items():
+                self.history.record(f"watched_{name}", score)
+        self._logits_of_watched = []
+
+    def get_split_datasets(self, X, y=None, **fit_params):
+        return X, self.watched
 
     def get_iterator(self, dataset, training=False):
         return dataset
@@ -138,11 +217,13 @@ class TextNet(NeuralNetClassifier):
         if weight is not None:
             total = sum(weight[labels].sum() for _, labels in batch.batches)
             if total == 0:
-                return {"loss": total, "y_pred": None}
+                skipped = self._evaluated(batch)
+                self._set_training(True)
+                return {"loss": total, "y_pred": skipped}
             weight, total = weight.to(self.device), total.to(self.device)
 
         optimizer.zero_grad(set_to_none=True)
-        loss = 0.0
+        loss, y_pred = 0.0, []
         for inputs, labels in batch.batches:
             logits = self.infer(inputs)
             labels = labels.to(self.device)
@@ -150,22 +231,40 @@ class TextNet(NeuralNetClassifier):
             part = part / total
             scaler.scale(part).backward()
             loss = loss + part.detach()
+            y_pred.append(logits.detach().float())
 
+        scaler.unscale_(optimizer)
         self.notify(
             "on_grad_computed",
-            named_parameters=self.module_.named_parameters(),
+            named_parameters=list(self.get_all_learnable_params()),
             batch=batch,
             training=True,
         )
         if self.max_grad_norm is not None:
-            scaler.unscale_(optimizer)
             torch.nn.utils.clip_grad_norm_(
                 [p for group in optimizer.param_groups for p in group["params"]],
                 self.max_grad_norm,
             )
         scaler.step(optimizer)
         scaler.update()
-        return {"loss": loss, "y_pred": None}
+        return {"loss": loss, "y_pred": torch.cat(y_pred)}
+
+    def validation_step(self, batch, **fit_params):
+        """Score a batch of watched texts, which draws no number and changes nothing."""
+        logits, (_, labels) = self._evaluated(batch), batch
+        self._logits_of_watched.append((logits.cpu().numpy(), labels.numpy()))
+        loss = cross_entropy(logits, labels.to(self.device))
+        return {"loss": loss, "y_pred": logits}
+
+    def _evaluated(self, batch):
+        """Return the logits of a step in evaluation mode, without its padding."""
+        self._set_training(False)
+        with torch.no_grad():
+            parts = [
+                self.infer(inputs)[: len(labels)].float()
+                for inputs, labels in batch.batches
+            ]
+        return torch.cat(parts)
 
     def logits(self, tokens, pad_id, max_length):
         """Return the logits of texts.
@@ -186,6 +285,40 @@ class TextNet(NeuralNetClassifier):
         ):
             logits[rows] = some
         return logits
+
+
+def scores_of_logits(logits, labels, class_weight=None):
+    """Return loss, accuracy and balanced accuracy of some texts.
+
+    Parameters
+    ----------
+    logits : ndarray of float32, shape (n, n_classes)
+    labels : ndarray of int, shape (n,)
+    class_weight : tensor of shape (n_classes,) or None
+        Weight of each class in the loss.
+
+    Returns
+    -------
+    dict of str to float
+        The loss is NaN if all texts have zero weight. Balanced accuracy is the mean
+        recall of the classes that are present.
+
+    Examples
+    --------
+    >>> scores_of_logits(np.zeros((4, 2)), np.array([0, 0, 0, 1]))
+    {'loss': 0.6931471805599453, 'accuracy': 0.75, 'balanced_accuracy': 0.5}
+    """
+    log_probability = log_softmax(logits.astype(np.float64), axis=1)
+    losses = -log_probability[np.arange(len(labels)), labels]
+    weight = np.ones(len(labels))
+    if class_weight is not None:
+        weight = class_weight.double().numpy()[labels]
+    hits = logits.argmax(axis=1) == labels
+    counts = np.bincount(labels)
+    recalls = np.bincount(labels, hits)[counts > 0] / counts[counts > 0]
+    total = weight.sum()
+    loss = weight @ losses / total if total else math.nan
+    return dict(zip(SCORES, map(float, (loss, hits.mean(), recalls.mean()))))
 
 
 def learning_rate_factor(progress, scheduler, warmup):

@@ -31,7 +31,8 @@ class NetworkSpec:
     ----------
     model : str, path or config
     model_kwargs : dict
-    n_classes : int
+    labels : tuple of str
+        Names of the classes, which the network's config tells those who load it.
     pad_id : int
     seed : int
     freeze : tuple of str
@@ -44,7 +45,7 @@ class NetworkSpec:
 
     model: object
     model_kwargs: dict
-    n_classes: int
+    labels: tuple
     pad_id: int
     seed: int
     freeze: tuple
@@ -62,12 +63,14 @@ class NetworkSpec:
         module, digest = new_classifier(
             self.model,
             self.model_kwargs,
-            self.n_classes,
+            len(self.labels),
             self.pad_id,
             drawn,
             shared=shared,
             device="cpu" if shared is None else device,
         )
+        module.config.id2label = dict(enumerate(self.labels))
+        module.config.label2id = {name: i for i, name in enumerate(self.labels)}
         if self.lora is not None:
             return _with_adapters(module, self.lora, adapters), digest
         return module, digest
@@ -142,9 +145,11 @@ class Training:
         net = TextNet(
             module,
             criterion=torch.nn.CrossEntropyLoss,
-            classes=np.arange(self.spec.n_classes),
+            classes=np.arange(len(self.spec.labels)),
             optimizer=self.spec.optimizer,
             train_split=None,
+            # Labels of texts can only be scored as they come.
+            use_caching=True,
             verbose=0,
             device=device,
             lr=0.0,
@@ -156,7 +161,7 @@ class Training:
     def _unpack(self, device):
         weights = _map(_as_tensor, self._packed["weights"])
         if self._shared is None:
-            module = initialised(self._config, 0)
+            module = initialised(self._config, 0, self.spec.model_kwargs)
         else:
             module, shared = self.spec.network(device)
             if shared != self._shared:
@@ -177,6 +182,8 @@ class Training:
             _map(_as_tensor, self._packed["optimizer"])
         )
         self._net.scaler_.load_state_dict(self._packed["scaler"])
+        for name in self._packed["paused"]:
+            module.get_parameter(name).requires_grad_(False)
         self._packed = None
 
     def _pack(self):
@@ -189,6 +196,12 @@ class Training:
             "weights": _map(_as_array, weights),
             "optimizer": _map(_as_array, self._net.optimizer_.state_dict()),
             "scaler": self._net.scaler_.state_dict(),
+            # A callback may have frozen them.
+            "paused": sorted(
+                name
+                for name, weight in self._net.module_.named_parameters()
+                if name in self._trained and not weight.requires_grad
+            ),
         }
 
     def __getstate__(self):

@@ -91,6 +91,16 @@ def test_errors_brought_down_to_the_largest_allowed_just_support_the_claim(
         assert h < errors.max()
 
 
+def test_the_less_certain_of_two_rates_limits_the_error_allowed():
+    precise, rough = np.array([0.01, 0.01]), np.array([0.1, 0.1])
+    alone = largest_error(0.95, 0.1, [(0 * rough, rough)])
+    assert 0.01 < alone < 0.1
+    for rates in (precise, rough), (rough, precise):
+        both = largest_error(0.95, 0.1, [(0 * rate, rate) for rate in rates])
+        # The precise rate hardly ever exceeds a tenth.
+        assert both == pytest.approx(alone, rel=1e-3)
+
+
 def test_rates_and_errors_are_those_of_four_people_more():
     group = np.array([0] * 10 + [1] * 6)
     selected = np.array([1.0] * 10 + [1, 1, 0, 0, 0.5, 0.5])

@@ -124,18 +124,27 @@ def test_a_history_counts_but_for_its_clock():
     assert digest(rows) != digest([{**rows[0], "dur": 0.0}])
 
 
-def test_the_timer_of_a_net_does_not_count():
+def test_what_a_callback_that_watches_keeps_does_not_count():
     callbacks = pytest.importorskip("skorch.callbacks")
 
     class Timer(callbacks.EpochTimer):
         pass
 
-    for kind in (callbacks.EpochTimer, Timer):
-        one, other = kind(), kind()
-        one.epoch_start_time_, other.epoch_start_time_ = 1.0, 2.0
+    class Diary(callbacks.Callback):
+        fairsisa_role = "watches"
+
+        def on_epoch_end(self, net, **kwargs):
+            self.seconds_ = 1.0
+
+    class Halving(Diary):
+        fairsisa_role = "scheduled"
+
+    for kind in (callbacks.EpochTimer, Timer, Diary, Halving, callbacks.Freezer):
+        one, other = (kind("*") if kind is callbacks.Freezer else kind() for _ in "ab")
         assert digest(one) == digest(other)
-        other.more = 1
-        assert digest(one) != digest(other)
+        other.seconds_ = 2.0
+        watches = kind not in (Halving, callbacks.Freezer)
+        assert (digest(one) == digest(other)) == watches
 
 
 class Learner(BaseEstimator):
@@ -274,6 +283,17 @@ def test_types_shapes_and_signs_count():
         1, 1.0, True, "1", b"1", np.float32(1), np.float64(1), np.array([1]),
         np.array([[1]]), np.array(1.0), -0.0, 0.0, None, (1,), [1], {1}, {1: 1},
         np.array(["1"]), np.array([1], dtype=object), LogisticRegression(),
+    ]  # fmt: skip
+    assert len({digest(value) for value in distinct}) == len(distinct)
+
+
+def test_types_and_shapes_of_tensors_count():
+    torch = pytest.importorskip("torch")
+    zeros = torch.zeros(4, dtype=torch.int32)
+    distinct = [
+        zeros, zeros.view(2, 2), zeros.view(torch.float32), zeros.view(torch.int16),
+        zeros.view(torch.bfloat16), torch.zeros(4, dtype=torch.int64), zeros.numpy(),
+        torch.zeros(0), torch.zeros(0, 3),
     ]  # fmt: skip
     assert len({digest(value) for value in distinct}) == len(distinct)
 

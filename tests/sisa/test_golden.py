@@ -8,11 +8,18 @@ A change needs a new format of directories.
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.naive_bayes import GaussianNB
 
+from sklearn_fairsisa import SISAClassifier
 from sklearn_fairsisa.fairness._coins import row_coins
 from sklearn_fairsisa.sisa._audit import AuditLog, salted_row
 from sklearn_fairsisa.sisa._digests import digest
-from sklearn_fairsisa.sisa._plan import make_plan, subject_key, training_seed
+from sklearn_fairsisa.sisa._plan import (
+    make_plan,
+    subject_key,
+    training_seed,
+    watched_rows,
+)
 from sklearn_fairsisa.sisa.store.signing import key_id, sign
 
 NAMED = np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")])
@@ -25,6 +32,16 @@ def test_rows_without_subjects_keep_their_places():
     longer = plan.extended(5)
     assert longer.shards[12:].tolist() == [0, 2, 1, 2, 0]
     assert longer.slices[12:].tolist() == [2] * 5
+
+
+def test_watched_rows_stay_watched():
+    watched = [2, 5, 6, 7, 10, 13, 14, 15, 16, 18]
+    assert np.flatnonzero(watched_rows(7, 0.3, np.arange(20))).tolist() == watched
+    some = np.array([3, 10, 18])
+    assert watched_rows(7, 0.3, some).tolist() == [False, True, True]
+    people = ["ada", "bob", "cy", "ada", 4, 5, 6, 7]
+    of_people = watched_rows(7, 0.3, np.arange(8), people)
+    assert np.flatnonzero(of_people).tolist() == [2, 5, 6]
 
 
 def test_rows_of_subjects_keep_their_places():
@@ -111,6 +128,18 @@ def test_salted_ids_and_signatures_stay():
         "5031fe3d989c6d1537a013fa6e739da23463fdaec3b70137d828e36ace221bd0"
     )
     assert key_id(b"key") == "0abb1ef4"
+
+
+def test_a_salt_has_128_bits_and_every_byte_of_it_counts():
+    X, y = np.arange(8.0)[:, None], np.arange(8) % 2
+    fits = [SISAClassifier(GaussianNB(), n_shards=2).fit(X, y) for _ in range(3)]
+    salts = {fitted.forget(3)._state.salt for fitted in fits}
+    assert {len(bytes.fromhex(salt)) for salt in salts} == {16}
+    assert len(salts) == 3
+    for byte in range(16):
+        other = bytearray(16)
+        other[byte] = 1
+        assert salted_row(5, other.hex()) != salted_row(5, bytes(16).hex())
 
 
 def test_a_row_keeps_its_coin():

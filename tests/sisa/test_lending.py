@@ -64,7 +64,7 @@ def digests(sisa):
 @pytest.mark.parametrize("step", list(STEPS))
 @pytest.mark.parametrize("kind", list(CONTAINERS))
 def test_steps_that_work_in_place_are_exact_and_change_nothing(kind, step, n_slices):
-    learner = make_pipeline(STEPS[step], SGDClassifier(random_state=0))
+    learner = make_pipeline(STEPS[step], SGDClassifier(max_iter=5, tol=None))
     assert check_forgettable(SISAClassifier(learner))
     gone = [3, 14, 15, 60]
     other = X.copy()
@@ -172,7 +172,7 @@ class Doubling(TransformerMixin, BaseEstimator):
 
 
 def test_the_step_that_writes_is_named_and_the_remedy_helps():
-    learner = make_pipeline(StandardScaler(), SGDClassifier())
+    learner = make_pipeline(StandardScaler(), SGDClassifier(max_iter=5, tol=None))
     learner.steps.insert(0, ("double", Doubling()))
     for data in (X, sparse.csr_matrix(X)):
         with pytest.raises(ValueError, match=r"Step 'double' \(Doubling\) writes"):
@@ -248,11 +248,11 @@ MUTABLE = {
 @pytest.mark.parametrize("kind", list(MUTABLE))
 def test_objects_within_rows_belong_to_the_ensemble(kind):
     data = MUTABLE[kind]()
-    learner = make_pipeline(Sorting(), SGDClassifier())
+    learner = make_pipeline(Sorting(), SGDClassifier(max_iter=5, tol=None))
     if kind == "arrays":
         learner = make_pipeline(
             FunctionTransformer(lambda X: [row.sort() for row in X] and np.stack(X)),
-            SGDClassifier(),
+            SGDClassifier(max_iter=5, tol=None),
         )
     sisa = SISAClassifier(learner, n_shards=2, n_slices=2, random_state=0)
     sisa.fit(data, y).forget([1, 2])
@@ -289,7 +289,11 @@ def test_a_member_cannot_make_rows_writeable():
 @pytest.mark.parametrize(
     "ensemble",
     [
-        SISAClassifier(make_pipeline(StandardScaler(copy=False), SGDClassifier())),
+        SISAClassifier(
+            make_pipeline(
+                StandardScaler(copy=False), SGDClassifier(max_iter=5, tol=None)
+            )
+        ),
         make_pipeline(StandardScaler(copy=False), SISAClassifier()),
         make_pipeline(Normalizer(copy=False), BaggingClassifier(GaussianNB(), 3)),
         VotingClassifier(
@@ -332,7 +336,9 @@ def test_a_function_that_takes_the_group_out_of_rows_leaves_them_whole():
 
 def test_dicts_are_rows():
     rows = [{"length": float(i % 9), f"word {i % 3}": 1} for i in range(N)]
-    learner = make_pipeline(DictVectorizer(sparse=False), SGDClassifier())
+    learner = make_pipeline(
+        DictVectorizer(sparse=False), SGDClassifier(max_iter=5, tol=None)
+    )
     sisa = SISAClassifier(learner, n_shards=2, n_slices=2, random_state=0)
     assert sisa.fit(rows, y).forget([7]).verify_forgotten()
 

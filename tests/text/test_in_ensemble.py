@@ -75,6 +75,7 @@ def test_appended_texts_continue_and_can_be_forgotten():
 class Watching(Callback):
     """Keeps what each call of partial_fit trains with."""
 
+    fairsisa_role = "watches"
     rates: list = []  # noqa: RUF012 - of all members
     class_weights: list = []  # noqa: RUF012
 

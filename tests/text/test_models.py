@@ -1,6 +1,7 @@
 """Models load with the right pad token, head, device and precision."""
 
 import copy
+import json
 import pickle
 
 import numpy as np
@@ -30,6 +31,7 @@ from transformers import (
 )
 from workers import device_of_worker, loads_of_base
 
+from sklearn_fairsisa import SISAClassifier
 from sklearn_fairsisa._utils import devices
 from sklearn_fairsisa.sisa.store.packing import pack, unpack
 from sklearn_fairsisa.text import TransformerClassifier, TransformerEmbedder
@@ -386,3 +388,96 @@ def test_memory_that_runs_out_gives_advice_wherever_it_did(error, monkeypatch):
     embedder = TransformerEmbedder(tiny_bert(hidden_size=28), device="cpu")
     with pytest.raises(MemoryError, match="Lower tokens_per_batch or max_length"):
         embedder.transform(TEXTS)
+
+
+@pytest.mark.parametrize("make", [classifier, TransformerEmbedder])
+@pytest.mark.parametrize(
+    ("name", "todo"),
+    [
+        ("num_labels", "follow from the labels"),
+        ("id2label", "follow from the labels"),
+        ("problem_type", "cross-entropy"),
+        ("config", "Give the config as model="),
+        ("return_dict", "Leave it out"),
+    ],
+)
+def test_arguments_that_are_not_free_are_named(make, name, todo):
+    with pytest.raises(ValueError, match=f"model_kwargs has '{name}'.*{todo}"):
+        make(tiny_bert(), model_kwargs={name: 5}).fit(TEXTS, Y)
+
+
+def with_code_of_its_own(folder):
+    """Save a model whose config refers to Python files beside it."""
+    model = AutoModelForSequenceClassification.from_config(tiny_bert(vocab_size=40))
+    save_pretrained(folder, model, unk_token="[UNK]", pad_token="[PAD]")
+    config = json.loads((folder / "config.json").read_text())
+    config["model_type"] = "own"
+    config["auto_map"] = {
+        "AutoConfig": "own_config.OwnConfig",
+        "AutoModel": "own_model.OwnModel",
+        "AutoModelForSequenceClassification": "own_model.OwnModel",
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "own_config.py").write_text(
+        "from transformers import BertConfig\n"
+        "class OwnConfig(BertConfig):\n    model_type = 'own'\n"
+    )
+    (folder / "own_model.py").write_text(
+        "from transformers import BertForSequenceClassification\n"
+        "from .own_config import OwnConfig\n"
+        "class OwnModel(BertForSequenceClassification):\n"
+        "    config_class = OwnConfig\n"
+    )
+
+
+def test_code_of_a_model_runs_only_if_it_is_trusted_and_nobody_is_asked(
+    tmp_path, monkeypatch
+):
+    def asked(*args):
+        raise AssertionError("asked on the standard input")
+
+    monkeypatch.setattr("builtins.input", asked)
+    modules = str(tmp_path / "modules")
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", modules)
+    monkeypatch.syspath_prepend(modules)
+    with_code_of_its_own(tmp_path)
+    message = "has Python code of its own.*trust_remote_code"
+    for kwargs in ({}, {"trust_remote_code": None}):
+        with pytest.raises(ValueError, match=message):
+            classifier(tmp_path, model_kwargs=kwargs).fit(TEXTS, Y)
+        with pytest.raises(ValueError, match=message):
+            TransformerEmbedder(tmp_path, model_kwargs=kwargs).transform(TEXTS)
+    clf = classifier(tmp_path, model_kwargs={"trust_remote_code": True}).fit(TEXTS, Y)
+    assert type(clf.net_.module_).__name__ == "OwnModel"
+    loaded = pickle.loads(pickle.dumps(clf))
+    assert_array_equal(loaded.predict_proba(TEXTS), clf.predict_proba(TEXTS))
+
+
+@pytest.mark.parametrize("params", [{}, {"freeze": "embeddings"}, {"lora": {"r": 2}}])
+def test_a_saved_network_names_the_classes(params, tmp_path):
+    if "lora" in params:
+        pytest.importorskip("peft")
+    names = np.array(["fine", "toxic"])[np.asarray(Y)]
+    clf = classifier(tiny_bert(), **params)
+    sisa = SISAClassifier(clf, n_shards=2, random_state=0).fit(TEXTS, names)
+    for fitted in (clf.fit(TEXTS, names), *sisa.estimators_):
+        fitted = pickle.loads(pickle.dumps(fitted))
+        config = fitted.net_.module_.config
+        assert config.id2label == {0: "fine", 1: "toxic"}
+        assert config.label2id == {"fine": 0, "toxic": 1}
+    if not params:
+        clf.net_.module_.save_pretrained(tmp_path)
+        saved = json.loads((tmp_path / "config.json").read_text())
+        assert saved["id2label"] == {"0": "fine", "1": "toxic"}
+
+
+def test_a_class_that_comes_later_is_named_too():
+    sisa = SISAClassifier(classifier(tiny_bert()), n_shards=2, random_state=0)
+    sisa.fit(TEXTS, np.array(["fine", "toxic"])[np.asarray(Y)])
+    sisa.partial_fit(["a new kind", "another"], ["rude", "toxic"])
+    for member in sisa.estimators_:
+        assert list(member.net_.module_.config.id2label.values()) == [
+            "fine",
+            "rude",
+            "toxic",
+        ]

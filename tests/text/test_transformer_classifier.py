@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.class_weight import compute_class_weight
-from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from skorch.callbacks import Callback
 from tiny import sentences, tiny_bert, tiny_gpt2
 from transformers import AutoModelForSequenceClassification, get_scheduler
 
@@ -303,6 +303,8 @@ def test_a_schedule_may_be_a_function_of_the_share_done():
 
 def test_the_schedule_is_as_long_as_the_rows_given():
     class Rates(Callback):
+        fairsisa_role = "watches"
+
         def on_grad_computed(self, net, **kwargs):
             rates.append(net.optimizer_.param_groups[0]["lr"])
 
@@ -390,6 +392,8 @@ def test_searching_parameters_works():
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, RuntimeError])
 def test_a_training_cut_short_does_not_pass_for_a_whole_one(interrupt):
     class Stop(Callback):
+        fairsisa_role = "watches"
+
         def on_epoch_end(self, net, **kwargs):
             raise interrupt
 
@@ -403,20 +407,14 @@ def test_a_training_cut_short_does_not_pass_for_a_whole_one(interrupt):
 
 def test_running_out_of_memory_gives_advice():
     class Greedy(Callback):
+        fairsisa_role = "watches"
+
         def on_batch_begin(self, net, **kwargs):
             raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
 
     texts, y = sentences(20)
     with pytest.raises(MemoryError, match=r"batch_size=8.*gradient_accumulation"):
         classifier(callbacks=[Greedy()]).fit(texts, y)
-
-
-@pytest.mark.parametrize(
-    "callback", [EarlyStopping(), ("stop", EarlyStopping), LRScheduler]
-)
-def test_callbacks_that_steer_by_rows_are_refused(callback):
-    with pytest.raises(ValueError, match=r"steers the training"):
-        classifier(callbacks=[callback]).fit(*sentences(8))
 
 
 @pytest.mark.parametrize(
