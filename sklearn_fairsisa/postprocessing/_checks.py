@@ -6,10 +6,9 @@ from numbers import Real
 import numpy as np
 from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight
 
 from .._utils.groups import distinct
-from .._utils.validation import check_no_missing_labels
+from .._utils.validation import check_no_missing_labels, check_sample_weight
 from ..fairness._rates import label_totals
 from ._methods import METHODS
 
@@ -98,23 +97,17 @@ def check_labels(y, among="y"):
     return classes, code
 
 
-def check_weight(sample_weight, like):
+def check_weight(sample_weight, n_samples):
     """Weights as an array, or None; some must be positive, none negative."""
     if sample_weight is None:
         return None
-    given = np.asarray(sample_weight)
-    if np.issubdtype(given.dtype, np.number):
-        if (given < 0).any():
-            raise ValueError(
-                f"Negative weights in sample_weight, {given.min():g} among them. Give "
-                "weights of at least 0; a row of weight 0 is left out."
-            )
-        if not given.any():
-            raise ValueError(
-                "All of sample_weight is zero, so no row counts. Give some row a "
-                "positive weight."
-            )
-    return _check_sample_weight(sample_weight, like)
+    weight = check_sample_weight(sample_weight, n_samples)
+    if (weight < 0).any():
+        raise ValueError(
+            f"Negative weights in sample_weight, {weight.min():g} among them. Give "
+            "weights of at least 0; a row of weight 0 is left out."
+        )
+    return weight
 
 
 def check_groups_suffice(problem, rows, what="calibration rows"):

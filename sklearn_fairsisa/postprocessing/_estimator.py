@@ -46,6 +46,7 @@ from .._utils.typing import (
     SensitiveFeature,
 )
 from .._utils.validation import (
+    check_is_container,
     check_like_fit,
     check_subjects,
 )
@@ -443,6 +444,7 @@ class FairEnsemblePostprocessor(
             lacks the labels that the constraint needs, or the members' outputs are
             unusable.
         """
+        check_is_container(X)
         X, y = indexable(X, y)
         # Work on a copy, so that a failed fit changes nothing.
         fitted = copy.copy(self)
@@ -456,7 +458,7 @@ class FairEnsemblePostprocessor(
             subjects = check_subjects(subjects, len(label))
         by_subject = None if subjects is None else Subjects.of(subjects)
         seen, sensitive = self._split(X, sensitive_features)
-        weight = check_weight(sample_weight, label)
+        weight = check_weight(sample_weight, len(label))
         if weight is not None:
             weighed = _safe_indexing(y, np.flatnonzero(weight))
             check_labels(weighed, "y among the rows of positive weight")
@@ -1133,7 +1135,7 @@ class FairEnsemblePostprocessor(
             np.arange(len(label)),
             group,
             label,
-            check_weight(sample_weight, label),
+            check_weight(sample_weight, len(label)),
             scores=self._scores(seen),
         )
 

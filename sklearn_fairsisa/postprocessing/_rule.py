@@ -328,9 +328,7 @@ def tradeoff_table(rows, problem, tols=None, new=None):
         If a tolerance lies outside [0, 1].
     """
     if tols is not None:
-        tols = np.atleast_1d(np.asarray(tols, dtype=float))
-        if not ((tols >= 0) & (tols <= 1)).all():
-            raise ValueError(f"tols must lie in [0, 1], got {tols.tolist()}.")
+        tols = _check_tols(tols)
     solve = learn_rule(rows, problem)
     if tols is None:
         tols = np.linspace(0.0, solve(1.0).constrained_gap, _N_TOLS)
@@ -345,3 +343,19 @@ def tradeoff_table(rows, problem, tols=None, new=None):
             }
         )
     return pd.DataFrame(records)
+
+
+def _check_tols(tols):
+    """Tolerances as a vector."""
+    try:
+        values = np.atleast_1d(np.asarray(tols, dtype=float))
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if values.ndim != 1 or len(values) == 0:
+        raise ValueError(
+            f"tols must be numbers in one dimension, such as [0, 0.05, 0.1], got "
+            f"{tols!r}."
+        )
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"tols must lie in [0, 1], got {values.tolist()}.")
+    return values
