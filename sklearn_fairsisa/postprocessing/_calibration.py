@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from .._utils.containers import take
+from .._utils.plain import PlainStateMixin
 from ..fairness._coins import class_probabilities
 from ..fairness._rates import sum_by
 from ..sisa._classifier import SISAClassifier
@@ -46,7 +47,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class CalibrationRows:
+class CalibrationRows(PlainStateMixin):
     """What is kept of the calibration rows, in the order they were given.
 
     Parameters

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._utils.containers import concatenate, has_categories, head, of_type, take
+from .._utils.plain import PlainStateMixin
 
 
 @dataclass(frozen=True)
-class ShardRows:
+class ShardRows(PlainStateMixin):
     """The retained rows of one shard, sorted by slice, then by index.
 
     Parameters

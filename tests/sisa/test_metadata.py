@@ -14,6 +14,7 @@ from sklearn.datasets import make_classification
 from sklearn.ensemble import AdaBoostClassifier
 from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
@@ -265,10 +266,12 @@ def test_a_search_over_a_pipeline_hands_the_weights_to_every_member(n_slices):
     request = f"set_{method}_request"
     learner = getattr(SGDClassifier(loss="log_loss"), request)(sample_weight=True)
     sisa = make_sisa(learner, n_slices=n_slices).set_fit_request(sample_weight=True)
-    sisa.set_score_request(sample_weight=True)
     piped = make_pipeline(deaf_scaler(), sisa)
     grid = {"sisaclassifier__aggregation": ["majority"]}
-    search = GridSearchCV(piped, grid, cv=2).fit(X, y, sample_weight=WEIGHT)
+    scorer = make_scorer(accuracy_score).set_score_request(sample_weight=False)
+    search = GridSearchCV(piped, grid, cv=2, scoring=scorer).fit(
+        X, y, sample_weight=WEIGHT
+    )
     by_hand = clone(sisa).fit(
         StandardScaler().fit_transform(X), y, sample_weight=WEIGHT
     )
@@ -276,7 +279,8 @@ def test_a_search_over_a_pipeline_hands_the_weights_to_every_member(n_slices):
         search.best_estimator_[-1].transform(StandardScaler().fit_transform(X)),
         by_hand.transform(StandardScaler().fit_transform(X)),
     )
-    scores = cross_validate(piped, X, y, cv=2, params={"sample_weight": WEIGHT})
+    params = {"sample_weight": WEIGHT}
+    scores = cross_validate(piped, X, y, cv=2, scoring=scorer, params=params)
     assert np.isfinite(scores["test_score"]).all()
 
 
