@@ -11,6 +11,7 @@ from .._utils.plain import PlainStateMixin
 from ..fairness._coins import class_probabilities
 from ..fairness._rates import sum_by
 from ..sisa._classifier import SISAClassifier
+from ._aggregation import PLURALITY, Aggregation
 from ._members import check_frozen
 from ._subjects import Subjects
 
@@ -36,6 +37,8 @@ class Origin:
         Whether X holds votes and nothing else, so that people are not distinguishable.
     seed : int
         Key of the coins.
+    aggregation : Aggregation
+        How the ensemble decides by its members' predictions.
     """
 
     n_given: int
@@ -44,6 +47,7 @@ class Origin:
     holds_labels: bool
     holds_only_votes: bool
     seed: int
+    aggregation: Aggregation = PLURALITY
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,16 @@ class CalibrationRows(PlainStateMixin):
     def votes(self):
         """Votes of the members, bool or class codes of shape (n_rows, n_members)."""
         return votes_of(self.scores)
+
+    @property
+    def decided(self):
+        """Decision of the ensemble itself, bool or class codes of shape (n_rows,)."""
+        return self.aggregation.decide(self.scores, self.votes, self.counted)
+
+    @property
+    def aggregation(self):
+        """How the ensemble decides by its members' predictions."""
+        return PLURALITY if self.origin is None else self.origin.aggregation
 
     @property
     def weighed(self):

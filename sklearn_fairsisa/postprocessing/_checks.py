@@ -1,5 +1,6 @@
 """Checks of the parameters and rows of a fair rule."""
 
+import warnings
 from dataclasses import replace
 from numbers import Real
 
@@ -9,7 +10,10 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from .._utils.groups import distinct
 from .._utils.validation import check_no_missing_labels, check_sample_weight
+from .._utils.warnings import level_of_caller
 from ..fairness._rates import label_totals
+from ._aggregation import PLURALITY, aggregation_of
+from ._calibration import votes_of
 from ._methods import METHODS
 
 _COSTS = {"false_positive", "false_negative"}
@@ -108,6 +112,59 @@ def check_weight(sample_weight, n_samples):
             "weights of at least 0; a row of weight 0 is left out."
         )
     return weight
+
+
+def checked_aggregation(estimator, method, X, scores, classes):
+    """Return how an ensemble aggregates, as far as a method needs to know.
+
+    Parameters
+    ----------
+    estimator : fitted estimator, list of classifiers or None
+    method : str
+    X : rows that the members have scored
+    scores : ndarray of shape (n_samples, n_members[, n_classes])
+    classes : ndarray of shape (n_classes,)
+
+    Returns
+    -------
+    Aggregation
+
+    Raises
+    ------
+    ValueError
+        If the method aggregates, and the ensemble neither votes nor averages.
+
+    Warns
+    -----
+    UserWarning
+        If the method aggregates, and an ensemble of an unknown kind decides otherwise
+        than by its members' votes.
+    """
+    aggregation = aggregation_of(estimator)
+    if not METHODS[method].aggregates:
+        return aggregation or PLURALITY
+    if aggregation is None:
+        raise ValueError(
+            f"method={method!r} aggregates the members as their ensemble does, but "
+            "StackingClassifier decides by a model of their outputs, not by a vote. "
+            'Use method="ensemble" or "smooth_ensemble", or post-process the whole '
+            "stack as one member, [FrozenEstimator(stack.fit(...))]."
+        )
+    if not aggregation.is_certain and hasattr(estimator, "predict"):
+        decided = aggregation.decide(scores, votes_of(scores))
+        own = np.ravel(estimator.predict(X))
+        differ = int((classes[decided.astype(np.intp)] != own).sum())
+        if differ:
+            warnings.warn(
+                f"{type(estimator).__name__} decides otherwise than its members' vote "
+                f"on {differ} of {len(own)} calibration rows: how it weighs them is "
+                f"not known, and method={method!r} counts the vote. Use "
+                'method="smooth_ensemble", which learns weights, or post-process the '
+                "ensemble as one member, [FrozenEstimator(ensemble.fit(...))].",
+                UserWarning,
+                stacklevel=level_of_caller(),
+            )
+    return aggregation
 
 
 def check_groups_suffice(problem, rows, what="calibration rows"):

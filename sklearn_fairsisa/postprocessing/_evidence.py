@@ -24,6 +24,7 @@ from ..fairness._cells import Votes
 from ..fairness._cost_rules import CostRuleMixture
 from ..fairness._hierarchy import fit_hierarchy
 from ..fairness._score_rules import ScoreRule
+from ._aggregation import Aggregation
 from ._calibration import votes_of
 
 # Logits of votes 0 and 1 must be finite.
@@ -221,6 +222,7 @@ class OnVotes:
             rows.weight,
             rows.counted,
             rows.n_classes,
+            rows.aggregation.weights,
         )
         rule_class = of_two if rows.n_classes == 2 else of_more
         return lambda problem: cls(rule_class.fit(votes, problem))
@@ -228,6 +230,33 @@ class OnVotes:
     def selection_probability(self, scores, group, counted=None):
         """Probability of selection of rows of known groups."""
         return self.rule.selection_probability(votes_of(scores), group, counted)
+
+
+@dataclass(frozen=True)
+class OnDecision:
+    """A rule on the decision that the ensemble makes of its members' predictions."""
+
+    aggregation: Aggregation
+    rule: Any
+
+    @classmethod
+    def learn(cls, rows, *, of_two, of_more):
+        """Return a function from a problem to a rule, of one of two classes."""
+        # The ensemble as the only member.
+        votes = Votes(
+            rows.decided[:, None],
+            rows.group,
+            rows.label,
+            rows.weight,
+            n_classes=rows.n_classes,
+        )
+        rule_class = of_two if rows.n_classes == 2 else of_more
+        return lambda problem: cls(rows.aggregation, rule_class.fit(votes, problem))
+
+    def selection_probability(self, scores, group, counted=None):
+        """Probability of selection of rows of known groups."""
+        decided = self.aggregation.decide(scores, votes_of(scores), counted)
+        return self.rule.selection_probability(decided[:, None], group)
 
 
 @dataclass(frozen=True)

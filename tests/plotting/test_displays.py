@@ -89,7 +89,7 @@ def test_chosen_points_lie_in_the_region_of_their_group(people, method):
         assert len(display.member_points[name]) == 5
 
 
-def test_members_and_majority_are_where_their_votes_put_them(people):
+def test_members_and_ensemble_are_where_their_decisions_put_them(people):
     X, y, group, ensemble = people
     fair = FairEnsemblePostprocessor(ensemble, random_state=0)
     fair.fit(X, y, sensitive_features=group)
