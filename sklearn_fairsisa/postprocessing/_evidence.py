@@ -29,6 +29,8 @@ from ._calibration import votes_of
 
 # Logits of votes 0 and 1 must be finite.
 _CLIP = 1e-6
+# Standard errors that chance alone hardly exceeds.
+_DOUBT = 3.0
 # Departures that change the logit by about 0.7 are expected.
 _RATE = 0.5
 
@@ -68,13 +70,12 @@ class LogitWeights:
 
         in group a. Normal priors of :math:`\beta_a` and :math:`\delta_a` shrink a
         group's weights towards common ones, and that of :math:`\delta` these towards
-        equal ones, each as far as the evidence supports.
+        equal ones, each as far as the evidence supports. A single member, or members
+        that agree, need no weights but for their sign, which is negative in a group
+        whose positives have the smaller scores.
         """
         n_groups, n_members = group.max() + 1, scores.shape[1]
         equal = np.full((n_groups, n_members), 1 / n_members)
-        # A single member needs no weights.
-        if n_members == 1:
-            return cls(equal)
         z = _logits(scores, counted)
         mean = z.mean(axis=1, keepdims=True)
         deviation = z - mean
@@ -89,9 +90,12 @@ class LogitWeights:
                 for part in (mean - centre, deviation)
             ]
         )
-        # Members that agree differ by rounding only.
-        if spread[0] == 0 or spread[1] < 1e-9 * spread[0]:
+        if spread[0] == 0:
             return cls(equal)
+        # Members that agree differ by rounding only.
+        if spread[1] < 1e-9 * spread[0]:
+            turned = _ranked_in_reverse(mean[:, 0], group, total, label)
+            return cls(np.where(turned[:, None], -equal, equal))
         order = np.argsort(group, kind="stable")
         features = np.hstack(
             [np.ones_like(mean), mean / spread[0], deviation / spread[1]]
@@ -309,6 +313,27 @@ class OnProbabilities:
         """Probabilities of rows of known groups."""
         eta = self.model.probabilities(scores, group, counted)
         return self.rule.selection_probability(eta, group)
+
+
+def _ranked_in_reverse(score, group, weight, label):
+    r"""Whether the positives of each group have the smaller scores beyond doubt.
+
+    Notes
+    -----
+    With residuals r of the labels and m of the scores from their group's means,
+    :math:`\sum w r m / \sqrt{\sum w^2 r^2 m^2}` is about standard normal where scores say
+    nothing of labels.
+    """
+    size = np.bincount(group, weight)
+    # Of a group without weight nothing is known.
+    size[size == 0] = 1.0
+
+    def residual(values):
+        return values - (np.bincount(group, weight * values) / size)[group]
+
+    part = weight * residual(label.astype(np.float64)) * residual(score)
+    spread = np.sqrt(np.bincount(group, part**2))
+    return np.bincount(group, part) < -_DOUBT * spread
 
 
 def _logits(scores, counted=None):
