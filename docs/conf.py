@@ -1,5 +1,6 @@
 """How Sphinx builds the documentation."""
 
+import csv
 import os
 from contextlib import redirect_stdout, suppress
 from importlib.metadata import version as installed_version
@@ -7,6 +8,7 @@ from io import StringIO
 from pathlib import Path
 
 from sklearn_fairsisa.cli._parser import main
+from sklearn_fairsisa.sisa import ForgettingReport
 
 project = "sklearn-fairsisa"
 author = "sklearn-fairsisa developers"
@@ -107,6 +109,13 @@ generated = Path(__file__).parent / "generated"
 generated.mkdir(exist_ok=True)
 (generated / "command_line.txt").write_text(help_of())
 (generated / "command_line_forget.txt").write_text(help_of("forget"))
+
+# So do the columns of the report, from the report itself.
+with (generated / "forgetting_report.csv").open("w", newline="") as file:
+    csv.writer(file).writerows(
+        (f"``{name}``", column.title, column.definition)
+        for name, column in ForgettingReport.columns()["requests"].items()
+    )
 
 
 def join_continued_lines(app, what, name, obj, options, lines):

@@ -10,36 +10,40 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils import _safe_indexing
 
+from .accepted import check_values, is_polars
+from .lending import own_objects
+
 # Errors of types that cannot hold a value.
 _FAILURES = (TypeError, ValueError, OverflowError)
 
 
 def take(X, where):
     """Return a copy of the rows of `X` at integer positions."""
-    if _is_polars(X):
-        return _take_polars(X, where)
-    return _in_one_layout(_rows_alone(_safe_indexing(X, where)))
+    if is_polars(X):
+        return own_objects(_take_polars(X, where))
+    return own_objects(_in_one_layout(_rows_alone(_safe_indexing(X, where))))
 
 
 def head(X, n_rows):
     """Return the first rows of `X`, as a view if a copy of it holds no other rows."""
-    if _is_polars(X) or any(map(pd.api.types.is_extension_array_dtype, _dtypes(X))):
+    if is_polars(X) or any(map(pd.api.types.is_extension_array_dtype, _dtypes(X))):
         # A copy of a view of Arrow's memory is still a view, and categories list
         # values that only occur in later slices.
         return take(X, np.arange(n_rows))
     return _safe_indexing(X, slice(0, n_rows))
 
 
-def check_container(X):
-    """Raise ValueError if rows that are removed from a container leave a trace."""
-    if _is_polars(X):
+def check_container(X, name="X"):
+    """Raise ValueError or TypeError if rows that are removed leave a trace."""
+    check_values(X, name)
+    if is_polars(X):
         columns = X.get_columns() if hasattr(X, "get_columns") else [X]
         for column in columns:
             if re.search("Categorical|Enum", str(column.dtype)):
                 raise ValueError(
-                    f"Column {column.name!r} has the polars type {column.dtype}, "
-                    "which keeps the values of all rows while one of them exists, so "
-                    "no row can be forgotten. Cast it to polars.String."
+                    f"Column {column.name!r} has the polars type "
+                    f"{column.dtype}, which keeps the values of all rows while one of "
+                    "them exists, so no row can be forgotten. Cast it to polars.String."
                 )
 
 
@@ -134,7 +138,7 @@ def concatenate(parts):
         return _in_one_layout(np.concatenate(parts))
     if isinstance(first, pd.DataFrame | pd.Series):
         return _in_one_layout(_concatenate_pandas(parts))
-    if _is_polars(first):
+    if is_polars(first):
         import polars
 
         return polars.concat(parts)
@@ -155,10 +159,6 @@ def _in_one_layout(X):
     # block in C order.
     columns = dict(enumerate(column for _, column in X.items()))
     return pd.DataFrame(columns, index=X.index).set_axis(X.columns, axis=1)
-
-
-def _is_polars(X):
-    return type(X).__module__.startswith("polars")
 
 
 def _take_polars(X, where):

@@ -12,7 +12,9 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils.validation import _num_samples
 
+from .accepted import in_memory
 from .columns import column_names, column_position, drop_columns, take_column
+from .lending import lent
 
 
 def check_groups(
@@ -224,7 +226,7 @@ def split_sensitive(X, sensitive_feature, drop_sensitive=True, *, allow_missing=
     if callable(sensitive_feature):
         name = getattr(sensitive_feature, "__name__", "callable")
         label = f"sensitive_feature={name}"
-        groups = sensitive_feature(X)
+        groups = sensitive_feature(lent(X))
         return X, check_groups(groups, n_samples, label, allow_missing=allow_missing)
     named = list(np.atleast_1d(np.asarray(sensitive_feature, dtype=object)))
     if not named:
@@ -279,6 +281,7 @@ def _in_order_of(groups, features):
 
 def _columns_of(groups, name):
     """Columns of labels as vectors that hold no rows within rows."""
+    groups = in_memory(groups)
     if sparse.issparse(groups):
         raise ValueError(f"{name} is a sparse matrix. Give a dense array of labels.")
     if type(groups).__module__.partition(".")[0] == "pyarrow":

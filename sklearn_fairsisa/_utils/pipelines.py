@@ -14,7 +14,8 @@ def reach_last_step(pipeline, X):
     # Before scikit-learn 1.8, pipeline[:-1].transform calls a stateless last step,
     # such as HashingVectorizer, unfitted.
     for _, step in pipeline.steps[:-1]:
-        if step is not None and step != "passthrough":
+        # Samplers of imbalanced-learn are for training alone.
+        if not (step in (None, "passthrough") or hasattr(step, "fit_resample")):
             X = step.transform(X)
     return X
 

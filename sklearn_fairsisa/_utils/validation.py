@@ -1,7 +1,6 @@
 """Checks of input that the estimators share."""
 
-from collections.abc import Mapping, Set
-from functools import partial
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -10,33 +9,7 @@ from sklearn.utils import indexable
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples, column_or_1d, validate_data
 
-# One of these is had by whatever scikit-learn takes for rows, if it has no shape.
-_OF_ROWS = ("__len__", "__array__", "__dataframe__")
-
-
-def check_is_container(X):
-    """Raise TypeError if X does not hold rows.
-
-    Parameters
-    ----------
-    X : object
-
-    Raises
-    ------
-    TypeError
-        If X is None, a single value, a text, a mapping or an iterator.
-    """
-    if hasattr(X, "shape"):
-        holds_rows = len(X.shape) > 0
-    else:
-        is_other = isinstance(X, str | bytes | Mapping | Set)
-        holds_rows = not is_other and any(map(partial(hasattr, X), _OF_ROWS))
-    if not holds_rows:
-        came = "None" if X is None else f"a {type(X).__name__}"
-        raise TypeError(
-            f"X is {came}, but must hold one row per sample. Give an array, a sparse "
-            "matrix, a data frame or a list."
-        )
+from .accepted import accepted, is_polars
 
 
 def check_no_missing_labels(y):
@@ -60,7 +33,7 @@ def check_no_missing_labels(y):
             "This estimator requires y to be passed, but the target y is None. Give a "
             "class label for each row."
         )
-    y = column_or_1d(y, warn=True)
+    y = column_or_1d(accepted(y, "y"), warn=True)
     if pd.isna(y).any():
         raise ValueError("Input y contains NaN or None. Drop the rows without a label.")
     return y
@@ -115,20 +88,13 @@ def check_sample_weight(sample_weight, n_samples, name="sample_weight"):
         they are so large or so small that sums of them or of their squares are not
         representable.
     """
-    weight = _numbers(sample_weight, name)
-    if weight.ndim == 0:
-        weight = np.full(n_samples, weight)
-    elif weight.ndim == 2 and weight.shape[1] == 1:
-        weight = weight[:, 0]
-    if weight.shape != (n_samples,):
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(n_samples, sample_weight)
+    weight = check_numbers_of_rows(sample_weight, name).astype(np.float64)
+    if len(weight) != n_samples:
         raise ValueError(
-            f"{name} has the shape {weight.shape}, but X has {n_samples} rows. Give "
-            "one weight per row."
-        )
-    if not np.isfinite(weight).all():
-        raise ValueError(
-            f"{name} has values that are missing (NaN) or infinite. Give every row a "
-            "number; a row of weight 0 is left out."
+            f"{name} has {len(weight)} rows but X has {n_samples}. Give one weight per "
+            "row."
         )
     if not weight.any():
         raise ValueError(
@@ -139,30 +105,10 @@ def check_sample_weight(sample_weight, n_samples, name="sample_weight"):
         squares = float(np.sum(weight**2))
     if not 1e-300 < squares < np.inf:
         raise ValueError(
-            f"{name} has numbers of size up to {np.abs(weight).max():.3g}, whose sums "
-            "and squares are not representable. Divide all weights by their mean."
+            f"{name} has numbers of size up to {np.abs(weight).max():.3g}, whose "
+            "squares are not representable. Divide all weights by their mean."
         )
     return weight
-
-
-def _numbers(values, name):
-    """Return weights in double precision, in memory of their own."""
-    if sparse.issparse(values):
-        values = values.toarray()
-    # Of a frame or series, pandas' missing values become NaN.
-    given = np.asarray(values.to_numpy() if hasattr(values, "to_numpy") else values)
-    kind = given.dtype.kind
-    try:
-        if kind == "O":
-            given = np.where(pd.isna(given), np.nan, given)
-        if kind not in "biufO":
-            raise TypeError
-        return np.array(given, dtype=np.float64, order="C")
-    except (TypeError, ValueError):
-        came = f"{values!r}" if given.ndim == 0 else f"values of type {given.dtype}"
-        raise ValueError(
-            f"{name} must be numbers, got {came}. Give one weight per row."
-        ) from None
 
 
 def check_subjects(subjects, n_samples):
@@ -182,7 +128,7 @@ def check_subjects(subjects, n_samples):
     ValueError
         If an id is missing, the length differs, or there is more than one column.
     """
-    subjects = np.asarray(subjects, dtype=object)
+    subjects = np.asarray(accepted(subjects, "subjects"), dtype=object)
     if subjects.ndim != 1:
         raise ValueError(
             f"subjects must be one-dimensional, got shape {subjects.shape}. Give one "
@@ -201,6 +147,57 @@ def check_subjects(subjects, n_samples):
     return subjects.tolist()
 
 
+def check_numbers_of_rows(values, name="sample_weight"):
+    """Return a number per row, such as its weight, as a vector.
+
+    Parameters
+    ----------
+    values : array-like of shape (n_samples,) or (n_samples, 1)
+    name : str, default="sample_weight"
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+
+    Raises
+    ------
+    ValueError
+        If there is more than one column, a value is not a finite number, or their sum
+        is not.
+
+    Examples
+    --------
+    >>> check_numbers_of_rows([[1.5], [2]])
+    array([1.5, 2. ])
+    """
+    numbers = np.asarray(accepted(values, name))
+    if numbers.ndim == 2 and numbers.shape[1] == 1:
+        numbers = numbers[:, 0]
+    if numbers.ndim != 1:
+        raise ValueError(
+            f"{name} has the shape {numbers.shape}. Give one number per row."
+        )
+    if numbers.dtype.kind not in "biuf":
+        try:
+            if numbers.dtype.kind == "c":
+                raise TypeError
+            numbers = numbers.astype(np.float64)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{name} holds {numbers.dtype}. Give one number per row."
+            ) from None
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"{name} contains NaN or infinity. Give finite numbers.")
+    with np.errstate(over="ignore"):
+        total = np.abs(numbers).sum()
+    if not np.isfinite(total):
+        raise ValueError(
+            f"The sum of {name} is more than a floating-point number can hold. Divide "
+            "all of them by the greatest."
+        )
+    return numbers
+
+
 def check_like_fit(estimator, X):
     """Return rows as a container that can be indexed, with the columns of ``fit``.
 
@@ -211,27 +208,46 @@ def check_like_fit(estimator, X):
 
     Returns
     -------
-    X : same type as X, or an array
+    X : accepted container
+        With the column names of ``fit``, or without names if ``fit`` saw none.
 
     Raises
     ------
     TypeError
-        If X does not hold rows.
+        If X is a container of another kind.
     ValueError
-        If X has no row, is a single sample without its second dimension, or has other
+        If X is empty, is a single sample without its second dimension, or has other
         columns.
+
+    Warns
+    -----
+    UserWarning
+        If X has names and the rows of ``fit`` had none, or the other way round.
     """
-    check_is_container(X)
-    (X,) = indexable(X)
+    (X,) = indexable(accepted(X))
     if _num_samples(X) == 0:
-        raise ValueError(
-            f"X has 0 rows, so {type(estimator).__name__} has nothing to predict. Give "
-            "at least one sample."
-        )
+        raise ValueError("X has 0 samples. Give at least one.")
     if hasattr(estimator, "n_features_in_") and getattr(X, "ndim", 2) == 1:
         raise ValueError(
             f"X has one dimension, but {type(estimator).__name__} was fitted on "
             f"{estimator.n_features_in_} features. Reshape your data with "
             "X.reshape(1, -1) if it is a single sample."
         )
-    return validate_data(estimator, X, reset=False, skip_check_array=True)
+    X = validate_data(estimator, X, reset=False, skip_check_array=True)
+    return _named_as_in_fit(estimator, X)
+
+
+def _named_as_in_fit(estimator, X):
+    """Return rows with the names of ``fit``, so that no member warns again."""
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is None:
+        if not hasattr(estimator, "n_features_in_"):
+            return X
+        if isinstance(X, pd.DataFrame):
+            return X.set_axis(range(X.shape[1]), axis=1)
+        return X.to_numpy() if is_polars(X) else X
+    if sparse.issparse(X):
+        return pd.DataFrame.sparse.from_spmatrix(X, columns=names)
+    if isinstance(X, np.ndarray | list):
+        return pd.DataFrame(X, columns=names)
+    return X

@@ -107,9 +107,24 @@ def add_commands(subparsers):
     )
     check.add_argument("--json", action="store_true", help="print one JSON object")
     check.set_defaults(run=lambda args: _guarded(_check, args))
-    report = _add(subparsers, "report", _report, "tell all requests and their cost")
-    report.add_argument("--html", type=Path, metavar="FILE", help="write a page")
-    report.add_argument("--csv", type=Path, metavar="FILE", help="write a table")
+    report = _add(
+        subparsers, "report", _report, "show all requests, their cost, what is behind"
+    )
+    report.add_argument(
+        "--output",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="files to write: a page if it ends in .html, all tables in .json, the log "
+        "in .csv",
+    )
+    report.add_argument(
+        "--verify",
+        action="store_true",
+        help="retrain from scratch first, and report what was found",
+    )
+    _add_work_options(report)
 
 
 def _add(subparsers, name, command, summary):
@@ -234,7 +249,12 @@ def _rows_of_log(path, sisa):
     from ..sisa._reports import rows_of_later_log
 
     later = parsed(path.read_bytes())
-    rows, n_unknown = rows_of_later_log(sisa._audit, later, sisa._state)
+    rows, amended, n_unknown = rows_of_later_log(sisa._audit, later, sisa._state)
+    if amended:
+        _print_error(
+            f"rows {amended} were corrected after the backup; the log does not hold "
+            "their values, so amend them again"
+        )
     if n_unknown:
         _print_error(
             f"{n_unknown} rows of the log were added after the backup and are not here"
@@ -335,9 +355,12 @@ def _verify(args):
     if args.certificate is not None:
         signed = verification.certificate(args.sign) if args.sign else certificate
         args.certificate.write_text(signed)
-    told = json.loads(certificate)
     _print_result(
-        args, told, f"{told['statement']} Shards: {list(verification.shards)}."
+        args,
+        json.loads(certificate),
+        f"{verification.statement} It took {verification.sample_visits:,} sample "
+        f"visits and {verification.seconds:.1f} s, and holds for the log up to entry "
+        f"{len(sisa._audit.entries)}, {verification.audit_head}.",
     )
     return OK if verification else NOT_EXACT
 
@@ -357,19 +380,28 @@ def _check(args):
 
 
 def _report(args):
-    from ..sisa._reports import ForgettingReport
-    from ..sisa.store import open_directory
-
-    store = open_directory(args.directory)
-    report = ForgettingReport(store.audit_log(), store.status()["rows"])
-    frame = report.to_frame()
-    if args.html is not None:
-        args.html.write_text(report.to_html())
-    if args.csv is not None:
-        frame.to_csv(args.csv)
+    writers = {
+        ".html": lambda report: report.to_html(),
+        ".json": lambda report: report.to_json(),
+        ".csv": lambda report: report.to_frame().to_csv(),
+    }
+    for path in args.output:
+        if path.suffix.lower() not in writers:
+            raise ValueError(
+                f"{path} does not end in {', '.join(writers)}, so it is unclear what "
+                "to write. Nothing was written."
+            )
+    sisa = _load(args)
+    verification = sisa.verify_forgotten() if args.verify else None
+    report = sisa.forgetting_report(verification)
+    for path in args.output:
+        text = writers[path.suffix.lower()](report)
+        path.write_text(text, encoding="utf-8")
     if args.json:
-        print(json.dumps(report.log.entries, indent=1))
-    elif args.html is None and args.csv is None:
+        print(report.to_json())
+    else:
+        print("\n".join(report.statements().values()))
         columns = ["time", "kind", "n_forgotten", "n_rows", "share", "seconds"]
-        print(frame[columns].to_string())
-    return OK
+        if not args.output:
+            print(report.to_frame()[columns].to_string())
+    return NOT_EXACT if args.verify and not verification else OK

@@ -34,9 +34,11 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from .._utils.accepted import accepted, in_memory
 from .._utils.columns import row_columns
 from .._utils.containers import take
 from .._utils.groups import encode_groups, feature_names, group_codes, split_groups
+from .._utils.lending import own_objects
 from .._utils.pipelines import weight_param
 from .._utils.typing import (
     Estimator,
@@ -46,7 +48,6 @@ from .._utils.typing import (
     SensitiveFeature,
 )
 from .._utils.validation import (
-    check_is_container,
     check_like_fit,
     check_subjects,
 )
@@ -449,8 +450,7 @@ class FairEnsemblePostprocessor(
             lacks the labels that the constraint needs, or the members' outputs are
             unusable.
         """
-        check_is_container(X)
-        X, y = indexable(X, y)
+        X, y = indexable(accepted(X), in_memory(y))
         # Work on a copy, so that a failed fit changes nothing.
         fitted = copy.copy(self)
         for name in ("n_features_in_", "feature_names_in_"):
@@ -1081,9 +1081,9 @@ class FairEnsemblePostprocessor(
             params[takes_weight] = weight[training]
         if subjects is not None and has_fit_parameter(estimator, "subjects"):
             params["subjects"] = _safe_indexing(subjects, training)
-        return estimator.fit(
-            _safe_indexing(X, training), _safe_indexing(y, training), **params
-        )
+        # A step before the ensemble may change objects within rows.
+        own = own_objects(_safe_indexing(X, training))
+        return estimator.fit(own, _safe_indexing(y, training), **params)
 
     def _calibrated(self, rows):
         """Solve on calibration rows.
@@ -1120,7 +1120,7 @@ class FairEnsemblePostprocessor(
             )
 
     def _evaluation_rows(self, X, y, sensitive_features, sample_weight):
-        X, y = indexable(check_like_fit(self, X), y)
+        X, y = indexable(check_like_fit(self, X), in_memory(y))
         seen, groups = self._split(X, sensitive_features, self._features)
         group = group_codes(
             groups, self.groups_, accepts_unknown=self._problem.accepts_unknown

@@ -321,8 +321,8 @@ def _ranked_in_reverse(score, group, weight, label):
     Notes
     -----
     With residuals r of the labels and m of the scores from their group's means,
-    :math:`\sum w r m / \sqrt{\sum w^2 r^2 m^2}` is about standard normal where scores say
-    nothing of labels.
+    :math:`\sum w r m / \sqrt{\sum w^2 r^2 m^2}` is about standard normal where scores
+    say nothing of labels.
     """
     size = np.bincount(group, weight)
     # Of a group without weight nothing is known.

@@ -7,6 +7,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .._utils.class_scores import class_scores, class_votes
+from .._utils.lending import lent, writes_named
 from .._utils.pipelines import reach_last_step
 from ._aggregation import is_any
 
@@ -187,7 +188,10 @@ def _scores_by(estimator, members, encoded, X):
 def _scores_of(member, X, classes):
     """Score of the second of two classes, or of each: (n_samples[, n_classes])."""
     scores = class_scores(
-        member, classes, lambda method: getattr(member, method)(X), _num_samples(X)
+        member,
+        classes,
+        lambda method: getattr(member, method)(lent(X)),
+        _num_samples(X),
     )
     return scores[:, 1] if len(classes) == 2 else scores
 
@@ -195,7 +199,8 @@ def _scores_of(member, X, classes):
 def checked_member_scores(estimator, X, classes):
     """Scores by the members of an ensemble whose classes must be `classes`."""
     _check_classes_agree(estimator, classes)
-    return member_scores(estimator, X, len(classes))
+    with writes_named(estimator):
+        return member_scores(estimator, lent(X), len(classes))
 
 
 def check_frozen(estimator):

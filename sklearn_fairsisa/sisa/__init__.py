@@ -1,8 +1,15 @@
 """Exact unlearning by sharded, isolated, sliced and aggregated training."""
 
 from ._classifier import SISAClassifier
+from ._forgetting_report import ForgettingReport
 from ._leaks import check_forgettable
 from ._planner import recommend_plan
 from .store import CheckpointPolicy
 
-__all__ = ["CheckpointPolicy", "SISAClassifier", "check_forgettable", "recommend_plan"]
+__all__ = [
+    "CheckpointPolicy",
+    "ForgettingReport",
+    "SISAClassifier",
+    "check_forgettable",
+    "recommend_plan",
+]

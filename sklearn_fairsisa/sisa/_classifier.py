@@ -43,6 +43,7 @@ from ..exceptions import (
     VanishedClassWarning,
 )
 from ._digests import digest
+from ._forgetting_report import ForgettingReport
 from ._inputs import (
     INPUTS,
     check_alike,
@@ -68,14 +69,20 @@ from ._metadata import (
     split_metadata,
 )
 from ._plan import make_plan
+from ._report_columns import TABLES
 from ._reports import (
-    ForgettingReport,
     ForgetVerification,
     audit_facts,
     forget_report,
     forget_reports,
 )
-from ._requests import check_indices, check_shards, requested_rows
+from ._requests import (
+    amended_codes,
+    check_indices,
+    check_rows_to_amend,
+    check_shards,
+    requested_rows,
+)
 from ._state import Change, State, split_rows
 from ._training import Recipe, UntrainedShard, replay_visits
 from ._votes import member_scores, member_votes
@@ -219,7 +226,7 @@ class SISAClassifier(
     """
 
     _parameter_constraints: dict = {  # noqa: RUF012
-        "estimator": [HasMethods(["fit", "predict"]), None],
+        "estimator": [HasMethods(["fit"]), None],
         "n_shards": [Interval(Integral, 1, None, closed="left")],
         "n_slices": [Interval(Integral, 1, None, closed="left")],
         "epochs": [Interval(Integral, 1, None, closed="left"), None],
@@ -361,49 +368,67 @@ class SISAClassifier(
             given = {"sample_weight": sample_weight}
             return self._start(X, y, "partial_fit", classes, subjects, given)
         X, labels, subjects, _ = check_rows(self, X, y, subjects, reset=False)
-        while not self._append(X, labels, sample_weight, classes, subjects):
+        batch = X, labels, sample_weight, classes, subjects
+        started = time.perf_counter()
+        trained: dict[int, Any] = {}
+        while not self._append(batch, trained, started):
             continue
         return self
 
-    def _append(self, X, y, sample_weight, classes, subjects):
-        """Train on a batch, then add it; return whether nothing changed meanwhile."""
-        started = time.perf_counter()
+    def _append(self, batch, trained, started):
+        """Train on a batch, then add it; return whether its shards stayed the same.
+
+        What was trained is left in `trained`, by shard and with the state it was
+        trained for: the next attempt needs only the shards that were changed.
+        """
         fitted = self._snapshot()
-        before = fitted._state
+        # No lock is held while members train, so that nobody waits to be forgotten.
+        try:
+            change = fitted._with_batch(*batch, trained)
+            firsts = {s: change.firsts[s] for s in change.firsts.keys() - trained}
+            for result in self._train(change.state, firsts, fitted._store):
+                trained[result.shard] = result, change.state
+        except ChangedDirectoryError:
+            self._go_on_after_others(fitted)
+            return False
+        with self._exclusive() as store:
+            change = self._with_batch(*batch, trained)
+            if change.firsts.keys() - trained:
+                return False
+            results = [result for result, _ in trained.values()]
+            firsts = {result.shard: result.first_stage for result in results}
+            self._commit(store, replace(change, firsts=firsts), results, started)
+        return True
+
+    def _with_batch(self, X, y, sample_weight, classes, subjects, trained):
+        """Return the change that adds a batch; drop what was trained for another."""
+        before = self._state
         check_alike(before.rows[0], subjects)
         params = appended_metadata(before.rows[0], sample_weight, len(y))
         # Of a data frame without rows, the types may be lost.
         X = next((in_types_of(s.X, X) for s in before.rows if len(s)), X)
-        classes = union(fitted.classes_, y if classes is None else classes, y)
+        classes = union(self.classes_, y if classes is None else classes, y)
         recipe = before.recipe
         if len(classes) > recipe.n_classes:
-            known = np.searchsorted(classes, fitted.classes_).tolist()
+            known = np.searchsorted(classes, self.classes_).tolist()
             prototype = make_prototype(
                 recipe.prototype, len(classes), dict(enumerate(known))
             )
             recipe = replace(recipe, n_classes=len(classes), prototype=prototype)
         else:
-            classes = fitted.classes_
+            classes = self.classes_
         plan = before.plan.extended(len(y), subjects)
         codes = np.searchsorted(classes, y)
         batch = split_rows(X, codes, plan, subjects, params, before.plan.n_rows)
         change = before.with_batch(batch, plan, classes, recipe)
+        for shard, (_, state) in list(trained.items()):
+            if not state.has_same_rows(change.state, shard):
+                del trained[shard]
         firsts = {
-            shard: min(first, fitted._store.progress(shard).stage)
+            shard: min(first, self._store.progress(shard).stage)
             for shard, first in change.firsts.items()
         }
-        change = replace(change, firsts=firsts)
-        # No lock is held while members train, so that nobody waits to be forgotten.
-        try:
-            trained = list(self._train(change.state, firsts, fitted._store))
-        except ChangedDirectoryError:
-            self._go_on_after_others(fitted)
-            return False
-        with self._exclusive() as store:
-            if self._state is not before:
-                return False
-            self._commit(store, change, trained, started)
-        return True
+        return replace(change, firsts=firsts)
 
     def forget(
         self,
@@ -456,29 +481,120 @@ class SISAClassifier(
         An error that ends the call after the rows were erased says so in a note.
         """
         check_is_fitted(self)
-        rows = None
+
+        def without_rows(state):
+            rows, keys = requested_rows(state, indices, subjects)
+            return state.without(rows, keys)
+
+        return self._erase(without_rows, relearn)
+
+    def amend(
+        self,
+        indices: ArrayLike,
+        X: Rows,
+        y: ArrayLike,
+        *,
+        relearn: bool = True,
+    ) -> Self:
+        """Replace the values of rows, so that the ensemble never saw the earlier ones.
+
+        For people who ask that their data be corrected. The rows keep their index,
+        shard, slice and subject, and weight what they did. The ensemble ends as a fit
+        on the corrected data would: bit for bit, under the same seed. As with
+        :meth:`forget`, the earlier values are erased first, then members relearn.
+
+        Parameters
+        ----------
+        indices : int or array-like of int of shape (n,)
+            Rows to correct, in the order given to ``fit`` and ``partial_fit``.
+
+        X : array-like of length n
+            All features of each of these rows, of the kind given to ``fit``.
+
+        y : array-like of shape (n,)
+            Their labels, which must be in ``classes_``.
+
+        relearn : bool, default=True
+            As in :meth:`forget`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a row is unknown, was forgotten or is named twice; if X has other
+            features, is another kind of container or has values that the types of
+            ``fit`` cannot represent; or if y has an unknown label. Nothing was
+            changed then.
+        DirectoryError
+            As by :meth:`forget`.
+
+        Warns
+        -----
+        UntrainedShardWarning
+            As by :meth:`forget`.
+
+        Notes
+        -----
+        :meth:`verify_forgotten` covers corrected rows too. Only values of the data are
+        replaced: to move a row to another subject, forget it and add it anew with
+        :meth:`partial_fit`.
+
+        References
+        ----------
+        Regulation (EU) 2016/679 (GDPR), Article 16: right to rectification.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.naive_bayes import GaussianNB
+        >>> from sklearn_fairsisa import SISAClassifier
+        >>> X, y = np.array([[1.0], [2.0], [30.0], [4.0]]), [0, 0, 1, 1]
+        >>> sisa = SISAClassifier(GaussianNB(), n_shards=1, random_state=0).fit(X, y)
+        >>> sisa = sisa.amend(2, [[3.0]], [1])
+        >>> sisa.estimators_[0].theta_.ravel().tolist()
+        [1.5, 3.5]
+        """
+        check_is_fitted(self)
+        X, labels, _, _ = check_rows(self, X, y, None, reset=False)
+        index = check_rows_to_amend(indices, len(labels))
+
+        def with_other_values(state):
+            codes = amended_codes(state, index, labels)
+            return state.with_other_values(index, X, codes)
+
+        return self._erase(with_other_values, relearn)
+
+    def _erase(self, make_change, relearn):
+        """Erase values of rows, as a change to the state says, then relearn."""
+        change = None
         try:
             with self._exclusive() as store:
                 started = time.perf_counter()
-                rows, keys = requested_rows(self._state, indices, subjects)
-                change = self._state.without(rows, keys)
-                for X in self._state.inputs_of(rows):
+                change = make_change(self._state)
+                for X in self._state.inputs_of(change.erased_rows):
                     forget_in_caches(self._state.recipe.prototype, X)
                 self._commit(store, change, (), started)
-                request = self._audit.entries[-1]["entry"], len(self.forget_log_) - 1
-            shards = [
-                shard
-                for shard in change.firsts
-                # Where nothing is left to learn from, nothing has to be put off.
-                if relearn or not visits_behind(self._state, self._store, shard)
-            ]
+                # A correction has no report of its own.
+                report = len(self.forget_log_) - 1 if change.kind == "forget" else None
+                request = self._audit.entries[-1]["entry"], report
+                shards = [
+                    shard
+                    for shard in change.firsts
+                    # Where nothing is left to learn from, nothing has to be put off.
+                    if relearn or not visits_behind(change.state, self._store, shard)
+                ]
+                vanished = _without_rows(change)
             self._relearn(shards, request)
-            self._warn_of_vanished(change.firsts)
+            _warn_of_vanished(*vanished)
         except BaseException as error:
-            if rows is not None and np.isin(rows, self.forgotten_).all():
+            if change is not None and change.is_part_of(self._state):
+                done = "corrected" if change.amended_rows else "erased"
                 error.add_note(
-                    f"The {len(rows)} rows are erased: do not repeat the call. Members "
-                    "may be behind, see behind_; relearn() trains them."
+                    f"The {len(change.erased_rows)} rows are {done}: do not repeat the "
+                    "call. Members may be behind, see behind_; relearn() trains them."
                 )
             raise
         return self
@@ -541,27 +657,26 @@ class SISAClassifier(
     def behind_(self) -> pd.DataFrame:
         """Shards whose members have slices yet to learn; see Attributes."""
         check_is_fitted(self)
-        fitted = self._snapshot()
+        return self._read(type(self)._behind)
+
+    def _behind(self):
         records = []
-        for shard, rows in enumerate(fitted._state.rows):
-            progress = fitted._store.progress(shard)
+        for shard in range(self.plan_.n_shards):
+            progress = self._store.progress(shard)
             if progress.stage < progress.n_stages:
                 records.append(
                     {
                         "shard": shard,
                         "stage": progress.stage,
                         "n_stages": progress.n_stages,
-                        "rows_missing": int((rows.slices >= progress.stage).sum()),
-                        "sample_visits": visits_behind(
-                            fitted._state, fitted._store, shard
+                        "rows_missing": int(
+                            (self._state.rows[shard].slices >= progress.stage).sum()
                         ),
+                        "sample_visits": visits_behind(self._state, self._store, shard),
                         "reason": progress.reason,
                     }
                 )
-        columns = (
-            "shard", "stage", "n_stages", "rows_missing", "sample_visits", "reason",
-        )  # fmt: skip
-        return pd.DataFrame(records, columns=list(columns))
+        return pd.DataFrame(records, columns=list(TABLES["behind"]))
 
     def verify_forgotten(self, indices: ArrayLike | None = None) -> ForgetVerification:
         """Retrain the shards that lost rows from scratch and compare every bit.
@@ -583,49 +698,74 @@ class SISAClassifier(
             If a row is unknown or was not forgotten.
         """
         check_is_fitted(self)
+        return self._read(type(self)._verify, indices)
+
+    def _verify(self, indices):
         started = time.perf_counter()
-        fitted = self._snapshot()
-        rows = fitted.forgotten_
+        rows = erased = np.union1d(self.forgotten_, [*self._state.amended]).astype(int)
         if indices is not None:
-            rows = check_indices(indices, fitted.plan_.n_rows)
-            retained = np.setdiff1d(rows, fitted.forgotten_)
+            rows = check_indices(indices, self.plan_.n_rows)
+            retained = np.setdiff1d(rows, erased)
             if len(retained):
                 raise ValueError(
-                    f"Row {retained[0]} has not been forgotten, so there is nothing to "
-                    "verify. Call forget first."
+                    f"Row {retained[0]} has not been forgotten or corrected, so there "
+                    "is nothing to verify. Call forget or amend first."
                 )
-        shards = np.unique(fitted.plan_.shard_of(rows)).tolist()
+        shards = np.unique(self.plan_.shard_of(rows)).tolist()
         # A member that is behind is compared as far as it has come.
-        stages = {shard: fitted._store.progress(shard).stage for shard in shards}
+        stages = {shard: self._store.progress(shard).stage for shard in shards}
         firsts = {shard: 0 for shard, stage in stages.items() if stage}
+        in_use = {shard: digest(self.estimators_[shard]) for shard in shards}
+        retrained = dict.fromkeys(shards, digest(None))
+        sample_visits = 0
         # Not the shards themselves: all their checkpoints would fill the memory.
-        retrained = {
-            trained.shard: (trained.digest, trained.sample_visits)
-            for trained in self._train(fitted._state, firsts, n_stages=stages)
-        }
-        nothing = digest(None), 0
-        found = [retrained.get(shard, nothing) for shard in shards]
+        for trained in self._train(self._state, firsts, n_stages=stages, verbose=False):
+            shard = trained.shard
+            retrained[shard] = trained.digest
+            sample_visits += trained.sample_visits
+            if self.verbose > 0:
+                same = "equal" if trained.digest == in_use[shard] else "NOT equal"
+                print(
+                    f"[SISA] shard {shard}: {same} to a member retrained from scratch, "
+                    f"{trained.sample_visits} sample visits",
+                    flush=True,
+                )
         return ForgetVerification(
             shards=tuple(shards),
-            digests=tuple(digest(fitted.estimators_[s]) for s in shards),
-            digests_retrained=tuple(one for one, _ in found),
-            sample_visits=sum(visits for _, visits in found),
+            digests=tuple(in_use.values()),
+            digests_retrained=tuple(retrained.values()),
+            sample_visits=sample_visits,
             seconds=time.perf_counter() - started,
-            audit_head=fitted._audit.head,
+            audit_head=self._audit.head,
         )
 
-    def forgetting_report(self) -> ForgettingReport:
-        """Return all requests and what each of them changed.
+    def forgetting_report(
+        self, verification: ForgetVerification | None = None
+    ) -> ForgettingReport:
+        """Return all requests, what each of them took, and what is left to do.
+
+        Parameters
+        ----------
+        verification : ForgetVerification, default=None
+            What :meth:`verify_forgotten` returned, now or earlier. The report says up
+            to which request it holds.
 
         Returns
         -------
         ForgettingReport
-            With methods ``to_frame`` and ``to_html``. Notebooks show it as a table.
+            With methods ``to_html``, ``to_json`` and ``to_frame``. Notebooks show it.
             It identifies rows by salted ids only.
+
+        Raises
+        ------
+        ValueError
+            If the verification is of another ensemble.
         """
         check_is_fitted(self)
         fitted = self._snapshot()
-        return ForgettingReport(fitted._audit, fitted.n_rows_)
+        return ForgettingReport(
+            fitted._audit, fitted._state, fitted.behind_, verification
+        )
 
     def expected_cost(
         self, indices: ArrayLike | None = None, *, subjects: ArrayLike | None = None
@@ -647,18 +787,20 @@ class SISAClassifier(
             ``sample_visits`` of the replay and ``full_sample_visits`` of a retraining.
         """
         check_is_fitted(self)
-        fitted = self._snapshot()
-        rows, keys = requested_rows(fitted._state, indices, subjects)
-        change = fitted._state.without(rows, keys)
+        return self._read(type(self)._expected_cost, indices, subjects)
+
+    def _expected_cost(self, indices, subjects):
+        rows, keys = requested_rows(self._state, indices, subjects)
+        change = self._state.without(rows, keys)
         visits = sum(
             replay_visits(
                 change.state.recipe,
                 change.state.rows[shard],
-                fitted.plan_.n_stages[shard],
+                self.plan_.n_stages[shard],
                 replay_stage(
-                    fitted._store,
+                    self._store,
                     shard,
-                    min(first, fitted._store.progress(shard).stage),
+                    min(first, self._store.progress(shard).stage),
                 ),
             )
             for shard, first in change.firsts.items()
@@ -667,7 +809,7 @@ class SISAClassifier(
             "rows": len(rows),
             "shards": list(change.firsts),
             "sample_visits": visits,
-            "full_sample_visits": change.state.full_sample_visits,
+            "full_sample_visits": self._full_visits_after(change),
         }
 
     @classmethod
@@ -948,6 +1090,34 @@ class SISAClassifier(
         """
         return copy.copy(self)
 
+    def _read(self, function, *args):
+        """Return what a function returns for the ensemble as it is at one instant.
+
+        Rows are read when they are needed. If somebody changed the directory since, the
+        function gets the ensemble as it now is there.
+        """
+        fitted = self._snapshot()
+        while True:
+            try:
+                return function(fitted, *args)
+            except ChangedDirectoryError:
+                fitted = fitted._followed()
+
+    def _followed(self):
+        """Return the ensemble as it now is in its directory, changed by somebody else.
+
+        Raises
+        ------
+        ChangedDirectoryError
+            If that does not follow from what this estimator has seen.
+        """
+        opened = self.load(self._store.policy, params={"n_jobs": self.n_jobs})
+        known, now = self._audit.entries, opened._audit.entries
+        fitted_anew = any(entry["kind"] == "fit" for entry in now[len(known) :])
+        if fitted_anew or now[: len(known)] != known:
+            raise
+        return opened
+
     def _base(self):
         if self.estimator is None:
             return SGDClassifier(loss="log_loss")
@@ -1036,7 +1206,7 @@ class SISAClassifier(
             change = Change("fit", state, firsts)
             trained = self._train(state, firsts)
             self._commit(store.latest(), change, trained, started)
-        self._warn_of_vanished(firsts)
+        _warn_of_vanished(*_without_rows(change))
         return self
 
     @contextmanager
@@ -1135,11 +1305,7 @@ class SISAClassifier(
         shard = result.shard
         with self._exclusive() as store:
             state = self._state
-            same_classes = len(state.classes) == len(trained_on.classes)
-            same_rows = np.array_equal(
-                state.rows[shard].index, trained_on.rows[shard].index
-            )
-            if not (same_classes and same_rows):
+            if not state.has_same_rows(trained_on, shard):
                 return False
             if isinstance(result, UntrainedShard):
                 change = Change("relearn", state, {shard: store.progress(shard).stage})
@@ -1174,6 +1340,9 @@ class SISAClassifier(
                 work,
                 () if is_fit else store.digests,
                 sample_visits=sample_visits,
+                full_sample_visits=change.state.full_sample_visits
+                if is_fit
+                else self._full_visits_after(change),
                 seconds=time.perf_counter() - started,
                 request=None if request is None else request[0],
             )
@@ -1190,7 +1359,7 @@ class SISAClassifier(
         reports = [] if is_fit else list(self.forget_log_)
         if change.kind == "forget":
             reports.append(forget_report(log.entries[-1], change.forgotten_rows))
-        elif request is not None:
+        elif request is not None and request[1] is not None:
             position = request[1]
             reports[position] = reports[position].relearnt(log.entries[-1])
         self._put_in_place(change.state, next_store, members, log, reports)
@@ -1211,8 +1380,16 @@ class SISAClassifier(
             "forget_log_": reports,
         }
 
+    def _full_visits_after(self, change):
+        """Return the sample visits of a training on what a change leaves."""
+        entries = self._audit.entries
+        # A fit that was interrupted has no entry.
+        if not entries:
+            return change.state.full_sample_visits
+        return change.full_sample_visits(self._state, entries[-1]["full_sample_visits"])
+
     def _train(self, state, firsts, store=None, **how):
-        how |= {"n_jobs": self.n_jobs, "verbose": self.verbose > 0}
+        how = {"n_jobs": self.n_jobs, "verbose": self.verbose > 0} | how
         return train_members(state, firsts, store, **how)
 
     def _make_recipe(self, seed, classes, settings):
@@ -1234,28 +1411,39 @@ class SISAClassifier(
             routed=get_config()["enable_metadata_routing"],
         )
 
-    def _warn_of_vanished(self, shards):
-        """Warn of shards and classes that have no rows left after some training."""
-        empty = [shard for shard in shards if len(self._state.rows[shard]) == 0]
-        if empty:
-            warnings.warn(
-                f"Shards {empty} have no rows, so their members abstain.",
-                EmptyShardWarning,
-                stacklevel=level_of_caller(),
-            )
-        present = np.unique(np.concatenate([rows.y for rows in self._state.rows]))
-        vanished = np.delete(self.classes_, present)
-        if len(vanished) and shards:
-            warnings.warn(
-                f"No row of the classes {vanished.tolist()} is left. They remain in "
-                "classes_, which reveals that they existed. Refit to remove them.",
-                VanishedClassWarning,
-                stacklevel=level_of_caller(),
-            )
-
     def _draw_seed(self):
         if self.random_state is None:
             return secrets.randbits(63)
         if isinstance(self.random_state, Integral):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+
+def _without_rows(change):
+    """Return the shards of a change, and the classes, that have no rows left."""
+    state, shards = change.state, list(change.firsts)
+    empty = [shard for shard in shards if len(state.rows[shard]) == 0]
+    absent = np.arange(len(state.classes) if shards else 0)
+    # Those that were read already come first, as they mostly have all classes.
+    for shard in (*shards, *range(state.plan.n_shards)):
+        if not len(absent):
+            break
+        absent = absent[~np.isin(absent, state.rows[shard].y)]
+    return empty, state.classes[absent].tolist()
+
+
+def _warn_of_vanished(empty, classes):
+    """Warn of shards and classes that have no rows left."""
+    if empty:
+        warnings.warn(
+            f"Shards {empty} have no rows, so their members abstain.",
+            EmptyShardWarning,
+            stacklevel=level_of_caller(),
+        )
+    if classes:
+        warnings.warn(
+            f"No row of the classes {classes} is left. They remain in classes_, which "
+            "reveals that they existed. Refit to remove them.",
+            VanishedClassWarning,
+            stacklevel=level_of_caller(),
+        )

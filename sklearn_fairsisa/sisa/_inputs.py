@@ -13,9 +13,9 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from .._utils.accepted import accepted
 from .._utils.containers import check_container
 from .._utils.validation import (
-    check_is_container,
     check_like_fit,
     check_no_missing_labels,
     check_subjects,
@@ -72,9 +72,9 @@ def check_rows(estimator, X, y, subjects, *, reset):
     inputs : dict
         The estimator's attributes about X, by the names in `INPUTS`.
     """
-    check_is_container(X)
-    check_consistent_length(X, y)
+    X = accepted(X)
     y = _check_y(check_no_missing_labels(y))
+    check_consistent_length(X, y)
     check_classification_targets(y)
     check_container(X)
     # A copy is checked, so that a later refusal has changed nothing.

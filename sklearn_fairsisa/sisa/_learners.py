@@ -40,12 +40,26 @@ def why_not_continuing(estimator):
     name = type(learner).__name__
     if not hasattr(learner, "partial_fit"):
         return f"{name} has no partial_fit"
+    sampler = sampling_step(estimator)
+    if sampler is not None:
+        return f"{sampler} resamples rows, which only fit of a Pipeline does"
     # These say so in partial_fit alone, which nobody may have called.
     if isinstance(learner, BaseSGDClassifier):
         if isinstance(learner.class_weight, str):
             return f"{name}(class_weight={learner.class_weight!r}) has no partial_fit"
         if learner.early_stopping:
             return f"{name}(early_stopping=True) has no partial_fit"
+    return None
+
+
+def sampling_step(estimator):
+    """Return the name of a Pipeline's step that changes the number of rows, if any."""
+    if isinstance(estimator, Pipeline):
+        for step, part in estimator.steps:
+            if hasattr(part, "fit_resample"):
+                return f"its step {step!r} ({type(part).__name__})"
+            if sampling_step(part):
+                return sampling_step(part)
     return None
 
 
@@ -211,6 +225,13 @@ def _absorb_skorch_defaults(net, n_classes):
             "The skorch net has a predefined validation set in train_split, which "
             "has rows that forget() cannot reach. Pass train_split=None."
         )
+    if _is_binary_net(net):
+        if n_classes > 2:
+            raise ValueError(
+                f"{type(net).__name__} tells two classes apart, but y has {n_classes}. "
+                "Use skorch.NeuralNetClassifier, with an output for each class."
+            )
+        return
     # A net would infer its classes from the shard, which may lack some.
     known = net.get_params(deep=False).get("classes")
     if known is None or len(known) < n_classes:
@@ -244,11 +265,33 @@ def seed_owners(owners, seed):
 
 
 def as_input(estimator, X):
-    """Return X in the floating-point type a skorch module computes in."""
-    if is_skorch(estimator) and isinstance(X, np.ndarray) and X.dtype.kind == "f":
-        torch = sys.modules["torch"]
-        return X.astype(str(torch.get_default_dtype()).split(".")[1], copy=False)
-    return X
+    """Return X as a learner reads it.
+
+    A skorch net gets a copy, since tensors cannot be read-only, in the floating-point
+    type that its module computes in.
+    """
+    if not is_skorch(estimator):
+        return X
+    if isinstance(X, np.ndarray) and X.dtype.kind == "f":
+        return X.astype(_float_type())
+    return X.copy() if isinstance(X, np.ndarray) else X
+
+
+def as_labels(estimator, y):
+    """Return encoded labels as a learner reads them; a binary net reads floats."""
+    if is_skorch(estimator):
+        return y.astype(_float_type() if _is_binary_net(estimator) else y.dtype)
+    return y
+
+
+def _is_binary_net(estimator):
+    return isinstance(
+        last_step(estimator), sys.modules["skorch"].NeuralNetBinaryClassifier
+    )
+
+
+def _float_type():
+    return str(sys.modules["torch"].get_default_dtype()).split(".")[1]
 
 
 def check_raw_rows(estimator, X):

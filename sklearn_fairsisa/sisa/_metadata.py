@@ -13,6 +13,8 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import _num_samples
 
+from .._utils.accepted import accepted, in_memory
+from .._utils.containers import check_container
 from .._utils.pipelines import weight_param
 from .._utils.validation import check_sample_weight
 from ._learners import last_step
@@ -112,13 +114,15 @@ def _weight_name(base, learner, method):
 
 def _split(given, n_rows):
     params, settings = {}, {}
-    for name, value in given.items():
+    for name, one in given.items():
+        value = in_memory(one)
         if name.endswith("sample_weight") and value is not None:
             params[name] = check_sample_weight(value, n_rows, name)
         elif value is None or isinstance(value, Number | str | bool):
             settings[name] = value
         elif hasattr(value, "__len__") and _num_samples(value) == n_rows:
-            params[name] = indexable(value)[0]
+            params[name] = indexable(accepted(value, name))[0]
+            check_container(params[name], name)
         else:
             raise ValueError(
                 f"The fit parameter {name} has neither one value per row ({n_rows}) "

@@ -1,16 +1,16 @@
-"""Reports of deletions: log entries, verifications and a table of all requests."""
+"""Reports of single deletions: entries of the log, requests and verifications."""
 
-import html
 import json
-from dataclasses import asdict, dataclass, replace
-
-import numpy as np
-import pandas as pd
+from dataclasses import asdict, dataclass, field, replace
 
 from ._audit import now, salted_row, versions
 from ._digests import combine
 from ._plan import expected_replay_cost
 from ._signatures import signed
+from ._words import named_shards
+
+#: Kinds of changes that erase values of rows on request.
+REQUESTS = ("forget", "amend")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,11 @@ class ForgetVerification:
         Duration of the verification.
 
     audit_head : str
-        Hash that stands for the audit log at the time.
+        Hash that stands for the audit log at the time. The result holds for the
+        ensemble as it was then.
+
+    time : str, default=now
+        When it ended, in UTC.
     """
 
     shards: tuple
@@ -96,12 +100,29 @@ class ForgetVerification:
     sample_visits: int
     seconds: float
     audit_head: str = ""
+    time: str = field(default_factory=now)
 
     @property
     def differing_shards(self):
         """Shards whose member differs from the retrained one."""
         pairs = zip(self.shards, self.digests, self.digests_retrained)
         return tuple(shard for shard, is_, should in pairs if is_ != should)
+
+    @property
+    def statement(self):
+        """What was found, as a sentence."""
+        if not self.shards:
+            return "No row has been forgotten, so there was no shard to retrain."
+        differing = self.differing_shards
+        found = (
+            f"members that differ from those in use in {named_shards(differing)}."
+            if differing
+            else "members equal bit for bit to those in use."
+        )
+        return (
+            f"Retraining {named_shards(self.shards)} from scratch on the rows left "
+            f"gave {found}"
+        )
 
     def __bool__(self):
         return not self.differing_shards
@@ -135,17 +156,22 @@ class ForgetVerification:
         was. It does not prove that the computation took place: for that, run
         ``verify_forgotten`` on the rows.
         """
-        holds = bool(self)
-        statement = (
-            "Retraining these shards from scratch on the retained rows gave members "
-            + ("equal bit for bit to those in use." if holds else "that differ.")
-        )
-        facts = {"statement": statement, "holds": holds, "time": now()}
+        facts = {"statement": self.statement, "holds": bool(self)}
         facts |= {**asdict(self), "versions": versions()}
         return json.dumps(facts, indent=1) if sign is None else signed(facts, sign)
 
 
-def audit_facts(change, before, work, digests, *, sample_visits, seconds, request):
+def audit_facts(
+    change,
+    before,
+    work,
+    digests,
+    *,
+    sample_visits,
+    full_sample_visits,
+    seconds,
+    request,
+):
     """Return what the audit log holds of a change that was carried out.
 
     Parameters
@@ -158,6 +184,8 @@ def audit_facts(change, before, work, digests, *, sample_visits, seconds, reques
     digests : tuple of str
         Those of the members before the change.
     sample_visits : int
+    full_sample_visits : int
+        Those of a training on the rows that the change leaves.
     seconds : float
     request : int or None
         Number of the entry with the deletion for which shards are relearnt.
@@ -168,27 +196,27 @@ def audit_facts(change, before, work, digests, *, sample_visits, seconds, reques
     """
     state = change.state
     plan = state.plan
-    n_forgotten = n_subjects = len(change.forgotten_rows)
-    if n_forgotten and before.rows[0].subjects is not None:
-        n_subjects = len(before.subjects_of(change.forgotten_rows))
+    erased = change.erased_rows
+    n_subjects = len(erased) and (len(before.subjects_of(erased)) or len(erased))
     return {
         "time": now(),
         "kind": change.kind,
         "request": request,
         "requested_at": change.requested_at,
-        "rows": [salted_row(row, state.salt) for row in change.forgotten_rows],
-        "n_forgotten": n_forgotten,
+        "rows": [salted_row(row, state.salt) for row in erased],
+        "n_forgotten": len(change.forgotten_rows),
+        "n_amended": len(change.amended_rows),
         "n_subjects": n_subjects,
         "n_rows": state.n_rows,
         "shards": list(change.firsts),
         "first_slices": list(change.firsts.values()),
         "sample_visits": sample_visits,
-        "full_sample_visits": state.full_sample_visits,
+        "full_sample_visits": full_sample_visits,
         # The rows of a subject share a slice, so subjects are what is drawn.
         "expected_share": expected_replay_cost(
             plan.n_shards, plan.n_slices, n_subjects, state.recipe.replay
         )
-        if change.kind == "forget"
+        if change.kind in REQUESTS
         else None,
         "seconds": seconds,
         "purged": work.n_purged,
@@ -219,21 +247,42 @@ def forget_reports(log, state):
     The log identifies rows by salted ids only. With the salt they can be recognised.
     """
     rows = {salted_row(row, state.salt): row for row in state.forgotten.tolist()}
-    entries = list(log.entries)
-    fits = [i for i, entry in enumerate(entries) if entry["kind"] == "fit"]
-    reports = {}
-    for entry in entries[max(fits, default=0) :]:
-        if entry["kind"] == "forget":
-            named = [rows[row] for row in entry["rows"]]
-            reports[entry["entry"]] = forget_report(entry, named)
-        elif entry["request"] in reports:
-            request = entry["request"]
-            reports[request] = reports[request].relearnt(entry)
-    return list(reports.values())
+    fits = [entry["entry"] for entry in log.entries if entry["kind"] == "fit"]
+    return [
+        forget_report(entry, [rows[row] for row in entry["rows"]])
+        for entry in requests_of(log)
+        if entry["kind"] == "forget" and entry["entry"] > max(fits, default=0)
+    ]
+
+
+def requests_of(log):
+    """Return the entries of all requests, each with what its call relearnt.
+
+    Parameters
+    ----------
+    log : AuditLog
+
+    Returns
+    -------
+    list of dict
+    """
+    requests = {}
+    for entry in log.entries:
+        if entry["kind"] in REQUESTS:
+            requests[entry["entry"]] = entry
+        elif entry["request"] in requests:
+            before = requests[entry["request"]]
+            requests[entry["request"]] = {
+                **before,
+                "sample_visits": before["sample_visits"] + entry["sample_visits"],
+                "seconds": before["seconds"] + entry["seconds"],
+                "digest_after": entry["digest_after"],
+            }
+    return list(requests.values())
 
 
 def rows_of_later_log(log, later, state):
-    """Return the rows that a later copy of a log knows as forgotten.
+    """Return the rows that a later copy of a log knows as forgotten or amended.
 
     Parameters
     ----------
@@ -247,6 +296,8 @@ def rows_of_later_log(log, later, state):
     Returns
     -------
     rows : list of int
+    amended : list of int
+        Rows that were amended and not forgotten. The log does not hold their values.
     n_unknown : int
         Number of rows in the later log that are not in the ensemble, because they were
         added after the backup.
@@ -269,102 +320,11 @@ def rows_of_later_log(log, later, state):
             "The log has a fit after the backup, so its deletions are of other rows. "
             "Restore a backup of after that fit. Nothing was forgotten."
         )
-    ids = {id for entry in since for id in entry["rows"]}
-    rows = [i for i in range(state.plan.n_rows) if salted_row(i, state.salt) in ids]
-    return rows, len(ids) - len(rows)
-
-
-class ForgettingReport:
-    """All deletion requests to an ensemble and what each of them changed.
-
-    Parameters
-    ----------
-    log : AuditLog
-    n_rows : int
-        Number of retained rows.
-
-    Attributes
-    ----------
-    log : AuditLog
-    n_rows : int
-    """
-
-    _COLUMNS = (
-        "time", "kind", "requested_at", "n_forgotten", "n_subjects", "n_rows",
-        "shards", "first_slices", "sample_visits", "full_sample_visits", "share",
-        "expected_share", "seconds", "purged", "digest_before", "digest_after", "hash",
-    )  # fmt: skip
-
-    def __init__(self, log, n_rows):
-        self.log = log
-        self.n_rows = n_rows
-
-    def to_frame(self):
-        """Return a row per entry of the log.
-
-        Returns
-        -------
-        DataFrame
-            ``n_subjects`` counts the data subjects of the ``n_forgotten`` rows.
-            Without ids, each row is its own subject. ``share`` is
-            ``sample_visits / full_sample_visits``, ``expected_share`` the mean over
-            uniform requests of as many data subjects.
-        """
-        frame = pd.DataFrame(
-            [{**entry, "share": _share(entry)} for entry in self.log.entries],
-            index=pd.Index([e["entry"] for e in self.log.entries], name="entry"),
-        )
-        return frame.reindex(columns=list(self._COLUMNS))
-
-    def to_html(self):
-        """Return the report as a self-contained HTML page."""
-        return (
-            "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
-            "<title>Forgetting report</title><style>"
-            "body{font:15px/1.5 system-ui,sans-serif;margin:2em}"
-            "table{border-collapse:collapse;font-size:12px}"
-            "td,th{padding:.3em .6em;border-bottom:1px solid #ddd;text-align:right;"
-            "vertical-align:bottom}"
-            f"</style></head><body><h1>Forgetting report</h1>{self._repr_html_()}"
-            "</body></html>\n"
-        )
-
-    def _repr_html_(self):
-        frame = self.to_frame()
-        requests = frame[frame["kind"] == "forget"]
-        replays = frame[frame["kind"] == "relearn"]
-        shown = frame.drop(columns=["time", "digest_before"]).assign(
-            requested_at=frame["requested_at"].str[:19].str.replace("T", " "),
-            digest_after=frame["digest_after"].str[:12],
-            hash=frame["hash"].str[:12],
-        )
-        shown.columns = [column.replace("_", " ") for column in shown]
-        table = shown.to_html(na_rep="", border=0, float_format="{:.3g}".format)
-        made_with = self.log.entries[-1]["versions"] if self.log.entries else {}
-        with_text = ", ".join(f"{name} {number}" for name, number in made_with.items())
-        return (
-            f"<p>{len(requests)} requests, {_total(requests, 'n_forgotten')} rows "
-            f"forgotten, {self.n_rows} rows retained. Sample visits of all replays: "
-            f"{_total(replays, 'sample_visits')}; of retraining from scratch after "
-            f"every request: {_total(requests, 'full_sample_visits')}.</p>"
-            f"<div style='overflow-x:auto'>{table}</div>"
-            f"<p>Times are UTC, digests cut to 12 characters. Head of the hash chain: "
-            f"<code style='word-break:break-all'>{html.escape(self.log.head)}</code>. "
-            f"Last entry made with {html.escape(with_text)}.</p>"
-        )
-
-    def __repr__(self):
-        return (
-            f"<ForgettingReport of {len(self.log.entries)} entries, head "
-            f"{self.log.head[:16]}>"
-        )
-
-
-def _share(entry):
-    if not entry.get("full_sample_visits"):
-        return np.nan
-    return entry["sample_visits"] / entry["full_sample_visits"]
-
-
-def _total(requests, column):
-    return f"{int(requests[column].sum()):,}"
+    ids = {salted_row(i, state.salt): i for i in range(state.plan.n_rows)}
+    found, n_unknown = {}, 0
+    for kind in REQUESTS:
+        asked = {id for e in since if e["kind"] == kind for id in e["rows"]}
+        found[kind] = {ids[id] for id in asked & ids.keys()}
+        n_unknown += len(asked - ids.keys())
+    amended = found["amend"] - found["forget"]
+    return sorted(found["forget"]), sorted(amended), n_unknown

@@ -63,6 +63,71 @@ def check_indices(indices, n_rows):
     return np.unique(asked).astype(np.intp)
 
 
+def check_rows_to_amend(indices, n_given):
+    """Return indices of rows to correct, in the order given.
+
+    Parameters
+    ----------
+    indices : int or array-like of int
+    n_given : int
+        Number of rows with the values to put in place.
+
+    Raises
+    ------
+    ValueError
+        If they are no integers, name a row twice, or are not as many as the values.
+    """
+    index = np.atleast_1d(np.asarray(indices))
+    if index.ndim != 1 or (index.dtype.kind not in "iu" and index.size):
+        raise ValueError(
+            f"indices must be a list of integers, got {index.dtype} of shape "
+            f"{index.shape}. Give the position of each row of X. Nothing was changed."
+        )
+    if len(index) != n_given:
+        raise ValueError(
+            f"{len(index)} indices and {n_given} rows of X were given. Give the values "
+            "of each row once. Nothing was changed."
+        )
+    values, times = np.unique(index, return_counts=True)
+    if (times > 1).any():
+        raise ValueError(
+            f"Row {values[times > 1][0]} is named more than once. Give its values "
+            "once. Nothing was changed."
+        )
+    return index.astype(np.intp)
+
+
+def amended_codes(state, index, labels):
+    """Return the codes of corrected labels, having checked that the rows are there.
+
+    Parameters
+    ----------
+    state : State
+    index : ndarray of int
+    labels : ndarray of the same length
+
+    Raises
+    ------
+    ValueError
+        If a row is unknown or was forgotten, or a label is no class of the ensemble.
+    """
+    check_indices(index, state.plan.n_rows)
+    gone = np.intersect1d(index, state.forgotten)
+    if len(gone):
+        raise ValueError(
+            f"Row {gone[0]} was forgotten, so it has no values to correct. Nothing was "
+            "changed."
+        )
+    known = state.classes.tolist()
+    unknown = [label for label in labels.tolist() if label not in known]
+    if unknown:
+        raise ValueError(
+            f"y holds {unknown[0]!r}, but the classes are {known}. Give labels out of "
+            "these; add rows of another class with partial_fit. Nothing was changed."
+        )
+    return np.searchsorted(state.classes, labels)
+
+
 def check_shards(shards, plan):
     """Return requested shards as a list of int.
 
@@ -108,7 +173,8 @@ def requested_rows(state, indices, subjects):
     ValueError
         If nothing or something unknown is named.
     """
-    has_subjects = state.rows[0].subjects is not None
+    # A request by indices alone reads no shard that it does not concern.
+    has_subjects = subjects is not None and state.rows[0].subjects is not None
     rows = asked_rows(
         indices,
         subjects,

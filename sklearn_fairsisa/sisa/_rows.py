@@ -5,7 +5,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._utils.containers import concatenate, has_categories, head, of_type, take
+from .._utils.containers import (
+    concatenate,
+    has_categories,
+    head,
+    in_types_of,
+    of_type,
+    take,
+)
+from .._utils.lending import frozen
 from .._utils.plain import PlainStateMixin
 
 
@@ -40,6 +48,15 @@ class ShardRows(PlainStateMixin):
     subjects: list | None
     params: dict
 
+    def __post_init__(self):
+        for value in (*vars(self).values(), *self.params.values()):
+            frozen(value)
+
+    def __setstate__(self, state):
+        # Arrays may be writeable again after they were pickled.
+        super().__setstate__(state)
+        self.__post_init__()
+
     @classmethod
     def select(cls, where, *, index, slices, X, y, subjects=None, params=None):
         """Copy the rows at positions `where` out of a batch."""
@@ -60,6 +77,22 @@ class ShardRows(PlainStateMixin):
         """Return all rows except those of the given indices, in memory of their own."""
         kept = np.flatnonzero(~np.isin(self.index, indices))
         return ShardRows.select(kept, **vars(self))
+
+    def amended(self, index, X, y):
+        """Return the rows with other X and y at some indices, in memory of their own.
+
+        Raises
+        ------
+        ValueError
+            If `X` has values that the types of these rows cannot represent.
+        """
+        place = {row: position for position, row in enumerate(self.index.tolist())}
+        where = [place[row] for row in index.tolist()]
+        order, labels = np.arange(len(self)), self.y.copy()
+        order[where] = len(self) + np.arange(len(index))
+        labels[where] = y
+        joined = concatenate([self.X, in_types_of(self.X, X)])
+        return replace(self, X=take(joined, order), y=labels)
 
     def joined(self, other):
         """Return these rows followed by those of later slices."""
@@ -93,12 +126,22 @@ class ShardRows(PlainStateMixin):
         params = {k: of_type(v, self.params[k]) for k, v in rows.params.items()}
         return replace(rows, X=of_type(rows.X, self.X), params=params)
 
-    def has_slice_of(self, other, slice):
-        """Return whether a slice equals that of other rows of the same shard."""
+    def has_slice_of(self, other, slice, amended):
+        """Return whether a slice equals that of other rows of the same shard.
+
+        Parameters
+        ----------
+        other : ShardRows
+        slice : int
+        amended : sequence of int
+            Indices of rows that do not have the values that they have in `other`.
+        """
         if has_categories(self.X) or any(map(has_categories, self.params.values())):
             # All slices of a shard share the order of their categories.
             return False
         here, there = self.slices == slice, other.slices == slice
+        if np.isin(self.index[here], amended).any():
+            return False
         return np.array_equal(self.index[here], other.index[there]) and np.array_equal(
             self.y[here], other.y[there]
         )

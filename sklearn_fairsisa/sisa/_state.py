@@ -27,6 +27,8 @@ class State:
     salt : str
         Without it, nobody can find out from hashes which rows and data subjects were
         forgotten.
+    amended : dict of int to int
+        How often each retained row was amended, where it was.
     forgotten : ndarray of int
         Sorted indices of the forgotten rows.
     forgotten_subjects : frozenset of int
@@ -39,6 +41,7 @@ class State:
     rows: RowsOfShards
     inputs: dict
     salt: str
+    amended: dict = field(default_factory=dict)
     forgotten: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.intp))
     forgotten_subjects: frozenset = frozenset()
 
@@ -50,10 +53,23 @@ class State:
     @property
     def full_sample_visits(self):
         """Sample visits of training everything on the retained rows."""
-        return sum(
-            replay_visits(self.recipe, rows, n_stages)
-            for rows, n_stages in zip(self.rows, self.plan.n_stages)
+        return sum(map(self.full_visits_of, range(self.plan.n_shards)))
+
+    def full_visits_of(self, shard):
+        """Return the sample visits of training a shard on its retained rows."""
+        return replay_visits(self.recipe, self.rows[shard], self.plan.n_stages[shard])
+
+    def has_same_rows(self, other, shard):
+        """Return whether a shard of two states of one ensemble trains alike."""
+        return (
+            len(self.classes) == len(other.classes)
+            and np.array_equal(self.rows[shard].index, other.rows[shard].index)
+            and self._amended_in(shard) == other._amended_in(shard)
         )
+
+    def _amended_in(self, shard):
+        here = self.plan.shards == shard
+        return {row: times for row, times in self.amended.items() if here[row]}
 
     def inputs_of(self, indices):
         """Yield X of some rows, shard by shard."""
@@ -88,13 +104,29 @@ class State:
         firsts = {shard: self.rows[shard].first_slice(rows) for shard in touched}
         kept = {shard: self.rows[shard].without(rows) for shard in firsts}
         forgotten = np.union1d(self.forgotten, rows).astype(np.intp)
+        gone = set(rows.tolist())
         state = replace(
             self,
             rows=self.rows.replaced(kept),
+            amended={r: n for r, n in self.amended.items() if r not in gone},
             forgotten=forgotten,
             forgotten_subjects=self.forgotten_subjects | keys,
         )
         return Change("forget", state, firsts, forgotten_rows=tuple(rows.tolist()))
+
+    def with_other_values(self, index, X, y):
+        """Return the change that replaces X and encoded labels of retained rows."""
+        shards = np.asarray(self.plan.shard_of(index))
+        firsts, rows = {}, {}
+        for shard in np.unique(shards).tolist():
+            where, before = np.flatnonzero(shards == shard), self.rows[shard]
+            firsts[shard] = before.first_slice(index)
+            rows[shard] = before.amended(index[where], take(X, where), y[where])
+        times = {row: self.amended.get(row, 0) + 1 for row in index.tolist()}
+        state = replace(
+            self, rows=self.rows.replaced(rows), amended=self.amended | times
+        )
+        return Change("amend", state, firsts, amended_rows=tuple(index.tolist()))
 
     def with_batch(self, batch, plan, classes, recipe):
         """Return the change that appends a batch, given as ShardRows of each shard."""
@@ -121,12 +153,14 @@ class Change:
 
     Parameters
     ----------
-    kind : {"fit", "partial_fit", "forget", "relearn"}
+    kind : {"fit", "partial_fit", "forget", "amend", "relearn"}
     state : State
     firsts : dict of int to int
         Earliest stage to train of each shard that must be.
     forgotten_rows : tuple of int, default=()
         Rows that this change forgets.
+    amended_rows : tuple of int, default=()
+        Rows of which this change replaces the values.
     requested_at : str, default=now
         Time of the request.
     """
@@ -135,7 +169,40 @@ class Change:
     state: State
     firsts: dict
     forgotten_rows: tuple = ()
+    amended_rows: tuple = ()
     requested_at: str = field(default_factory=now)
+
+    @property
+    def erased_rows(self):
+        """Rows whose values, as they were, this change erases."""
+        return self.forgotten_rows + self.amended_rows
+
+    def is_part_of(self, state):
+        """Return whether the change was carried out on the way to a state."""
+        gone, times = set(state.forgotten.tolist()), self.state.amended
+        return gone.issuperset(self.forgotten_rows) and all(
+            row in gone or state.amended.get(row, 0) >= times[row]
+            for row in self.amended_rows
+        )
+
+    def full_sample_visits(self, before, known):
+        """Return those of the state to reach, from the shards that change alone.
+
+        The rows of others may still be on disk, and are not read for it.
+
+        Parameters
+        ----------
+        before : State
+            What is changed.
+        known : int
+            Its full sample visits.
+        """
+        after = self.state
+        changes = (
+            after.full_visits_of(shard) - before.full_visits_of(shard)
+            for shard in self.firsts
+        )
+        return known + sum(changes)
 
 
 def split_rows(X, codes, plan, subjects, params, offset):

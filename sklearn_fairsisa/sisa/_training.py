@@ -12,10 +12,12 @@ from sklearn.pipeline import Pipeline
 
 from .._utils.containers import take
 from .._utils.isolation import forked_generators, one_thread, without_traces
+from .._utils.lending import lent, lent_again, writes_named
 from .._utils.pipelines import reach_last_step
 from ._digests import digest
 from ._learners import (
     as_input,
+    as_labels,
     can_continue,
     counts_passes,
     is_skorch,
@@ -292,8 +294,17 @@ def _prepare(recipe, task, stage, member):
     if passes == 0:
         return nothing
     member = copy.deepcopy(member)
+    params = {name: lent(value) for name, value in params.items()}
     return _StageWork(
-        task, stage, seed, passes, whole, member, X, y, params | recipe.settings
+        task,
+        stage,
+        seed,
+        passes,
+        whole,
+        member,
+        lent(X),
+        lent(y),
+        params | recipe.settings,
     )
 
 
@@ -303,7 +314,7 @@ def _train(recipe, works):
         _continue_together(recipe, works)
         return
     for work in works:
-        with forked_generators(work.seed):
+        with forked_generators(work.seed), writes_named(recipe.prototype):
             if work.whole:
                 _fit_whole(recipe, work)
             else:
@@ -319,29 +330,39 @@ def _continue(recipe, work):
         return
     owners = random_state_owners(learner)
     task, stage = work.task, work.stage
+    given = X, work.y, params
     for step in range(work.passes):
         seed_owners(owners, training_seed(recipe.seed, task.shard, stage, step))
         # The first pass has checked these rows for NaN and infinity.
         with config_context(assume_finite=step > 0 or None):
-            learner.partial_fit(X, work.y, classes=classes, **params)
+            # The last pass may have what the passes before must leave as it is.
+            is_last = step == work.passes - 1
+            own_X, own_y, own = given if is_last else _lent_again(*given)
+            learner.partial_fit(own_X, own_y, classes=classes, **own)
+
+
+def _lent_again(X, y, params):
+    own = {name: lent_again(value) for name, value in params.items()}
+    return lent_again(X), lent_again(y), own
 
 
 def _continue_together(recipe, works):
     learners, Xs, params = [], [], []
     for work in works:
-        with forked_generators(work.seed):
+        with forked_generators(work.seed), writes_named(recipe.prototype):
             learner, X, own_params = _reach_learner(recipe, work)
         _set_passes(learner, work)
         learners.append(learner)
         Xs.append(X)
         params.append(own_params)
-    learners[0].partial_fit_together(
-        learners,
-        Xs,
-        [work.y for work in works],
-        classes=np.arange(recipe.n_classes),
-        **{name: [own[name] for own in params] for name in params[0]},
-    )
+    with writes_named(recipe.prototype):
+        learners[0].partial_fit_together(
+            learners,
+            Xs,
+            [work.y for work in works],
+            classes=np.arange(recipe.n_classes),
+            **{name: [own[name] for own in params] for name in params[0]},
+        )
 
 
 def _set_passes(learner, work):
@@ -358,6 +379,7 @@ def _reach_learner(recipe, work):
     elif isinstance(work.member, Pipeline) and len(work.member) > 1:
         X = reach_last_step(work.member, X)
     learner = last_step(work.member)
+    work.y = as_labels(learner, work.y)
     if recipe.routed:
         params = routed_to(learner, "partial_fit", work.params)
     else:
@@ -373,7 +395,7 @@ def _fit_whole(recipe, work):
         return
     member = copy.deepcopy(recipe.prototype)
     set_random_states(member, work.seed)
-    X = as_input(member, work.X)
+    X, y = as_input(member, work.X), as_labels(member, y)
     # A net that lacks a class here has been told of it, and has an output for it.
     fit = type(member).fit if can_continue(member) else fit_some_classes
     params = work.params

@@ -8,6 +8,7 @@ from sklearn.utils.validation import _num_samples
 
 from .._utils.class_scores import class_scores, predicted_votes
 from .._utils.isolation import forked_generators
+from .._utils.lending import lent, writes_named
 from .._utils.warnings import level_of_caller
 from ._learners import as_input, is_skorch
 
@@ -67,5 +68,5 @@ def _predict(member, method, X):
     fork = forked_generators(0) if is_skorch(member) else nullcontext()
     # Naive Bayes takes the log of a prior of 0 where a shard lacks a class, and divides
     # by a variance of 0 where it has one row.
-    with fork, np.errstate(divide="ignore", invalid="ignore"):
-        return getattr(member, method)(as_input(member, X))
+    with fork, np.errstate(divide="ignore", invalid="ignore"), writes_named(member):
+        return getattr(member, method)(as_input(member, lent(X)))

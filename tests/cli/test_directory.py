@@ -222,15 +222,60 @@ def test_every_member_is_retrained_after_an_upgrade(directory, capsys, monkeypat
     assert list(SISAClassifier.load(directory).forgotten_) == [3]
 
 
-def test_reports_are_written(directory, capsys, tmp_path):
+def test_reports_are_written_as_their_suffix_says(directory, capsys, tmp_path):
     run(capsys, "forget", directory, "--indices", 3)
-    assert main(["report", str(directory), "--html", str(tmp_path / "r.html")]) == 0
-    assert "1 rows forgotten" in (tmp_path / "r.html").read_text()
-    assert main(["report", str(directory), "--csv", str(tmp_path / "r.csv")]) == 0
+    files = [tmp_path / name for name in ("r.html", "r.JSON", "r.csv")]
+    status, _ = run(capsys, "report", directory, "--output", *files)
+    assert status == 0
+    assert "1 request erased 1 row." in files[0].read_text()
+    told = json.loads(files[1].read_text())
+    sisa = SISAClassifier.load(directory)
+    ours = json.loads(sisa.forgetting_report().to_json())
+    assert {**told, "made": ""} == {**ours, "made": ""}
     # A header, the fit, the deletion and what was relearnt for it.
-    assert len((tmp_path / "r.csv").read_text().splitlines()) == 4
+    assert len(files[2].read_text().splitlines()) == 4
     assert main(["report", str(directory)]) == 0
     assert "forget" in capsys.readouterr().out
+    status, said = run(capsys, "report", directory, "--output", tmp_path / "r.pdf")
+    assert (status, "r.pdf does not end in .html, .json, .csv" in said) == (1, True)
+
+
+def test_a_report_has_the_verification_that_it_was_asked_for(
+    directory, capsys, monkeypatch
+):
+    run(capsys, "forget", directory, "--indices", 3)
+    status, told = run(capsys, "report", directory)
+    assert (status, told["is_complete"], told["verification"]) == (0, False, [])
+    status, told = run(capsys, "report", directory, "--verify")
+    assert (status, told["is_complete"]) == (0, True)
+    assert told["verified_head"] == told["audit_head"]
+    monkeypatch.setattr(
+        GaussianNB, "partial_fit", lambda self, X, y, **_: self.fit(X + 1, y)
+    )
+    status, told = run(capsys, "report", directory, "--verify")
+    assert (status, told["is_complete"]) == (5, False)
+
+
+def test_verify_prints_what_it_found(directory, capsys):
+    run(capsys, "forget", directory, "--indices", 3)
+    sisa = SISAClassifier.load(directory)
+    shard = sisa.plan_.shard_of(3)
+    assert main(["verify", str(directory)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(
+        f"[SISA] shard {shard}: equal to a member retrained from scratch, "
+    )
+    assert lines[1].startswith(f"Retraining shard {shard} from scratch")
+    assert sisa._audit.head in lines[1]
+    assert len(lines) == 2
+    assert main(["verify", str(directory), "--quiet"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_verifying_an_ensemble_that_forgot_nothing_says_so(directory, capsys):
+    status, told = run(capsys, "verify", directory)
+    assert (status, told["holds"], told["shards"]) == (0, True, [])
+    assert told["statement"].startswith("No row has been forgotten")
 
 
 @contextmanager

@@ -217,3 +217,25 @@ def test_a_single_score_keeps_its_direction_where_it_ranks_all_groups_rightly():
         for rng in map(np.random.default_rng, range(200))
     ]
     assert np.mean(np.array(weights) < 0) < 0.01
+
+
+def test_the_default_estimates_positives_along_the_score_where_others_count_them():
+    # Of four people alone, those in the middle have the labels that their scores
+    # deny. By counting, three of four decisions are right if the last is selected. The
+    # default expects .17, .42, .58 and .83 positives, as smooth_counts has them.
+    X, y, group = [[0.2], [0.4], [0.6], [0.8]], [0, 1, 0, 1], ["a"] * 4
+    found = {}
+    for method in (None, "soft_ensemble"):
+        params = {} if method is None else {"method": method}
+        with pytest.warns(UserWarning, match="of one group"):
+            fair = FairEnsemblePostprocessor(**params).fit(
+                X, y, sensitive_features=group
+            )
+        decided = fair.selection_probability(X, sensitive_features=group)
+        found[method] = decided.tolist(), fair.operating_points_
+    assert found["soft_ensemble"][0] == [0, 0, 0, 1]
+    assert found[None][0] == [0, 0, 1, 1]
+    rates = found[None][1][["true_positive_rate", "false_positive_rate"]]
+    np.testing.assert_allclose(
+        rates.iloc[0], [(0.83 + 0.58) / 2, (0.17 + 0.42) / 2], atol=0.01
+    )

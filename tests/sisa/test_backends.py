@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import shutil
 import threading
 from contextlib import contextmanager
@@ -346,8 +347,8 @@ def forget_with_rule(drawer, row, rule):
         for trained in sisa._train(change.state, change.firsts, store):
             work.keep(trained)
         work.attach("rule", rule)
-        cost = {"sample_visits": 0, "seconds": 0.0, "request": None}
-        facts = audit_facts(change, before, work, store.digests, **cost)
+        cost = dict.fromkeys(("sample_visits", "full_sample_visits", "seconds"), 0)
+        facts = audit_facts(change, before, work, store.digests, request=None, **cost)
         work.commit(sisa._audit.appended(facts).entries[-1])
     return SISAClassifier.load(drawer)
 
@@ -375,3 +376,47 @@ def test_companions_are_committed_kept_and_purged_with_the_ensemble():
     sisa.fit(X, y)
     assert sisa._store.manifest.current.companions == {}
     assert [name for name in drawer.content if "companion" in name] == []
+
+
+class Watched(Drawer):
+    """A drawer that remembers the names of what was read and written."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen, self.written = [], []
+
+    def read(self, name, n_bytes):
+        self.seen.append(name)
+        return super().read(name, n_bytes)
+
+    def write_new(self, name, data):
+        self.written.append(name)
+        super().write_new(name, data)
+
+
+def test_erasing_reads_and_writes_no_rows_that_the_request_does_not_concern():
+    drawer = Watched()
+    SISAClassifier(
+        GaussianNB(),
+        n_shards=4,
+        n_slices=3,
+        random_state=0,
+        checkpoint_dir=CheckpointPolicy(drawer),
+    ).fit(X, y)
+    sisa = SISAClassifier.load(drawer)
+    row = sisa.plan_.rows(2, 1)[0]
+    drawer.seen.clear()
+    drawer.written.clear()
+    sisa.forget([row], relearn=False)
+    rows = [name for name in drawer.seen if name.startswith("rows-")]
+    assert [name[:14] for name in sorted(rows)] == [
+        f"rows-s002-r00{stage}" for stage in range(3)
+    ]
+    rows = [name for name in drawer.written if name.startswith("rows-")]
+    assert [name[:14] for name in rows] == ["rows-s002-r001"]
+    # Nor do the members of other shards matter.
+    assert not [name for name in drawer.seen if re.match("member-s00[013]", name)]
+    drawer.seen.clear()
+    assert sisa.behind_["shard"].tolist() == [2]
+    sisa.relearn()
+    assert not [name for name in drawer.seen if re.match("rows-s00[013]", name)]

@@ -4,6 +4,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.heavy
+
 HARNESS = Path(__file__).with_name("crash_harness.py")
 
 

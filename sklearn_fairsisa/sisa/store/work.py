@@ -12,7 +12,8 @@ from .policy import kept
 
 # What a state consists of besides its plan and rows, which have files of their own.
 IN_STATE_FILE = (
-    "recipe", "classes", "inputs", "salt", "forgotten", "forgotten_subjects",
+    "recipe", "classes", "inputs", "salt", "amended", "forgotten",
+    "forgotten_subjects",
 )  # fmt: skip
 
 
@@ -220,13 +221,13 @@ class DirectoryWork(Work):
         """Write the slices of a shard that are not on disk as they are."""
         state, before = self._change.state, self._before
         rows = state.rows[shard]
-        old, there = None, ()
+        old, there, amended = None, (), self._change.amended_rows
         if before is not None:
             there = self._store.progress(shard).rows
             old = before.rows[shard]
         return tuple(
             there[stage]
-            if stage < len(there) and rows.has_slice_of(old, stage)
+            if stage < len(there) and rows.has_slice_of(old, stage, amended)
             else self._stored(f"rows-s{shard:03d}-r{stage:03d}", rows.slice(stage))
             for stage in range(state.plan.n_stages[shard])
         )
