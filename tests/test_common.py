@@ -38,8 +38,18 @@ SISAS = [
 ]
 
 
+def failures_of_shards(sisa):
+    """Return the checks that hold only without shards, and only for some learners."""
+    if sisa.n_shards == 1:
+        return {}
+    kinds = ["dense"] if isinstance(sisa.estimator, GaussianNB) else ["dense", "sparse"]
+    reason = "A row of weight 2 is in one shard, and two rows may be in two."
+    name = "check_sample_weight_equivalence_on"
+    return {f"{name}_{kind}_data": reason for kind in kinds}
+
+
 @pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.EmptyShardWarning")
-@parametrize_with_checks(SISAS)
+@parametrize_with_checks(SISAS, expected_failed_checks=failures_of_shards)
 def test_sisa_keeps_scikit_learns_contract(estimator, check):
     check(estimator)
 

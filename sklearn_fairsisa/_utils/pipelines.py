@@ -1,9 +1,12 @@
 """Rows and weights of rows as they reach the last step of a Pipeline."""
 
+from inspect import Parameter, signature
+
 from sklearn import get_config
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import get_routing_for_object
-from sklearn.utils.validation import has_fit_parameter
+
+_ANY_NAME = Parameter.VAR_KEYWORD
 
 
 def reach_last_step(pipeline, X):
@@ -17,29 +20,36 @@ def reach_last_step(pipeline, X):
     return X
 
 
-def weight_param(estimator):
-    """Return the name of the parameter of ``fit`` for weights of rows, if any.
+def weight_param(estimator, method="fit", *, or_any=False):
+    """Return the name of the parameter of a method for weights of rows, if any.
 
     Parameters
     ----------
     estimator : estimator
-        If it passes its fit parameters on to other estimators and is not a Pipeline,
-        its method ``_weight_param`` returns the name.
+        If it passes weights on to other estimators and is not a Pipeline, its method
+        ``_weight_param`` returns the name.
+    method : {"fit", "partial_fit"}, default="fit"
+    or_any : bool, default=False
+        Whether a method with parameters of any name counts too, which may pass the
+        weights on, as that of a search does.
 
     Returns
     -------
     str or None
-        None if ``fit`` has no such parameter, or if with metadata routing no estimator
-        requests the weights.
+        None if the method has no such parameter, or if with metadata routing no
+        estimator requests the weights.
     """
     passes_on = isinstance(estimator, Pipeline) or hasattr(estimator, "_weight_param")
     if passes_on and get_config()["enable_metadata_routing"]:
         routing = get_routing_for_object(estimator)
-        return "sample_weight" if routing.consumes("fit", ["sample_weight"]) else None
+        return "sample_weight" if routing.consumes(method, ["sample_weight"]) else None
     if isinstance(estimator, Pipeline):
         step, last = estimator.steps[-1]
-        name = weight_param(last)
+        name = weight_param(last, method, or_any=or_any)
         return name and f"{step}__{name}"
     if passes_on:
         return estimator._weight_param()
-    return "sample_weight" if has_fit_parameter(estimator, "sample_weight") else None
+    taken = signature(getattr(estimator, method)).parameters
+    any_name = {parameter.kind for parameter in taken.values()} & {_ANY_NAME}
+    takes = "sample_weight" in taken or (or_any and any_name)
+    return "sample_weight" if takes else None

@@ -1,9 +1,12 @@
 """Checks of input that the estimators share."""
 
+from numbers import Real
+
 import numpy as np
 import pandas as pd
 from scipy import sparse
 from sklearn.utils import indexable
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples, column_or_1d, validate_data
 
 from .accepted import accepted, is_polars
@@ -34,6 +37,78 @@ def check_no_missing_labels(y):
     if pd.isna(y).any():
         raise ValueError("Input y contains NaN or None. Drop the rows without a label.")
     return y
+
+
+def check_classes(classes):
+    """Return class labels that may occur as a vector.
+
+    Parameters
+    ----------
+    classes : array-like or set of shape (n_classes,)
+
+    Returns
+    -------
+    classes : ndarray of shape (n_classes,)
+
+    Raises
+    ------
+    ValueError
+        If these are not labels in one dimension, or a label is missing.
+    """
+    labels = list(classes) if isinstance(classes, set | frozenset) else classes
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or len(labels) == 0 or pd.isna(labels).any():
+        raise ValueError(
+            f"classes={classes!r} is not a list of class labels. Give all labels that "
+            "may occur, in any order, such as classes=[0, 1, 2]."
+        )
+    check_classification_targets(labels)
+    return labels
+
+
+def check_sample_weight(sample_weight, n_samples, name="sample_weight"):
+    """Return weights of rows as a vector of doubles.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,) or (n_samples, 1), or float
+        A number weighs all rows alike.
+    n_samples : int
+    name : str, default="sample_weight"
+        What errors call the weights.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+
+    Raises
+    ------
+    ValueError
+        If there is not one number per row, one is missing or infinite, all are zero, or
+        they are so large or so small that sums of them or of their squares are not
+        representable.
+    """
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(n_samples, sample_weight)
+    weight = check_numbers_of_rows(sample_weight, name).astype(np.float64)
+    if len(weight) != n_samples:
+        raise ValueError(
+            f"{name} has {len(weight)} rows but X has {n_samples}. Give one weight per "
+            "row."
+        )
+    if not weight.any():
+        raise ValueError(
+            f"{name} is zero in all rows, so there is nothing to learn from. Give some "
+            "rows a positive weight."
+        )
+    with np.errstate(over="ignore", under="ignore"):
+        squares = float(np.sum(weight**2))
+    if not 1e-300 < squares < np.inf:
+        raise ValueError(
+            f"{name} has numbers of size up to {np.abs(weight).max():.3g}, whose "
+            "squares are not representable. Divide all weights by their mean."
+        )
+    return weight
 
 
 def check_subjects(subjects, n_samples):
@@ -104,6 +179,8 @@ def check_numbers_of_rows(values, name="sample_weight"):
         )
     if numbers.dtype.kind not in "biuf":
         try:
+            if numbers.dtype.kind == "c":
+                raise TypeError
             numbers = numbers.astype(np.float64)
         except (TypeError, ValueError):
             raise ValueError(

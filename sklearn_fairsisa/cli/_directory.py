@@ -66,7 +66,10 @@ def add_commands(subparsers):
         "--shards", type=int, nargs="+", metavar="N", help="no others than these"
     )
     relearn.add_argument(
-        "--max-visits", type=int, metavar="N", help="sample visits not to be exceeded"
+        "--max-sample-visits",
+        type=int,
+        metavar="N",
+        help="sample visits not to be exceeded",
     )
     relearn.add_argument(
         "--all",
@@ -138,7 +141,7 @@ def _add(subparsers, name, command, summary):
 
 def _add_work_options(parser):
     parser.add_argument(
-        "--jobs", type=int, metavar="N", help="shards to train at a time"
+        "--n-jobs", type=int, metavar="N", help="shards to train at a time"
     )
     parser.add_argument(
         "--quiet", action="store_true", help="no line for each stage trained"
@@ -191,8 +194,8 @@ def _load(args):
 
     # Progress lines would mix with the JSON that scripts read.
     params = {"verbose": int(not args.quiet and not args.json)}
-    if args.jobs is not None:
-        params["n_jobs"] = args.jobs
+    if args.n_jobs is not None:
+        params["n_jobs"] = args.n_jobs
     directory = args.directory
     if args.wait is not None:
         directory = CheckpointPolicy(directory, timeout=args.wait)
@@ -262,11 +265,11 @@ def _rows_of_log(path, sisa):
 def _relearn(args):
     sisa = _load(args)
     if args.all:
-        if args.shards is not None or args.max_visits is not None:
+        if args.shards is not None or args.max_sample_visits is not None:
             raise ValueError("--all retrains every member. Leave the others out.")
         sisa._retrain()
     else:
-        sisa.relearn(shards=args.shards, max_sample_visits=args.max_visits)
+        sisa.relearn(shards=args.shards, max_sample_visits=args.max_sample_visits)
     behind = sisa.behind_
     facts = {"behind": behind["shard"].tolist(), "audit_head": sisa._audit.head}
     left = f"{len(behind)} shards are behind" if len(behind) else "no shard is behind"

@@ -4,7 +4,9 @@ import argparse
 import sys
 from contextlib import contextmanager
 
+from .. import __version__
 from ._directory import add_commands
+from ._options import OptionParser
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -18,7 +20,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 
 def make_parser():
     """Return the parser of the comparison's options."""
-    parser = argparse.ArgumentParser(
+    parser = OptionParser(
         prog="fairsisa",
         description=(
             "Train one model and a SISA ensemble on texts, forget rows, verify the "
@@ -30,6 +32,12 @@ def make_parser():
     )
     add_commands(parser.add_subparsers(title="commands", metavar="COMMAND"))
     parser.set_defaults(run=_compare)
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"%(prog)s {__version__}",
+        help="show the version and exit",
+    )
     data = parser.add_argument_group("data")
     data.add_argument(
         "--data",
@@ -94,14 +102,14 @@ def make_parser():
     )
     sisa = parser.add_argument_group("unlearning")
     sisa.add_argument(
-        "--shards",
+        "--n-shards",
         type=_positive,
         default=5,
         metavar="S",
         help="shards, one member each",
     )
     sisa.add_argument(
-        "--slices", type=_positive, default=2, metavar="R", help="slices per shard"
+        "--n-slices", type=_positive, default=2, metavar="R", help="slices per shard"
     )
     sisa.add_argument(
         "--forget",
@@ -120,15 +128,21 @@ def make_parser():
         "accurate fair rule may be to select everyone",
     )
     run = parser.add_argument_group("run")
-    run.add_argument("--seed", type=_seed, default=0, help="seed of all random numbers")
     run.add_argument(
-        "--jobs",
+        "--random-state",
+        type=_seed,
+        default=0,
+        metavar="SEED",
+        help="seed of all random numbers",
+    )
+    run.add_argument(
+        "--n-jobs",
         type=_jobs,
         metavar="N",
         help="shards to train in parallel; -1 is one per core",
     )
     run.add_argument(
-        "--resamples",
+        "--n-resamples",
         type=_positive,
         default=1000,
         metavar="N",
@@ -217,14 +231,14 @@ def _run_comparison(options):
         epochs=options.epochs,
         batch_size=options.batch_size,
         max_length=options.max_length,
-        n_shards=options.shards,
-        n_slices=options.slices,
+        n_shards=options.n_shards,
+        n_slices=options.n_slices,
         forget=tuple(options.forget),
         objective=options.objective,
         cache=options.cache,
-        n_jobs=options.jobs,
-        n_resamples=options.resamples,
-        seed=options.seed,
+        n_jobs=options.n_jobs,
+        n_resamples=options.n_resamples,
+        random_state=options.random_state,
     )
     from rich.console import Console
 

@@ -52,7 +52,7 @@ class Settings:
     cache: str | None = None
     n_jobs: int | None = None
     n_resamples: int = 1000
-    seed: int = 0
+    random_state: int = 0
 
 
 @dataclass
@@ -93,7 +93,7 @@ def run(settings, progress):
         n_samples=settings.n_samples,
         data_home=settings.data_home,
         min_rows=settings.min_group_rows,
-        seed=settings.seed,
+        seed=settings.random_state,
     )
     if len(task.train) <= sum(settings.forget):
         raise ValueError(
@@ -120,7 +120,11 @@ def run(settings, progress):
 
     clock.begin("Training one model")
     X_train, y_train = _safe_indexing(X, task.train), task.y[task.train]
-    make = {"epochs": epochs, "random_state": settings.seed, "n_jobs": settings.n_jobs}
+    make = {
+        "epochs": epochs,
+        "random_state": settings.random_state,
+        "n_jobs": settings.n_jobs,
+    }
     one = SISAClassifier(clone(learner), n_shards=1, n_slices=1, **make)
     one.fit(X_train, y_train)
 
@@ -130,7 +134,7 @@ def run(settings, progress):
     ).fit(X_train, y_train)
 
     clock.begin("Forgetting rows")
-    rows = np.random.default_rng(settings.seed).permutation(len(task.train))
+    rows = np.random.default_rng(settings.random_state).permutation(len(task.train))
     for k in settings.forget:
         sisa.forget(rows[:k])
         rows = rows[k:]
@@ -205,7 +209,9 @@ def _fit_rules(outputs, y, groups, settings):
     rules, notes = {}, {}
     for method in METHODS:
         rule = FairEnsemblePostprocessor(
-            method=method, objective=settings.objective, random_state=settings.seed
+            method=method,
+            objective=settings.objective,
+            random_state=settings.random_state,
         )
         with warnings.catch_warnings():
             # The table marks constant rules.
@@ -227,7 +233,7 @@ def _fit_rules(outputs, y, groups, settings):
         objective=settings.objective,
     )
     rules["ThresholdOptimizer"] = FairlearnAdapter(
-        optimizer, random_state=settings.seed
+        optimizer, random_state=settings.random_state
     ).fit(outputs, y, sensitive_features=groups)
     return rules, notes
 
@@ -235,7 +241,7 @@ def _fit_rules(outputs, y, groups, settings):
 def _evaluate(y, decided, groups, settings):
     """Return the metrics with intervals, and the gap that chance alone would show."""
     table = PooledPredictions(y, decided, groups).summary(
-        n_resamples=settings.n_resamples, random_state=settings.seed
+        n_resamples=settings.n_resamples, random_state=settings.random_state
     )
     return {
         **table[["estimate", "low", "high"]].to_dict(orient="index"),

@@ -24,7 +24,8 @@ class Task:
     train, calibration, test : ndarray of int
         Rows of each part. Rows without a group only train.
     left_out : dict
-        Groups that are too small to compare, with their number of rows.
+        Rows of each label of the groups that are too small to compare: dicts with the
+        keys "negative" and "positive".
     """
 
     name: str
@@ -96,19 +97,28 @@ def load_task(
 
 
 def keep_large_groups(groups, y, min_rows):
-    """Replace groups with too few rows of a label by None; count their rows."""
+    """Replace groups with too few rows of a label by None; count those of each."""
     left_out = {}
     kept = groups.copy()
     for group in sorted({group for group in groups if group is not None}):
         inside = groups == group
-        if min(np.sum(y[inside] == label) for label in (0, 1)) < min_rows:
+        counts = {
+            name: int(np.sum(y[inside] == label))
+            for label, name in enumerate(("negative", "positive"))
+        }
+        if min(counts.values()) < min_rows:
             kept[inside] = None
-            left_out[str(group)] = int(inside.sum())
+            left_out[str(group)] = counts
     if len({group for group in kept if group is not None}) < 2:
+        small = "; ".join(
+            f"{group} has {counts['negative']} negative and {counts['positive']} "
+            "positive"
+            for group, counts in left_out.items()
+        )
         raise ValueError(
             f"Fewer than two groups have {min_rows} rows of each label, so there is "
-            f"nothing to compare; rows of the groups too small: {left_out}. Use more "
-            "rows, another attribute, or a smaller minimum."
+            f"nothing to compare. Too small: {small or 'none'}. Use more rows, another "
+            "attribute, or a smaller --min-group-rows."
         )
     return kept, left_out
 

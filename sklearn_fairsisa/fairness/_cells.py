@@ -1,5 +1,6 @@
 """Counts of labels in each (group, cell) of a calibration set."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -100,6 +101,8 @@ class Votes:
     counted : ndarray of bool of shape (n_samples, n_members), default=None
         Members whose prediction counts for a row; all if None.
     n_classes : int, default=2
+    weights : sequence of float of length n_members, default=None
+        Weights of the members' votes; 1 each if None.
     """
 
     votes: np.ndarray
@@ -108,6 +111,7 @@ class Votes:
     weight: np.ndarray | None = None
     counted: np.ndarray | None = None
     n_classes: int = 2
+    weights: Sequence[float] | None = None
 
     @property
     def n_members(self):

@@ -5,7 +5,8 @@ The classes are used as those of `_vote_rules`. Votes are class codes, int of sh
 n_classes), and probabilities (n_samples, n_classes).
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import comb
 
 import numpy as np
@@ -13,9 +14,9 @@ import numpy as np
 from ._cells import CellCounts
 from ._level_rules import RuleTable
 from ._mixtures import solve_cells
+from ._weighted_votes import MAX_TALLIES, weighted_vote
 
 _CHUNK = 4096
-_MAX_TALLIES = 20_000
 
 
 @dataclass(frozen=True)
@@ -211,17 +212,21 @@ class MemberLabelRules:
         Of the vote patterns.
     probability : ndarray of shape (n_entries, n_classes)
         Of each entry of `counts`.
+    weights : sequence of float of length n_members, default=None
+        Weights of the members' decisions; None weighs them alike.
     """
 
     members: tuple[CellDecisions, ...]
     counts: CellCounts
     probability: np.ndarray
+    weights: Sequence[float] | None = None
 
     @classmethod
     def fit(cls, votes, problem):
         """Solve a problem on `Votes`."""
         n_classes = votes.n_classes
-        check_tallies(votes.n_members, n_classes)
+        if votes.weights is None:
+            check_tallies(votes.n_members, n_classes)
         members = [
             CellDecisions.fit(votes.count_votes_of(s), problem)
             for s in range(votes.n_members)
@@ -229,7 +234,8 @@ class MemberLabelRules:
         cast = _counted_votes(votes.votes, n_classes, votes.counted)
         patterns, cell = np.unique(cast, axis=0, return_inverse=True)
         counts = votes.count(cell.ravel())
-        rules = cls(tuple(members), counts, np.empty((0, n_classes)))
+        nothing = np.empty((0, n_classes))
+        rules = cls(tuple(members), counts, nothing, votes.weights)
         seen = patterns[counts.cell]
         counts_here = seen < n_classes
         probability = rules.selection_probability(
@@ -237,7 +243,7 @@ class MemberLabelRules:
             counts.group,
             None if votes.counted is None else counts_here,
         )
-        return cls(rules.members, counts, probability)
+        return replace(rules, probability=probability)
 
     @property
     def confusion(self):
@@ -264,7 +270,9 @@ class MemberLabelRules:
         for start in range(0, len(votes), _CHUNK):
             rows = slice(start, start + _CHUNK)
             chosen = table[member, group[rows, None], votes[rows]]
-            if counted is None:
+            if self.weights is not None:
+                result[rows] = weighted_vote(chosen, self.weights)
+            elif counted is None:
                 result[rows] = plurality_probability(chosen)
             else:
                 result[rows] = _plurality_of_counted(chosen, counted[rows])
@@ -348,11 +356,11 @@ def check_tallies(n_votes, n_classes):
     """Raise if the members' votes have too many tallies to enumerate."""
     tallies = comb(n_votes + n_classes - 1, n_classes - 1)
     # Tallies are coded as integers in base n_votes + 1.
-    if tallies > _MAX_TALLIES or (n_votes + 1) ** n_classes >= 2**63:
+    if tallies > MAX_TALLIES or (n_votes + 1) ** n_classes >= 2**63:
         raise ValueError(
             f'method="postprocess_then_aggregate" enumerates all tallies of votes, '
             f"but {n_votes} members and {n_classes} classes have {tallies:.6g}, more "
-            f'than {_MAX_TALLIES}. Use another method, such as "soft_ensemble", or '
+            f'than {MAX_TALLIES}. Use another method, such as "soft_ensemble", or '
             "fewer members."
         )
 

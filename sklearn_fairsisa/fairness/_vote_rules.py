@@ -7,7 +7,8 @@ Each class is one method: ``fit`` solves a problem on the votes of calibration r
 (n_samples,). Votes are bool of shape (n_samples, n_members).
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import isotonic_regression
@@ -24,6 +25,7 @@ from ._cells import (
 from ._coins import class_probabilities
 from ._level_rules import LevelRule, RuleTable, selection_by_precision
 from ._regions import likelihood_regions
+from ._weighted_votes import weighted_vote
 
 _CHUNK = 4096
 
@@ -240,7 +242,8 @@ class MemberRules:
     """Post-process each member, then aggregate by majority.
 
     Each member's own label is post-processed. Members are randomised independently, and
-    the expected decision is the chance that more than half of them select.
+    the expected decision is the chance that more than half of them select, or those of
+    more than half of their weight.
 
     Parameters
     ----------
@@ -250,11 +253,14 @@ class MemberRules:
         Of the vote patterns.
     probability : ndarray of shape (n_entries,)
         Probability of selection of each entry of `counts`.
+    weights : sequence of float of length n_members, default=None
+        Weights of the members' decisions; None weighs them alike.
     """
 
     members: tuple[CellRule, ...]
     counts: CellCounts
     probability: np.ndarray
+    weights: Sequence[float] | None = None
 
     @classmethod
     def fit(cls, votes, problem):
@@ -266,13 +272,13 @@ class MemberRules:
         cast = counted_votes(votes.votes, votes.counted)
         patterns, cell = vote_patterns(cast)
         counts = votes.count(cell)
-        rules = cls(tuple(members), counts, np.empty(0))
+        rules = cls(tuple(members), counts, np.empty(0), votes.weights)
         seen = unpack_patterns(patterns, cast.shape[1])[counts.cell]
         seen, counts_here = np.split(seen, [votes.n_members], axis=1)
         probability = rules.selection_probability(
             seen, counts.group, None if votes.counted is None else counts_here
         )
-        return cls(rules.members, counts, probability)
+        return replace(rules, probability=probability)
 
     @property
     def confusion(self):
@@ -308,7 +314,10 @@ class MemberRules:
             chosen = np.where(
                 votes[rows], table[:, 1, group[rows]].T, table[:, 0, group[rows]].T
             )
-            if counted is None:
+            if self.weights is not None:
+                of_class = np.stack([1.0 - chosen, chosen], axis=2)
+                result[rows] = weighted_vote(of_class, self.weights)[:, 1]
+            elif counted is None:
                 result[rows] = majority_probability(chosen)
             else:
                 result[rows] = _majority_of_counted(chosen, counted[rows])

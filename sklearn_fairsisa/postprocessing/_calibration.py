@@ -7,9 +7,11 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from .._utils.containers import take
+from .._utils.plain import PlainStateMixin
 from ..fairness._coins import class_probabilities
 from ..fairness._rates import sum_by
 from ..sisa._classifier import SISAClassifier
+from ._aggregation import PLURALITY, Aggregation
 from ._members import check_frozen
 from ._subjects import Subjects
 
@@ -35,6 +37,8 @@ class Origin:
         Whether X holds votes and nothing else, so that people are not distinguishable.
     seed : int
         Key of the coins.
+    aggregation : Aggregation
+        How the ensemble decides by its members' predictions.
     """
 
     n_given: int
@@ -43,10 +47,11 @@ class Origin:
     holds_labels: bool
     holds_only_votes: bool
     seed: int
+    aggregation: Aggregation = PLURALITY
 
 
 @dataclass(frozen=True)
-class CalibrationRows:
+class CalibrationRows(PlainStateMixin):
     """What is kept of the calibration rows, in the order they were given.
 
     Parameters
@@ -89,6 +94,16 @@ class CalibrationRows:
     def votes(self):
         """Votes of the members, bool or class codes of shape (n_rows, n_members)."""
         return votes_of(self.scores)
+
+    @property
+    def decided(self):
+        """Decision of the ensemble itself, bool or class codes of shape (n_rows,)."""
+        return self.aggregation.decide(self.scores, self.votes, self.counted)
+
+    @property
+    def aggregation(self):
+        """How the ensemble decides by its members' predictions."""
+        return PLURALITY if self.origin is None else self.origin.aggregation
 
     @property
     def weighed(self):

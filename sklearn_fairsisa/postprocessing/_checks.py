@@ -1,16 +1,19 @@
 """Checks of the parameters and rows of a fair rule."""
 
+import warnings
 from dataclasses import replace
 from numbers import Real
 
 import numpy as np
 from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight
 
 from .._utils.groups import distinct
-from .._utils.validation import check_no_missing_labels, check_numbers_of_rows
+from .._utils.validation import check_no_missing_labels, check_sample_weight
+from .._utils.warnings import level_of_caller
 from ..fairness._rates import label_totals
+from ._aggregation import PLURALITY, aggregation_of
+from ._calibration import votes_of
 from ._methods import METHODS
 
 _COSTS = {"false_positive", "false_negative"}
@@ -98,25 +101,70 @@ def check_labels(y, among="y"):
     return classes, code
 
 
-def check_weight(sample_weight, like):
+def check_weight(sample_weight, n_samples):
     """Weights as an array, or None; some must be positive, none negative."""
     if sample_weight is None:
         return None
-    if not isinstance(sample_weight, Real):
-        sample_weight = check_numbers_of_rows(sample_weight)
-    given = np.asarray(sample_weight)
-    if np.issubdtype(given.dtype, np.number):
-        if (given < 0).any():
-            raise ValueError(
-                f"Negative weights in sample_weight, {given.min():g} among them. Give "
-                "weights of at least 0; a row of weight 0 is left out."
+    weight = check_sample_weight(sample_weight, n_samples)
+    if (weight < 0).any():
+        raise ValueError(
+            f"Negative weights in sample_weight, {weight.min():g} among them. Give "
+            "weights of at least 0; a row of weight 0 is left out."
+        )
+    return weight
+
+
+def checked_aggregation(estimator, method, X, scores, classes):
+    """Return how an ensemble aggregates, as far as a method needs to know.
+
+    Parameters
+    ----------
+    estimator : fitted estimator, list of classifiers or None
+    method : str
+    X : rows that the members have scored
+    scores : ndarray of shape (n_samples, n_members[, n_classes])
+    classes : ndarray of shape (n_classes,)
+
+    Returns
+    -------
+    Aggregation
+
+    Raises
+    ------
+    ValueError
+        If the method aggregates, and the ensemble neither votes nor averages.
+
+    Warns
+    -----
+    UserWarning
+        If the method aggregates, and an ensemble of an unknown kind decides otherwise
+        than by its members' votes.
+    """
+    aggregation = aggregation_of(estimator)
+    if not METHODS[method].aggregates:
+        return aggregation or PLURALITY
+    if aggregation is None:
+        raise ValueError(
+            f"method={method!r} aggregates the members as their ensemble does, but "
+            "StackingClassifier decides by a model of their outputs, not by a vote. "
+            'Use method="ensemble" or "smooth_ensemble", or post-process the whole '
+            "stack as one member, [FrozenEstimator(stack.fit(...))]."
+        )
+    if not aggregation.is_certain and hasattr(estimator, "predict"):
+        decided = aggregation.decide(scores, votes_of(scores))
+        own = np.ravel(estimator.predict(X))
+        differ = int((classes[decided.astype(np.intp)] != own).sum())
+        if differ:
+            warnings.warn(
+                f"{type(estimator).__name__} decides otherwise than its members' vote "
+                f"on {differ} of {len(own)} calibration rows: how it weighs them is "
+                f"not known, and method={method!r} counts the vote. Use "
+                'method="smooth_ensemble", which learns weights, or post-process the '
+                "ensemble as one member, [FrozenEstimator(ensemble.fit(...))].",
+                UserWarning,
+                stacklevel=level_of_caller(),
             )
-        if not given.any():
-            raise ValueError(
-                "All of sample_weight is zero, so no row counts. Give some row a "
-                "positive weight."
-            )
-    return _check_sample_weight(sample_weight, like)
+    return aggregation
 
 
 def check_groups_suffice(problem, rows, what="calibration rows"):

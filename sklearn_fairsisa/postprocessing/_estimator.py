@@ -84,6 +84,7 @@ from ._checks import (
     check_objective,
     check_some_row_counts,
     check_weight,
+    checked_aggregation,
 )
 from ._fitted import FittedRuleMixin
 from ._held_out import tightened
@@ -133,9 +134,11 @@ class FairEnsemblePostprocessor(
             default="smooth_ensemble"
         What the rule distinguishes within a group:
 
-        - ``"aggregate_then_postprocess"``: the majority's label;
+        - ``"aggregate_then_postprocess"``: the ensemble's own label, the majority's
+          unless it weighs its members or averages their scores;
         - ``"postprocess_then_aggregate"``: each member's label has a rule of its own,
-          and the majority of the members' randomised decisions decides. This makes
+          and the majority of the members' randomised decisions decides, with the
+          weights that the ensemble gives to its members. This makes
           each member fair, but not their majority, so it may look more accurate than
           the other methods;
         - ``"ensemble"``: the pattern of all votes, the best of all rules on votes in
@@ -243,7 +246,7 @@ class FairEnsemblePostprocessor(
 
     rule_ : DataFrame
         Columns group, cell, mass (share of the calibration weight) and probability of
-        the positive decision. Cells are the majority's vote, all members' votes
+        the positive decision. Cells are the ensemble's label, all members' votes
         ("0110", "-" for the one left out across shards), a member and its vote
         ("3:1"), or an interval of the score. With more than two classes
         probability_<class> for each; the cells are class names, all members' votes
@@ -259,12 +262,14 @@ class FairEnsemblePostprocessor(
     member_weights_ : DataFrame
         Weight of each member in each constrained group; the score of ``rule_`` is the
         sum of the members' logits so weighted, scores being clipped to [1e-6, 1 -
-        1e-6]. Methods on votes have no weights, and not this attribute; nor are there
-        any for more than two classes.
+        1e-6]. A single member weighs 1, or -1 in a group whose positives have the
+        smaller scores. Methods on votes have no weights, and not this attribute; nor
+        are there any for more than two classes.
 
     member_points_ : DataFrame
-        Columns group, member (a number, or "majority"), false_positive_rate and
-        true_positive_rate of the votes of calibration rows. With more than two classes
+        Columns group, member (a number, or "majority" for the ensemble's own decision),
+        false_positive_rate and true_positive_rate of the votes of calibration rows, all
+        without the rule. With more than two classes
         columns group, member, true_class, decision and rate.
 
     randomised_share_ : float
@@ -458,7 +463,7 @@ class FairEnsemblePostprocessor(
             subjects = check_subjects(subjects, len(label))
         by_subject = None if subjects is None else Subjects.of(subjects)
         seen, sensitive = self._split(X, sensitive_features)
-        weight = check_weight(sample_weight, label)
+        weight = check_weight(sample_weight, len(label))
         if weight is not None:
             weighed = _safe_indexing(y, np.flatnonzero(weight))
             check_labels(weighed, "y among the rows of positive weight")
@@ -505,6 +510,9 @@ class FairEnsemblePostprocessor(
             ]
             rows = leave_own_shard_out(rows, estimator.plan_, predicting)
             check_members_suffice(problem, rows)
+        aggregation = checked_aggregation(
+            estimator, self.method, seen, rows.scores, classes
+        )
         origin = Origin(
             n_given=len(label),
             training=training,
@@ -512,6 +520,7 @@ class FairEnsemblePostprocessor(
             holds_labels=given_labels,
             holds_only_votes=estimator is None and are_votes(rows.scores),
             seed=int(rng.randint(2**31)),
+            aggregation=aggregation,
         )
         fitted.__dict__.update(
             classes_=classes,
@@ -1135,7 +1144,7 @@ class FairEnsemblePostprocessor(
             np.arange(len(label)),
             group,
             label,
-            check_weight(sample_weight, label),
+            check_weight(sample_weight, len(label)),
             scores=self._scores(seen),
         )
 

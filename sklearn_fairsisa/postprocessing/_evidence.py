@@ -24,10 +24,13 @@ from ..fairness._cells import Votes
 from ..fairness._cost_rules import CostRuleMixture
 from ..fairness._hierarchy import fit_hierarchy
 from ..fairness._score_rules import ScoreRule
+from ._aggregation import Aggregation
 from ._calibration import votes_of
 
 # Logits of votes 0 and 1 must be finite.
 _CLIP = 1e-6
+# Standard errors that chance alone hardly exceeds.
+_DOUBT = 3.0
 # Departures that change the logit by about 0.7 are expected.
 _RATE = 0.5
 
@@ -67,13 +70,12 @@ class LogitWeights:
 
         in group a. Normal priors of :math:`\beta_a` and :math:`\delta_a` shrink a
         group's weights towards common ones, and that of :math:`\delta` these towards
-        equal ones, each as far as the evidence supports.
+        equal ones, each as far as the evidence supports. A single member, or members
+        that agree, need no weights but for their sign, which is negative in a group
+        whose positives have the smaller scores.
         """
         n_groups, n_members = group.max() + 1, scores.shape[1]
         equal = np.full((n_groups, n_members), 1 / n_members)
-        # A single member needs no weights.
-        if n_members == 1:
-            return cls(equal)
         z = _logits(scores, counted)
         mean = z.mean(axis=1, keepdims=True)
         deviation = z - mean
@@ -88,9 +90,12 @@ class LogitWeights:
                 for part in (mean - centre, deviation)
             ]
         )
-        # Members that agree differ by rounding only.
-        if spread[0] == 0 or spread[1] < 1e-9 * spread[0]:
+        if spread[0] == 0:
             return cls(equal)
+        # Members that agree differ by rounding only.
+        if spread[1] < 1e-9 * spread[0]:
+            turned = _ranked_in_reverse(mean[:, 0], group, total, label)
+            return cls(np.where(turned[:, None], -equal, equal))
         order = np.argsort(group, kind="stable")
         features = np.hstack(
             [np.ones_like(mean), mean / spread[0], deviation / spread[1]]
@@ -221,6 +226,7 @@ class OnVotes:
             rows.weight,
             rows.counted,
             rows.n_classes,
+            rows.aggregation.weights,
         )
         rule_class = of_two if rows.n_classes == 2 else of_more
         return lambda problem: cls(rule_class.fit(votes, problem))
@@ -228,6 +234,33 @@ class OnVotes:
     def selection_probability(self, scores, group, counted=None):
         """Probability of selection of rows of known groups."""
         return self.rule.selection_probability(votes_of(scores), group, counted)
+
+
+@dataclass(frozen=True)
+class OnDecision:
+    """A rule on the decision that the ensemble makes of its members' predictions."""
+
+    aggregation: Aggregation
+    rule: Any
+
+    @classmethod
+    def learn(cls, rows, *, of_two, of_more):
+        """Return a function from a problem to a rule, of one of two classes."""
+        # The ensemble as the only member.
+        votes = Votes(
+            rows.decided[:, None],
+            rows.group,
+            rows.label,
+            rows.weight,
+            n_classes=rows.n_classes,
+        )
+        rule_class = of_two if rows.n_classes == 2 else of_more
+        return lambda problem: cls(rows.aggregation, rule_class.fit(votes, problem))
+
+    def selection_probability(self, scores, group, counted=None):
+        """Probability of selection of rows of known groups."""
+        decided = self.aggregation.decide(scores, votes_of(scores), counted)
+        return self.rule.selection_probability(decided[:, None], group)
 
 
 @dataclass(frozen=True)
@@ -280,6 +313,27 @@ class OnProbabilities:
         """Probabilities of rows of known groups."""
         eta = self.model.probabilities(scores, group, counted)
         return self.rule.selection_probability(eta, group)
+
+
+def _ranked_in_reverse(score, group, weight, label):
+    r"""Whether the positives of each group have the smaller scores beyond doubt.
+
+    Notes
+    -----
+    With residuals r of the labels and m of the scores from their group's means,
+    :math:`\sum w r m / \sqrt{\sum w^2 r^2 m^2}` is about standard normal where scores
+    say nothing of labels.
+    """
+    size = np.bincount(group, weight)
+    # Of a group without weight nothing is known.
+    size[size == 0] = 1.0
+
+    def residual(values):
+        return values - (np.bincount(group, weight * values) / size)[group]
+
+    part = weight * residual(label.astype(np.float64)) * residual(score)
+    spread = np.sqrt(np.bincount(group, part**2))
+    return np.bincount(group, part) < -_DOUBT * spread
 
 
 def _logits(scores, counted=None):

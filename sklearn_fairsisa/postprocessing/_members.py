@@ -9,6 +9,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 from .._utils.class_scores import class_scores, class_votes
 from .._utils.lending import lent, writes_named
 from .._utils.pipelines import reach_last_step
+from ._aggregation import is_any
 
 # Named, not imported: sklearn.ensemble would make a tenth of the package's import.
 _MIXING = {"VotingClassifier", "StackingClassifier"}
@@ -19,14 +20,6 @@ _CONVERTING = {
 }  # fmt: skip
 # Their members are trained on labels encoded as 0..n_classes-1.
 _ENCODING = {"BaggingClassifier", "ExtraTreesClassifier", "RandomForestClassifier"}
-
-
-def _is_any(estimator, names):
-    """Whether an estimator is of one of the named classes of sklearn.ensemble."""
-    return any(
-        kind.__name__ in names and kind.__module__.startswith("sklearn.ensemble.")
-        for kind in type(estimator).__mro__
-    )
 
 
 def member_scores(estimator, X, n_classes=2):
@@ -63,7 +56,7 @@ def member_scores(estimator, X, n_classes=2):
     if isinstance(estimator, Pipeline):
         seen = reach_last_step(estimator, X)
         return member_scores(estimator[-1], seen, n_classes)
-    if _is_any(estimator, _MIXING):
+    if is_any(estimator, _MIXING):
         # Their transform has a column per class, or none for dropped members.
         encoded = getattr(estimator, "cv", None) != "prefit"
         members = [m for m in estimator.estimators_ if not isinstance(m, str)]
@@ -79,7 +72,7 @@ def member_scores(estimator, X, n_classes=2):
             "members cannot predict. Use an ensemble, such as SISAClassifier or "
             "BaggingClassifier, or wrap the classifier in VotingClassifier."
         )
-    return _scores_by(estimator, members, _is_any(estimator, _ENCODING), X)
+    return _scores_by(estimator, members, is_any(estimator, _ENCODING), X)
 
 
 def predicting_members(estimator):
@@ -179,7 +172,7 @@ def _scores_by(estimator, members, encoded, X):
     encoding = np.arange(len(estimator.classes_))
     features = getattr(estimator, "estimators_features_", None)
     columns = []
-    if _is_any(estimator, _CONVERTING) and not hasattr(X, "tocsr"):
+    if is_any(estimator, _CONVERTING) and not hasattr(X, "tocsr"):
         X = np.asarray(X)
     for i, member in enumerate(members):
         chosen = X if features is None else X[:, features[i]]

@@ -11,7 +11,7 @@ from ..fairness._plurality_rules import (
     PluralityRule,
 )
 from ..fairness._vote_rules import MajorityRule, MemberRules, PatternRule
-from ._evidence import OnScores, OnVotes
+from ._evidence import OnDecision, OnScores, OnVotes
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Method:
     is_unstable : bool, default=False
         Whether its rates are less certain than those of independent people: few rows
         per cell, or a majority of members each of whom is fitted to the same noise.
+    aggregates : bool, default=False
+        Whether it makes one decision of the members' as their ensemble does.
     has_rule_per_member : bool, default=False
         Whether each member has a rule of its own, so that each must have rows of every
         group for which it counts.
@@ -34,6 +36,7 @@ class Method:
 
     learn: Callable[[Any], Callable[[Any], Any]]
     is_unstable: bool = False
+    aggregates: bool = False
     has_rule_per_member: bool = False
 
 
@@ -42,9 +45,16 @@ def _on_votes(of_two, of_more, **properties):
 
 
 METHODS = {
-    "aggregate_then_postprocess": _on_votes(MajorityRule, PluralityRule),
+    "aggregate_then_postprocess": Method(
+        partial(OnDecision.learn, of_two=MajorityRule, of_more=PluralityRule),
+        aggregates=True,
+    ),
     "postprocess_then_aggregate": _on_votes(
-        MemberRules, MemberLabelRules, is_unstable=True, has_rule_per_member=True
+        MemberRules,
+        MemberLabelRules,
+        is_unstable=True,
+        aggregates=True,
+        has_rule_per_member=True,
     ),
     "ensemble": _on_votes(PatternRule, LabelPatternRule, is_unstable=True),
     "soft_ensemble": Method(OnScores.learn),

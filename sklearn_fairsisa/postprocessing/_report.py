@@ -1,6 +1,6 @@
 """Guarantees of a fair rule for new people."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -175,6 +175,10 @@ class FairnessReport:
         return (
             frame.loc[frame["rows_needed"] > frame["rows"], "group"].unique().tolist()
         )
+
+    def __getstate__(self):
+        # Frames made so far can be made again, and not every format saves them.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def to_frame(self) -> pd.DataFrame:
         """Return the gap of each constrained rate and its interval.

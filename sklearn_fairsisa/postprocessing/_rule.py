@@ -7,11 +7,9 @@ import numpy as np
 import pandas as pd
 
 from .._utils.groups import group_index
-from ..fairness._cells import majority
 from ..fairness._coins import is_random
 from ..fairness._constraints import GAPS, Problem, gap_of
 from ..fairness._level_rules import snapped
-from ..fairness._plurality_rules import plurality
 from ..fairness._rates import SCORES, gap_rates, label_totals, score, spread
 from ._methods import METHODS
 
@@ -161,17 +159,13 @@ class FairRule:
         return self._rates_frame(self.confusion)
 
     def member_points(self, rows):
-        """Frame of the points of the members and of their majority or plurality."""
+        """Frame of the points of the members and of their ensemble's own decision."""
         n_classes = len(self.problem.classes)
         counted = rows.counted
         if counted is None:
             counted = np.ones(rows.votes.shape, dtype=bool)
         voters = dict(enumerate(zip(rows.votes.T, counted.T)))
-        if n_classes == 2:
-            together = majority(rows.votes, rows.counted)
-        else:
-            together = plurality(rows.votes, n_classes, rows.counted)
-        voters["majority"] = together, slice(None)
+        voters["majority"] = rows.decided, slice(None)
         frames = []
         for name, (vote, counts_here) in voters.items():
             part = rows.take(counts_here)
@@ -328,9 +322,7 @@ def tradeoff_table(rows, problem, tols=None, new=None):
         If a tolerance lies outside [0, 1].
     """
     if tols is not None:
-        tols = np.atleast_1d(np.asarray(tols, dtype=float))
-        if not ((tols >= 0) & (tols <= 1)).all():
-            raise ValueError(f"tols must lie in [0, 1], got {tols.tolist()}.")
+        tols = _check_tols(tols)
     solve = learn_rule(rows, problem)
     if tols is None:
         tols = np.linspace(0.0, solve(1.0).constrained_gap, _N_TOLS)
@@ -345,3 +337,19 @@ def tradeoff_table(rows, problem, tols=None, new=None):
             }
         )
     return pd.DataFrame(records)
+
+
+def _check_tols(tols):
+    """Tolerances as a vector."""
+    try:
+        values = np.atleast_1d(np.asarray(tols, dtype=float))
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if values.ndim != 1 or len(values) == 0:
+        raise ValueError(
+            f"tols must be numbers in one dimension, such as [0, 0.05, 0.1], got "
+            f"{tols!r}."
+        )
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"tols must lie in [0, 1], got {values.tolist()}.")
+    return values

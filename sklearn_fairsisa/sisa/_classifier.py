@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from sklearn import get_config
 from sklearn.base import (
     BaseEstimator,
     ClassifierMixin,
@@ -24,7 +25,7 @@ from sklearn.base import (
 from sklearn.linear_model import SGDClassifier
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
@@ -32,6 +33,7 @@ from .._utils.containers import in_types_of
 from .._utils.html import FindingsMixin
 from .._utils.pipelines import weight_param
 from .._utils.typing import Estimator, FilePath, RandomState, Rows
+from .._utils.validation import check_classes
 from .._utils.warnings import level_of_caller
 from ..exceptions import (
     ChangedDirectoryError,
@@ -50,7 +52,6 @@ from ._inputs import (
     check_samples,
     require_continuing,
     require_members,
-    split_fit_params,
     union,
 )
 from ._learners import (
@@ -60,6 +61,12 @@ from ._learners import (
     last_step,
     make_prototype,
     trains_together,
+)
+from ._metadata import (
+    appended_metadata,
+    declared_routing,
+    learner_calls,
+    split_metadata,
 )
 from ._plan import make_plan
 from ._report_columns import TABLES
@@ -258,6 +265,7 @@ class SISAClassifier(
         self,
         X: Rows,
         y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
         *,
         subjects: ArrayLike | None = None,
         **fit_params: Any,
@@ -272,12 +280,18 @@ class SISAClassifier(
         y : array-like of shape (n,)
             Class labels.
 
+        sample_weight : array-like of shape (n,) or (n, 1), or float, default=None
+            Weights of the rows, in any unit, split with the rows. Rows of weight 0 are
+            ignored. They go to the learner's ``fit`` or, if it is trained by slices,
+            ``partial_fit``; of a Pipeline to its last step, or with metadata routing to
+            whatever requests them. None weighs all rows alike.
+
         subjects : array-like of shape (n,), default=None
             Data-subject ids: all rows of a subject go to the same shard and slice.
 
         **fit_params : dict
-            Passed to the learner's ``fit`` or ``partial_fit``. Values of length n,
-            such as ``sample_weight``, are split with the rows.
+            Further parameters of the learner's ``fit`` or ``partial_fit``. Values of
+            length n are split with the rows.
 
         Returns
         -------
@@ -286,9 +300,9 @@ class SISAClassifier(
         Raises
         ------
         ValueError
-            If there are fewer rows than slices or a single class, or if the learner
+            If there are fewer rows than slices or a single class, if the learner
             cannot be trained by slices, would leak between shards or writes to its
-            input.
+            input, or if `sample_weight` is unusable or the learner takes none.
         TypeError
             If X, y, `subjects` or values of length n are in a container of another
             kind, or hold objects that may share memory with other rows.
@@ -296,7 +310,8 @@ class SISAClassifier(
             If `checkpoint_dir` holds the ensemble of another estimator, or another
             process is using it.
         """
-        return self._start(X, y, None, subjects, fit_params)
+        given = {"sample_weight": sample_weight, **fit_params}
+        return self._start(X, y, "fit", None, subjects, given)
 
     @available_if(lambda self: require_continuing(self._base(), "partial_fit"))
     @_fit_context(prefer_skip_nested_validation=False)
@@ -304,6 +319,7 @@ class SISAClassifier(
         self,
         X: Rows,
         y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
         *,
         classes: ArrayLike | None = None,
         subjects: ArrayLike | None = None,
@@ -321,7 +337,11 @@ class SISAClassifier(
         y : array-like of shape (n,)
             Class labels.
 
-        classes : array-like, default=None
+        sample_weight : array-like of shape (n,) or (n, 1), or float, default=None
+            Weights of the rows, as for ``fit``. Rows that follow weighted ones weigh 1
+            by default.
+
+        classes : array-like of shape (n_classes,), default=None
             All classes that later batches may contain. Give them in the first call.
 
         subjects : array-like of shape (n,), default=None
@@ -337,18 +357,23 @@ class SISAClassifier(
         AttributeError
             If the learner cannot continue.
         ValueError
-            If `subjects` are given in some calls and not in others; if ``fit`` was
-            given values per row, such as ``sample_weight``; if X has other features,
-            is another kind of container or has values that the types of ``fit`` cannot
-            represent; or if y has labels of another kind.
+            If `subjects` are given in some calls and not in others; if weights follow
+            rows without any; if ``fit`` was given other values per row; if X has other
+            features, is another kind of container or has values that the types of
+            ``fit`` cannot represent; or if `classes` are no labels or y has labels of
+            another kind.
         DirectoryError
             If another process is using `checkpoint_dir`, or has changed it.
         """
+        if classes is not None:
+            classes = check_classes(classes)
         if not hasattr(self, "plan_"):
-            return self._start(X, y, classes, subjects, {})
+            given = {"sample_weight": sample_weight}
+            return self._start(X, y, "partial_fit", classes, subjects, given)
         X, labels, subjects, _ = check_rows(self, X, y, subjects, reset=False)
+        batch = X, labels, sample_weight, classes, subjects
         started, trained = time.perf_counter(), dict[int, Any]()
-        while not self._append((X, labels, classes, subjects), trained, started):
+        while not self._append(batch, trained, started):
             continue
         return self
 
@@ -377,10 +402,11 @@ class SISAClassifier(
             self._commit(store, replace(change, firsts=firsts), results, started)
         return True
 
-    def _with_batch(self, X, y, classes, subjects, trained):
+    def _with_batch(self, X, y, sample_weight, classes, subjects, trained):
         """Return the change that adds a batch; drop what was trained for another."""
         before = self._state
         check_alike(before.rows[0], subjects)
+        params = appended_metadata(before.rows[0], sample_weight, len(y))
         # Of a data frame without rows, the types may be lost.
         X = next((in_types_of(s.X, X) for s in before.rows if len(s)), X)
         classes = union(self.classes_, y if classes is None else classes, y)
@@ -395,7 +421,7 @@ class SISAClassifier(
             classes = self.classes_
         plan = before.plan.extended(len(y), subjects)
         codes = np.searchsorted(classes, y)
-        batch = split_rows(X, codes, plan, subjects, {}, before.plan.n_rows)
+        batch = split_rows(X, codes, plan, subjects, params, before.plan.n_rows)
         change = before.with_batch(batch, plan, classes, recipe)
         for shard, (_, state) in list(trained.items()):
             if not state.has_same_rows(change.state, shard):
@@ -914,6 +940,27 @@ class SISAClassifier(
         total = sum(outputs(member, X, len(fitted.classes_)) for member in present)
         return total / len(present)
 
+    def predict_log_proba(self, X: Rows) -> NDArray[np.float64]:
+        """Return the logarithms of what :meth:`predict_proba` returns.
+
+        Parameters
+        ----------
+        X : array-like of length n
+            Of the kind given to ``fit``.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes)
+            Natural logarithms; of a class without votes minus infinity.
+
+        Raises
+        ------
+        ValueError
+            If every row has been forgotten, or X has other features.
+        """
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
     def transform(self, X: Rows) -> NDArray[np.float64]:
         """Return the members' scores.
 
@@ -998,14 +1045,7 @@ class SISAClassifier(
         -------
         MetadataRouter
         """
-        return (
-            MetadataRouter(owner=type(self).__name__)
-            .add_self_request(self)
-            .add(
-                estimator=self._base(),
-                method_mapping=MethodMapping().add(caller="fit", callee="fit"),
-            )
-        )
+        return declared_routing(self, self._learner_calls())
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -1085,9 +1125,20 @@ class SISAClassifier(
             return SGDClassifier(loss="log_loss")
         return self.estimator
 
+    def _fits_members_whole(self):
+        """Return whether members are trained by the learner's own ``fit``."""
+        by_passes = self.n_slices > 1 or self.epochs is not None
+        return not by_passes and not trains_together(self._base())
+
+    def _learner_calls(self):
+        """Return which method of which part of the learner training calls."""
+        return learner_calls(self._base(), self._fits_members_whole())
+
     def _weight_param(self):
-        """Return the fit parameter under which the learner takes weights."""
-        return weight_param(self._base())
+        """Return the parameter of ``fit`` for weights, None if the learner has none."""
+        _, method = self._learner_calls()["fit"]
+        taken = weight_param(self._base(), method)
+        return None if taken is None else "sample_weight"
 
     def _reopened(self, directory):
         """Return the ensemble as it now is in its directory, whoever changed it."""
@@ -1116,14 +1167,16 @@ class SISAClassifier(
         left = [have_weight(recipe, r, n).any() for r, n in zip(state.rows, n_stages)]
         return np.flatnonzero(left)
 
-    def _start(self, X, y, classes, subjects, fit_params):
+    def _start(self, X, y, method, classes, subjects, given):
         """Plan and train all shards."""
         require_members(self._base(), SISAClassifier)
         if self.n_slices > 1 or self.epochs is not None:
             what = "n_slices > 1" if self.n_slices > 1 else "epochs"
             require_continuing(self._base(), what)
         X, y, subjects, inputs = check_rows(self, X, y, subjects, reset=True)
-        params, settings = split_fit_params(self, len(y), subjects, fit_params)
+        params, settings = split_metadata(
+            self, method, len(y), subjects=subjects, **given
+        )
         check_enough_rows(len(y), subjects, self.n_shards, self.n_slices)
         all_classes = union(y if classes is None else classes, y)
         if len(all_classes) < 2:
@@ -1356,10 +1409,9 @@ class SISAClassifier(
             n_slices=self.n_slices,
             epochs=epochs,
             replay=replay,
-            whole=self.n_slices == 1
-            and self.epochs is None
-            and not trains_together(base),
+            whole=self._fits_members_whole(),
             settings=settings,
+            routed=get_config()["enable_metadata_routing"],
         )
 
     def _draw_seed(self):

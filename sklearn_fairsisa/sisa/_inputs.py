@@ -1,28 +1,23 @@
 """Checks of an ensemble's input before any training."""
 
 import copy
-from numbers import Number
 
 import numpy as np
-from sklearn import get_config
 from sklearn.base import is_classifier
 from sklearn.utils import indexable
-from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_y,
-    _num_samples,
     check_consistent_length,
     check_is_fitted,
     validate_data,
 )
 
-from .._utils.accepted import accepted, in_memory
+from .._utils.accepted import accepted
 from .._utils.containers import check_container
 from .._utils.validation import (
     check_like_fit,
     check_no_missing_labels,
-    check_numbers_of_rows,
     check_subjects,
 )
 from ._learners import check_raw_rows, holds, last_step, why_not_continuing
@@ -126,47 +121,6 @@ def check_alike(earlier, subjects):
             "subjects must be given to every call or to none, since all rows of a data "
             "subject can only be found if every row has an id."
         )
-    if earlier.params:
-        raise ValueError(
-            f"fit was given {sorted(earlier.params)} for its rows, which "
-            "partial_fit does not take. Fit without them to append rows later."
-        )
-
-
-def split_fit_params(estimator, n_rows, subjects, fit_params):
-    """Split the learner's fit parameters into values per row and settings.
-
-    Returns
-    -------
-    params : dict of containers of length `n_rows`
-    settings : dict
-    """
-    if get_config()["enable_metadata_routing"]:
-        routed = process_routing(estimator, "fit", subjects=subjects, **fit_params)
-        fit_params = routed.estimator.fit
-    params, settings = {}, {}
-    for name, given in fit_params.items():
-        value = in_memory(given)
-        if value is None or isinstance(value, Number | str | bool):
-            settings[name] = value
-        elif hasattr(value, "__len__") and _num_samples(value) == n_rows:
-            params[name] = indexable(accepted(value, name))[0]
-            check_container(params[name], name)
-            if not name.endswith("sample_weight"):
-                continue
-            params[name] = check_numbers_of_rows(params[name], name)
-            if not params[name].any():
-                raise ValueError(
-                    f"{name} is zero in all rows, so there is nothing to learn from. "
-                    "Give some rows a positive weight."
-                )
-        else:
-            raise ValueError(
-                f"The fit parameter {name} has neither one value per row ({n_rows}) "
-                "nor a plain setting, so forget could not remove rows from it. Pass "
-                "one value per row, or set it in the learner."
-            )
-    return params, settings
 
 
 def union(*labels):

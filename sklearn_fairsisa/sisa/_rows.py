@@ -14,10 +14,11 @@ from .._utils.containers import (
     take,
 )
 from .._utils.lending import frozen
+from .._utils.plain import PlainStateMixin
 
 
 @dataclass(frozen=True)
-class ShardRows:
+class ShardRows(PlainStateMixin):
     """The retained rows of one shard, sorted by slice, then by index.
 
     Parameters
@@ -53,7 +54,7 @@ class ShardRows:
 
     def __setstate__(self, state):
         # Arrays may be writeable again after they were pickled.
-        vars(self).update(state)
+        super().__setstate__(state)
         self.__post_init__()
 
     @classmethod

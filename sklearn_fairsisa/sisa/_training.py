@@ -29,6 +29,7 @@ from ._learners import (
     share_watched,
     trains_together,
 )
+from ._metadata import routed_to
 from ._plan import passes_per_stage, training_seed, watched_rows
 from ._some_classes import fit_some_classes
 from ._votes import member_scores
@@ -64,6 +65,10 @@ class Recipe:
 
     settings : dict
         Parameters of the learner's ``fit`` that are the same for every row.
+
+    routed : bool, default=False
+        Whether metadata routing decides which parameters a learner gets, as it did in
+        ``fit``.
     """
 
     prototype: object
@@ -74,6 +79,7 @@ class Recipe:
     replay: str
     whole: bool
     settings: dict
+    routed: bool = False
 
     def passes(self, n_stages):
         """Return the passes that each stage makes over its rows."""
@@ -175,7 +181,8 @@ def train_shards(recipe, tasks, *, verbose=False, caller=None):
     visits = dict.fromkeys(members, 0)
     first_stage = min(task.first_stage for task in tasks)
     n_stages = max(task.n_stages for task in tasks)
-    with one_thread(), without_traces(caller):
+    routing = config_context(enable_metadata_routing=recipe.routed)
+    with one_thread(), without_traces(caller), routing:
         for stage in range(first_stage, n_stages):
             started = time.perf_counter()
             works = [
@@ -391,7 +398,11 @@ def _reach_learner(recipe, work):
         X = reach_last_step(work.member, X)
     learner = last_step(work.member)
     work.y = as_labels(learner, work.y)
-    return learner, as_input(learner, X), _of_last_step(work.member, work.params)
+    if recipe.routed:
+        params = routed_to(learner, "partial_fit", work.params)
+    else:
+        params = _of_last_step(work.member, work.params)
+    return learner, as_input(learner, X), params
 
 
 def _fit_whole(recipe, work):
@@ -405,7 +416,10 @@ def _fit_whole(recipe, work):
     X, y = as_input(member, work.X), as_labels(member, y)
     # A net that lacks a class here has been told of it, and has an output for it.
     fit = type(member).fit if can_continue(member) else fit_some_classes
-    work.member = fit(member, X, y, **work.params)
+    params = work.params
+    if recipe.routed:
+        params = routed_to(member, "fit", params)
+    work.member = fit(member, X, y, **params)
 
 
 def _fit_early_steps(member, X, y, seed):

@@ -168,8 +168,8 @@ def test_rows_are_erased_now_and_members_relearn_later(directory, capsys):
     status, facts = run(capsys, "relearn", directory, "--shards", 1)
     assert (status, facts["behind"]) == (0, [0, 2])
     budget = behind["sample_visits"].min()
-    assert run(capsys, "relearn", directory, "--max-visits", budget - 1)[0] == 1
-    status, facts = run(capsys, "relearn", directory, "--max-visits", budget)
+    assert run(capsys, "relearn", directory, "--max-sample-visits", budget - 1)[0] == 1
+    status, facts = run(capsys, "relearn", directory, "--max-sample-visits", budget)
     assert (status, len(facts["behind"])) == (0, 1)
     assert run(capsys, "relearn", directory)[1]["behind"] == []
     assert run(capsys, "verify", directory)[0] == 0

@@ -1,17 +1,21 @@
 import json
+import re
 import subprocess
 import sys
+from inspect import signature
 
 import numpy as np
 import pytest
 
+import sklearn_fairsisa
+from sklearn_fairsisa import SISAClassifier
 from sklearn_fairsisa.cli._parser import main, make_parser
 from sklearn_fairsisa.cli._report import output_folder
 from sklearn_fairsisa.cli._task import keep_large_groups, load_task, split_rows
 
 pytest.importorskip("torch")
 
-QUICK = ["--n-samples=500", "--epochs=1", "--resamples=50", "--forget", "1", "5"]
+QUICK = ["--n-samples=500", "--epochs=1", "--n-resamples=50", "--forget", "1", "5"]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +63,7 @@ def test_the_result_tells_everything_needed_to_judge_it(result):
     for request in forgetting["requests"]:
         assert 0 < request["share"] <= 1
         assert request["digest_before"] != request["digest_after"]
-    assert found["settings"]["seed"] == 0
+    assert found["settings"]["random_state"] == 0
     assert {"scikit-learn", "fairlearn", "torch"} <= found["versions"].keys()
     assert not any(
         line.startswith("text") for line in json.dumps(found, indent=0).splitlines()
@@ -118,7 +122,7 @@ def test_a_folder_of_something_else_is_not_touched(tmp_path, capsys):
     [
         (["--attribute", "race"], "no attribute 'race'"),
         (["--n-samples", "30"], "Fewer than two groups"),
-        (["--shards", "400"], "cannot fill 400"),
+        (["--n-shards", "400"], "cannot fill 400"),
         (["--forget", "5000"], "--forget asks for 5000"),
         (["--frozen"], "vectors carry no information"),
         (["--data", "hatexplain", "--data-home", "/nowhere"], "/nowhere"),
@@ -135,10 +139,10 @@ def test_impossible_settings_end_in_one_clear_line(options, message, tmp_path, c
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--shards", "0"], "--shards: must be 1 or more, got 0"),
+        (["--n-shards", "0"], "--n-shards: must be 1 or more, got 0"),
         (["--forget", "1", "0"], "--forget: must be 1 or more, got 0"),
-        (["--seed", "-1"], "--seed: must be in 0 to 2**32 - 1, got -1"),
-        (["--jobs", "0"], "--jobs: must not be 0"),
+        (["--random-state", "-1"], "--random-state: must be in 0 to 2**32 - 1, got -1"),
+        (["--n-jobs", "0"], "--n-jobs: must not be 0"),
         (["--attribute", "age"], "'race', 'religion', 'gender'"),
         (["--data", "tweets"], "'posts', 'hatexplain'"),
         (["--epochs", "many"], "--epochs: invalid"),
@@ -151,6 +155,56 @@ def test_unknown_options_are_explained(options, message, capsys):
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("fairsisa: error: argument")
     assert message in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--modle", "x"], "unknown option --modle. Did you mean --model? See --help."),
+        (["--shards", "5"], "unknown option --shards. Did you mean --n-shards?"),
+        (["--n-shard=5"], "unknown option --n-shard. Did you mean --n-shards?"),
+        (["--zzz", "5"], "unknown option --zzz. See --help."),
+        (["frget", "d"], "unknown command frget. Did you mean forget? See --help."),
+        (["forget", "d", "--indicse", "3"], "--indicse. Did you mean --indices?"),
+        (["status", "d", "--jsno"], "unknown option --jsno. Did you mean --json?"),
+        (["relearn", "d", "--max-visits", "3"], "unknown option --max-visits."),
+        (["verify", "d", "--model", "m"], "unknown option --model."),
+        (["--n-shards"], "argument --n-shards: expected one argument"),
+    ],
+)
+def test_unknown_names_are_said_with_the_closest_known(
+    arguments, message, capsys, monkeypatch
+):
+    monkeypatch.setattr(sys, "argv", ["fairsisa", *arguments])
+    for given in (arguments, None):
+        with pytest.raises(SystemExit) as exit_:
+            main(given)
+        assert exit_.value.code == 2
+        assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["--version"])
+    assert exit_.value.code == 0
+    assert capsys.readouterr().out == f"fairsisa {sklearn_fairsisa.__version__}\n"
+    assert re.fullmatch(r"\d+\.\d+\.\d+(\.dev\d+)?", sklearn_fairsisa.__version__)
+
+
+def test_options_have_the_names_of_the_parameters():
+    options = make_parser()._option_string_actions
+    sisa = signature(SISAClassifier).parameters
+    names = {"--" + name.replace("_", "-") for name in sisa}
+    assert {"--n-shards", "--n-slices", "--random-state", "--n-jobs"} <= (
+        names & options.keys()
+    )
+
+
+def test_groups_too_small_are_counted_in_the_unit_of_the_limit():
+    y = np.tile([0, 0, 0, 1], 100)
+    groups = np.repeat(np.array(["a", "b"], dtype=object), 200)
+    with pytest.raises(ValueError, match="a has 150 negative and 50 positive; b has"):
+        keep_large_groups(groups, y, min_rows=60)
 
 
 def test_a_result_is_not_begun_where_it_could_not_be_left(tmp_path, capsys):
@@ -184,7 +238,7 @@ def test_help_explains_every_option():
         check=True,
     )
     options = make_parser()._option_string_actions
-    assert {"--data", "--attribute", "--shards", "--slices", "--model", "--seed"} < (
+    assert {"--data", "--attribute", "--n-shards", "--n-slices", "--model"} < (
         options.keys()
     )
     for option, action in options.items():
@@ -214,7 +268,7 @@ def test_small_groups_are_left_out_and_counted():
     y = np.tile([0, 1], 100)
     groups = np.array(["a"] * 90 + ["b"] * 90 + ["c"] * 20, dtype=object)
     kept, left_out = keep_large_groups(groups, y, min_rows=20)
-    assert left_out == {"c": 20}
+    assert left_out == {"c": {"negative": 10, "positive": 10}}
     assert set(kept[180:]) == {None}
     assert list(groups[180:]) == ["c"] * 20
 
@@ -222,5 +276,6 @@ def test_small_groups_are_left_out_and_counted():
 def test_the_corpus_splits_into_its_large_groups(hatexplain_home):
     task = load_task("hatexplain", data_home=hatexplain_home, n_samples=None)
     assert set(task.groups[task.test]) == {"Islam", "Jewish"}
-    assert task.left_out == {"Buddhism": 1, "Christian": 36, "Hindu": 13}
+    rows = {group: sum(counts.values()) for group, counts in task.left_out.items()}
+    assert rows == {"Buddhism": 1, "Christian": 36, "Hindu": 13}
     assert len(task.y) == 19_229

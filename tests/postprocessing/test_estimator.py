@@ -1500,7 +1500,7 @@ def test_weights_that_leave_a_group_without_labels_or_are_no_weights_are_refused
         (np.where(np.arange(100) == 3, np.nan, 1.0), "NaN"),
         (np.where(np.arange(100) == 3, np.inf, 1.0), "infinity"),
         (np.where(np.arange(100) == 3, -1.0, 1.0), "Negative"),
-        (np.ones(3), "expected"),
+        (np.ones(3), "has 3 rows"),
         ((group == 0) * 1.0, "Group 1 has no rows .*another.$"),
         (1.0 - ((group == 1) & (y == 1)), "Group 1 has no positive labels"),
     ]

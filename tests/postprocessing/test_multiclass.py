@@ -763,7 +763,7 @@ def test_bad_rows_are_refused_by_every_method_and_good_ones_go_on(
             {"sample_weight": np.where(hole == 1, 1.0, -2.0)},
             "Negative .* -2 among them",
         ),
-        ({"sample_weight": np.zeros(300)}, "Give some row a positive weight"),
+        ({"sample_weight": np.zeros(300)}, "Give some rows a positive weight"),
         (
             {"sample_weight": np.where(y == labels[0], 1.0, 0.0)},
             "1 class in y among the rows of positive weight",

@@ -166,6 +166,59 @@ def test_where_groups_differ_their_own_weights_do_better_than_equal_ones(method)
     assert own[1] < 0.06 > equal[1]
 
 
+def reversed_in_one_group(n, share, seed):
+    """One score, which is low for the positives of group 1."""
+    rng = np.random.default_rng(seed)
+    group = (rng.random(n) < share).astype(int)
+    y = rng.integers(0, 2, n)
+    z = rng.normal(size=n) + 2.5 * (y - 0.5)
+    return expit(np.where(group == 1, -z, z)), y, group
+
+
+@pytest.mark.parametrize("method", ["soft_ensemble", "smooth_ensemble"])
+@pytest.mark.parametrize("n_alike", [1, 3])
+@pytest.mark.parametrize(("n", "share"), [(3000, 0.5), (2000, 0.03)])
+def test_scores_that_rank_a_group_in_reverse_are_turned_around(
+    method, n_alike, n, share
+):
+    score, y, group = reversed_in_one_group(n, share, seed=0)
+    fair = FairEnsemblePostprocessor(
+        method=method, objective="balanced_accuracy_score", random_state=0
+    ).fit(np.stack([score] * n_alike, axis=1), y, sensitive_features=group)
+    weights = fair.member_weights_.to_numpy()
+    np.testing.assert_allclose(
+        weights, np.full((2, n_alike), 1 / n_alike) * [[1], [-1]]
+    )
+    # The same scores, turned around by hand.
+    turned = np.where(group == 1, 1 - score, score)
+    by_hand = FairEnsemblePostprocessor(
+        method=method, objective="balanced_accuracy_score", random_state=0
+    ).fit(np.stack([turned] * n_alike, axis=1), y, sensitive_features=group)
+    assert fair.objective_ == pytest.approx(by_hand.objective_, abs=1e-6)
+    assert fair.objective_ > 0.8
+    new, true, of = reversed_in_one_group(4000, 0.5, seed=1)
+    chosen = fair.selection_probability(
+        np.stack([new] * n_alike, axis=1), sensitive_features=of
+    )
+    for a in (0, 1):
+        assert chosen[(of == a) & (true == 1)].mean() > 0.7
+        assert chosen[(of == a) & (true == 0)].mean() < 0.3
+
+
+def test_a_single_score_keeps_its_direction_where_it_ranks_all_groups_rightly():
+    score, y, group = reversed_in_one_group(600, 0.2, seed=2)
+    score = np.where(group == 1, 1 - score, score)
+    fair = FairEnsemblePostprocessor(random_state=0)
+    fair.fit(score[:, None], y, sensitive_features=group)
+    np.testing.assert_array_equal(fair.member_weights_.to_numpy(), [[1.0], [1.0]])
+    # Nor does chance turn a score around that says nothing.
+    weights = [
+        LogitWeights.fit(rng.random((60, 1)), *rng.integers(0, 2, (2, 60))).weights
+        for rng in map(np.random.default_rng, range(200))
+    ]
+    assert np.mean(np.array(weights) < 0) < 0.01
+
+
 def test_the_default_estimates_positives_along_the_score_where_others_count_them():
     # Of four people alone, those in the middle have the labels that their scores
     # deny. By counting, three of four decisions are right if the last is selected. The

@@ -1355,7 +1355,7 @@ def test_options_of_a_command_leave_no_trace(tmp_path):
         ["relearn", "--wait", "3"],
     ):
         assert (
-            main([command[0], str(tmp_path), *command[1:], "--jobs", "2", "--quiet"])
+            main([command[0], str(tmp_path), *command[1:], "--n-jobs", "2", "--quiet"])
             == 0
         )
     found = SISAClassifier.load(tmp_path)
