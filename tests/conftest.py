@@ -11,9 +11,9 @@ from hypothesis import settings
 
 # What decides whether a change lands gives the same answer for the same tree; new
 # examples are sought wherever else the tests run.
-settings.register_profile("ci", derandomize=True)
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+settings.register_profile("default", deadline=None)
+settings.register_profile("ci", derandomize=True, deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
 @pytest.fixture

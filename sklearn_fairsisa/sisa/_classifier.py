@@ -1445,8 +1445,8 @@ def _warn_of_vanished(empty, classes):
         )
     if classes:
         warnings.warn(
-            f"No row of the classes {classes} is left. They remain in classes_, which "
-            "reveals that they existed. Refit to remove them.",
+            f"The classes {classes} have no rows. They remain in classes_, which "
+            "reveals that forgotten rows had them. Refit to remove them.",
             VanishedClassWarning,
             stacklevel=level_of_caller(),
         )

@@ -144,7 +144,7 @@ def test_cached_pipelines_are_leaks_and_refused(tmp_path):
 def test_a_class_of_which_all_rows_are_gone_is_a_leak():
     labels = np.where(np.arange(100) < 2, 2, y)
     sisa = SISAClassifier(n_shards=2, random_state=0).fit(X, labels)
-    with pytest.warns(UserWarning, match="No row of the classes"):
+    with pytest.warns(UserWarning, match="have no rows. They remain"):
         sisa.forget([0, 1])
     assert "classes_ names a class" in leaks(sisa)
 

@@ -103,7 +103,7 @@ def test_classes_that_are_no_labels_are_refused_by_name(classes):
     assert trained.n_rows_ == 200
 
 
-@pytest.mark.filterwarnings("ignore:No row of the classes")
+@pytest.mark.filterwarnings("ignore:The classes")
 @pytest.mark.parametrize(
     "classes",
     [[2, 0, 1], (0, 1, 2), {0, 1, 2}, np.arange(3), pd.Series([0, 1, 2])],
