@@ -35,11 +35,11 @@ from .._utils.typing import Estimator, FilePath, RandomState, Rows
 from .._utils.warnings import level_of_caller
 from ..exceptions import (
     ChangedDirectoryError,
-    DirectoryError,
     EmptyShardWarning,
     UntrainedShardWarning,
     VanishedClassWarning,
 )
+from ._companions import Settled
 from ._digests import digest
 from ._inputs import (
     INPUTS,
@@ -60,7 +60,7 @@ from ._learners import (
     make_prototype,
     trains_together,
 )
-from ._plan import make_plan
+from ._plan import HELD_OUT, make_plan
 from ._reports import (
     ForgettingReport,
     ForgetVerification,
@@ -335,19 +335,25 @@ class SISAClassifier(
         """
         if not hasattr(self, "plan_"):
             return self._start(X, y, classes, subjects, {})
+        return self._go_on(X, y, classes, subjects)
+
+    def _go_on(self, X, y, classes, subjects, told=None):
+        """Append rows, of which companions are told by their names."""
         X, labels, subjects, _ = check_rows(self, X, y, subjects, reset=False)
-        while not self._append(X, labels, classes, subjects):
-            continue
+        with self._settled.during_change(self):
+            while not self._append(X, labels, classes, subjects, told):
+                continue
+            self._calibrate()
         return self
 
-    def _append(self, X, y, classes, subjects):
+    def _append(self, X, y, classes, subjects, told):
         """Train on a batch, then add it; return whether nothing changed meanwhile."""
         started = time.perf_counter()
         fitted = self._snapshot()
         before = fitted._state
         check_alike(before.rows[0], subjects)
         # Of a data frame without rows, the types may be lost.
-        X = next((in_types_of(s.X, X) for s in before.rows if len(s)), X)
+        X = next((in_types_of(s.X, X) for s in before.parts if len(s)), X)
         classes = union(fitted.classes_, y if classes is None else classes, y)
         recipe = before.recipe
         if len(classes) > recipe.n_classes:
@@ -361,7 +367,7 @@ class SISAClassifier(
         plan = before.plan.extended(len(y), subjects)
         codes = np.searchsorted(classes, y)
         batch = split_rows(X, codes, plan, subjects, {}, before.plan.n_rows)
-        change = before.with_batch(batch, plan, classes, recipe)
+        change = before.with_batch(batch, plan, classes, recipe, told)
         firsts = {
             shard: min(first, fitted._store.progress(shard).stage)
             for shard, first in change.firsts.items()
@@ -432,21 +438,25 @@ class SISAClassifier(
         check_is_fitted(self)
         rows = None
         try:
-            with self._exclusive() as store:
-                started = time.perf_counter()
-                rows, keys = requested_rows(self._state, indices, subjects)
-                change = self._state.without(rows, keys)
-                for X in self._state.inputs_of(rows):
-                    forget_in_caches(self._state.recipe.prototype, X)
-                self._commit(store, change, (), started)
-                request = self._audit.entries[-1]["entry"], len(self.forget_log_) - 1
-            shards = [
-                shard
-                for shard in change.firsts
-                # Where nothing is left to learn from, nothing has to be put off.
-                if relearn or not visits_behind(self._state, self._store, shard)
-            ]
-            self._relearn(shards, request)
+            with self._settled.during_change(self) as erased:
+                with self._exclusive() as store:
+                    started = time.perf_counter()
+                    rows, keys = requested_rows(self._state, indices, subjects)
+                    erased.extend(rows.tolist())
+                    change = self._state.without(rows, keys)
+                    for X in self._state.inputs_of(rows):
+                        forget_in_caches(self._state.recipe.prototype, X)
+                    self._commit(store, change, (), started)
+                    log, reports = self._audit, self.forget_log_
+                    request = log.entries[-1]["entry"], len(reports) - 1
+                shards = [
+                    shard
+                    for shard in change.firsts
+                    # Where nothing is left to learn from, nothing has to be put off.
+                    if relearn or not visits_behind(self._state, self._store, shard)
+                ]
+                self._relearn(shards, request)
+                self._calibrate()
             self._warn_of_vanished(change.firsts)
         except BaseException as error:
             if rows is not None and np.isin(rows, self.forgotten_).all():
@@ -508,7 +518,9 @@ class SISAClassifier(
                     "that is behind. Shards are relearnt whole: allow more."
                 )
             behind = behind[spent <= max_sample_visits]
-        self._relearn(behind["shard"].tolist())
+        with self._settled.during_change(self):
+            self._relearn(behind["shard"].tolist())
+            self._calibrate()
         return self
 
     @property
@@ -549,7 +561,8 @@ class SISAClassifier(
         -------
         ForgetVerification
             True if parameters, optimizer state and everything else in the members are
-            equal. It also gives the digests and the cost.
+            equal, and so are fair rules that are kept with the ensemble. It also gives
+            the digests and the cost.
 
         Raises
         ------
@@ -568,7 +581,7 @@ class SISAClassifier(
                     f"Row {retained[0]} has not been forgotten, so there is nothing to "
                     "verify. Call forget first."
                 )
-        shards = np.unique(fitted.plan_.shard_of(rows)).tolist()
+        shards = np.setdiff1d(fitted.plan_.shard_of(rows), HELD_OUT).tolist()
         # A member that is behind is compared as far as it has come.
         stages = {shard: fitted._store.progress(shard).stage for shard in shards}
         firsts = {shard: 0 for shard, stage in stages.items() if stage}
@@ -586,6 +599,12 @@ class SISAClassifier(
             sample_visits=sum(visits for _, visits in found),
             seconds=time.perf_counter() - started,
             audit_head=fitted._audit.head,
+            companions={
+                name: digest(companion.learnt)
+                == digest(companion.remade(fitted).learnt)
+                for name, companion in fitted._state.companions.items()
+                if companion.is_current(fitted._store.digests)
+            },
         )
 
     def forgetting_report(self) -> ForgettingReport:
@@ -878,9 +897,9 @@ class SISAClassifier(
     def _findings(self):
         """Return the shards, as notebooks show them."""
         n_shards = len(self.estimators_)
-        given = np.bincount(self.plan_.shards, minlength=n_shards)
-        forgotten = np.bincount(
-            self.plan_.shard_of(self.forgotten_), minlength=n_shards
+        given, forgotten = (
+            np.bincount(shards[shards != HELD_OUT], minlength=n_shards)
+            for shards in (self.plan_.shards, self.plan_.shard_of(self.forgotten_))
         )
         members = [
             "none, it abstains" if m is None else type(last_step(m)).__name__
@@ -917,34 +936,18 @@ class SISAClassifier(
         """Return the fit parameter under which the learner takes weights."""
         return weight_param(self._base())
 
-    def _reopened(self, directory):
-        """Return the ensemble as it now is in its directory, whoever changed it."""
-        if self._store.directory is None:
-            raise DirectoryError(
-                "The ensemble is in memory alone, so there is nothing to reopen. Fit "
-                "with checkpoint_dir= to make it durable."
-            )
-        how = {"n_jobs": self.n_jobs, "verbose": self.verbose}
-        opened = type(self).load(directory or self._store.policy.directory, params=how)
-        known, now = self._audit.entries, opened._audit.entries
-        since = now[len(known) :]
-        if known != now[: len(known)] or any(e["kind"] == "fit" for e in since):
-            raise DirectoryError(
-                f"{opened._store.directory} holds an ensemble that was fitted anew "
-                "since, or another one. Fit over it again."
-            )
-        return opened
+    def _start(
+        self, X, y, classes, subjects, fit_params, held_out=0.0, companions=None
+    ):
+        """Plan and train all shards.
 
-    def _shards_left(self, indices):
-        """Return the shards that still have rows to learn from without some rows."""
-        rows = np.setdiff1d(indices, self.forgotten_)
-        state = self._state.without(rows, frozenset()).state
-        n_stages = state.plan.n_stages
-        left = [r.slices_of_weight(n).any() for r, n in zip(state.rows, n_stages)]
-        return np.flatnonzero(left)
-
-    def _start(self, X, y, classes, subjects, fit_params):
-        """Plan and train all shards."""
+        Parameters
+        ----------
+        held_out : float, default=0.0
+            Share of the rows that no shard trains on.
+        companions : dict of str to callable, default=None
+            Return a Companion of a state. It is committed as soon as the fit begins.
+        """
         require_members(self._base(), SISAClassifier)
         if self.n_slices > 1 or self.epochs is not None:
             what = "n_slices > 1" if self.n_slices > 1 else "epochs"
@@ -966,23 +969,32 @@ class SISAClassifier(
             n_slices=self.n_slices,
             seed=seed,
             subjects=subjects,
+            held_out=held_out,
         )
+        if held_out:
+            left = np.flatnonzero(plan.shards != HELD_OUT)
+            left_subjects = subjects and [subjects[i] for i in left]
+            check_enough_rows(len(left), left_subjects, self.n_shards, self.n_slices)
         codes = np.searchsorted(all_classes, y)
+        rows, held_out_rows = split_rows(X, codes, plan, subjects, params, 0)
         state = State(
             recipe=recipe,
             plan=plan,
             classes=all_classes,
-            rows=split_rows(X, codes, plan, subjects, params, 0),
+            rows=rows,
+            held_out=held_out_rows,
             inputs=inputs,
             salt=secrets.token_hex(16),
         )
+        begun = {name: begin(state) for name, begin in (companions or {}).items()}
+        state = replace(state, companions=begun)
         store = create_store(self.checkpoint_dir, getattr(self, "_store", None))
         firsts = dict.fromkeys(range(plan.n_shards), 0)
         with store.exclusive():
             started = time.perf_counter()
             change = Change("fit", state, firsts)
-            trained = self._train(state, firsts)
-            self._commit(store.latest(), change, trained, started)
+            self._commit(store.latest(), change, self._train(state, firsts), started)
+        self._calibrate()
         self._warn_of_vanished(firsts)
         return self
 
@@ -1071,11 +1083,59 @@ class SISAClassifier(
         """Train every member from scratch, and swap each in when it is done."""
         fitted = self._snapshot()
         started = time.perf_counter()
-        for result in self._train(
-            fitted._state, dict.fromkeys(range(fitted.plan_.n_shards), 0)
-        ):
-            self._swap_in(result, fitted._state, started, None)
-            started = time.perf_counter()
+        with self._settled.during_change(self):
+            for result in self._train(
+                fitted._state, dict.fromkeys(range(fitted.plan_.n_shards), 0)
+            ):
+                self._swap_in(result, fitted._state, started, None)
+                started = time.perf_counter()
+            self._calibrate()
+
+    def _calibrate(self):
+        """Have the companions learn from the rows and members that there are.
+
+        No lock is held while they do. Should rows or members change meanwhile, they
+        learn again.
+        """
+        started = time.perf_counter()
+        while True:
+            fitted = self._snapshot()
+            state = fitted._state
+            try:
+                updated = {
+                    name: companion.updated(fitted)
+                    for name, companion in state.companions.items()
+                }
+                new = [
+                    c for name, c in updated.items() if c is not state.companions[name]
+                ]
+                if not new:
+                    self._settled.note(fitted)
+                    return
+                if self._attach(fitted, updated, started):
+                    break
+            except ChangedDirectoryError:
+                self._go_on_after_others(fitted)
+            except BaseException as error:
+                # Those of the store speak of the companions alone.
+                error.__notes__ = [
+                    "What depends on the members, as a fair rule does, is behind; "
+                    "relearn() has it learn again."
+                ]
+                raise
+        for companion in new:
+            companion.warn()
+
+    def _attach(self, fitted, companions, started):
+        """Commit companions of a snapshot; return whether nothing changed since."""
+        with self._exclusive() as store:
+            state = self._state
+            if state is not fitted._state or store.digests != fitted._store.digests:
+                return False
+            state = replace(state, companions={**state.companions, **companions})
+            self._commit(store, Change("calibrate", state, {}), (), started)
+            self._settled.note(self._snapshot())
+        return True
 
     def _swap_in(self, result, trained_on, started, request):
         """Have a relearnt shard count; return whether it was trained on its rows."""
@@ -1156,6 +1216,7 @@ class SISAClassifier(
             "forgotten_": state.forgotten,
             "estimators_": members,
             "forget_log_": reports,
+            "_settled": vars(self).get("_settled") or Settled(),
         }
 
     def _train(self, state, firsts, store=None, **how):
@@ -1191,7 +1252,7 @@ class SISAClassifier(
                 EmptyShardWarning,
                 stacklevel=level_of_caller(),
             )
-        present = np.unique(np.concatenate([rows.y for rows in self._state.rows]))
+        present = np.unique(np.concatenate([rows.y for rows in self._state.parts]))
         vanished = np.delete(self.classes_, present)
         if len(vanished) and shards:
             warnings.warn(

@@ -2,7 +2,7 @@
 
 import html
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -88,6 +88,10 @@ class ForgetVerification:
 
     audit_head : str
         Hash that stands for the audit log at the time.
+
+    companions : dict of str to bool
+        For what is kept with the ensemble and was up to date, as fair rules are, by
+        name: whether learning it from scratch gave the same.
     """
 
     shards: tuple
@@ -96,6 +100,7 @@ class ForgetVerification:
     sample_visits: int
     seconds: float
     audit_head: str = ""
+    companions: dict[str, bool] = field(default_factory=dict)
 
     @property
     def differing_shards(self):
@@ -104,7 +109,7 @@ class ForgetVerification:
         return tuple(shard for shard, is_, should in pairs if is_ != should)
 
     def __bool__(self):
-        return not self.differing_shards
+        return not self.differing_shards and all(self.companions.values())
 
     def certificate(self, sign=None):
         """Return a statement of the result.
@@ -135,11 +140,14 @@ class ForgetVerification:
         was. It does not prove that the computation took place: for that, run
         ``verify_forgotten`` on the rows.
         """
-        holds = bool(self)
+        holds, differs = bool(self), self.differing_shards
         statement = (
             "Retraining these shards from scratch on the retained rows gave members "
-            + ("equal bit for bit to those in use." if holds else "that differ.")
+            + ("that differ." if differs else "equal bit for bit to those in use.")
         )
+        for name, equal in self.companions.items():
+            end = "the same." if equal else "another."
+            statement += f" Solving for {name} from scratch gave {end}"
         facts = {"statement": statement, "holds": holds, "time": now()}
         facts |= {**asdict(self), "versions": versions()}
         return json.dumps(facts, indent=1) if sign is None else signed(facts, sign)
