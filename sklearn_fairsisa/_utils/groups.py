@@ -123,6 +123,44 @@ def encode_groups(groups):
     return names[order], code
 
 
+def merged_groups(names, code, groups):
+    """Return the groups of rows known and new.
+
+    Parameters
+    ----------
+    names : ndarray of shape (n_groups,)
+        Groups of the rows known.
+    code : ndarray of int of shape (n_rows,)
+        Their positions in `names`.
+    groups : ndarray or masked array of shape (n_new_rows,)
+        Of new rows, as `check_groups` returns them.
+
+    Returns
+    -------
+    names : ndarray
+        Sorted names of all groups.
+    code, new_code : ndarray of int
+        Positions of the groups of known and new rows, -1 where missing.
+
+    Raises
+    ------
+    ValueError
+        If new groups have more or fewer features, or no order among the others.
+
+    Examples
+    --------
+    >>> merged_groups(np.array(["a", "c"]), np.array([1, 0]), np.array(["b", "a"]))
+    (array(['a', 'b', 'c'], dtype='<U1'), array([2, 0]), array([1, 0]))
+    """
+    new_names, new_code = encode_groups(groups)
+    known, found = _unpack(names), _unpack(new_names)
+    _check_features(found, known)
+    merged, place = encode_groups(_pack(known + found))
+    places = np.append(place, -1)
+    new_code = np.where(new_code < 0, len(place), len(known) + new_code)
+    return merged, places[code], places[new_code]
+
+
 def distinct(values):
     """Return the sorted distinct values, and the position of each value among them.
 

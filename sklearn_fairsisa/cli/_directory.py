@@ -7,7 +7,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from ..exceptions import DirectoryError, LockedDirectoryError
+from ..exceptions import ChangedDirectoryError, DirectoryError, LockedDirectoryError
 
 OK, REFUSED, LOCKED, DAMAGED, NOT_EXACT, BEHIND, INTERRUPTED = 0, 1, 3, 4, 5, 6, 130
 
@@ -15,7 +15,8 @@ EXIT_CODES = (
     "Exit status: 0 done; 1 the request was refused, and nothing changed; 2 wrong "
     "options; 3 another process works in the directory; 4 it is damaged, or signed "
     "with another key; 5 the verification failed; 6 the rows are erased, but members "
-    "could not be trained on what is left: relearn tries again; 130 interrupted, and "
+    "could not be trained on what is left, or a fair rule not be solved: relearn tries "
+    "again; 130 interrupted, and "
     "the message says whether the rows are erased."
 )
 
@@ -230,17 +231,25 @@ def _forget(args):
         return _fail(f"{error!r}. {' '.join(error.__notes__)}", BEHIND)
     entries = sisa._audit.entries
     entry = next(e for e in reversed(entries) if e["kind"] == "forget")
-    behind = sisa.behind_["shard"].tolist()
+    behind, rules = sisa.behind_["shard"].tolist(), _rules_behind(sisa)
     seconds = sisa.forget_log_[-1].seconds
     erased = f"erased {about}" if args.later else f"forgot {about}"
     _print_result(
         args,
-        {**entry, "behind": behind},
+        {**entry, "behind": behind, "rules_behind": rules},
         f"{erased}, in {seconds:.1f} s; {sisa.n_rows_} rows are left; audit entry "
         f"{entry['entry']}, {entry['hash']}"
-        + (f"; shards {behind} are behind" if behind else ""),
+        + (f"; shards {behind} are behind" if behind else "")
+        + (f"; rules {rules} are behind" if rules else ""),
     )
-    return BEHIND if set(behind) & set(entry["shards"]) and not args.later else OK
+    is_behind = rules or set(behind) & set(entry["shards"])
+    return BEHIND if is_behind and not args.later else OK
+
+
+def _rules_behind(sisa):
+    """Return the names of the fair rules that are not solved for what is left."""
+    rules, digests = sisa._state.companions.items(), sisa._store.digests
+    return [name for name, rule in rules if not rule.is_current(digests)]
 
 
 def _rows_of_log(path, sisa):
@@ -270,13 +279,18 @@ def _relearn(args):
         sisa._retrain()
     else:
         sisa.relearn(shards=args.shards, max_sample_visits=args.max_sample_visits)
-    behind = sisa.behind_
-    facts = {"behind": behind["shard"].tolist(), "audit_head": sisa._audit.head}
+    behind, rules = sisa.behind_, _rules_behind(sisa)
+    facts = {
+        "behind": behind["shard"].tolist(),
+        "rules_behind": rules,
+        "audit_head": sisa._audit.head,
+    }
     left = f"{len(behind)} shards are behind" if len(behind) else "no shard is behind"
+    left += f"; rules {rules} are behind" if rules else ""
     _print_result(
         args, facts, f"relearnt; {left}; head of the log {facts['audit_head']}"
     )
-    failed = behind["reason"].ne("deferred").any()
+    failed = behind["reason"].ne("deferred").any() or (rules and not len(behind))
     return BEHIND if failed else OK
 
 
@@ -330,7 +344,14 @@ def _status(args):
     from ..sisa._workers import visits_behind
     from ..sisa.store import open_directory
 
-    store = open_directory(args.directory, check=False)
+    while True:
+        store = open_directory(args.directory, check=False)
+        try:
+            rules = _rules(store)
+            break
+        except ChangedDirectoryError:
+            # Somebody changed the directory meanwhile: read what it has now.
+            continue
     facts = store.status()
     if facts["behind"]:
         state = store.state()
@@ -340,10 +361,36 @@ def _status(args):
     log = store.audit_log().entries
     facts["versions"] = log[-1]["versions"] if log else {}
     lines = [f"{name.replace('_', ' ')}: {value}" for name, value in facts.items()]
-    _print_result(args, facts, "\n".join(lines))
+    lines += [f"rule {name}: {_in_words(rule)}" for name, rule in rules.items()]
+    _print_result(args, {**facts, "rules": rules}, "\n".join(lines))
     if facts["behind"]:
         _print_error(f"shards {list(facts['behind'])} are behind; relearn trains them")
+    behind = [name for name, rule in rules.items() if rule["behind"]]
+    if behind:
+        _print_error(f"rules {behind} are behind; relearn solves for them")
     return OK
+
+
+def _rules(store):
+    """Return what the fair rules are that are kept with an ensemble, by name."""
+    rules = store.companions().items()
+    return {name: rule.facts(store.digests) for name, rule in rules}
+
+
+def _in_words(rule):
+    """Return the facts about a rule as a line."""
+    among = f"{rule['constraint']} among {', '.join(rule['groups'])}"
+    about = f"{rule['method']}, {among}, {rule['calibration_rows']:,} rows"
+    if rule["behind"]:
+        return f"{about}; behind"
+    about += f"; gap {rule['gap_in_calibration']:.3f} in calibration"
+    if "confidence" not in rule:
+        return about
+    holds = "holds" if rule["holds"] else "does not hold any more"
+    return (
+        f"{about}; a true gap of at most {rule['tol']:g} {holds} at confidence "
+        f"{rule['confidence']:g}: the bound is {rule['bound']:.3f}"
+    )
 
 
 def _verify(args):

@@ -1,7 +1,6 @@
 """Checks of the parameters and rows of a fair rule."""
 
 import warnings
-from dataclasses import replace
 from numbers import Real
 
 import numpy as np
@@ -167,7 +166,7 @@ def checked_aggregation(estimator, method, X, scores, classes):
     return aggregation
 
 
-def check_groups_suffice(problem, rows, what="calibration rows"):
+def check_groups_suffice(problem, rows, what="calibration rows", remedy=""):
     """Raise unless each group has the labels that the constraint needs."""
     groups, classes = problem.groups, problem.classes
     totals = label_totals(
@@ -186,12 +185,12 @@ def check_groups_suffice(problem, rows, what="calibration rows"):
         rate = "rate of each decision there"
         if len(absent) == len(classes):
             rate = "share of each decision"
-    remedy = "Add such rows, or merge the group with another."
+    helps = "Add such rows, or merge the group with another."
     if len(absent) == len(classes):
         labels = "rows"
     else:
         # Demographic parity needs rows, of whatever label.
-        remedy = (
+        helps = (
             "Add such rows, merge the group with another, or use "
             'constraints="demographic_parity".'
         )
@@ -199,7 +198,7 @@ def check_groups_suffice(problem, rows, what="calibration rows"):
         what += " of positive weight"
     raise ValueError(
         f"Group {groups.tolist()[a]!r} has no {labels} among the {what}, so its {rate} "
-        f"is undefined. {remedy}"
+        f"is undefined. {remedy}{helps}"
     )
 
 
@@ -211,21 +210,30 @@ def check_some_row_counts(rows, method):
     rows : CalibrationRows
     method : str
     """
-    if rows.weight is not None:
-        rows = replace(rows, X=None).weighed
+    rows = rows.weighed
     if len(rows) == 0:
         raise ValueError(
             "No calibration row would be left to base a rule on. Fit again with other "
             "rows."
         )
-    if not METHODS[method].has_rule_per_member or rows.counted is None:
-        return
-    if not rows.counted.any(axis=0).all():
+    if not _all_members_have_rows(rows, method):
         raise ValueError(
             "All calibration rows left would be those of one shard, whose member would "
             f"have none to be post-processed on, as method={method!r} does. Fit again "
             "with other rows, or use another method."
         )
+
+
+def rows_suffice(rows, method):
+    """Whether the rows suffice for a rule."""
+    rows = rows.weighed
+    return len(rows) > 0 and _all_members_have_rows(rows, method)
+
+
+def _all_members_have_rows(rows, method):
+    if not METHODS[method].has_rule_per_member or rows.counted is None:
+        return True
+    return bool(rows.counted.any(axis=0).all())
 
 
 def check_members_suffice(problem, rows):

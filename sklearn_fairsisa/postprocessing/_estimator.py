@@ -1,9 +1,11 @@
 """Fair decisions from the predictions of an ensemble's members."""
 
 import copy
+import re
+import time
 import warnings
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any, Literal, Self
 
@@ -18,6 +20,7 @@ from sklearn.base import (
     _fit_context,
     clone,
 )
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score
 from sklearn.utils import (
     _safe_indexing,
@@ -28,6 +31,7 @@ from sklearn.utils import (
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
+    _num_samples,
     check_is_fitted,
     column_or_1d,
     has_fit_parameter,
@@ -36,8 +40,7 @@ from sklearn.utils.validation import (
 
 from .._utils.accepted import accepted, in_memory
 from .._utils.columns import row_columns
-from .._utils.containers import take
-from .._utils.groups import encode_groups, feature_names, group_codes, split_groups
+from .._utils.groups import feature_names, group_codes, split_groups
 from .._utils.lending import own_objects
 from .._utils.pipelines import weight_param
 from .._utils.typing import (
@@ -52,13 +55,7 @@ from .._utils.validation import (
     check_subjects,
 )
 from .._utils.warnings import level_of_caller
-from ..exceptions import (
-    DegenerateRuleWarning,
-    DirectoryError,
-    StaleRuleWarning,
-    UnconstrainedGroupWarning,
-    UnsupportedToleranceWarning,
-)
+from ..exceptions import DirectoryError, StaleRuleWarning
 from ..fairness._coins import (
     class_probabilities,
     draw_classes,
@@ -66,15 +63,25 @@ from ..fairness._coins import (
     row_coins,
 )
 from ..fairness._constraints import CONSTRAINTS, Problem
-from ..sisa._learners import forget_in_caches
-from ..sisa._requests import asked_rows
+from ..sisa import CheckpointPolicy, SISAClassifier
+from ..sisa._inputs import INPUTS
+from ..sisa._plan import HELD_OUT
+from ..sisa._requests import asked_rows, requested_rows
+from ._aggregation import aggregation_of
+from ._calibrated import (
+    Calibrated,
+    EnsembleRule,
+    NewRows,
+    OwnRows,
+    groups_and_codes,
+)
 from ._calibration import (
     CalibrationRows,
-    Origin,
     are_votes,
-    calibrates_across_shards,
-    leave_own_shard_out,
-    plan_calibration,
+    check_two_shards,
+    count_other_shards,
+    drawn_roles,
+    held_out_share,
 )
 from ._checks import (
     check_confidence,
@@ -86,19 +93,28 @@ from ._checks import (
     check_weight,
     checked_aggregation,
 )
-from ._fitted import FittedRuleMixin
-from ._held_out import tightened
+from ._fitted import FittedRuleMixin, solved
 from ._members import (
     checked_member_scores,
     given_scores,
     holds_labels,
-    predicting_members,
+    reached_sisa,
 )
 from ._methods import METHODS
-from ._rule import learn_rule, tradeoff_table
+from ._rule import tradeoff_table
 from ._subjects import Subjects
 
 _OBJECTIVES = ("accuracy_score", "balanced_accuracy_score")
+# The rule of ``fit`` among those that an ensemble keeps.
+_NAME = "rule"
+_FITTED = ("estimator_", "_name", "_own_rows")
+# By whether rows are held out.
+_HELD_OUT_REMEDY = {
+    False: "",
+    True: "Rows are held out whatever their label and group, so a small group may get "
+    'too few. Over a SISAClassifier with calibration="cross_shard" every row '
+    "calibrates; or hold out a greater share. ",
+}
 
 
 class FairEnsemblePostprocessor(
@@ -191,7 +207,8 @@ class FairEnsemblePostprocessor(
         Whether the named columns are kept from the members.
 
     calibration : float, "cross_shard" or "auto", default="auto"
-        Share of the rows of each label and group held out from the members. With
+        Share of the rows held out from the members, by position or data subject
+        alone. With
         ``"cross_shard"`` the ensemble, a :class:`SISAClassifier`, learns from all
         rows, and each row calibrates by the outputs of the members of the other
         shards, which have not seen it. Decisions on new people leave out each member
@@ -206,7 +223,7 @@ class FairEnsemblePostprocessor(
         Whether to refuse people of groups not seen in ``fit``, or of none (NaN or
         None), or decide on them by the rule that optimises the objective without
         regard to groups. Rows of no group given to ``fit`` then train the ensemble,
-        but do not calibrate.
+        unless they are held out, but do not calibrate.
 
     random_state : int, RandomState instance or None, default=None
         Source of the held-out rows, of the coins' key, and of the seeds of `estimator`
@@ -280,11 +297,12 @@ class FairEnsemblePostprocessor(
         Positions in ``fit`` of the rows that calibrate.
 
     forgotten_ : ndarray of int
-        Positions in ``fit`` of the rows forgotten since.
+        Positions in ``fit`` and ``partial_fit`` of the rows forgotten since.
 
     behind_ : DataFrame
         Shards of the ensemble whose members have slices yet to learn, as
-        `SISAClassifier.behind_`.
+        `SISAClassifier.behind_`, and a row of shard -1 while the rule is not solved
+        for the rows and members that there are.
 
     unconstrained_groups_ : ndarray
         Groups that lost their last positive or negative to forgetting, and are decided
@@ -453,95 +471,290 @@ class FairEnsemblePostprocessor(
         X, y = indexable(accepted(X), in_memory(y))
         # Work on a copy, so that a failed fit changes nothing.
         fitted = copy.copy(self)
-        for name in ("n_features_in_", "feature_names_in_"):
+        for name in INPUTS:
             fitted.__dict__.pop(name, None)
         X = validate_data(fitted, X, reset=True, skip_check_array=True)
         classes, label = check_labels(y)
-        objective = check_objective(self.objective, classes)
-        check_confidence(self.confidence, self.tol)
         if subjects is not None:
             subjects = check_subjects(subjects, len(label))
-        by_subject = None if subjects is None else Subjects.of(subjects)
-        seen, sensitive = self._split(X, sensitive_features)
+        seen, groups = self._split(X, sensitive_features)
         weight = check_weight(sample_weight, len(label))
         if weight is not None:
             weighed = _safe_indexing(y, np.flatnonzero(weight))
             check_labels(weighed, "y among the rows of positive weight")
-        groups_, group = encode_groups(sensitive)
-        if len(groups_) == 0:
-            raise ValueError(
-                "No row has a group: the sensitive feature is missing (NaN or None) in "
-                "all rows. Give rows of at least two groups."
-            )
-        rng = check_random_state(self.random_state)
-        problem = Problem(
-            CONSTRAINTS[self.constraints],
-            objective,
-            self.method,
-            groups_,
-            classes,
-            self.confidence,
-            self.unknown_group == "unconstrained",
-        ).within(float(self.tol))
-
-        strata = np.where(group < 0, -1, len(classes) * group + label)
-        training, calibrating = plan_calibration(
-            self.estimator, self.calibration, strata, by_subject, rng
-        )
+        names, group = groups_and_codes(groups)
+        problem = self._posed(names, classes)
+        share = held_out_share(self.estimator, self.calibration)
         rows = CalibrationRows(np.arange(len(label)), group, label, weight)
-        rows = rows.take(calibrating)
-        check_groups_suffice(problem, rows)
-        if training is None:
-            estimator: Any = None if self.estimator is None else clone(self.estimator)
+        about = {"problem": problem, "features": feature_names(sensitive_features)}
+        train = _Training(self, seen, y, weight, subjects)
+        if isinstance(self.estimator, SISAClassifier):
+            found = fitted._train_sharded(train, rows, share, about)
         else:
-            estimator = self._train(seen, y, weight, subjects, training, rng)
-        given_labels = estimator is None and holds_labels(seen, classes)
-        # In memory of its own, as a forgotten row may not survive in a view.
-        seen = take(seen, calibrating)
-        if estimator is None:
-            rows = replace(rows, scores=given_scores(seen, classes, given_labels))
-        else:
-            rows = replace(rows, scores=checked_member_scores(estimator, seen, classes))
-        if training is not None and hasattr(estimator, "forget"):
-            rows = replace(rows, X=seen)
-        if calibrates_across_shards(self.estimator, self.calibration):
-            predicting = np.arange(estimator.plan_.n_shards)[
-                predicting_members(estimator)
-            ]
-            rows = leave_own_shard_out(rows, estimator.plan_, predicting)
-            check_members_suffice(problem, rows)
-        aggregation = checked_aggregation(
-            estimator, self.method, seen, rows.scores, classes
-        )
-        origin = Origin(
-            n_given=len(label),
-            training=training,
-            subjects=by_subject,
-            holds_labels=given_labels,
-            holds_only_votes=estimator is None and are_votes(rows.scores),
-            seed=int(rng.randint(2**31)),
-            aggregation=aggregation,
-        )
-        fitted.__dict__.update(
-            classes_=classes,
-            groups_=groups_,
-            estimator_=estimator,
-            forgotten_=np.empty(0, dtype=np.intp),
-            _features=feature_names(sensitive_features),
-            _problem=problem,
-        )
-        rows = replace(rows, origin=origin)
-        found, bound = fitted._calibrated(rows)
-        self.__dict__ = fitted.__dict__ | found
-        self._warn_of_rule(bound)
-        if len(groups_) == 1:
+            found = fitted._calibrate_own(train, rows, share, about)
+        self.__dict__ = {**fitted.__dict__, **found}
+        if len(names) == 1:
             warnings.warn(
-                f"All rows are of one group, {groups_.tolist()}, so the rule keeps "
+                f"All rows are of one group, {names.tolist()}, so the rule keeps "
                 "nothing equal and fairness_report_ knows no gap. Give rows of at "
                 "least two groups.",
                 UserWarning,
                 stacklevel=level_of_caller(),
             )
+        return self
+
+    @available_if(lambda self: self._ensemble_can("partial_fit"))
+    @_fit_context(prefer_skip_nested_validation=False)
+    def partial_fit(
+        self,
+        X: Rows,
+        y: ArrayLike,
+        *,
+        classes: ArrayLike | None = None,
+        sensitive_features: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        subjects: ArrayLike | None = None,
+    ) -> Self:
+        """Append rows to the ensemble, then solve for the rule on all rows.
+
+        A row's role, whether it trains or calibrates, follows from the same draw as in
+        ``fit``. Groups may be new.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix, data frame or list of length n_samples
+            Of the kind given to ``fit``.
+
+        y : array-like of shape (n_samples,)
+            Labels. Classes may be new.
+
+        classes : array-like, default=None
+            Not used. Scikit-learn passes it to all classifiers; here a class is learnt
+            when its first row comes.
+
+        sensitive_features : array-like of shape (n_samples,) or (n_samples, k), \
+                default=None
+            Groups, if X does not hold them.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows in calibration, and in the ensemble if ``fit`` gave it
+            weights.
+
+        subjects : array-like of shape (n_samples,), default=None
+            Data-subject ids, required if ``fit`` had them.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        AttributeError
+            If the ensemble cannot continue, as :meth:`SISAClassifier.partial_fit`.
+        ValueError
+            If a new group lacks the labels that the constraint needs, or the rows do
+            not suit those of ``fit``. Nothing has changed then.
+        """
+        if not self.__sklearn_is_fitted__():
+            return self.fit(
+                X,
+                y,
+                sensitive_features=sensitive_features,
+                sample_weight=sample_weight,
+                subjects=subjects,
+            )
+        X, y = indexable(check_like_fit(self, X), in_memory(y))
+        calibrated = self._calibrated()
+        seen, groups = self._split(X, sensitive_features, calibrated.features)
+        weight = check_weight(sample_weight, _num_samples(y))
+        told = {self._name: NewRows(groups, weight, self.objective)}
+        # Members are weighted where they were in fit.
+        trains = sample_weight if self.estimator_._has_weights() else None
+        self.estimator_._go_on(seen, y, trains, None, subjects, told)
+        return self
+
+    def attach(
+        self,
+        ensemble: SISAClassifier,
+        *,
+        sensitive_features: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        name: str = "rule",
+    ) -> Self:
+        """Calibrate a rule on the rows of an ensemble, and keep it there.
+
+        So one ensemble can have several rules, such as one by sex and one by age. Each
+        is kept up to date by whoever changes the ensemble; over a durable directory it
+        is stored there, for :meth:`load`.
+
+        Parameters
+        ----------
+        ensemble : SISAClassifier
+            A fitted one. It is used, not copied. If rows were held out when it was
+            fitted, those calibrate; otherwise all do, across shards.
+
+        sensitive_features : array-like of shape (n,) or (n, k)
+            Groups of all rows ever given to the ensemble, in the order of their
+            indices. Those of forgotten rows are not looked at.
+
+        sample_weight : array-like of shape (n,), default=None
+            Weights of the rows in calibration.
+
+        name : str, default="rule"
+            Name of the rule, of letters, digits and underscores. A rule that has the
+            name already is replaced.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If the name is unusable, the number of rows is another, or a group lacks
+            the labels that the constraint needs.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
+        >>> rng = np.random.default_rng(0)
+        >>> X, sex, age = rng.normal(size=(400, 2)), *rng.integers(0, 2, (2, 400))
+        >>> y = (X[:, 0] + rng.normal(size=400) > 0).astype(int)
+        >>> sisa = SISAClassifier(random_state=0).fit(X, y)
+        >>> by_sex = FairEnsemblePostprocessor(random_state=0)
+        >>> by_sex = by_sex.attach(sisa, sensitive_features=sex, name="by_sex")
+        >>> by_age = FairEnsemblePostprocessor(random_state=0)
+        >>> by_age = by_age.attach(sisa, sensitive_features=age, name="by_age")
+        >>> sisa = sisa.forget([5])
+        >>> [len(rule.calibration_indices_) for rule in (by_sex, by_age)]
+        [399, 399]
+        """
+        self._validate_params()
+        check_is_fitted(ensemble)
+        _check_name(name)
+        if self.sensitive_feature is not None:
+            raise ValueError(
+                f"sensitive_feature={self.sensitive_feature!r} names a part of X, but "
+                "the rows of the ensemble may lack it. Set it to None, and give the "
+                "groups as sensitive_features."
+            )
+        fitted = ensemble._snapshot()
+        plan, classes = fitted.plan_, fitted.classes_
+        _, groups = self._split(np.empty((plan.n_rows, 0)), sensitive_features)
+        weight = check_weight(sample_weight, plan.n_rows)
+        label = fitted._state.labels()
+        retained = np.flatnonzero(label >= 0)
+        names, group = groups_and_codes(groups[retained])
+        if len(classes) == 2:
+            label = label == 1
+        if weight is not None:
+            weight = weight[retained]
+        rows = CalibrationRows(
+            retained,
+            group,
+            label[retained],
+            weight,
+            aggregation=aggregation_of(ensemble),
+        )
+        about = {
+            "problem": self._posed(names, classes),
+            "features": feature_names(sensitive_features),
+            "seed": int(check_random_state(self.random_state).randint(2**31)),
+            "params": self._own_params(),
+            "inputs": fitted._state.inputs,
+            "across": not plan.held_out,
+        }
+        rule = begun(rows, fitted._state, **about)
+        with ensemble._settled.during_change(ensemble):
+            while not ensemble._attach(fitted, {name: rule}, time.perf_counter()):
+                fitted = ensemble._snapshot()
+                rule = begun(rows.without(fitted.forgotten_), fitted._state, **about)
+            ensemble._calibrate()
+        others = {k: v for k, v in vars(self).items() if k not in (*INPUTS, *_FITTED)}
+        found = {"estimator_": ensemble, "_name": name, **rule.inputs}
+        self.__dict__ = {**others, **found}
+        return self
+
+    @classmethod
+    def load(
+        cls,
+        directory: FilePath | CheckpointPolicy,
+        *,
+        name: str | None = None,
+        resign: bool = False,
+        params: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Open the rule that a durable directory holds with its ensemble.
+
+        Nothing is trained or solved: of a call that was interrupted, :meth:`relearn`
+        does the rest.
+
+        Parameters
+        ----------
+        directory : str, path or CheckpointPolicy
+            As in :meth:`SISAClassifier.load`.
+
+        name : str, default=None
+            Name of the rule, if there are several. That of :meth:`fit` is "rule".
+
+        resign : bool, default=False
+            As in :meth:`SISAClassifier.load`.
+
+        params : dict, default=None
+            Parameters to set, such as ``estimator__n_jobs``. They are not written to
+            the directory.
+
+        Returns
+        -------
+        FairEnsemblePostprocessor
+
+        Raises
+        ------
+        FileNotFoundError
+            If the directory holds no ensemble.
+        DirectoryError
+            If it holds no rule, or several and `name` is none of them; also as by
+            :meth:`SISAClassifier.load`.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
+        >>> rng = np.random.default_rng(0)
+        >>> X, group = rng.normal(size=(400, 2)), np.arange(400) % 2
+        >>> y = (X[:, 0] + rng.normal(size=400) > 0).astype(int)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     sisa = SISAClassifier(checkpoint_dir=folder)
+        ...     fair = FairEnsemblePostprocessor(sisa, random_state=0)
+        ...     _ = fair.fit(X, y, sensitive_features=group)
+        ...     _ = SISAClassifier.load(folder).forget([5])
+        ...     FairEnsemblePostprocessor.load(folder).forgotten_
+        array([5])
+        """
+        params = dict(params or {})
+        prefix = "estimator__"
+        nested = {
+            key.removeprefix(prefix): params.pop(key)
+            for key in list(params)
+            if key.startswith(prefix)
+        }
+        ensemble = SISAClassifier.load(directory, resign=resign, params=nested)
+        rules = ensemble._state.companions
+        if name is None and len(rules) == 1:
+            (name,) = rules
+        if name not in rules:
+            names = f"the rules {sorted(rules)}" if rules else "no fair rule"
+            asked = "name= says which" if name is None else f"none is called {name!r}"
+            raise DirectoryError(
+                f"{ensemble._store.directory} holds {names}; {asked}. Rules are kept "
+                "there by FairEnsemblePostprocessor.fit over a "
+                "SISAClassifier(checkpoint_dir=...), or by attach."
+            )
+        rule = rules[name]
+        self = cls(clone(ensemble), **rule.params).set_params(**params)
+        vars(self).update(rule.inputs, estimator_=ensemble, _name=name)
         return self
 
     def predict(
@@ -569,24 +782,22 @@ class FairEnsemblePostprocessor(
             If the groups are not given, incomplete, or unknown while `unknown_group`
             is "error".
         """
-        check_is_fitted(self)
+        serving = self._serving()
         X = check_like_fit(self, X)
-        probability = self.selection_probability(
-            X, sensitive_features=sensitive_features
-        )
+        probability = self._probability(serving, X, sensitive_features)
         uncertain = np.flatnonzero(is_random(probability))
         probability = class_probabilities(probability)
         decided = probability.argmax(axis=1)
         if len(uncertain):
-            origin = self._rows.origin
-            if origin.holds_only_votes:
-                coins = np.random.default_rng(origin.seed).random(len(decided))
+            calibrated = serving.calibrated
+            if getattr(calibrated, "holds_only_votes", False):
+                coins = np.random.default_rng(calibrated.seed).random(len(decided))
                 coins = coins[uncertain]
             else:
                 columns = row_columns(_safe_indexing(X, uncertain))
-                coins = row_coins(columns, origin.seed)
+                coins = row_coins(columns, calibrated.seed)
             decided[uncertain] = draw_classes(probability[uncertain], coins)
-        return self.classes_[decided]
+        return serving.calibrated.problem.classes[decided]
 
     def selection_probability(
         self, X: Rows, *, sensitive_features: ArrayLike | None = None
@@ -611,24 +822,42 @@ class FairEnsemblePostprocessor(
         Warns
         -----
         StaleRuleWarning
-            If rows were forgotten by the ensemble, but not through this estimator.
+            If the ensemble has changed since: a durable one by another process, or one
+            that was given frozen.
         """
-        check_is_fitted(self)
-        missed = np.setdiff1d(self._passed_by(self.estimator_), self.forgotten_)
-        if len(missed):
+        serving = self._serving()
+        return self._probability(serving, check_like_fit(self, X), sensitive_features)
+
+    def _probability(self, serving, X, sensitive_features):
+        """Probability of selection by what counted at some instant."""
+        calibrated = solved(serving.calibrated)
+        self._warn_if_stale(serving)
+        seen, groups = self._split(X, sensitive_features, calibrated.features)
+        problem = calibrated.problem
+        group = group_codes(
+            groups, problem.groups, accepts_unknown=problem.accepts_unknown
+        )
+        return calibrated.rule.selection_probability(serving.scores(seen), group)
+
+    def _warn_if_stale(self, serving):
+        """Warn if the ensemble is known to have changed since the rule was solved."""
+        sisa = reached_sisa(serving.estimator)
+        if sisa is None:
+            return
+        directory, then = sisa._store.directory, ""
+        if not sisa._store.is_latest():
+            what = f"The ensemble in {directory} was changed by somebody else since"
+            then = "Open it anew by load, or go on here with forget([])."
+        elif getattr(serving.calibrated, "digests", None) != sisa._store.digests:
+            what = "The frozen ensemble has changed since"
+            then = "Fit the rule again."
+        if then:
             warnings.warn(
-                f"The ensemble has forgotten {len(missed)} rows that this rule still "
-                "uses. Call forget([]) here to update the rule, and send requests to "
-                "the post-processor rather than to its ensemble.",
+                f"{what} this rule was solved, which goes by the members and rows of "
+                f"then. {then}",
                 StaleRuleWarning,
                 stacklevel=level_of_caller(),
             )
-        X = check_like_fit(self, X)
-        seen, groups = self._split(X, sensitive_features, self._features)
-        group = group_codes(
-            groups, self.groups_, accepts_unknown=self._problem.accepts_unknown
-        )
-        return self._solved_rule().selection_probability(self._scores(seen), group)
 
     def transform(
         self, X: Rows, *, sensitive_features: ArrayLike | None = None
@@ -744,9 +973,8 @@ class FairEnsemblePostprocessor(
             class, ``fairensemblepostprocessor_<class>``.
         """
         check_is_fitted(self)
-        name = type(self).__name__.lower()
-        two = len(self.classes_) == 2
-        columns = [0] if two else [f"_{label}" for label in self.classes_]
+        name, classes = type(self).__name__.lower(), self.classes_
+        columns = [0] if len(classes) == 2 else [f"_{label}" for label in classes]
         return np.array([f"{name}{column}" for column in columns], dtype=object)
 
     def forget(
@@ -758,22 +986,16 @@ class FairEnsemblePostprocessor(
     ) -> Self:
         """Delete rows, so that the rule is the one fitted without them.
 
-        A row that trained the ensemble goes to the ensemble's ``forget``, and the
-        calibration rows are scored anew. A row that calibrated is removed, and the
-        counts, of which none is stored apart from the rows, are taken again, so that
-        weighted counts are exact too. The split into training and calibration stays.
-
-        Where rows are held out, as with ``calibration=0.2``, the ensemble counts the
-        rows that train alone. A row then has another position in ``estimator_``, in
-        its log and in its directory than here. Ids of data subjects, given as
-        `subjects` to ``fit`` and here, mean the same people in both.
-
-        Rows that ``estimator_`` forgot on its own are forgotten here too.
+        The ensemble erases the rows, in one commit with the rule and the counts that
+        rested on them. Members learn again, those that changed predict the calibration
+        rows, and the rule is solved again. The roles of rows, which train and which
+        calibrate, stay. A request to ``estimator_`` or its directory does the same.
 
         Parameters
         ----------
         indices : int, array-like of int or boolean mask, default=None
-            Rows by their position in ``fit``. Rows forgotten before are accepted.
+            Rows by their position in ``fit``, and after those in ``partial_fit``. Rows
+            forgotten before are accepted.
 
         subjects : array-like, default=None
             Data subjects, by the ids given to ``fit``, all of whose rows are to be
@@ -803,48 +1025,86 @@ class FairEnsemblePostprocessor(
             If the rows left no longer support `tol` at `confidence`.
         """
         check_is_fitted(self)
-        origin = self._rows.origin
+        own = self._own
+        if own is None:
+            self._check_enough_left(indices, subjects)
+            self.estimator_.forget(indices, subjects=subjects, relearn=relearn)
+            return self
         requested = asked_rows(
             indices,
             subjects,
-            origin.n_given,
-            None if origin.subjects is None else origin.subjects.rows,
+            own.n_given,
+            None if own.subjects is None else own.subjects.rows,
         )
-        removed = np.union1d(requested, self._passed_by(self.estimator_))
-        removed = np.setdiff1d(removed, self.forgotten_)
-        trained = np.empty(0, dtype=np.intp)
-        if origin.training is not None:
-            trained = np.flatnonzero(np.isin(origin.training, removed))
-        if len(trained) and not hasattr(self.estimator_, "forget"):
+        removed = np.setdiff1d(requested, own.forgotten)
+        n_trained = int(own.trains[removed].sum())
+        if n_trained:
             raise ValueError(
-                f"{len(trained)} of the rows trained a "
+                f"{n_trained} of the rows trained a "
                 f"{type(self.estimator_).__name__}, which cannot forget. Use a "
                 "SISAClassifier as estimator, or fit again without the rows."
             )
-        rows = self._rows_without(removed, self.estimator_, trained)
-        if rows.X is not None:
-            calibrated = np.flatnonzero(np.isin(self._rows.index, removed))
-            if len(calibrated):
-                forget_in_caches(self.estimator_, take(self._rows.X, calibrated))
-        try:
-            if len(trained):
-                can_wait = hasattr(self.estimator_, "relearn")
-                how = {"relearn": relearn} if can_wait else {}
-                self.estimator_.forget(trained, **how)
-        finally:
-            # Whatever ends the call: what the ensemble has erased is erased here too.
-            erased = self._passed_by(self.estimator_)
-            if len(trained) and np.isin(origin.training[trained], erased).all():
-                self._leave_undecided(np.union1d(removed, erased))
-        if self._rule is None:
-            rows = self._rows
-        if len(trained) or self._rule is None:
-            rows = self._scored(rows)
-        if len(removed) or self._rule is None:
-            self._calibrate_without(removed, rows)
+        left = own.without(removed)
+        check_some_row_counts(left.rows, own.problem.method)
+        if len(removed) or own.rule is None:
+            # One assignment: a request that fails before can be repeated.
+            self._own = left.solved()
+            self._own.warn()
         return self
 
-    @available_if(lambda self: hasattr(self.estimator_, "relearn"))
+    @available_if(lambda self: self._ensemble_can("amend"))
+    def amend(
+        self,
+        indices: ArrayLike,
+        X: Rows,
+        y: ArrayLike,
+        *,
+        sensitive_features: ArrayLike | None = None,
+        relearn: bool = True,
+    ) -> Self:
+        """Replace the values of rows, in the ensemble and in the rule.
+
+        The decisions are then those of a fit on the corrected data. See
+        :meth:`SISAClassifier.amend`.
+
+        Parameters
+        ----------
+        indices : int or array-like of int of shape (n_samples,)
+            Rows to correct, in the order given to ``fit`` and ``partial_fit``.
+
+        X : array-like, sparse matrix, data frame or list of length n_samples
+            All features of these rows, of the kind given to ``fit``.
+
+        y : array-like of shape (n_samples,)
+            Their labels, which must be in ``classes_``.
+
+        sensitive_features : array-like of shape (n_samples,) or (n_samples, k), \
+                default=None
+            Their groups. Without them, and if X does not hold them, the rows stay in
+            the groups that they are in.
+
+        relearn : bool, default=True
+            As in :meth:`forget`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            As by :meth:`SISAClassifier.amend`.
+        """
+        check_is_fitted(self)
+        X, y = indexable(check_like_fit(self, X), in_memory(y))
+        seen, told = X, {}
+        if sensitive_features is not None or self.sensitive_feature is not None:
+            features = self._calibrated().features
+            seen, told[self._name] = self._split(X, sensitive_features, features)
+        self.estimator_._amend(indices, seen, y, relearn, told)
+        return self
+
+    @available_if(lambda self: self._ensemble_can("relearn"))
     def relearn(
         self,
         *,
@@ -877,148 +1137,31 @@ class FairEnsemblePostprocessor(
         """
         check_is_fitted(self)
         self.estimator_.relearn(shards=shards, max_sample_visits=max_sample_visits)
-        removed = np.setdiff1d(self._passed_by(self.estimator_), self.forgotten_)
-        self._calibrate_without(removed, self._scored(self._rows.without(removed)))
         return self
 
     @property
     def behind_(self) -> pd.DataFrame:
         """Shards whose members have slices yet to learn; see Attributes."""
         check_is_fitted(self)
-        return self.estimator_.behind_
+        fitted = self.estimator_._snapshot()
+        behind = fitted.behind_
+        rule = fitted._state.companions.get(self._name)
+        if rule is None or rule.is_current(fitted._store.digests):
+            return behind
+        record = {
+            "shard": HELD_OUT, "stage": 0, "n_stages": 1,
+            "rows_missing": len(rule.rows), "sample_visits": 0,
+            "reason": "the rule is not solved for these rows and members",
+        }  # fmt: skip
+        behind.loc[len(behind)] = record
+        return behind
 
-    def reopen(self, directory: FilePath | None = None) -> Self:
-        """Take a durable ensemble as it now is in its directory, and update the rule.
-
-        For a post-processor that was saved before the last deletions: the rows that the
-        directory has forgotten, by ``forget`` or the command line, are forgotten here
-        too. Repeat requests to `forget` that did not complete.
-
-        Parameters
-        ----------
-        directory : str or path, default=None
-            Where the ensemble is; None is where it was when this was saved.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        DirectoryError
-            If the ensemble is not durable, was fitted anew since, or the directory
-            holds another one.
-        ValueError
-            If too few rows or shards are left to calibrate on.
-
-        Warns
-        -----
-        UnconstrainedGroupWarning, UnsupportedToleranceWarning
-            As by `forget`.
-
-        Examples
-        --------
-        >>> import pickle, tempfile
-        >>> import numpy as np
-        >>> from sklearn.linear_model import SGDClassifier
-        >>> from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
-        >>> rng = np.random.default_rng(0)
-        >>> X, group = rng.normal(size=(400, 2)), np.arange(400) % 2
-        >>> y = (X[:, 0] + rng.normal(size=400) > 0).astype(int)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     sisa = SISAClassifier(SGDClassifier(), checkpoint_dir=folder)
-        ...     fair = FairEnsemblePostprocessor(sisa, random_state=0)
-        ...     saved = pickle.dumps(fair.fit(X, y, sensitive_features=group))
-        ...     _ = SISAClassifier.load(folder).forget([5])
-        ...     pickle.loads(saved).reopen().forgotten_
-        array([5])
-        """
+    @property
+    def forgotten_(self) -> NDArray[np.intp]:
+        """Rows forgotten since ``fit``; see Attributes."""
         check_is_fitted(self)
-        if self._rows.origin.training is None:
-            raise DirectoryError(
-                "The rule was fitted over members that were trained before, and holds "
-                "no rows for the members of the directory to predict. Fit it again, "
-                "over FrozenEstimator(SISAClassifier.load(directory))."
-            )
-        if not hasattr(self.estimator_, "_reopened"):
-            raise DirectoryError(
-                f"The ensemble is a {type(self.estimator_).__name__}, which has no "
-                "directory. Only a SISAClassifier with checkpoint_dir= is durable."
-            )
-        opened = self.estimator_._reopened(directory)
-        removed = np.setdiff1d(self._passed_by(opened), self.forgotten_)
-        rows = self._rows_without(removed, opened, np.empty(0, dtype=np.intp))
-        caught_up = copy.copy(self)
-        caught_up.estimator_ = opened
-        caught_up._calibrate_without(removed, caught_up._scored(rows))
-        self.__dict__ = caught_up.__dict__
-        return self
-
-    def _passed_by(self, estimator):
-        """Rows that an ensemble has forgotten, through this estimator or otherwise."""
-        training = self._rows.origin.training
-        if training is None or not hasattr(estimator, "forgotten_"):
-            return np.empty(0, dtype=np.intp)
-        ours = estimator.forgotten_ < len(training)  # not those of partial_fit
-        return training[estimator.forgotten_[ours]]
-
-    def _rows_without(self, removed, estimator, trained):
-        """Calibration rows but for some, after an ensemble has forgotten others."""
-        rows = self._rows.without(removed)
-        if hasattr(estimator, "_shards_left"):
-            left = estimator._shards_left(trained)
-            if len(left) == 0:
-                raise ValueError(
-                    "No training row would be left, so that all members would abstain. "
-                    "Fit again with other rows."
-                )
-            if rows.counted is not None:
-                rows = leave_own_shard_out(rows, estimator.plan_, left)
-        check_some_row_counts(rows, self._problem.method)
-        return rows
-
-    def _leave_undecided(self, removed):
-        """Drop rows and what was solved on them, until it is solved again."""
-        rows = replace(self._rows.without(removed), scores=None)
-        forgotten = np.union1d(self.forgotten_, removed).astype(np.intp)
-        self.__dict__.update(_rows=rows, _rule=None, forgotten_=forgotten)
-
-    def _scored(self, rows):
-        """Rows with the predictions of the members that are left.
-
-        Without scores where these are too few to decide, as while they are behind.
-        """
-        members = getattr(self.estimator_, "estimators_", [self.estimator_])
-        left = np.flatnonzero([member is not None for member in members])
-        if len(left) < (1 if rows.counted is None else 2):
-            return replace(rows, scores=None)
-        if rows.counted is not None:
-            rows = leave_own_shard_out(rows, self.estimator_.plan_, left)
-        return replace(
-            rows, scores=checked_member_scores(self.estimator_, rows.X, self.classes_)
-        )
-
-    def _calibrate_without(self, removed, rows):
-        """Solve again, on the rows that are left, and note which are removed."""
-        if rows.scores is None:
-            self._leave_undecided(removed)
-            return
-        forgotten = np.union1d(self.forgotten_, removed).astype(np.intp)
-        found, bound = self._calibrated(rows)
-        # One update: a request that fails before can be repeated.
-        self.__dict__.update(found, forgotten_=forgotten)
-        self._warn_of_rule(bound)
-        if len(self.unconstrained_groups_):
-            alone = METHODS[self._problem.method].has_rule_per_member
-            where = " outside a shard" if alone and rows.counted is not None else ""
-            warnings.warn(
-                f"Groups {self.unconstrained_groups_.tolist()} have lost their "
-                f"last positive or negative calibration row{where}. Their people "
-                "are now decided on without regard to groups; fit again to have "
-                "them back.",
-                UnconstrainedGroupWarning,
-                stacklevel=level_of_caller(),
-            )
+        holder = self._own.forgotten if self._own is not None else None
+        return self.estimator_.forgotten_ if holder is None else holder
 
     def tradeoff(
         self,
@@ -1050,7 +1193,8 @@ class FairEnsemblePostprocessor(
             demographic_parity_difference, true_positive_rate_difference and
             false_positive_rate_difference, and randomised_share.
         """
-        self._solved_rule()
+        serving = self._serving()
+        calibrated = solved(serving.calibrated)
         if (X is None) != (y is None):
             raise ValueError("X and y must be given together, or neither.")
         if X is None:
@@ -1061,8 +1205,9 @@ class FairEnsemblePostprocessor(
                 )
             new = None
         else:
-            new = self._evaluation_rows(X, y, sensitive_features, sample_weight)
-        return tradeoff_table(self._rows, self._problem, tols, new)
+            groups = sensitive_features
+            new = self._evaluation_rows(serving, X, y, groups, sample_weight)
+        return tradeoff_table(calibrated.rows, calibrated.problem, tols, new)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -1070,63 +1215,167 @@ class FairEnsemblePostprocessor(
             tags.input_tags = get_tags(self.estimator).input_tags
         return tags
 
-    def _train(self, X, y, weight, subjects, training, rng):
-        """Fit a clone of the ensemble on some rows."""
-        estimator = clone(self.estimator)
-        if self.random_state is not None:
-            _seed_where_none(estimator, rng)
-        params = {}
-        takes_weight = None if weight is None else weight_param(estimator)
-        if takes_weight is not None:
-            params[takes_weight] = weight[training]
-        if subjects is not None and has_fit_parameter(estimator, "subjects"):
-            params["subjects"] = _safe_indexing(subjects, training)
-        # A step before the ensemble may change objects within rows.
-        own = own_objects(_safe_indexing(X, training))
-        return estimator.fit(own, _safe_indexing(y, training), **params)
+    @property
+    def _own(self):
+        """The rule and its rows, where no ensemble keeps them; else None."""
+        return vars(self).get("_own_rows")
 
-    def _calibrated(self, rows):
-        """Solve on calibration rows.
+    @_own.setter
+    def _own(self, own):
+        self._own_rows = own
 
-        Returns the state that goes with them, and the bound of the rule's true gap.
+    def _ensemble_can(self, method):
+        """Whether an ensemble that keeps the rule has a method; True before fit."""
+        if not self.__sklearn_is_fitted__():
+            return isinstance(self.estimator, SISAClassifier)
+        return self._own is None and hasattr(self.estimator_, method)
+
+    def _own_params(self):
+        params = self.get_params(deep=False)
+        del params["estimator"]
+        return params
+
+    def _posed(self, groups, classes):
+        """Return the problem that the parameters pose."""
+        check_confidence(self.confidence, self.tol)
+        return Problem(
+            CONSTRAINTS[self.constraints],
+            check_objective(self.objective, classes),
+            self.method,
+            groups,
+            classes,
+            self.confidence,
+            self.unknown_group == "unconstrained",
+        ).within(float(self.tol))
+
+    def _calibrated(self):
+        """What counts of the rule at this instant."""
+        return self._serving().calibrated
+
+    def _serving(self):
+        """What decides at this instant: a rule and the members it was solved for.
+
+        While a change goes on in another thread, that is what counted before it.
         """
-        problem = self._problem
-        if problem.confidence is None:
-            rule, bound = learn_rule(rows, problem)(problem.tol), 0.0
+        check_is_fitted(self)
+        if self._own is not None:
+            return Serving(self._own, self.estimator_)
+        fitted = self.estimator_._snapshot()
+        settled = fitted._settled.ensemble
+        rule = fitted._state.companions.get(self._name)
+        if rule is None:
+            raise NotFittedError(
+                f"The ensemble has no rule {self._name!r} any more: it was fitted anew "
+                "since. Fit the post-processor again, or attach it."
+            )
+        if rule.is_current(fitted._store.digests):
+            return Serving(rule, fitted)
+        if settled is not None and self._name in settled._state.companions:
+            return Serving(settled._state.companions[self._name], settled)
+        return Serving(replace(rule, rule=None), fitted)
+
+    def _check_enough_left(self, indices, subjects):
+        """Raise if too few rows or shards would be left without those asked for."""
+        fitted = self.estimator_._snapshot()
+        state = fitted._state
+        rows, _ = requested_rows(state, indices, subjects)
+        if not len(rows):
+            return
+        rule = state.companions[self._name]
+        left = state.shards_without(rows)
+        if len(left) == 0:
+            raise ValueError(
+                "No training row would be left, so that all members would abstain. "
+                "Fit again with other rows."
+            )
+        if rule.across:
+            check_two_shards(left)
+        bare = replace(rule, rows=replace(rule.rows, scores=None, counted=None))
+        kept = replace(bare, rows=bare.rows.without(rows)).counting(fitted, left)
+        check_some_row_counts(kept, rule.problem.method)
+
+    def _train_sharded(self, train, rows, share, about):
+        """Fit a sharded ensemble that keeps the rule; return what is then fitted."""
+        estimator, params = train.prepared()
+        if train.subjects is not None:
+            params["subjects"] = train.subjects
+        about |= {
+            "seed": int(train.rng.randint(2**31)),
+            "params": self._own_params(),
+            "inputs": {k: v for k, v in vars(self).items() if k in INPUTS},
+            "across": share == 0,
+        }
+        estimator._validate_params()
+        rows = replace(rows, aggregation=aggregation_of(estimator))
+        estimator._start(
+            train.X,
+            train.y,
+            "fit",
+            None,
+            params.pop("subjects", None),
+            {"sample_weight": None, **params},
+            held_out=share,
+            companions={_NAME: lambda state: begun(rows, state, **about)},
+        )
+        solved(estimator._state.companions[_NAME])
+        return {"estimator_": estimator, "_name": _NAME, "_own_rows": None}
+
+    def _calibrate_own(self, train, rows, share, about):
+        """Solve on rows that the rule keeps itself; return what is then fitted."""
+        n_given, subjects = len(rows), train.subjects
+        trains = np.zeros(n_given, dtype=bool)
+        estimator, X = self.estimator, train.X
+        if share is not None:
+            drawn = int(train.rng.randint(2**31))
+            trains = ~drawn_roles(n_given, share, drawn, subjects)
+        calibrating = np.flatnonzero((rows.group >= 0) & ~trains)
+        rows = rows.take(calibrating)
+        check_groups_suffice(
+            about["problem"], rows, remedy=_HELD_OUT_REMEDY[bool(share)]
+        )
+        if share is not None:
+            estimator = train.fitted(np.flatnonzero(trains))
+        elif estimator is not None:
+            estimator = clone(estimator)
+        classes = about["problem"].classes
+        given_labels = estimator is None and holds_labels(X, classes)
+        seen = _safe_indexing(X, calibrating)
+        if estimator is None:
+            scores = given_scores(seen, classes, given_labels)
         else:
-            rule, bound = tightened(rows, problem)
-        return {"_rows": rows, "_rule": rule, "tol_": rule.problem.tol}, bound
+            scores = checked_member_scores(estimator, seen, classes)
+        # In memory of their own, as a forgotten row may not survive in a view.
+        rows = replace(
+            rows,
+            scores=np.array(scores),
+            aggregation=checked_aggregation(
+                estimator, self.method, seen, scores, classes
+            ),
+        )
+        sisa = reached_sisa(estimator)
+        own = OwnRows(
+            **about,
+            seed=int(train.rng.randint(2**31)),
+            rows=rows,
+            n_given=n_given,
+            trains=trains,
+            subjects=None if subjects is None else Subjects.of(subjects),
+            holds_labels=given_labels,
+            holds_only_votes=estimator is None and are_votes(rows.scores),
+            digests=None if sisa is None else sisa._store.digests,
+        ).solved()
+        own.warn()
+        return {"estimator_": estimator, "_own_rows": own, "_name": None}
 
-    def _warn_of_rule(self, bound):
-        """Warn of a rule that may not be what was wanted."""
-        wanted = self._problem.tol
-        if bound > wanted:
-            warnings.warn(
-                f"The calibration rows do not support a true gap of at most "
-                f"{wanted:g} at confidence {self._problem.confidence:g}: even with "
-                f"tolerance 0 in calibration it may be {bound:.3f}. Give more rows of "
-                "the groups that fairness_report_ calls too small, raise tol, or use a "
-                "method that overfits less.",
-                UnsupportedToleranceWarning,
-                stacklevel=level_of_caller(),
-            )
-        if self._rule.is_constant:
-            warnings.warn(
-                "The fair rule decides the same for everyone, so it makes no use of "
-                'the members. Try objective="balanced_accuracy_score", other costs, '
-                "or a greater tol.",
-                DegenerateRuleWarning,
-                stacklevel=level_of_caller(),
-            )
-
-    def _evaluation_rows(self, X, y, sensitive_features, sample_weight):
+    def _evaluation_rows(self, serving, X, y, sensitive_features, sample_weight):
         X, y = indexable(check_like_fit(self, X), in_memory(y))
-        seen, groups = self._split(X, sensitive_features, self._features)
+        features, problem = serving.calibrated.features, serving.calibrated.problem
+        seen, groups = self._split(X, sensitive_features, features)
         group = group_codes(
-            groups, self.groups_, accepts_unknown=self._problem.accepts_unknown
+            groups, problem.groups, accepts_unknown=problem.accepts_unknown
         )
         y = column_or_1d(y)
-        unknown = np.setdiff1d(y, self.classes_)
+        unknown = np.setdiff1d(y, problem.classes)
         if len(unknown) or (group < 0).any():
             given = (
                 f"labels {unknown.tolist()[:5]}"
@@ -1134,18 +1383,18 @@ class FairEnsemblePostprocessor(
                 else f"{int((group < 0).sum())} rows of other groups or of none"
             )
             raise ValueError(
-                f"Rates need labels out of {self.classes_.tolist()} and groups out of "
-                f"{self.groups_.tolist()}, but got {given}. Leave these rows out."
+                f"Rates need labels out of {problem.classes.tolist()} and groups out "
+                f"of {problem.groups.tolist()}, but got {given}. Leave these rows out."
             )
-        label = np.searchsorted(self.classes_, y)
-        if len(self.classes_) == 2:
+        label = np.searchsorted(problem.classes, y)
+        if len(problem.classes) == 2:
             label = label.astype(bool)
         return CalibrationRows(
             np.arange(len(label)),
             group,
             label,
             check_weight(sample_weight, len(label)),
-            scores=self._scores(seen),
+            scores=serving.scores(seen),
         )
 
     def _split(self, X, sensitive_features, features=None):
@@ -1159,18 +1408,110 @@ class FairEnsemblePostprocessor(
             features=features,
         )
 
-    def _scores(self, seen):
-        if self.estimator_ is None:
-            scores = given_scores(seen, self.classes_, self._rows.origin.holds_labels)
+
+@dataclass(frozen=True)
+class Serving:
+    """A rule and the members it was solved for, of one instant.
+
+    Parameters
+    ----------
+    calibrated : Calibrated
+    estimator : fitted ensemble, list or None
+    """
+
+    calibrated: Calibrated
+    estimator: Any
+
+    def scores(self, seen):
+        """Scores that the members give to new rows."""
+        calibrated = self.calibrated
+        classes = calibrated.problem.classes
+        if self.estimator is None:
+            scores = given_scores(seen, classes, calibrated.holds_labels)
         else:
-            scores = checked_member_scores(self.estimator_, seen, self.classes_)
-        n_members = self._rows.scores.shape[1]
+            scores = checked_member_scores(self.estimator, seen, classes)
+        n_members = calibrated.rows.scores.shape[1]
         if scores.shape[1] != n_members:
             raise ValueError(
                 f"X holds the outputs of {scores.shape[1]} members, but fit saw "
                 f"{n_members}. Give the outputs of the same members."
             )
         return scores
+
+
+class _Training:
+    """How a post-processor has its ensemble trained.
+
+    Parameters
+    ----------
+    fair : FairEnsemblePostprocessor
+    X, y, weight, subjects : all rows given to ``fit``
+    """
+
+    def __init__(self, fair, X, y, weight, subjects):
+        self.X, self.y, self.weight, self.subjects = X, y, weight, subjects
+        self._estimator, self._is_seeded = fair.estimator, fair.random_state is not None
+        self.rng = check_random_state(fair.random_state)
+
+    def prepared(self):
+        """Return a clone of the ensemble, and the weights for its ``fit``."""
+        estimator = clone(self._estimator)
+        if self._is_seeded:
+            _seed_where_none(estimator, self.rng)
+        takes_weight = None if self.weight is None else weight_param(estimator)
+        return estimator, {} if takes_weight is None else {takes_weight: self.weight}
+
+    def fitted(self, training):
+        """Return the ensemble, fitted on some of the rows."""
+        estimator, params = self.prepared()
+        if self.subjects is not None and has_fit_parameter(estimator, "subjects"):
+            params["subjects"] = self.subjects
+        params = {k: _safe_indexing(v, training) for k, v in params.items()}
+        X, y = (_safe_indexing(values, training) for values in (self.X, self.y))
+        # A step before the ensemble may change objects within rows.
+        return estimator.fit(own_objects(X), y, **params)
+
+
+def begun(rows, state, *, problem, across, **about):
+    """Return a rule over an ensemble, not solved yet, on the rows that calibrate.
+
+    Parameters
+    ----------
+    rows : CalibrationRows
+        All retained rows, -1 in place of the group where that is missing.
+    state : State
+    problem : Problem
+    across : bool
+        Whether rows calibrate by the members of other shards, or are held out.
+    **about
+        For `EnsembleRule`.
+
+    Raises
+    ------
+    ValueError
+        If a group lacks the labels that the constraint needs.
+    """
+    shards = np.asarray(state.plan.shard_of(rows.index))
+    calibrates = rows.group >= 0
+    if not across:
+        calibrates &= shards == HELD_OUT
+    rows = rows.take(calibrates)
+    check_groups_suffice(problem, rows, remedy=_HELD_OUT_REMEDY[not across])
+    rule = EnsembleRule(problem=problem, across=across, rows=rows, **about)
+    if across:
+        left = state.shards_without([])
+        check_two_shards(left)
+        counted = count_other_shards(rows, state.plan, left)
+        check_members_suffice(problem, counted)
+    return rule
+
+
+def _check_name(name):
+    if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_]+", name)):
+        raise ValueError(
+            f"name={name!r} must be of letters, digits and underscores, as it is a "
+            "part of names of files."
+        )
 
 
 def _seed_where_none(estimator, rng):

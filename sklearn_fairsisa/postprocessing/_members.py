@@ -9,6 +9,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 from .._utils.class_scores import class_scores, class_votes
 from .._utils.lending import lent, writes_named
 from .._utils.pipelines import reach_last_step
+from ..sisa._classifier import SISAClassifier
 from ._aggregation import is_any
 
 # Named, not imported: sklearn.ensemble would make a tenth of the package's import.
@@ -73,6 +74,23 @@ def member_scores(estimator, X, n_classes=2):
             "BaggingClassifier, or wrap the classifier in VotingClassifier."
         )
     return _scores_by(estimator, members, is_any(estimator, _ENCODING), X)
+
+
+def reached_sisa(estimator):
+    """Return the SISAClassifier that an ensemble is, or that it holds frozen, if any.
+
+    Frozen estimators, pipelines and searches around it are looked through.
+    """
+    while not isinstance(estimator, SISAClassifier):
+        if isinstance(estimator, FrozenEstimator):
+            estimator = estimator.estimator
+        elif hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        elif isinstance(estimator, Pipeline):
+            estimator = estimator[-1]
+        else:
+            return None
+    return estimator
 
 
 def predicting_members(estimator):

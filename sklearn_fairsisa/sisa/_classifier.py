@@ -37,11 +37,11 @@ from .._utils.validation import check_classes
 from .._utils.warnings import level_of_caller
 from ..exceptions import (
     ChangedDirectoryError,
-    DirectoryError,
     EmptyShardWarning,
     UntrainedShardWarning,
     VanishedClassWarning,
 )
+from ._companions import Settled
 from ._digests import digest
 from ._forgetting_report import ForgettingReport
 from ._inputs import (
@@ -68,7 +68,7 @@ from ._metadata import (
     learner_calls,
     split_metadata,
 )
-from ._plan import make_plan
+from ._plan import HELD_OUT, make_plan
 from ._report_columns import TABLES
 from ._reports import (
     ForgetVerification,
@@ -84,7 +84,7 @@ from ._requests import (
     requested_rows,
 )
 from ._state import Change, State, split_rows
-from ._training import Recipe, UntrainedShard, have_weight, replay_visits
+from ._training import Recipe, UntrainedShard, replay_visits
 from ._votes import member_scores, member_votes
 from ._workers import replay_stage, train_members, visits_behind
 from .store import CheckpointPolicy, as_policy, create_store, open_directory
@@ -370,11 +370,17 @@ class SISAClassifier(
         if not hasattr(self, "plan_"):
             given = {"sample_weight": sample_weight}
             return self._start(X, y, "partial_fit", classes, subjects, given)
+        return self._go_on(X, y, sample_weight, classes, subjects)
+
+    def _go_on(self, X, y, sample_weight, classes, subjects, told=None):
+        """Append rows, of which companions are told by their names."""
         X, labels, subjects, _ = check_rows(self, X, y, subjects, reset=False)
-        batch = X, labels, sample_weight, classes, subjects
+        batch = X, labels, sample_weight, classes, subjects, told
         started, trained = time.perf_counter(), dict[int, Any]()
-        while not self._append(batch, trained, started):
-            continue
+        with self._settled.during_change(self):
+            while not self._append(batch, trained, started):
+                continue
+            self._calibrate()
         return self
 
     def _append(self, batch, trained, started):
@@ -402,13 +408,13 @@ class SISAClassifier(
             self._commit(store, replace(change, firsts=firsts), results, started)
         return True
 
-    def _with_batch(self, X, y, sample_weight, classes, subjects, trained):
+    def _with_batch(self, X, y, sample_weight, classes, subjects, told, trained):
         """Return the change that adds a batch; drop what was trained for another."""
         before = self._state
         check_alike(before.rows[0], subjects)
         params = appended_metadata(before.rows[0], sample_weight, len(y))
         # Of a data frame without rows, the types may be lost.
-        X = next((in_types_of(s.X, X) for s in before.rows if len(s)), X)
+        X = next((in_types_of(s.X, X) for s in before.parts if len(s)), X)
         classes = union(self.classes_, y if classes is None else classes, y)
         recipe = before.recipe
         if len(classes) > recipe.n_classes:
@@ -422,7 +428,7 @@ class SISAClassifier(
         plan = before.plan.extended(len(y), subjects)
         codes = np.searchsorted(classes, y)
         batch = split_rows(X, codes, plan, subjects, params, before.plan.n_rows)
-        change = before.with_batch(batch, plan, classes, recipe)
+        change = before.with_batch(batch, plan, classes, recipe, told)
         for shard, (_, state) in list(trained.items()):
             if not state.has_same_rows(change.state, shard):
                 del trained[shard]
@@ -560,12 +566,16 @@ class SISAClassifier(
         [1.5, 3.5]
         """
         check_is_fitted(self)
+        return self._amend(indices, X, y, relearn)
+
+    def _amend(self, indices, X, y, relearn, told=None):
+        """Replace values of rows, of which companions are told by their names."""
         X, labels, _, _ = check_rows(self, X, y, None, reset=False)
         index = check_rows_to_amend(indices, len(labels))
 
         def with_other_values(state):
             codes = amended_codes(state, index, labels)
-            return state.with_other_values(index, X, codes)
+            return state.with_other_values(index, X, codes, told or {})
 
         return self._erase(with_other_values, relearn)
 
@@ -573,23 +583,28 @@ class SISAClassifier(
         """Erase values of rows, as a change to the state says, then relearn."""
         change = None
         try:
-            with self._exclusive() as store:
-                started = time.perf_counter()
-                change = make_change(self._state)
-                for X in self._state.inputs_of(change.erased_rows):
-                    forget_in_caches(self._state.recipe.prototype, X)
-                self._commit(store, change, (), started)
-                # A correction has no report of its own.
-                report = len(self.forget_log_) - 1 if change.kind == "forget" else None
-                request = self._audit.entries[-1]["entry"], report
-                shards = [
-                    shard
-                    for shard in change.firsts
-                    # Where nothing is left to learn from, nothing has to be put off.
-                    if relearn or not visits_behind(change.state, self._store, shard)
-                ]
-                vanished = _without_rows(change)
-            self._relearn(shards, request)
+            with self._settled.during_change(self) as erased:
+                with self._exclusive() as store:
+                    started = time.perf_counter()
+                    change = make_change(self._state)
+                    erased.extend(change.erased_rows)
+                    for X in self._state.inputs_of(change.erased_rows):
+                        forget_in_caches(self._state.recipe.prototype, X)
+                    self._commit(store, change, (), started)
+                    # A correction has no report of its own.
+                    n_reports = len(self.forget_log_)
+                    report = n_reports - 1 if change.kind == "forget" else None
+                    request = self._audit.entries[-1]["entry"], report
+                    shards = [
+                        shard
+                        for shard in change.firsts
+                        # Where nothing is left to learn from, nothing is put off.
+                        if relearn
+                        or not visits_behind(change.state, self._store, shard)
+                    ]
+                    vanished = _without_rows(change)
+                self._relearn(shards, request)
+                self._calibrate()
             _warn_of_vanished(*vanished)
         except BaseException as error:
             if change is not None and change.is_part_of(self._state):
@@ -652,7 +667,9 @@ class SISAClassifier(
                     "that is behind. Shards are relearnt whole: allow more."
                 )
             behind = behind[spent <= max_sample_visits]
-        self._relearn(behind["shard"].tolist())
+        with self._settled.during_change(self):
+            self._relearn(behind["shard"].tolist())
+            self._calibrate()
         return self
 
     @property
@@ -692,7 +709,8 @@ class SISAClassifier(
         -------
         ForgetVerification
             True if parameters, optimizer state and everything else in the members are
-            equal. It also gives the digests and the cost.
+            equal, and so are fair rules that are kept with the ensemble. It also gives
+            the digests and the cost.
 
         Raises
         ------
@@ -713,7 +731,7 @@ class SISAClassifier(
                     f"Row {retained[0]} has not been forgotten or corrected, so there "
                     "is nothing to verify. Call forget or amend first."
                 )
-        shards = np.unique(self.plan_.shard_of(rows)).tolist()
+        shards = np.setdiff1d(self.plan_.shard_of(rows), HELD_OUT).tolist()
         # A member that is behind is compared as far as it has come.
         stages = {shard: self._store.progress(shard).stage for shard in shards}
         firsts = {shard: 0 for shard, stage in stages.items() if stage}
@@ -739,6 +757,11 @@ class SISAClassifier(
             sample_visits=sample_visits,
             seconds=time.perf_counter() - started,
             audit_head=self._audit.head,
+            companions={
+                name: digest(companion.learnt) == digest(companion.remade(self).learnt)
+                for name, companion in self._state.companions.items()
+                if companion.is_current(self._store.digests)
+            },
         )
 
     def forgetting_report(
@@ -1062,9 +1085,9 @@ class SISAClassifier(
     def _findings(self):
         """Return the shards, as notebooks show them."""
         n_shards = len(self.estimators_)
-        given = np.bincount(self.plan_.shards, minlength=n_shards)
-        forgotten = np.bincount(
-            self.plan_.shard_of(self.forgotten_), minlength=n_shards
+        given, forgotten = (
+            np.bincount(shards[shards != HELD_OUT], minlength=n_shards)
+            for shards in (self.plan_.shards, self.plan_.shard_of(self.forgotten_))
         )
         members = [
             "none, it abstains" if m is None else type(last_step(m)).__name__
@@ -1134,41 +1157,28 @@ class SISAClassifier(
         """Return which method of which part of the learner training calls."""
         return learner_calls(self._base(), self._fits_members_whole())
 
+    def _has_weights(self):
+        """Return whether rows were given weights to train with."""
+        return bool(self._state.rows[0].params)
+
     def _weight_param(self):
         """Return the parameter of ``fit`` for weights, None if the learner has none."""
         _, method = self._learner_calls()["fit"]
         taken = weight_param(self._base(), method)
         return None if taken is None else "sample_weight"
 
-    def _reopened(self, directory):
-        """Return the ensemble as it now is in its directory, whoever changed it."""
-        if self._store.directory is None:
-            raise DirectoryError(
-                "The ensemble is in memory alone, so there is nothing to reopen. Fit "
-                "with checkpoint_dir= to make it durable."
-            )
-        how = {"n_jobs": self.n_jobs, "verbose": self.verbose}
-        opened = type(self).load(directory or self._store.policy.directory, params=how)
-        known, now = self._audit.entries, opened._audit.entries
-        since = now[len(known) :]
-        if known != now[: len(known)] or any(e["kind"] == "fit" for e in since):
-            raise DirectoryError(
-                f"{opened._store.directory} holds an ensemble that was fitted anew "
-                "since, or another one. Fit over it again."
-            )
-        return opened
+    def _start(
+        self, X, y, method, classes, subjects, given, held_out=0.0, companions=None
+    ):
+        """Plan and train all shards.
 
-    def _shards_left(self, indices):
-        """Return the shards that still have rows to learn from without some rows."""
-        rows = np.setdiff1d(indices, self.forgotten_)
-        state = self._state.without(rows, frozenset()).state
-        n_stages = state.plan.n_stages
-        recipe = state.recipe
-        left = [have_weight(recipe, r, n).any() for r, n in zip(state.rows, n_stages)]
-        return np.flatnonzero(left)
-
-    def _start(self, X, y, method, classes, subjects, given):
-        """Plan and train all shards."""
+        Parameters
+        ----------
+        held_out : float, default=0.0
+            Share of the rows that no shard trains on.
+        companions : dict of str to callable, default=None
+            Return a Companion of a state. It is committed as soon as the fit begins.
+        """
         require_members(self._base(), SISAClassifier)
         if self.n_slices > 1 or self.epochs is not None:
             what = "n_slices > 1" if self.n_slices > 1 else "epochs"
@@ -1192,16 +1202,25 @@ class SISAClassifier(
             n_slices=self.n_slices,
             seed=seed,
             subjects=subjects,
+            held_out=held_out,
         )
+        if held_out:
+            left = np.flatnonzero(plan.shards != HELD_OUT)
+            left_subjects = subjects and [subjects[i] for i in left]
+            check_enough_rows(len(left), left_subjects, self.n_shards, self.n_slices)
         codes = np.searchsorted(all_classes, y)
+        rows, held_out_rows = split_rows(X, codes, plan, subjects, params, 0)
         state = State(
             recipe=recipe,
             plan=plan,
             classes=all_classes,
-            rows=split_rows(X, codes, plan, subjects, params, 0),
+            rows=rows,
+            held_out=held_out_rows,
             inputs=inputs,
             salt=secrets.token_hex(16),
         )
+        begun = {name: begin(state) for name, begin in (companions or {}).items()}
+        state = replace(state, companions=begun)
         store = create_store(self.checkpoint_dir, getattr(self, "_store", None))
         firsts = dict.fromkeys(range(plan.n_shards), 0)
         with store.exclusive():
@@ -1209,6 +1228,7 @@ class SISAClassifier(
             change = Change("fit", state, firsts)
             trained = self._train(state, firsts)
             self._commit(store.latest(), change, trained, started)
+        self._calibrate()
         _warn_of_vanished(*_without_rows(change))
         return self
 
@@ -1297,11 +1317,59 @@ class SISAClassifier(
         """Train every member from scratch, and swap each in when it is done."""
         fitted = self._snapshot()
         started = time.perf_counter()
-        for result in self._train(
-            fitted._state, dict.fromkeys(range(fitted.plan_.n_shards), 0)
-        ):
-            self._swap_in(result, fitted._state, started, None)
-            started = time.perf_counter()
+        with self._settled.during_change(self):
+            for result in self._train(
+                fitted._state, dict.fromkeys(range(fitted.plan_.n_shards), 0)
+            ):
+                self._swap_in(result, fitted._state, started, None)
+                started = time.perf_counter()
+            self._calibrate()
+
+    def _calibrate(self):
+        """Have the companions learn from the rows and members that there are.
+
+        No lock is held while they do. Should rows or members change meanwhile, they
+        learn again.
+        """
+        started = time.perf_counter()
+        while True:
+            fitted = self._snapshot()
+            state = fitted._state
+            try:
+                updated = {
+                    name: companion.updated(fitted)
+                    for name, companion in state.companions.items()
+                }
+                new = [
+                    c for name, c in updated.items() if c is not state.companions[name]
+                ]
+                if not new:
+                    self._settled.note(fitted)
+                    return
+                if self._attach(fitted, updated, started):
+                    break
+            except ChangedDirectoryError:
+                self._go_on_after_others(fitted)
+            except BaseException as error:
+                # Those of the store speak of the companions alone.
+                error.__notes__ = [
+                    "What depends on the members, as a fair rule does, is behind; "
+                    "relearn() has it learn again."
+                ]
+                raise
+        for companion in new:
+            companion.warn()
+
+    def _attach(self, fitted, companions, started):
+        """Commit companions of a snapshot; return whether nothing changed since."""
+        with self._exclusive() as store:
+            state = self._state
+            if state is not fitted._state or store.digests != fitted._store.digests:
+                return False
+            state = replace(state, companions={**state.companions, **companions})
+            self._commit(store, Change("calibrate", state, {}), (), started)
+            self._settled.note(self._snapshot())
+        return True
 
     def _swap_in(self, result, trained_on, started, request):
         """Have a relearnt shard count; return whether it was trained on its rows."""
@@ -1381,6 +1449,7 @@ class SISAClassifier(
             "forgotten_": state.forgotten,
             "estimators_": members,
             "forget_log_": reports,
+            "_settled": vars(self).get("_settled") or Settled(),
         }
 
     def _full_visits_after(self, change):
@@ -1428,10 +1497,10 @@ def _without_rows(change):
     empty = [shard for shard in shards if len(state.rows[shard]) == 0]
     absent = np.arange(len(state.classes) if shards else 0)
     # Those that were read already come first, as they mostly have all classes.
-    for shard in (*shards, *range(state.plan.n_shards)):
+    for number in (*shards, HELD_OUT, *range(state.plan.n_shards)):
         if not len(absent):
             break
-        absent = absent[~np.isin(absent, state.rows[shard].y)]
+        absent = absent[~np.isin(absent, state.part(number).y)]
     return empty, state.classes[absent].tolist()
 
 

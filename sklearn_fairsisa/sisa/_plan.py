@@ -7,7 +7,9 @@ from numbers import Integral, Real
 import numpy as np
 
 # Separate streams of one seed, so that no two uses share a generator.
-_ASSIGN, _TRAIN, _WATCH = 0, 1, 2
+_ASSIGN, _TRAIN, _WATCH, _HOLD_OUT = 0, 1, 2, 4
+# What a plan has in place of a shard for rows that no shard trains on.
+HELD_OUT = -1
 
 
 def _generator(seed, *key):
@@ -63,15 +65,49 @@ def subject_key(subject, seed):
     return int.from_bytes(digest, "little")
 
 
+def drawn_to_hold_out(n_rows, share, seed, *, subjects=None, batch=0):
+    """Return which rows of a batch are held out from training.
+
+    It follows from the seed and each row's own position or data subject, never from the
+    values, labels or groups of any row.
+
+    Parameters
+    ----------
+    n_rows : int
+    share : float
+        In [0, 1).
+    seed : int
+    subjects : sequence of length `n_rows`, default=None
+        Data-subject ids: all rows of a subject are held out, in every batch, or none.
+    batch : int, default=0
+        Number of batches before this one.
+
+    Returns
+    -------
+    ndarray of bool of shape (n_rows,)
+        Of positions, the share is exact up to rounding; of subjects, on average.
+    """
+    if subjects is not None:
+        # Another key than that of the shards, or some shards would lose all subjects.
+        keys = [subject_key(subject, f"{seed} held out") for subject in subjects]
+        return np.array(keys, dtype=np.uint64) < np.uint64(share * (2**64 - 1))
+    rng = _generator(seed, _HOLD_OUT, batch)
+    # Rounded at random, so that batches of one row keep the share too.
+    size = int(share * n_rows + rng.random())
+    return rng.permutation(n_rows) < size
+
+
 @dataclass(frozen=True)
 class Plan:
-    """The assignment of rows to shards and slices.
+    """The assignment of rows to roles, shards and slices.
 
     Rows without data-subject ids are distributed evenly in an order drawn from the
     seed. The place of a row with an id is a keyed hash of the id, so it never depends
     on another row. Shards then have equal sizes only on average. Rows that are appended
     later form one more slice of each of their shards. Shards and slices are counted
-    from 0. Forgetting never changes a plan.
+    from 0. Rows that are held out, to calibrate, are in no shard: in place of one they
+    have -1, and in place of the slice the number of batches before theirs. Forgetting
+    never changes a plan.
 
     Parameters
     ----------
@@ -96,6 +132,9 @@ class Plan:
     n_batches : int
         Number of times rows were given.
 
+    held_out : float, default=0.0
+        Share of the rows that no shard trains on.
+
     References
     ----------
     Bourtoule et al. (2021), Machine Unlearning, section IV.
@@ -108,6 +147,7 @@ class Plan:
     slices: np.ndarray
     n_stages: tuple
     n_batches: int
+    held_out: float = 0.0
 
     @property
     def n_rows(self):
@@ -134,19 +174,21 @@ class Plan:
 
     def extended(self, n_rows, subjects=None):
         """Return the plan with a batch of rows appended, one more slice per shard."""
+        held_out = drawn_to_hold_out(
+            n_rows, self.held_out, self.seed, subjects=subjects, batch=self.n_batches
+        )
+        shards = np.full(n_rows, HELD_OUT)
         if subjects is None:
             rng = _generator(self.seed, _ASSIGN, self.n_batches)
             order = rng.permutation(self.n_shards)
-            places = rng.permutation(n_rows)
-            shards = order[places % self.n_shards]
+            places = rng.permutation(n_rows - held_out.sum())
+            shards[~held_out] = order[places % self.n_shards]
         else:
-            keys = np.array(
-                [subject_key(s, self.seed) for s in subjects], dtype=np.uint64
-            )
-            shards = (keys % np.uint64(self.n_shards)).astype(np.intp)
+            keys = _subject_keys(subjects, self.seed)
+            shards[~held_out] = (keys % np.uint64(self.n_shards))[~held_out]
         n_stages = np.array(self.n_stages)
-        slices = n_stages[shards]
-        n_stages[np.unique(shards)] += 1
+        slices = np.where(held_out, self.n_batches, n_stages[shards])
+        n_stages[np.unique(shards[~held_out])] += 1
         return replace(
             self,
             shards=np.concatenate([self.shards, shards]),
@@ -160,7 +202,11 @@ def _as_given(places):
     return int(places) if np.ndim(places) == 0 else places
 
 
-def make_plan(n_rows, *, n_shards, n_slices, seed, subjects=None):
+def _subject_keys(subjects, seed):
+    return np.array([subject_key(s, seed) for s in subjects], dtype=np.uint64)
+
+
+def make_plan(n_rows, *, n_shards, n_slices, seed, subjects=None, held_out=0.0):
     """Assign a first batch of rows to shards and slices.
 
     Parameters
@@ -177,23 +223,30 @@ def make_plan(n_rows, *, n_shards, n_slices, seed, subjects=None):
     subjects : sequence of length `n_rows`, default=None
         Data-subject ids. All rows of a subject share a shard and a slice.
 
+    held_out : float, default=0.0
+        Share of the rows, or of the subjects, that no shard trains on.
+
     Returns
     -------
     Plan
     """
+    out = drawn_to_hold_out(n_rows, held_out, seed, subjects=subjects)
+    places = np.zeros(n_rows, dtype=np.intp)
     if subjects is None:
-        places = _generator(seed, _ASSIGN, 0).permutation(n_rows)
+        rng = _generator(seed, _ASSIGN, 0)
+        places[~out] = rng.permutation(n_rows - out.sum())
     else:
-        keys = np.array([subject_key(s, seed) for s in subjects], dtype=np.uint64)
-        places = (keys % np.uint64(n_shards * n_slices)).astype(np.intp)
+        keys = _subject_keys(subjects, seed)
+        places[:] = keys % np.uint64(n_shards * n_slices)
     return Plan(
         seed=seed,
         n_shards=n_shards,
         n_slices=n_slices,
-        shards=places % n_shards,
-        slices=places // n_shards % n_slices,
+        shards=np.where(out, HELD_OUT, places % n_shards),
+        slices=np.where(out, 0, places // n_shards % n_slices),
         n_stages=(n_slices,) * n_shards,
         n_batches=1,
+        held_out=held_out,
     )
 
 

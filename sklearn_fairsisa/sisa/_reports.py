@@ -90,6 +90,10 @@ class ForgetVerification:
         Hash that stands for the audit log at the time. The result holds for the
         ensemble as it was then.
 
+    companions : dict of str to bool
+        For what is kept with the ensemble and was up to date, as fair rules are, by
+        name: whether learning it from scratch gave the same.
+
     time : str, default=now
         When it ended, in UTC.
     """
@@ -100,6 +104,7 @@ class ForgetVerification:
     sample_visits: int
     seconds: float
     audit_head: str = ""
+    companions: dict[str, bool] = field(default_factory=dict)
     time: str = field(default_factory=now)
 
     @property
@@ -125,7 +130,7 @@ class ForgetVerification:
         )
 
     def __bool__(self):
-        return not self.differing_shards
+        return not self.differing_shards and all(self.companions.values())
 
     def certificate(self, sign=None):
         """Return a statement of the result.

@@ -309,7 +309,7 @@ def known_as(subject, is_known):
 
 def known_subjects(state):
     """Return a function that returns whether an id was ever given for a row."""
-    retained = {subject for rows in state.rows for subject in rows.subjects or ()}
+    retained = {subject for rows in state.parts for subject in rows.subjects or ()}
 
     def is_known(subject):
         key = subject_key(subject, state.salt)
@@ -323,7 +323,7 @@ def _rows_of_subjects(state, subjects):
     wanted = set(subjects)
     return [
         index
-        for rows in state.rows
+        for rows in state.parts
         for subject, index in zip(rows.subjects, rows.index)
         if subject in wanted
     ]

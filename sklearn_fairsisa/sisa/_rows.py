@@ -168,9 +168,12 @@ class ShardRows(PlainStateMixin):
             {name: take(value, where) for name, value in self.params.items()},
         )
 
-    def slices_of_weight(self, n_slices):
-        """Return for each slice whether it has a row of nonzero ``sample_weight``."""
-        weigh = np.ones(len(self), dtype=bool)
+    def slices_of_weight(self, n_slices, but=()):
+        """Return for each slice whether it has a row of nonzero ``sample_weight``.
+
+        Rows of the indices `but` are left out.
+        """
+        weigh = ~np.isin(self.index, but)
         for name, value in self.params.items():
             if name.endswith("sample_weight"):
                 weigh &= np.asarray(value) != 0

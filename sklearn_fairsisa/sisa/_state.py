@@ -6,9 +6,9 @@ import numpy as np
 
 from .._utils.containers import take
 from ._audit import now
-from ._plan import Plan
+from ._plan import HELD_OUT, Plan
 from ._rows import RowsOfShards, ShardRows
-from ._training import Recipe, replay_visits
+from ._training import Recipe, have_weight, replay_visits
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class State:
     classes : ndarray of shape (n_classes,)
     rows : RowsOfShards
         Retained rows of each shard.
+    held_out : ShardRows
+        Retained rows that no shard trains on, by the batch they came in.
     inputs : dict
         The estimator's attributes about X: `n_features_in_`, `feature_names_in_`.
     salt : str
@@ -33,17 +35,26 @@ class State:
         Sorted indices of the forgotten rows.
     forgotten_subjects : frozenset of int
         Keys of the data subjects of forgotten rows.
+    companions : dict of str to Companion
+        What else was learnt from rows and members, by name.
     """
 
     recipe: Recipe
     plan: Plan
     classes: np.ndarray
     rows: RowsOfShards
+    held_out: ShardRows
     inputs: dict
     salt: str
     amended: dict = field(default_factory=dict)
     forgotten: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.intp))
     forgotten_subjects: frozenset = frozenset()
+    companions: dict = field(default_factory=dict)
+
+    @property
+    def parts(self):
+        """Retained rows of each shard, then those that are held out."""
+        return *self.rows, self.held_out
 
     @property
     def n_rows(self):
@@ -72,7 +83,7 @@ class State:
         return {row: times for row, times in self.amended.items() if here[row]}
 
     def inputs_of(self, indices):
-        """Yield X of some rows, shard by shard."""
+        """Yield X of some rows, part by part."""
         for rows in self._with_any_of(indices):
             yield take(rows.X, np.flatnonzero(np.isin(rows.index, indices)))
 
@@ -86,10 +97,30 @@ class State:
         }
 
     def _with_any_of(self, indices):
-        """Return the rows of the shards that retained rows of some indices are in."""
+        """Return the rows of the parts that retained rows of some indices are in."""
         retained = np.setdiff1d(indices, self.forgotten).astype(np.intp)
-        shards = np.unique(self.plan.shard_of(retained))
-        return [self.rows[shard] for shard in shards]
+        parts = np.unique(self.plan.shard_of(retained)).tolist()
+        return [self.part(number) for number in parts]
+
+    def part(self, number):
+        """Return the retained rows of a shard, or for -1 those that are held out."""
+        return self.held_out if number == HELD_OUT else self.rows[number]
+
+    def shards_without(self, rows):
+        """Return the shards that have something to learn from without some rows."""
+        n_stages = self.plan.n_stages
+        left = [
+            have_weight(self.recipe, part, n, but=rows).any()
+            for part, n in zip(self.rows, n_stages)
+        ]
+        return np.flatnonzero(left)
+
+    def labels(self):
+        """Return the label code of every row ever given, -1 of those forgotten."""
+        codes = np.full(self.plan.n_rows, -1)
+        for rows in self.parts:
+            codes[rows.index] = rows.y
+        return codes
 
     def without(self, rows, keys):
         """Return the change that forgets rows, none of which is forgotten yet.
@@ -101,35 +132,73 @@ class State:
             Keys of the data subjects that the rows belong to.
         """
         touched = np.unique(self.plan.shard_of(rows)).tolist()
-        firsts = {shard: self.rows[shard].first_slice(rows) for shard in touched}
-        kept = {shard: self.rows[shard].without(rows) for shard in firsts}
+        kept = {number: self.part(number).without(rows) for number in touched}
+        held_out = kept.pop(HELD_OUT, self.held_out)
+        firsts = {shard: self.rows[shard].first_slice(rows) for shard in kept}
         forgotten = np.union1d(self.forgotten, rows).astype(np.intp)
         gone = set(rows.tolist())
         state = replace(
             self,
             rows=self.rows.replaced(kept),
+            held_out=held_out,
             amended={r: n for r, n in self.amended.items() if r not in gone},
             forgotten=forgotten,
             forgotten_subjects=self.forgotten_subjects | keys,
+            companions={
+                name: companion.without(rows) if len(rows) else companion
+                for name, companion in self.companions.items()
+            },
         )
         return Change("forget", state, firsts, forgotten_rows=tuple(rows.tolist()))
 
-    def with_other_values(self, index, X, y):
-        """Return the change that replaces X and encoded labels of retained rows."""
-        shards = np.asarray(self.plan.shard_of(index))
-        firsts, rows = {}, {}
-        for shard in np.unique(shards).tolist():
-            where, before = np.flatnonzero(shards == shard), self.rows[shard]
-            firsts[shard] = before.first_slice(index)
-            rows[shard] = before.amended(index[where], take(X, where), y[where])
+    def with_other_values(self, index, X, y, told):
+        """Return the change that replaces X and encoded labels of retained rows.
+
+        Parameters
+        ----------
+        index : ndarray of int
+        X : container of as many rows
+        y : ndarray of as many codes
+        told : dict of str to object
+            What the caller tells companions about the rows, by their names.
+        """
+        numbers = np.asarray(self.plan.shard_of(index))
+        parts = {}
+        for number in np.unique(numbers).tolist():
+            where = np.flatnonzero(numbers == number)
+            part = self.part(number)
+            parts[number] = part.amended(index[where], take(X, where), y[where])
+        held_out = parts.pop(HELD_OUT, self.held_out)
+        firsts = {shard: self.rows[shard].first_slice(index) for shard in parts}
         times = {row: self.amended.get(row, 0) + 1 for row in index.tolist()}
         state = replace(
-            self, rows=self.rows.replaced(rows), amended=self.amended | times
+            self,
+            rows=self.rows.replaced(parts),
+            held_out=held_out,
+            amended=self.amended | times,
+            companions={},
         )
+        companions = {
+            name: companion.amended(state, index, told.get(name))
+            for name, companion in self.companions.items()
+        }
+        state = replace(state, companions=companions)
         return Change("amend", state, firsts, amended_rows=tuple(index.tolist()))
 
-    def with_batch(self, batch, plan, classes, recipe):
-        """Return the change that appends a batch, given as ShardRows of each shard."""
+    def with_batch(self, batch, plan, classes, recipe, told=None):
+        """Return the change that appends a batch of rows.
+
+        Parameters
+        ----------
+        batch : tuple
+            The new rows of each shard, and those held out.
+        plan : Plan
+        classes : ndarray
+        recipe : Recipe
+        told : dict of str to object, default=None
+            What the caller tells companions about the new rows, by their names.
+        """
+        rows, held_out = batch
         firsts = {
             shard: before
             for shard, before in enumerate(self.plan.n_stages)
@@ -139,10 +208,20 @@ class State:
         if len(classes) > len(self.classes):
             codes = np.searchsorted(classes, self.classes)
             firsts = dict.fromkeys(range(plan.n_shards), 0)
-        joined = {s: self.rows[s].recoded(codes).joined(batch[s]) for s in firsts}
-        rows = self.rows.replaced(joined)
-        state = replace(self, rows=rows, plan=plan, classes=classes, recipe=recipe)
-        return Change("partial_fit", state, firsts)
+        joined = {s: self.rows[s].recoded(codes).joined(rows[s]) for s in firsts}
+        state = replace(
+            self,
+            rows=self.rows.replaced(joined),
+            held_out=ShardRows.joined_slices((self.held_out.recoded(codes), held_out)),
+            plan=plan,
+            classes=classes,
+            recipe=recipe,
+        )
+        companions = {
+            name: companion.extended(self, state, told and told.get(name))
+            for name, companion in self.companions.items()
+        }
+        return Change("partial_fit", replace(state, companions=companions), firsts)
 
 
 @dataclass(frozen=True)
@@ -153,7 +232,7 @@ class Change:
 
     Parameters
     ----------
-    kind : {"fit", "partial_fit", "forget", "amend", "relearn"}
+    kind : {"fit", "partial_fit", "forget", "amend", "relearn", "calibrate"}
     state : State
     firsts : dict of int to int
         Earliest stage to train of each shard that must be.
@@ -206,11 +285,18 @@ class Change:
 
 
 def split_rows(X, codes, plan, subjects, params, offset):
-    """Copy each shard's rows out of a batch whose first row has index `offset`."""
+    """Copy rows out of a batch whose first row has index `offset`.
+
+    Returns
+    -------
+    rows : RowsOfShards
+    held_out : ShardRows
+    """
     shards = plan.shards[offset:]
-    return RowsOfShards(
-        ShardRows.select(
-            np.flatnonzero(shards == shard),
+
+    def of(number):
+        return ShardRows.select(
+            np.flatnonzero(shards == number),
             index=np.arange(offset, plan.n_rows),
             slices=plan.slices[offset:],
             X=X,
@@ -218,5 +304,5 @@ def split_rows(X, codes, plan, subjects, params, offset):
             subjects=subjects,
             params=params,
         )
-        for shard in range(plan.n_shards)
-    )
+
+    return RowsOfShards(map(of, range(plan.n_shards))), of(HELD_OUT)

@@ -242,13 +242,17 @@ def replay_visits(recipe, rows, n_stages, first_stage=0):
     return int(counts[first_stage:] @ steps[first_stage:])
 
 
-def have_weight(recipe, rows, n_stages):
-    """Return for each stage whether it has rows of nonzero weight to train on."""
+def have_weight(recipe, rows, n_stages, but=()):
+    """Return for each stage whether it has rows of nonzero weight to train on.
+
+    Rows of the indices `but` are left out.
+    """
     # Learners refuse rows that all have weight zero, and forgetting may leave such.
-    have = rows.slices_of_weight(n_stages)
+    have = rows.slices_of_weight(n_stages, but)
     watched = _watched(recipe, rows)
     if watched is not None:
-        have &= np.bincount(rows.slices[~watched], minlength=n_stages)[:n_stages] > 0
+        trains = ~watched & ~np.isin(rows.index, but)
+        have &= np.bincount(rows.slices[trains], minlength=n_stages)[:n_stages] > 0
     return np.logical_or.accumulate(have) if recipe.replay == "prefix" else have
 
 

@@ -9,7 +9,7 @@ import pytest
 from sklearn.datasets import make_classification
 from sklearn.naive_bayes import GaussianNB
 
-from sklearn_fairsisa import SISAClassifier
+from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
 from sklearn_fairsisa.cli import main
 from sklearn_fairsisa.sisa import _classifier as sisa_classifier
 
@@ -51,6 +51,54 @@ def test_rows_are_forgotten_and_the_deletion_verified(directory, capsys, tmp_pat
     assert facts["checkpoint_bytes"] > 0
     assert facts["behind"] == {}
     assert facts["versions"]["numpy"] == np.__version__
+
+
+def test_commands_keep_the_fair_rules_of_a_directory_up_to_date(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("SKLEARN_FAIRSISA_KEY", "a key for tests")
+    club, directory = np.arange(60) % 2, tmp_path / "d"
+    fair = FairEnsemblePostprocessor(
+        SISAClassifier(GaussianNB(), n_shards=3, checkpoint_dir=directory),
+        method="soft_ensemble",
+        tol=0.9,
+        confidence=0.5,
+        random_state=0,
+    ).fit(X, y, sensitive_features=club)
+    status, entry = run(capsys, "forget", directory, "--indices", 3, 4)
+    assert (status, entry["rules_behind"]) == (0, [])
+    status, facts = run(capsys, "status", directory)
+    rule = facts["rules"]["rule"]
+    assert (rule["behind"], rule["calibration_rows"], rule["holds"]) == (
+        False,
+        58,
+        True,
+    )
+    loaded = FairEnsemblePostprocessor.load(directory)
+    fair.forget([3, 4])
+    assert rule["bound"] == pytest.approx(fair.fairness_report_.bound)
+    assert rule["gap_in_calibration"] == fair._rule.constrained_gap
+    np.testing.assert_array_equal(
+        loaded.predict(X, sensitive_features=club),
+        fair.predict(X, sensitive_features=club),
+    )
+    assert main(["status", str(directory)]) == 0
+    assert (
+        "a true gap of at most 0.9 holds at confidence 0.5" in capsys.readouterr().out
+    )
+    status, told = run(capsys, "verify", directory)
+    assert (status, told["companions"]) == (0, {"rule": True})
+    assert "Solving for rule from scratch gave the same" in told["statement"]
+    # With one member left, the rule cannot be solved until the others relearn.
+    gone = [loaded.estimator_.plan_.rows(shard)[0] for shard in range(2)]
+    status, entry = run(capsys, "forget", directory, "--indices", *gone, "--later")
+    assert (status, entry["rules_behind"]) == (0, ["rule"])
+    assert main(["status", str(directory)]) == 0
+    printed = capsys.readouterr()
+    assert "56 rows; behind" in printed.out
+    assert "rules ['rule'] are behind; relearn solves" in printed.err
+    status, facts = run(capsys, "relearn", directory)
+    assert (status, facts["rules_behind"]) == (0, [])
 
 
 def test_a_dry_run_tells_the_cost_and_changes_nothing(directory, capsys):

@@ -632,13 +632,18 @@ def test_forgetting_training_rows_rebuilds_all_that_rested_on_them(calibration):
     fair.forget(np.arange(40))
     assert fair.estimator_.verify_forgotten()
     scores = fair.estimator_.transform(X[fair.calibration_indices_])
-    np.testing.assert_array_equal(fair._rows.scores.reshape(scores.shape), scores)
+    scores, rows = scores.reshape(fair._rows.scores.shape), fair._rows
+    if rows.counted is not None:
+        scores = np.where(rows.counted[..., None], scores, 1 / 3)
+    np.testing.assert_allclose(rows.scores, scores, rtol=1e-12, atol=0)
     if calibration != "cross_shard":
         held = fair.calibration_indices_
         fresh = FairEnsemblePostprocessor(
             FrozenEstimator(fair.estimator_), method="soft_ensemble", random_state=0
         ).fit(X[held], y[held], sensitive_features=group[held])
-        assert pickle.dumps(fair._rule) == pickle.dumps(fresh._rule)
+        np.testing.assert_allclose(
+            fair.operating_points_.rate, fresh.operating_points_.rate, rtol=1e-6
+        )
 
 
 @pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.EmptyShardWarning")
@@ -647,7 +652,7 @@ def test_a_member_without_rows_abstains():
     fair = FairEnsemblePostprocessor(
         sisa(), method="aggregate_then_postprocess", random_state=0
     ).fit(X, y, sensitive_features=group)
-    fair.forget(fair._rows.origin.training[fair.estimator_.plan_.rows(1)])
+    fair.forget(fair.estimator_.plan_.rows(1))
     assert fair._rows.scores.shape[1:] == (3, 3)
     assert fair.predict(X, sensitive_features=group).shape == (500,)
 

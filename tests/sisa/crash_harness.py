@@ -20,7 +20,7 @@ import numpy as np
 from sklearn.datasets import make_classification
 from sklearn.naive_bayes import GaussianNB
 
-from sklearn_fairsisa import SISAClassifier
+from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
 from sklearn_fairsisa.sisa._digests import digest
 from sklearn_fairsisa.sisa.store import disk
 
@@ -29,6 +29,9 @@ GONE = [3, 7, 20]
 # What the forgotten rows hold, as bytes found nowhere else.
 X[GONE, 0] = np.array([1.25e77, 2.5e78, 3.75e79])
 REFIT = np.setdiff1d(np.arange(8, 48), GONE)
+
+
+CLUB = np.arange(48) // 2 % 2
 
 
 def make_sisa(directory):
@@ -66,6 +69,47 @@ def relearn(directory, tell):
 def refit(directory, tell):
     """Fit other rows where an ensemble is behind."""
     SISAClassifier.load(directory).fit(X[REFIT], y[REFIT])
+
+
+def fair_fit(directory, tell):
+    fair = FairEnsemblePostprocessor(
+        make_sisa(directory),
+        method="soft_ensemble",
+        constraints="demographic_parity",
+        calibration=0.5,
+        random_state=0,
+    )
+    return fair.fit(X[:40], y[:40], sensitive_features=CLUB[:40])
+
+
+def fair_partial_fit(directory, tell):
+    fair = FairEnsemblePostprocessor.load(directory)
+    return fair.partial_fit(X[40:], y[40:], sensitive_features=CLUB[40:])
+
+
+def fair_forget(directory, tell):
+    """Ask for rows, some of which train and some calibrate, and tell what was done."""
+    fair = FairEnsemblePostprocessor.load(directory)
+    for row, relearn in zip(GONE, (True, False, True)):
+        tell(f"asked {row}")
+        fair.forget(row, relearn=relearn)
+        tell(f"done {row}")
+
+
+def learnt(sisa):
+    """Return what the rules of an ensemble learnt, and whether they are solved."""
+    rules = sisa._state.companions.values()
+    return [(digest(r.learnt), r.is_current(sisa._store.digests)) for r in rules]
+
+
+@cache
+def expected_rules(n_rows, forgotten):
+    """Return the rules of a run that nobody killed."""
+    fair = fair_fit(None, None)
+    if n_rows == 48:
+        fair.partial_fit(X[40:], y[40:], sensitive_features=CLUB[40:])
+    sisa = fair.estimator_
+    return digests(sisa.forget(list(forgotten))), learnt(sisa)
 
 
 @cache
@@ -226,7 +270,8 @@ class Scenario:
             sisa = SISAClassifier.load(directory)
         except FileNotFoundError:
             return None
-        return digests(sisa), sisa.plan_.n_rows, sisa.forgotten_.tolist()
+        members = digests(sisa), learnt(sisa)
+        return members, sisa.plan_.n_rows, sisa.forgotten_.tolist()
 
     def calls(self):
         """Return the names of the system calls of an operation that lives."""
@@ -281,6 +326,10 @@ class Scenario:
             return "a forgotten row is still in a file"
         return None
 
+    @staticmethod
+    def _rules(sisa):
+        return sisa._state.companions.values()
+
     def _relearn(self, directory):
         """Return what is wrong with what goes on from the directory."""
         sisa = SISAClassifier.load(directory)
@@ -290,7 +339,14 @@ class Scenario:
         sisa.relearn()
         if len(sisa.behind_):
             return "a member stays behind"
-        if digests(sisa) != expected(n_rows, tuple(forgotten)):
+        if any(np.isin(forgotten, r.rows.index).any() for r in self._rules(sisa)):
+            return "a rule knows a forgotten row"
+        members = expected(n_rows, tuple(forgotten))
+        if self.operation.__name__.startswith("fair"):
+            members, rules = expected_rules(n_rows, tuple(forgotten))
+            if learnt(sisa) != rules or not learnt(sisa)[0][1]:
+                return "the rule is not that of a run that lived"
+        if digests(sisa) != members:
             return "relearning ends elsewhere than a run that lived"
         if digests(SISAClassifier.load(directory)) != digests(sisa):
             return "what was relearnt is not in the directory"
@@ -309,6 +365,8 @@ def main(root):
     before, behind = root / "before", root / "behind"
     make_sisa(before).fit(X[:40], y[:40])
     make_sisa(behind).fit(X[:40], y[:40]).forget(GONE, relearn=False)
+    fair = root / "fair"
+    fair_fit(fair, None)
     scenarios = [
         Scenario(fit, None, root),
         Scenario(partial_fit, before, root),
@@ -316,6 +374,9 @@ def main(root):
         Scenario(forget_together, before, root, asked=GONE),
         Scenario(relearn, behind, root, asked=GONE),
         Scenario(refit, behind, root, asked=GONE),
+        Scenario(fair_fit, None, root),
+        Scenario(fair_partial_fit, fair, root),
+        Scenario(fair_forget, fair, root),
     ]
     failures, kills = [], 0
     rng = random.Random(0)
@@ -324,11 +385,16 @@ def main(root):
         plan = [
             (scenario.kill_at, (call, torn))
             for call, made in enumerate(scenario.calls())
-            for torn in ((False, True) if made == "write" else (False,))
+            # Torn writes of files are the same ones with a rule.
+            for torn in (
+                (False, True)
+                if made == "write" and not name.startswith("fair")
+                else (False,)
+            )
         ]
         plan += [
             (scenario.kill_after, (rng.uniform(0, 1.2 * scenario.seconds),))
-            for _ in range(15)
+            for _ in range(5 if name.startswith("fair") else 15)
         ]
         for kill, args in plan:
             kills += 1

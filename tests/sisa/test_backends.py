@@ -6,6 +6,7 @@ import re
 import shutil
 import threading
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -22,7 +23,6 @@ from sklearn_fairsisa.exceptions import (
 )
 from sklearn_fairsisa.sisa import CheckpointPolicy
 from sklearn_fairsisa.sisa._digests import digest
-from sklearn_fairsisa.sisa._reports import audit_facts
 from sklearn_fairsisa.sisa.store import open_directory
 
 X, y = make_classification(n_samples=60, n_features=4, random_state=0)
@@ -330,52 +330,103 @@ def test_directories_of_the_first_format_are_refused():
     first = {"format": 1, "key": "k", "signature": "s"}
     drawer.content["manifest.json"] = json.dumps(first).encode()
     for use in (SISAClassifier.load, lambda d: make_sisa(d).fit(X, y)):
-        with pytest.raises(DirectoryError, match="format 1, this version reads 2"):
+        with pytest.raises(DirectoryError, match="format 1, this version reads 3"):
             use(drawer)
 
 
 # Companions
 
 
-def forget_with_rule(drawer, row, rule):
-    """Forget a row and commit a rule with it, as what holds an ensemble could."""
-    sisa = SISAClassifier.load(drawer)
-    store, before = sisa._store, sisa._state
-    change = before.without(np.array([row]), frozenset())
-    with store.exclusive():
-        work = store.begin(change, {}, before, "deferred")
-        for trained in sisa._train(change.state, change.firsts, store):
-            work.keep(trained)
-        work.attach("rule", rule)
-        cost = dict.fromkeys(("sample_visits", "full_sample_visits", "seconds"), 0)
-        facts = audit_facts(change, before, work, store.digests, request=None, **cost)
-        work.commit(sisa._audit.appended(facts).entries[-1])
-    return SISAClassifier.load(drawer)
+@dataclass(frozen=True)
+class Count:
+    """A companion that knows how many rows there are, and for which members."""
+
+    text: str
+    n_rows: int | None
+    digests: tuple = ()
+
+    def without(self, rows):
+        return replace(self, n_rows=None)
+
+    def amended(self, after, rows, told):
+        return replace(self, n_rows=None)
+
+    def extended(self, before, after, told):
+        return replace(self, n_rows=None, text=told or self.text)
+
+    def updated(self, ensemble):
+        if self.is_current(ensemble._store.digests):
+            return self
+        return replace(self, n_rows=ensemble.n_rows_, digests=ensemble._store.digests)
+
+    def is_current(self, digests):
+        return self.n_rows is not None and self.digests == digests
+
+    def remade(self, ensemble):
+        return replace(self, n_rows=None).updated(ensemble)
+
+    @property
+    def learnt(self):
+        return self.n_rows, self.digests
+
+    def warn(self):
+        pass
+
+    def facts(self, digests):
+        return {"behind": not self.is_current(digests)}
 
 
-def test_companions_are_committed_kept_and_purged_with_the_ensemble():
+def fitted_with(place, **companions):
+    begin = {name: lambda state, c=c: c for name, c in companions.items()}
+    sisa = make_sisa(place)
+    return sisa._start(X, y, "fit", None, None, {"sample_weight": None}, companions=begin)
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_companions_follow_every_change_whoever_makes_it(durable):
+    drawer = Drawer() if durable else None
+    sisa = fitted_with(drawer, one=Count("first", None), other=Count("second", None))
+
+    def counts():
+        changed = SISAClassifier.load(drawer) if durable else sisa
+        assert changed._state.companions == sisa._state.companions
+        found = changed._state.companions
+        assert all(c.digests == changed._store.digests for c in found.values())
+        return found["one"].n_rows, found["other"].n_rows
+
+    n = len(y)
+    assert counts() == (n, n)
+    sisa.forget(2)
+    assert counts() == (n - 1, n - 1)
+    sisa.forget(3, relearn=False)
+    assert counts() == (n - 2, n - 2)
+    sisa.relearn()
+    assert counts() == (n - 2, n - 2)
+    sisa.partial_fit(X[:5], y[:5])
+    assert counts() == (n + 3, n + 3)
+    kinds = [entry["kind"] for entry in sisa._audit.entries]
+    assert kinds.count("calibrate") == 5
+    assert sisa.verify_forgotten()
+
+
+def test_companions_are_purged_with_the_ensemble():
     def holders(text):
         return [name for name, data in drawer.content.items() if text in data]
 
     drawer = Drawer()
-    make_sisa(drawer).fit(X, y)
-    sisa = forget_with_rule(drawer, 1, "first rule")
-    assert sisa._store.companion("rule") == "first rule"
+    sisa = fitted_with(drawer, rule=Count("first rule", None))
     (name,) = holders(b"first rule")
     assert name.startswith("companion-rule-")
-    sisa.forget(2)
-    assert SISAClassifier.load(drawer)._store.companion("rule") == "first rule"
+    sisa.forget([])
     assert holders(b"first rule") == [name]
-    sisa = forget_with_rule(drawer, 3, "second rule")
-    assert list(sisa.forgotten_) == [1, 2, 3]
-    assert sisa._store.companion("rule") == "second rule"
-    assert holders(b"first rule") == []
-    drawer.content[holders(b"second rule")[0]] = b""
+    sisa.forget(1)
+    assert len(holders(b"first rule")) == 1
+    drawer.content[holders(b"first rule")[0]] = b""
     with pytest.raises(DamagedDirectoryError, match="the companion of the ensemble"):
         SISAClassifier.load(drawer)
     sisa.fit(X, y)
     assert sisa._store.manifest.current.companions == {}
-    assert [name for name in drawer.content if "companion" in name] == []
+    assert holders(b"first rule") == []
 
 
 class Watched(Drawer):

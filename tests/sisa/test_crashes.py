@@ -25,6 +25,7 @@ def test_a_kill_at_any_instant_leaves_what_relearning_finishes():
     outcomes = found["outcomes"]
     assert set(outcomes) == {
         "fit", "partial_fit", "forget", "forget_together", "relearn", "refit",
+        "fair_fit", "fair_partial_fit", "fair_forget",
     }  # fmt: skip
     for operation, counts in outcomes.items():
         # All outcomes occurred. A change that is one commit knows no third.

@@ -29,7 +29,7 @@ _AUDIT = "audit.jsonl"
 # More than a manifest ever has: it grows with the number of shards alone.
 _MANIFEST_BYTES = 2**26
 _OURS = re.compile(
-    r"(rows-s\d+-r\d+|member-s\d+-r\d+|shard-s\d+|companion-\w+|plan|state|frozen)"
+    r"(rows-(s\d+|held)-r\d+|member-s\d+-r\d+|shard-s\d+|companion-\w+|plan|state|frozen)"
     r"-[0-9a-f]{16}\.(pkl|safetensors|json)"
     r"|manifest\.json\.new"
 )
@@ -286,7 +286,7 @@ class DirectoryStore:
             f"{self.directory} does not hold what this estimator has seen there, nor "
             "what followed from it: another ensemble was fitted in it, or it was "
             "restored from a backup. Nothing was done. Open it with "
-            "SISAClassifier.load, or have a post-processor over it reopen()."
+            "SISAClassifier.load, or FairEnsemblePostprocessor.load."
         )
 
     def _tidy(self):
@@ -327,9 +327,19 @@ class DirectoryStore:
         shards = (shard.checkpoints for shard in self._shards(self.manifest.current))
         return [self.unpack(of[max(of)]) if of else None for of in shards]
 
-    def companion(self, name):
-        """Return what was committed with the ensemble under a name."""
-        return self.unpack(self.manifest.current.companions[name])
+    def companions(self):
+        """Return what is committed with the ensemble, by name."""
+        current = self.manifest.current
+        files = {} if current is None else current.companions
+        return {name: self.unpack(files[name]) for name in files}
+
+    def is_latest(self):
+        """Return whether nobody else has changed the directory, if it can be read."""
+        try:
+            manifest = self._read_manifest()
+        except (DirectoryError, OSError):
+            return True
+        return manifest is None or manifest.current == self.manifest.current
 
     def size(self):
         """Return the bytes the checkpoints take on disk."""
@@ -345,13 +355,18 @@ class DirectoryStore:
         """
         current, audit = self.manifest.current, self.manifest.audit
         shards = self._shards(current)
+        held_out = () if current is None else current.held_out
         return {
             "directory": self.directory,
             "rows": 0 if current is None else current.n_rows,
             "forgotten": 0 if current is None else current.n_forgotten,
             "shards": len(shards),
             "stages": [shard.n_stages for shard in shards],
-            "row_bytes": _n_bytes(files for shard in shards for files in shard.rows),
+            "row_bytes": _n_bytes(
+                files
+                for rows in (*(shard.rows for shard in shards), held_out)
+                for files in rows
+            ),
             "checkpoint_bytes": self.size(),
             "requests": audit.entries,
             "audit_head": audit.head,
@@ -455,6 +470,8 @@ class DirectoryStore:
         return State(
             plan=self.unpack(ensemble.plan),
             rows=RowsOfShards(rows),
+            held_out=ShardRows.joined_slices(map(self.unpack, ensemble.held_out)),
+            companions=self.companions(),
             **{name: held[name] for name in IN_STATE_FILE},
         )
 

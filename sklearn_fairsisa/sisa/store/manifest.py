@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 from ...exceptions import DamagedDirectoryError, DirectoryError, SignatureError
 from .signing import KEY_VARIABLE, is_signed, key_id, sign, signing_key
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 _SIGNATURE = b', "signature": "'
 
@@ -101,6 +101,8 @@ class Ensemble:
     plan : Files
     shards : tuple of File
         For each shard, the file with its ``Shard``.
+    held_out : tuple of Files
+        Rows that no shard trains on, of each batch.
     companions : dict of str to Files
         What is committed together with the ensemble, such as a fair rule, by name.
     n_rows, n_forgotten : int
@@ -109,6 +111,7 @@ class Ensemble:
     state: Files
     plan: Files
     shards: tuple[File, ...]
+    held_out: tuple[Files, ...]
     companions: dict[str, Files]
     n_rows: int
     n_forgotten: int
@@ -116,7 +119,8 @@ class Ensemble:
     @property
     def files(self) -> dict[str, File]:
         """The files that belong to no shard, by name."""
-        return _by_name((self.state, self.plan, *self.companions.values()))
+        companions = self.companions.values()
+        return _by_name((self.state, self.plan, *self.held_out, *companions))
 
     def with_shard(self, shard: int, file: File) -> Self:
         """Return the ensemble in which a shard's file is another."""
@@ -131,6 +135,7 @@ class Ensemble:
             state=_files(facts["state"]),
             plan=_files(facts["plan"]),
             shards=_files(facts["shards"]),
+            held_out=tuple(map(_files, facts["held_out"])),
             companions=companions,
             n_rows=facts["n_rows"],
             n_forgotten=facts["n_forgotten"],
@@ -287,6 +292,8 @@ def what_it_holds(name: str) -> str:
         return "the weights that are not trained"
     if kind == "shard":
         return f"the list of the files of shard {int(places[0][1:])}"
+    if name.startswith("rows-held-"):
+        return f"the rows held out of batch {int(places[1][1:])}"
     if kind in ("rows", "member"):
         shard, slice = (int(place[1:]) for place in places)
         holds = "the rows" if kind == "rows" else "the checkpoint"

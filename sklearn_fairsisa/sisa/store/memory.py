@@ -44,6 +44,10 @@ class MemoryStore:
         """Return this store: nobody else can have changed it."""
         return self
 
+    def is_latest(self):
+        """Return whether nobody else has changed the ensemble: nobody can."""
+        return True
+
     @property
     def digests(self):
         """Digest of each shard's member."""

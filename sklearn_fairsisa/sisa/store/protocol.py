@@ -1,10 +1,10 @@
 """What an ensemble needs of its store, and a durable store of its backend.
 
 Two layers keep an ensemble. A *store* knows what an ensemble consists of: rows, plan,
-members, checkpoints and log. There are two: ``MemoryStore``, which ends with the
-process, and ``DirectoryStore``, which any process can open again. A *storage backend*
-is below the second and knows names and bytes only, so that a further place to keep
-ensembles takes one file with seven functions.
+members, checkpoints, companions and log. There are two: ``MemoryStore``, which ends
+with the process, and ``DirectoryStore``, which any process can open again. A *storage
+backend* is below the second and knows names and bytes only, so that a further place to
+keep ensembles takes one file with seven functions.
 """
 
 from collections.abc import Iterable
@@ -69,6 +69,10 @@ class Store(Protocol):
         ChangedDirectoryError
             If that does not follow from what this store stands for.
         """
+        ...
+
+    def is_latest(self) -> bool:
+        """Return whether nobody else has changed the ensemble since."""
         ...
 
     def progress(self, shard: int) -> Shard:

@@ -144,22 +144,14 @@ class DirectoryWork(Work):
             state=self._stored("state", {"params": params, **held}),
             plan=current.plan if same_plan else self._stored("plan", plan),
             shards=(),
-            companions={} if before is None else current.companions,
+            held_out=self._held_out_rows(),
+            companions=self._companions(),
             n_rows=state.n_rows,
             n_forgotten=len(state.forgotten),
         )
         if self._is_first_fit:
             # It begins a history: what saw an unfinished one does not follow it.
             self._swap(id=secrets.token_hex(8))
-
-    def attach(self, name, value):
-        """Commit something together with the ensemble, as a companion.
-
-        It stays with the ensemble until it is attached anew, or ``fit`` is called.
-        """
-        files = self._stored(f"companion-{name}", value)
-        companions = {**self._ensemble.companions, name: files}
-        self._ensemble = replace(self._ensemble, companions=companions)
 
     def keep(self, trained):
         """Put a TrainedShard in place; of a first fit, it counts at once."""
@@ -231,6 +223,30 @@ class DirectoryWork(Work):
             else self._stored(f"rows-s{shard:03d}-r{stage:03d}", rows.slice(stage))
             for stage in range(state.plan.n_stages[shard])
         )
+
+    def _held_out_rows(self):
+        """Write the batches of rows held out that are not on disk as they are."""
+        state, before = self._change.state, self._before
+        amended = self._change.amended_rows
+        there = () if before is None else self._store.manifest.current.held_out
+        n_batches = state.plan.n_batches if state.plan.held_out else 1
+        return tuple(
+            there[batch]
+            if batch < len(there)
+            and state.held_out.has_slice_of(before.held_out, batch, amended)
+            else self._stored(f"rows-held-r{batch:03d}", state.held_out.slice(batch))
+            for batch in range(n_batches)
+        )
+
+    def _companions(self):
+        """Write the companions that are not on disk as they are."""
+        before = {} if self._before is None else self._before.companions
+        return {
+            name: self._store.manifest.current.companions[name]
+            if before.get(name) is companion
+            else self._stored(f"companion-{name}", companion)
+            for name, companion in self._change.state.companions.items()
+        }
 
     def _stored(self, name, value):
         """Write a value to new files, as far as its bytes are not on disk already."""

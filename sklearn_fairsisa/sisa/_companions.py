@@ -1,0 +1,140 @@
+"""What is learnt from an ensemble's rows and members, and changes with them."""
+
+import copy
+import threading
+from contextlib import contextmanager
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+
+class Companion(Protocol):
+    """Something that was learnt from an ensemble's rows and members, as a fair rule is.
+
+    The ensemble keeps it, under a name, in the state that its changes replace: whoever
+    changes the ensemble, the companion is changed by the same commit. Erasing is a
+    part of that commit; learning anew follows in one of its own. A companion is
+    immutable and can be pickled.
+    """
+
+    def without(self, rows: np.ndarray) -> Self:
+        """Return what is left once some rows are erased: nothing that depends on them.
+
+        It is called in the commit that erases the rows, so it should be quick, and it
+        must not fail.
+        """
+        ...
+
+    def amended(self, after: Any, rows: np.ndarray, told: Any) -> Self:
+        """Return the companion once the values of some rows were replaced.
+
+        As `without`, it leaves nothing that depends on the earlier values.
+
+        Parameters
+        ----------
+        after : State
+            It lacks companions.
+        rows : ndarray of int
+            Indices of the rows.
+        told : object or None
+            What the caller told about the rows.
+        """
+        ...
+
+    def extended(self, before: Any, after: Any, told: Any) -> Self:
+        """Return the companion once a batch of rows was appended.
+
+        Parameters
+        ----------
+        before, after : State
+            `after` lacks companions.
+        told : object or None
+            What the caller told about the new rows.
+        """
+        ...
+
+    def updated(self, ensemble: Any) -> Self:
+        """Return the companion as learnt from the rows and members that there are.
+
+        Parameters
+        ----------
+        ensemble : SISAClassifier
+            Of one instant.
+
+        Returns
+        -------
+        Companion
+            Itself where there is nothing to do, or nothing can be done.
+        """
+        ...
+
+    def remade(self, ensemble: Any) -> Self:
+        """Return it learnt from scratch, as `updated` would with nothing kept."""
+        ...
+
+    def is_current(self, digests: tuple[str, ...]) -> bool:
+        """Return whether it was learnt from all rows, and members of these digests."""
+        ...
+
+    def warn(self) -> None:
+        """Warn of what a user should know of it, once it was updated."""
+        ...
+
+    def facts(self, digests: tuple[str, ...]) -> dict[str, Any]:
+        """Return what it is in numbers and words, beside members of these digests."""
+        ...
+
+    @property
+    def learnt(self) -> Any:
+        """What it learnt from rows and members, to compare with that of `remade`."""
+        ...
+
+
+class Settled:
+    """The ensemble as it last was when its companions were current, during changes.
+
+    Between a deletion and the moment at which its companions have learnt anew, readers
+    of both have this one to read. Copies and pickles are new ones.
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._n_changes = 0
+        self.ensemble = None
+
+    def __reduce__(self):
+        return Settled, ()
+
+    def note(self, ensemble):
+        """Take an ensemble, if a change goes on and its companions are current."""
+        companions = ensemble._state.companions.values()
+        digests = ensemble._store.digests if companions else ()
+        if companions and all(c.is_current(digests) for c in companions):
+            with self._lock:
+                if self._n_changes:
+                    self.ensemble = ensemble
+
+    @contextmanager
+    def during_change(self, ensemble):
+        """Keep the ensemble for readers while it is changed.
+
+        Yields
+        ------
+        list of int
+            For the rows that the change erases: when it ends, nothing is kept that
+            holds one of them.
+        """
+        erased = []
+        with self._lock:
+            self._n_changes += 1
+        try:
+            self.note(copy.copy(ensemble))
+            yield erased
+        finally:
+            with self._lock:
+                self._n_changes -= 1
+                kept = self.ensemble
+                if not self._n_changes or (
+                    kept is not None and not np.isin(erased, kept.forgotten_).all()
+                ):
+                    self.ensemble = None
