@@ -30,6 +30,8 @@ _FREE, _ABSENT = 1e-6, 1e6
 _SLOPE_PRECISION = 0.01
 # The factors have gamma priors of this shape.
 _SHAPE = 1.0
+# Greatest change of a logit after which the curvature is not computed again.
+_SMALL_STEP = 1e-3
 
 
 @dataclass(frozen=True)
@@ -148,25 +150,28 @@ def posterior_mode(features, group, total, positives, precision, start, offset=0
         return np.concatenate([features[p] @ c for p, c in zip(parts, coefficients)])
 
     common, own = start.common, start.own
-    margin = margins(common + own) + offset
+    margin, greatest = margins(common + own) + offset, np.inf
     curvature = np.empty((n_groups, n_features, n_features))
     slope = np.empty((n_groups, n_features))
     for _ in range(100):
         chance = expit(margin)
-        weight = total * chance * (1 - chance)
         missing = positives - total * chance
         for a, p in enumerate(parts):
-            curvature[a] = (features[p] * weight[p, None]).T @ features[p]
             slope[a] = missing[p] @ features[p]
-        inverse = np.linalg.inv(curvature + np.diag(precision.own))
-        explained = inverse @ curvature
-        schur = np.diag(precision.common) + np.sum(
-            curvature - curvature @ explained, axis=0
-        )
+        # After a small step the curvature, which costs most, is nearly what it was.
+        if greatest > _SMALL_STEP:
+            weight = total * chance * (1 - chance)
+            for a, p in enumerate(parts):
+                curvature[a] = (features[p] * weight[p, None]).T @ features[p]
+            inverse = np.linalg.inv(curvature + np.diag(precision.own))
+            explained = inverse @ curvature
+            schur = np.diag(precision.common) + np.sum(
+                curvature - curvature @ explained, axis=0
+            )
+            variance = np.linalg.inv(schur)
         gradient_own = slope - precision.own * own
         gradient = slope.sum(axis=0) - precision.common * common
         reduced = gradient - np.einsum("akl,ak->l", explained, gradient_own)
-        variance = np.linalg.inv(schur)
         step = variance @ reduced
         step_own = np.einsum("akl,al->ak", inverse, gradient_own) - explained @ step
         change = margins(step + step_own)

@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from .._utils.groups import encode_groups, merged_groups
+from .._utils.isolation import one_thread
 from .._utils.warnings import level_of_caller
 from ..exceptions import (
     DegenerateRuleWarning,
@@ -51,10 +52,12 @@ class Calibrated:
     def solved(self) -> Self:
         """Return it with the rule that its rows give."""
         problem = self.problem
-        if problem.confidence is None:
-            rule, bound = learn_rule(self.rows, problem)(problem.tol), 0.0
-        else:
-            rule, bound = tightened(self.rows, problem)
+        # The number of threads that share a sum affects its rounding.
+        with one_thread():
+            if problem.confidence is None:
+                rule, bound = learn_rule(self.rows, problem)(problem.tol), 0.0
+            else:
+                rule, bound = tightened(self.rows, problem)
         return replace(self, rule=rule, bound=bound)
 
     def without(self, rows) -> Self:

@@ -74,9 +74,20 @@ class LogitWeights:
         that agree, need no weights but for their sign, which is negative in a group
         whose positives have the smaller scores.
         """
-        n_groups, n_members = group.max() + 1, scores.shape[1]
+        return cls.of_logits(_logits(scores, counted), group, label, sample_weight)
+
+    @classmethod
+    def of_logits(cls, z, group, label, sample_weight=None):
+        """Learn weights, as `fit` does, of logits of shape (n_samples, n_members)."""
+        n_groups, n_members = group.max() + 1, z.shape[1]
         equal = np.full((n_groups, n_members), 1 / n_members)
+<<<<<<< HEAD
         z = _logits(scores, counted)
+=======
+        # A single member needs no weights.
+        if n_members == 1:
+            return cls(equal)
+>>>>>>> 46354b8 (Rules are solved on one thread, from logits that are computed once, and Newton's last steps keep their curvature)
         mean = z.mean(axis=1, keepdims=True)
         deviation = z - mean
         total = np.ones(len(z)) if sample_weight is None else sample_weight
@@ -129,8 +140,12 @@ class LogitWeights:
         -------
         ndarray of shape (n_samples,)
         """
+        return self.weighted(_logits(scores, counted), group)
+
+    def weighted(self, z, group):
+        """Weighted sum of logits of shape (n_samples, n_members)."""
         # Row by row, so that a score never depends on the batch it came in.
-        return (_logits(scores, counted) * self.weights[group]).sum(axis=1)
+        return (z * self.weights[group]).sum(axis=1)
 
 
 @dataclass(frozen=True)
@@ -276,11 +291,10 @@ class OnScores:
         if rows.n_classes > 2:
             # Its probabilities come from a model that groups share already.
             return OnProbabilities.learn(rows)
-        weights = LogitWeights.fit(
-            rows.scores, rows.group, rows.label, rows.weight, rows.counted
-        )
+        z = _logits(rows.scores, rows.counted)
+        weights = LogitWeights.of_logits(z, rows.group, rows.label, rows.weight)
         learnt = ScoreRule.learn(
-            weights.score(rows.scores, rows.group, rows.counted),
+            weights.weighted(z, rows.group),
             rows.group,
             rows.label,
             rows.weight,

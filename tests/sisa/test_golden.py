@@ -53,6 +53,16 @@ def test_rows_of_subjects_keep_their_places():
     assert longer.shards[6:].tolist() == [0, 2, 1]
 
 
+def test_roles_stay():
+    plan = make_plan(10, n_shards=2, n_slices=1, seed=7, held_out=0.3).extended(5)
+    ids = ["anna", "ben", 7, "carl", "dora", "emil"]
+    of_people = make_plan(6, n_shards=2, n_slices=1, seed=7, subjects=ids, held_out=0.4)
+    assert plan.shards.tolist() == [-1, 0, 0, 1, 0, 0, 1, -1, 1, -1, 0, -1, -1, 0, 1]
+    assert plan.slices.tolist() == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1]
+    assert of_people.shards.tolist() == [0, 1, 1, 0, -1, 1]
+    assert of_people.extended(6, ids).shards[6:].tolist() == of_people.shards.tolist()
+
+
 @pytest.mark.parametrize(
     ("subject", "key"),
     [
