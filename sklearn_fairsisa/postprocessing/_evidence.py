@@ -81,13 +81,6 @@ class LogitWeights:
         """Learn weights, as `fit` does, of logits of shape (n_samples, n_members)."""
         n_groups, n_members = group.max() + 1, z.shape[1]
         equal = np.full((n_groups, n_members), 1 / n_members)
-<<<<<<< HEAD
-        z = _logits(scores, counted)
-=======
-        # A single member needs no weights.
-        if n_members == 1:
-            return cls(equal)
->>>>>>> 46354b8 (Rules are solved on one thread, from logits that are computed once, and Newton's last steps keep their curvature)
         mean = z.mean(axis=1, keepdims=True)
         deviation = z - mean
         total = np.ones(len(z)) if sample_weight is None else sample_weight

@@ -115,7 +115,14 @@ class ForgetVerification:
 
     @property
     def statement(self):
-        """What was found, as a sentence."""
+        """What was found, as sentences."""
+        return " ".join([self._of_members(), *map(self._of_companion, self.companions)])
+
+    def _of_companion(self, name):
+        end = "the same." if self.companions[name] else "another."
+        return f"Learning {name!r} from scratch gave {end}"
+
+    def _of_members(self):
         if not self.shards:
             return "No row has been forgotten, so there was no shard to retrain."
         differing = self.differing_shards

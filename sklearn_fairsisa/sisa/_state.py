@@ -53,8 +53,9 @@ class State:
 
     @property
     def parts(self):
-        """Retained rows of each shard, then those that are held out."""
-        return *self.rows, self.held_out
+        """Retained rows of each shard, read one by one, then those held out."""
+        yield from self.rows
+        yield self.held_out
 
     @property
     def n_rows(self):

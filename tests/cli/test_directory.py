@@ -88,7 +88,7 @@ def test_commands_keep_the_fair_rules_of_a_directory_up_to_date(
     )
     status, told = run(capsys, "verify", directory)
     assert (status, told["companions"]) == (0, {"rule": True})
-    assert "Solving for rule from scratch gave the same" in told["statement"]
+    assert "Learning 'rule' from scratch gave the same" in told["statement"]
     # With one member left, the rule cannot be solved until the others relearn.
     gone = [loaded.estimator_.plan_.rows(shard)[0] for shard in range(2)]
     status, entry = run(capsys, "forget", directory, "--indices", *gone, "--later")

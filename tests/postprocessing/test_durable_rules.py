@@ -303,7 +303,22 @@ def test_a_group_without_rows_held_out_says_what_helps():
         fair.fit(X, y, sensitive_features=rare)
 
 
-# New rows
+# Other values, and new rows
+
+
+@calibrations
+def test_a_corrected_row_counts_as_if_it_had_been_given_so(calibration, tmp_path):
+    other, y_other = X.copy(), y.copy()
+    fair = fitted(tmp_path, calibration)
+    rows = np.array(some_rows(fair))
+    other[rows], y_other[rows] = 0.5, 1 - y[rows]
+    fair.estimator_.amend(rows, other[rows], y_other[rows])
+    sisa = SISAClassifier(LogisticRegression(), n_shards=3)
+    as_given = FairEnsemblePostprocessor(sisa, calibration=calibration, random_state=0)
+    as_given.fit(other, y_other, sensitive_features=club, subjects=person)
+    for each in (fair, FairEnsemblePostprocessor.load(tmp_path)):
+        assert_alike(each, as_given)
+    assert fair.estimator_.verify_forgotten()
 
 
 @calibrations

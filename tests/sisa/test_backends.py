@@ -379,7 +379,8 @@ class Count:
 def fitted_with(place, **companions):
     begin = {name: lambda state, c=c: c for name, c in companions.items()}
     sisa = make_sisa(place)
-    return sisa._start(X, y, "fit", None, None, {"sample_weight": None}, companions=begin)
+    given = {"sample_weight": None}
+    return sisa._start(X, y, "fit", None, None, given, companions=begin)
 
 
 @pytest.mark.parametrize("durable", [False, True])
