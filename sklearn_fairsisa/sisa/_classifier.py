@@ -41,7 +41,7 @@ from ..exceptions import (
     UntrainedShardWarning,
     VanishedClassWarning,
 )
-from ._companions import Settled
+from ._companions import Settled, are_current
 from ._digests import digest
 from ._forgetting_report import ForgettingReport
 from ._inputs import (
@@ -1344,6 +1344,9 @@ class SISAClassifier(
                     c for name, c in updated.items() if c is not state.companions[name]
                 ]
                 if not new:
+                    # Too few members for a rule may be for others who relearn theirs.
+                    if not are_current(fitted) and self._settled.wait_for_others():
+                        continue
                     self._settled.note(fitted)
                     return
                 if self._attach(fitted, updated, started):

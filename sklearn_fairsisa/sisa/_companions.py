@@ -7,6 +7,9 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
+# Seconds after which somebody who waits looks again.
+_MOMENT = 0.1
+
 
 class Companion(Protocol):
     """Something that was learnt from an ensemble's rows and members, as a fair rule is.
@@ -90,6 +93,13 @@ class Companion(Protocol):
         ...
 
 
+def are_current(ensemble):
+    """Return whether the companions have learnt from all that an ensemble has."""
+    companions = ensemble._state.companions.values()
+    digests = ensemble._store.digests if companions else ()
+    return all(companion.is_current(digests) for companion in companions)
+
+
 class Settled:
     """The ensemble as it last was when its companions were current, during changes.
 
@@ -98,8 +108,8 @@ class Settled:
     """
 
     def __init__(self):
-        self._lock = threading.Lock()
-        self._n_changes = 0
+        self._turn = threading.Condition()
+        self._n_changes = self._n_waiting = 0
         self.ensemble = None
 
     def __reduce__(self):
@@ -107,12 +117,21 @@ class Settled:
 
     def note(self, ensemble):
         """Take an ensemble, if a change goes on and its companions are current."""
-        companions = ensemble._state.companions.values()
-        digests = ensemble._store.digests if companions else ()
-        if companions and all(c.is_current(digests) for c in companions):
-            with self._lock:
+        if ensemble._state.companions and are_current(ensemble):
+            with self._turn:
                 if self._n_changes:
                     self.ensemble = ensemble
+                self._turn.notify_all()
+
+    def wait_for_others(self):
+        """Wait a moment while another change goes on; return whether one did."""
+        with self._turn:
+            if self._n_changes - self._n_waiting < 2:
+                return False
+            self._n_waiting += 1
+            self._turn.wait(_MOMENT)
+            self._n_waiting -= 1
+            return True
 
     @contextmanager
     def during_change(self, ensemble):
@@ -125,14 +144,15 @@ class Settled:
             holds one of them.
         """
         erased = []
-        with self._lock:
+        with self._turn:
             self._n_changes += 1
         try:
             self.note(copy.copy(ensemble))
             yield erased
         finally:
-            with self._lock:
+            with self._turn:
                 self._n_changes -= 1
+                self._turn.notify_all()
                 kept = self.ensemble
                 if not self._n_changes or (
                     kept is not None and not np.isin(erased, kept.forgotten_).all()
