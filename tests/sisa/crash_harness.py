@@ -359,7 +359,8 @@ class Scenario:
         return self._look_at_files(directory, gone)
 
 
-def main(root):
+def main(root, step):
+    """Kill at every `step`-th system call that writes."""
     warnings.simplefilter("error")
     started = time.perf_counter()
     before, behind = root / "before", root / "behind"
@@ -391,7 +392,7 @@ def main(root):
                 if made == "write" and not name.startswith("fair")
                 else (False,)
             )
-        ]
+        ][::step]
         plan += [
             (scenario.kill_after, (rng.uniform(0, 1.2 * scenario.seconds),))
             for _ in range(5 if name.startswith("fair") else 15)
@@ -417,4 +418,4 @@ def main(root):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

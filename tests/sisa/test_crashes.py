@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from effort import EFFORT
 
 pytestmark = pytest.mark.heavy
 
@@ -12,11 +13,14 @@ HARNESS = Path(__file__).with_name("crash_harness.py")
 
 
 def test_a_kill_at_any_instant_leaves_what_relearning_finishes():
-    # In memory where there is such a folder: thousands of files are synced.
+    # In memory where there is such a folder: thousands of files are synced. Every
+    # other call that writes is the last, with more effort each of them.
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         done = subprocess.run(
-            [sys.executable, HARNESS, folder], capture_output=True, text=True
+            [sys.executable, HARNESS, folder, "2" if EFFORT <= 1 else "1"],
+            capture_output=True,
+            text=True,
         )
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout)

@@ -1,12 +1,12 @@
 """Random histories end, once relearnt, in the digests of plain deletions."""
 
-import os
 import pickle
 import shutil
 import warnings
 
 import numpy as np
 import pytest
+from effort import EFFORT
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.naive_bayes import GaussianNB
@@ -21,7 +21,7 @@ from sklearn_fairsisa.sisa._digests import digest
 pytestmark = pytest.mark.heavy
 
 # Histories of each learner, in memory and in a directory; more take longer.
-N_HISTORIES = int(os.environ.get("SKLEARN_FAIRSISA_HISTORIES", "3"))
+N_HISTORIES = round(3 * EFFORT)
 N_FIRST, N_BATCH, N_BATCHES = 48, 8, 3
 N = N_FIRST + N_BATCH * N_BATCHES
 X, y = make_classification(

@@ -6,12 +6,13 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from effort import EFFORT
 
 pytestmark = pytest.mark.heavy
 
 HARNESS = Path(__file__).with_name("stress_harness.py")
-# The step "heavy" of CI takes half a minute. No seed repeats a run.
-SECONDS = os.environ.get("SKLEARN_FAIRSISA_SECONDS", "6")
+# No seed repeats a run.
+SECONDS = str(6 * EFFORT)
 
 
 def test_acknowledged_is_forgotten_and_forgotten_was_asked_whatever_fails():

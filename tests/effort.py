@@ -1,0 +1,6 @@
+"""How much harnesses that play at random play."""
+
+import os
+
+#: Times as much as in the default suite, which is what a few minutes allow.
+EFFORT = float(os.environ.get("SKLEARN_FAIRSISA_EFFORT", "1"))
