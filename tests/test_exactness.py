@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from held import checkpoints, digests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -72,10 +73,6 @@ learners = pytest.mark.parametrize("name", LEARNERS)
 def make_sisa(name, **params):
     estimator, more = LEARNERS[name]
     return SISAClassifier(clone(estimator), random_state=7, **more, **params)
-
-
-def digests(sisa):
-    return [digest(member) for member in sisa.estimators_]
 
 
 @learners
@@ -184,15 +181,15 @@ def test_parallel_training_gives_the_same_bits(name):
 @pytest.mark.parametrize("name", ["sgd", "skorch net", "mlp", "naive Bayes"])
 def test_appended_rows_continue_and_can_be_forgotten(name):
     sisa = make_sisa(name).fit(X[:80], y[:80])
-    stages = [stages[: sisa.n_slices] for stages in sisa._checkpoints]
+    stages = [stages[: sisa.n_slices] for stages in checkpoints(sisa)]
     before = [[digest(member) for member in shard] for shard in stages]
     sisa.partial_fit(X[80:], y[80:])
     after = [
         [digest(member) for member in shard[: sisa.n_slices]]
-        for shard in sisa._checkpoints
+        for shard in checkpoints(sisa)
     ]
     assert before == after  # nothing already trained is retrained
-    assert all(len(stages) == sisa.n_slices + 1 for stages in sisa._checkpoints)
+    assert all(len(stages) == sisa.n_slices + 1 for stages in checkpoints(sisa))
     wild = X.copy()
     wild[[3, 90]] *= -50
     other = make_sisa(name).fit(wild[:80], y[:80]).partial_fit(wild[80:], y[80:])

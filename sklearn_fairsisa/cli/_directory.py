@@ -67,7 +67,7 @@ def add_commands(subparsers):
         "--shards", type=int, nargs="+", metavar="N", help="no others than these"
     )
     relearn.add_argument(
-        "--max-sample-visits",
+        "--max-visits",
         type=int,
         metavar="N",
         help="sample visits not to be exceeded",
@@ -274,11 +274,11 @@ def _rows_of_log(path, sisa):
 def _relearn(args):
     sisa = _load(args)
     if args.all:
-        if args.shards is not None or args.max_sample_visits is not None:
+        if args.shards is not None or args.max_visits is not None:
             raise ValueError("--all retrains every member. Leave the others out.")
         sisa._retrain()
     else:
-        sisa.relearn(shards=args.shards, max_sample_visits=args.max_sample_visits)
+        sisa.relearn(shards=args.shards, max_sample_visits=args.max_visits)
     behind, rules = sisa.behind_, _rules_behind(sisa)
     facts = {
         "behind": behind["shard"].tolist(),

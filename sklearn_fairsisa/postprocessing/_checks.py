@@ -166,8 +166,11 @@ def checked_aggregation(estimator, method, X, scores, classes):
     return aggregation
 
 
-def check_groups_suffice(problem, rows, what="calibration rows", remedy=""):
-    """Raise unless each group has the labels that the constraint needs."""
+def check_groups_suffice(problem, rows, what="calibration rows", held_out=False):
+    """Raise unless each group has the labels that the constraint needs.
+
+    Rows may have been `held_out` from the members for calibration.
+    """
     groups, classes = problem.groups, problem.classes
     totals = label_totals(
         rows.group, rows.label, len(groups), rows.weight, len(classes)
@@ -194,11 +197,17 @@ def check_groups_suffice(problem, rows, what="calibration rows", remedy=""):
             "Add such rows, merge the group with another, or use "
             'constraints="demographic_parity".'
         )
+    if held_out:
+        helps = (
+            "Rows are held out whatever their label and group, so a small group may "
+            'get too few. Over a SISAClassifier with calibration="cross_shard" every '
+            f"row calibrates; or hold out a greater share. {helps}"
+        )
     if rows.weight is not None:
         what += " of positive weight"
     raise ValueError(
         f"Group {groups.tolist()[a]!r} has no {labels} among the {what}, so its {rate} "
-        f"is undefined. {remedy}{helps}"
+        f"is undefined. {helps}"
     )
 
 

@@ -5,7 +5,7 @@ import re
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from numbers import Real
 from typing import Any, Literal, Self
 
@@ -34,15 +34,12 @@ from sklearn.utils.validation import (
     _num_samples,
     check_is_fitted,
     column_or_1d,
-    has_fit_parameter,
     validate_data,
 )
 
 from .._utils.accepted import accepted, in_memory
 from .._utils.columns import row_columns
 from .._utils.groups import feature_names, group_codes, split_groups
-from .._utils.lending import own_objects
-from .._utils.pipelines import weight_param
 from .._utils.typing import (
     Estimator,
     FilePath,
@@ -68,18 +65,11 @@ from ..sisa._inputs import INPUTS
 from ..sisa._plan import HELD_OUT
 from ..sisa._requests import asked_rows, requested_rows
 from ._aggregation import aggregation_of
-from ._calibrated import (
-    Calibrated,
-    EnsembleRule,
-    NewRows,
-    OwnRows,
-    groups_and_codes,
-)
+from ._calibrated import OwnRows, groups_and_codes
 from ._calibration import (
     CalibrationRows,
     are_votes,
     check_two_shards,
-    count_other_shards,
     drawn_roles,
     held_out_share,
 )
@@ -87,12 +77,12 @@ from ._checks import (
     check_confidence,
     check_groups_suffice,
     check_labels,
-    check_members_suffice,
     check_objective,
     check_some_row_counts,
     check_weight,
     checked_aggregation,
 )
+from ._ensemble_rule import NewRows, begun
 from ._fitted import FittedRuleMixin, solved
 from ._members import (
     checked_member_scores,
@@ -102,19 +92,15 @@ from ._members import (
 )
 from ._methods import METHODS
 from ._rule import tradeoff_table
+from ._serving import Serving
 from ._subjects import Subjects
+from ._training import Training
 
 _OBJECTIVES = ("accuracy_score", "balanced_accuracy_score")
 # The rule of ``fit`` among those that an ensemble keeps.
 _NAME = "rule"
 _FITTED = ("estimator_", "_name", "_own_rows")
 # By whether rows are held out.
-_HELD_OUT_REMEDY = {
-    False: "",
-    True: "Rows are held out whatever their label and group, so a small group may get "
-    'too few. Over a SISAClassifier with calibration="cross_shard" every row '
-    "calibrates; or hold out a greater share. ",
-}
 
 
 class FairEnsemblePostprocessor(
@@ -487,7 +473,7 @@ class FairEnsemblePostprocessor(
         share = held_out_share(self.estimator, self.calibration)
         rows = CalibrationRows(np.arange(len(label)), group, label, weight)
         about = {"problem": problem, "features": feature_names(sensitive_features)}
-        train = _Training(self, seen, y, weight, subjects)
+        train = Training(self, seen, y, weight, subjects)
         if isinstance(self.estimator, SISAClassifier):
             found = fitted._train_sharded(train, rows, share, about)
         else:
@@ -1330,9 +1316,7 @@ class FairEnsemblePostprocessor(
             trains = ~drawn_roles(n_given, share, drawn, subjects)
         calibrating = np.flatnonzero((rows.group >= 0) & ~trains)
         rows = rows.take(calibrating)
-        check_groups_suffice(
-            about["problem"], rows, remedy=_HELD_OUT_REMEDY[bool(share)]
-        )
+        check_groups_suffice(about["problem"], rows, held_out=bool(share))
         if share is not None:
             estimator = train.fitted(np.flatnonzero(trains))
         elif estimator is not None:
@@ -1409,116 +1393,9 @@ class FairEnsemblePostprocessor(
         )
 
 
-@dataclass(frozen=True)
-class Serving:
-    """A rule and the members it was solved for, of one instant.
-
-    Parameters
-    ----------
-    calibrated : Calibrated
-    estimator : fitted ensemble, list or None
-    """
-
-    calibrated: Calibrated
-    estimator: Any
-
-    def scores(self, seen):
-        """Scores that the members give to new rows."""
-        calibrated = self.calibrated
-        classes = calibrated.problem.classes
-        if self.estimator is None:
-            scores = given_scores(seen, classes, calibrated.holds_labels)
-        else:
-            scores = checked_member_scores(self.estimator, seen, classes)
-        n_members = calibrated.rows.scores.shape[1]
-        if scores.shape[1] != n_members:
-            raise ValueError(
-                f"X holds the outputs of {scores.shape[1]} members, but fit saw "
-                f"{n_members}. Give the outputs of the same members."
-            )
-        return scores
-
-
-class _Training:
-    """How a post-processor has its ensemble trained.
-
-    Parameters
-    ----------
-    fair : FairEnsemblePostprocessor
-    X, y, weight, subjects : all rows given to ``fit``
-    """
-
-    def __init__(self, fair, X, y, weight, subjects):
-        self.X, self.y, self.weight, self.subjects = X, y, weight, subjects
-        self._estimator, self._is_seeded = fair.estimator, fair.random_state is not None
-        self.rng = check_random_state(fair.random_state)
-
-    def prepared(self):
-        """Return a clone of the ensemble, and the weights for its ``fit``."""
-        estimator = clone(self._estimator)
-        if self._is_seeded:
-            _seed_where_none(estimator, self.rng)
-        takes_weight = None if self.weight is None else weight_param(estimator)
-        return estimator, {} if takes_weight is None else {takes_weight: self.weight}
-
-    def fitted(self, training):
-        """Return the ensemble, fitted on some of the rows."""
-        estimator, params = self.prepared()
-        if self.subjects is not None and has_fit_parameter(estimator, "subjects"):
-            params["subjects"] = self.subjects
-        params = {k: _safe_indexing(v, training) for k, v in params.items()}
-        X, y = (_safe_indexing(values, training) for values in (self.X, self.y))
-        # A step before the ensemble may change objects within rows.
-        return estimator.fit(own_objects(X), y, **params)
-
-
-def begun(rows, state, *, problem, across, **about):
-    """Return a rule over an ensemble, not solved yet, on the rows that calibrate.
-
-    Parameters
-    ----------
-    rows : CalibrationRows
-        All retained rows, -1 in place of the group where that is missing.
-    state : State
-    problem : Problem
-    across : bool
-        Whether rows calibrate by the members of other shards, or are held out.
-    **about
-        For `EnsembleRule`.
-
-    Raises
-    ------
-    ValueError
-        If a group lacks the labels that the constraint needs.
-    """
-    shards = np.asarray(state.plan.shard_of(rows.index))
-    calibrates = rows.group >= 0
-    if not across:
-        calibrates &= shards == HELD_OUT
-    rows = rows.take(calibrates)
-    check_groups_suffice(problem, rows, remedy=_HELD_OUT_REMEDY[not across])
-    rule = EnsembleRule(problem=problem, across=across, rows=rows, **about)
-    if across:
-        left = state.shards_without([])
-        check_two_shards(left)
-        counted = count_other_shards(rows, state.plan, left)
-        check_members_suffice(problem, counted)
-    return rule
-
-
 def _check_name(name):
     if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_]+", name)):
         raise ValueError(
             f"name={name!r} must be of letters, digits and underscores, as it is a "
             "part of names of files."
         )
-
-
-def _seed_where_none(estimator, rng):
-    """Make every part of the ensemble repeatable, but keep the seeds it has."""
-    unset = {
-        name: int(rng.randint(2**31))
-        for name, value in sorted(estimator.get_params(deep=True).items())
-        if value is None and (name == "random_state" or name.endswith("__random_state"))
-    }
-    estimator.set_params(**unset)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from held import log_of
 from sklearn.datasets import make_classification
 from sklearn.naive_bayes import GaussianNB
 
@@ -216,8 +217,8 @@ def test_rows_are_erased_now_and_members_relearn_later(directory, capsys):
     status, facts = run(capsys, "relearn", directory, "--shards", 1)
     assert (status, facts["behind"]) == (0, [0, 2])
     budget = behind["sample_visits"].min()
-    assert run(capsys, "relearn", directory, "--max-sample-visits", budget - 1)[0] == 1
-    status, facts = run(capsys, "relearn", directory, "--max-sample-visits", budget)
+    assert run(capsys, "relearn", directory, "--max-visits", budget - 1)[0] == 1
+    status, facts = run(capsys, "relearn", directory, "--max-visits", budget)
     assert (status, len(facts["behind"])) == (0, 1)
     assert run(capsys, "relearn", directory)[1]["behind"] == []
     assert run(capsys, "verify", directory)[0] == 0
@@ -314,7 +315,7 @@ def test_verify_prints_what_it_found(directory, capsys):
         f"[SISA] shard {shard}: equal to a member retrained from scratch, "
     )
     assert lines[1].startswith(f"Retraining shard {shard} from scratch")
-    assert sisa._audit.head in lines[1]
+    assert log_of(sisa).head in lines[1]
     assert len(lines) == 2
     assert main(["verify", str(directory), "--quiet"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from held import state_of
 from sklearn.datasets import make_classification
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, SGDClassifier
@@ -242,7 +243,7 @@ def test_a_rule_that_cannot_be_attached_changes_nothing(groups, params, name, me
     fair = FairEnsemblePostprocessor(**params)
     with pytest.raises(ValueError, match=message):
         fair.attach(sisa, sensitive_features=groups, name=name)
-    assert sisa._state.companions == {}
+    assert state_of(sisa).companions == {}
     assert not hasattr(fair, "estimator_")
 
 

@@ -8,6 +8,7 @@ import pytest
 import sklearn
 from fairlearn.metrics import equalized_odds_difference
 from fairlearn.postprocessing import ThresholdOptimizer
+from held import calibrated
 from scipy import sparse
 from scipy.special import logit
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
@@ -120,7 +121,7 @@ def test_votes_of_any_type_give_one_rule_and_are_kept_as_bytes(method):
             assert fair._rows.scores.dtype == bool
         decided = fair.predict(votes, sensitive_features=group)
         rules.append(
-            pickle.dumps((fair._rule, fair._calibrated().holds_only_votes, decided))
+            pickle.dumps((fair._rule, calibrated(fair).holds_only_votes, decided))
         )
     assert len(set(rules)) == 1
 

@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 import pytest
+from held import calibrated
 from sklearn.datasets import make_classification
 from sklearn.linear_model import SGDClassifier
 
@@ -51,7 +52,7 @@ def append(fair, batch, data=(X, y, club)):
 
 def state(fair):
     """All that follows from rows and members, for comparison bit by bit."""
-    sisa, rule = fair.estimator_, fair._calibrated()
+    sisa, rule = fair.estimator_, calibrated(fair)
     return (
         [digest(member) for member in sisa.estimators_],
         digest(rule.learnt),
@@ -141,7 +142,7 @@ def test_no_byte_of_a_forgotten_row_is_left(calibration, tmp_path):
     fair = FairEnsemblePostprocessor(sisa, calibration=calibration, random_state=0)
     fair.fit(marked, y, sensitive_features=club, sample_weight=weight)
     gone = [fair.estimator_.plan_.rows(0)[0], *fair.calibration_indices_[[0, -1]]]
-    scores = fair._calibrated().kept
+    scores = calibrated(fair).kept
     place = np.searchsorted(fair.calibration_indices_, gone[1])
     marks = [marked[i].tobytes() for i in gone]
     marks += [weight[i].tobytes() for i in gone[1:]]

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from held import calibrated
 from scipy import sparse
 from sklearn.datasets import make_classification
 from sklearn.feature_extraction.text import HashingVectorizer
@@ -52,12 +53,12 @@ def fitted(X, learner, calibration="cross_shard", n_shards=4, n_slices=1, y=y):
 def test_a_score_does_not_depend_on_which_other_rows_are_left(kind, calibration):
     rows, learner = KINDS[kind]
     fair = fitted(rows, learner, calibration)
-    before = fair._calibrated()
+    before = calibrated(fair)
     rng = np.random.default_rng(0)
     for _ in range(3):
         gone = rng.choice(1003, 20, replace=False)
         fair.forget(gone)
-        after = fair._calibrated()
+        after = calibrated(fair)
         # Scored from scratch, the rows left get the scores that they have.
         np.testing.assert_array_equal(
             after.remade(fair.estimator_._snapshot()).kept, after.kept
@@ -69,9 +70,9 @@ def test_a_score_does_not_depend_on_which_other_rows_are_left(kind, calibration)
 
 def test_members_that_did_not_change_keep_every_bit_of_their_scores():
     fair = fitted(X, LogisticRegression())
-    plan, before = fair.estimator_.plan_, fair._calibrated()
+    plan, before = fair.estimator_.plan_, calibrated(fair)
     fair.forget(plan.rows(2)[[0, 5, 9]])
-    after = fair._calibrated()
+    after = calibrated(fair)
     left = np.isin(before.rows.index, after.rows.index)
     unchanged = [0, 1, 3]
     np.testing.assert_array_equal(
@@ -114,7 +115,7 @@ def test_bundling_and_new_rows_in_between_change_no_bit(n_slices):
                 fair.partial_fit(X[:50] + 0.1, y[:50], **new)
             else:
                 fair.forget(step)
-        return pickle.dumps(fair._calibrated().learnt)
+        return pickle.dumps(calibrated(fair).learnt)
 
     one = grown("rows", [3, 8, 500, 1010])
     assert grown([8], "rows", [500, 3], [1010]) == one
@@ -126,7 +127,7 @@ def test_more_classes_are_kept_by_class(calibration):
     three = np.where(X[:, 0] > 1, 2, y)
     fair = fitted(X, LogisticRegression(), calibration, y=three)
     fair.forget([3, 8, 500])
-    rule = fair._calibrated()
+    rule = calibrated(fair)
     assert rule.kept.shape == (len(rule.rows), 4, 3)
     np.testing.assert_allclose(rule.kept.sum(axis=2), 1)
     fresh = rule.remade(fair.estimator_._snapshot())

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from held import state_of
 from sklearn.datasets import make_classification
 from sklearn.ensemble import BaggingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -194,5 +195,5 @@ def test_ids_reach_the_ensemble_through_metadata_routing():
             params={"sensitive_features": club, "subjects": person},
         )  # fmt: skip
         first = results["estimator"][0]
-        assert first.forget(subjects=first.estimator_._state.rows[0].subjects[:1])
+        assert first.forget(subjects=state_of(first.estimator_).rows[0].subjects[:1])
     assert len(first.forgotten_) > 0

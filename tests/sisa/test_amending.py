@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from held import digests
 from scipy import sparse
 from sklearn.compose import make_column_transformer
 from sklearn.exceptions import NotFittedError
@@ -19,7 +20,6 @@ from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_fairsisa import SISAClassifier
 from sklearn_fairsisa.exceptions import UntrainedShardWarning
-from sklearn_fairsisa.sisa._digests import digest
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(60, 3)).round(6)
@@ -64,10 +64,6 @@ def make_sisa(learner, n_slices, directory=None):
     return SISAClassifier(
         learner, n_shards=3, n_slices=n_slices, random_state=0, checkpoint_dir=directory
     )
-
-
-def digests(sisa):
-    return [digest(member) for member in sisa.estimators_]
 
 
 def corrected():

@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 import numpy as np
 import pytest
+from held import log_of
 from sklearn.datasets import make_classification
 from sklearn.naive_bayes import GaussianNB
 
@@ -27,13 +28,13 @@ def sisa(request, tmp_path):
 
 def last_deletion(sisa):
     """Return the newest entry of the log that is of a deletion."""
-    return [entry for entry in sisa._audit.entries if entry["kind"] == "forget"][-1]
+    return [entry for entry in log_of(sisa).entries if entry["kind"] == "forget"][-1]
 
 
 def test_a_request_is_recorded_with_what_it_touched_and_cost(sisa):
     row = sisa.plan_.rows(1, 1)[0]
     sisa.forget(row)
-    _, entry, relearnt = sisa._audit.entries
+    _, entry, relearnt = log_of(sisa).entries
     assert entry["kind"] == "forget"
     assert (relearnt["kind"], relearnt["request"]) == ("relearn", entry["entry"])
     assert (relearnt["shards"], relearnt["first_slices"]) == ([1], [1])
@@ -57,7 +58,7 @@ def test_a_request_is_recorded_with_what_it_touched_and_cost(sisa):
 def test_entries_and_certificates_tell_every_version_that_bits_depend_on(sisa, package):
     pytest.importorskip(package)
     certificate = json.loads(sisa.forget(1).verify_forgotten().certificate())
-    for told in (sisa._audit.entries[-1], certificate):
+    for told in (log_of(sisa).entries[-1], certificate):
         assert told["versions"][package] == version(package)
         assert told["versions"]["machine"] == platform.machine()
 
@@ -97,7 +98,7 @@ def test_a_broken_chain_is_detected_where_it_broke(sisa, damage):
     log = sisa
     for row in (1, 2, 3):
         log = log.forget(row, relearn=False)
-    log = log._audit
+    log = log_of(log)
     log.check()
     entries = list(log.entries)
     if damage == "alter":
@@ -126,7 +127,7 @@ def test_the_report_tells_every_request_in_a_frame_and_a_page(sisa):
     assert frame["share"].between(0, 1).all()
     page = report.to_html()
     assert "2 requests erased 3 rows. The ensemble holds 117 rows." in page
-    assert sisa._audit.head in page
+    assert log_of(sisa).head in page
     assert f"{len(frame)} entries" in repr(report)
 
 
@@ -147,7 +148,7 @@ def test_every_entry_has_the_visits_of_a_training_on_the_rows_left(sisa):
         warnings.simplefilter("ignore", EmptyShardWarning)
         for step in steps:
             cost = step().expected_cost([])
-            visits = sisa._audit.entries[-1]["full_sample_visits"]
+            visits = log_of(sisa).entries[-1]["full_sample_visits"]
             assert visits == sisa.full_sample_visits_
             assert cost["full_sample_visits"] == visits
             assert cost["full_sample_visits"] == sisa.n_rows_
@@ -159,7 +160,7 @@ def test_a_certificate_tells_what_was_compared(sisa):
     told = json.loads(verification.certificate())
     assert told["holds"] is True
     assert told["digests"] == told["digests_retrained"]
-    assert told["audit_head"] == sisa._audit.head
+    assert told["audit_head"] == log_of(sisa).head
     member = sisa.estimators_[sisa.plan_.shard_of(5)]
     member.theta_[0, 0] += 1e-9
     told = json.loads(sisa.verify_forgotten().certificate())

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from held import digests, log_of, state_of, store_of
 from sklearn.datasets import make_classification
 from sklearn.naive_bayes import GaussianNB
 
@@ -22,7 +23,6 @@ from sklearn_fairsisa.exceptions import (
     UntrainedShardWarning,
 )
 from sklearn_fairsisa.sisa import CheckpointPolicy
-from sklearn_fairsisa.sisa._digests import digest
 from sklearn_fairsisa.sisa.store import open_directory
 
 X, y = make_classification(n_samples=60, n_features=4, random_state=0)
@@ -115,10 +115,6 @@ def make_sisa(backend=None, **params):
     return SISAClassifier(GaussianNB(), checkpoint_dir=policy, **params)
 
 
-def digests(sisa):
-    return [digest(member) for member in sisa.estimators_]
-
-
 def test_an_ensemble_lives_in_any_backend():
     drawer, memory = Drawer(), make_sisa().fit(X[:50], y[:50])
     make_sisa(drawer).fit(X[:50], y[:50])
@@ -134,8 +130,8 @@ def test_an_ensemble_lives_in_any_backend():
         np.testing.assert_array_equal(opened.transform(X), memory.transform(X))
         np.testing.assert_array_equal(opened.forgotten_, memory.forgotten_)
     assert opened.verify_forgotten()
-    assert opened._store.stale_files() == []
-    kinds = [entry["kind"] for entry in opened._audit.entries]
+    assert store_of(opened).stale_files() == []
+    kinds = [entry["kind"] for entry in log_of(opened).entries]
     kinds = [kind for kind in kinds if kind != "relearn"]
     assert kinds == ["fit", "forget", "partial_fit", "forget"]
     needle = X[7].tobytes()
@@ -209,7 +205,7 @@ def look_at(left, states, kind):
     assert digests(sisa) in states
     after = digests(sisa) == states[1]
     sisa.forget([1])
-    assert sisa._store.stale_files() == []
+    assert store_of(sisa).stale_files() == []
     assert sisa.verify_forgotten()
     assert digests(SISAClassifier.load(left)) == digests(sisa)
     return "behind" if behind else "after" if after else "before"
@@ -221,9 +217,9 @@ def look_at(left, states, kind):
 def test_a_change_rewrites_the_entries_of_its_own_shards_only():
     drawer = Drawer()
     sisa = make_sisa(drawer).fit(X, y)
-    before = sisa._store.manifest.current
+    before = store_of(sisa).manifest.current
     sisa.forget(sisa.plan_.rows(1, 1)[0])
-    now = sisa._store.manifest.current
+    now = store_of(sisa).manifest.current
     same = [old == new for old, new in zip(before.shards, now.shards)]
     assert same == [True, False, True]
     assert (now.n_rows, now.n_forgotten) == (59, 1)
@@ -266,7 +262,7 @@ def test_no_shard_is_behind_once_a_change_is_done():
     drawer = Drawer()
     sisa = make_sisa(drawer).fit(X, y).forget([3])
     sisa.partial_fit(X[:1], y[:1])
-    shards = sisa._store._shards(sisa._store.manifest.current)
+    shards = store_of(sisa)._shards(store_of(sisa).manifest.current)
     assert [s.n_stages for s in shards] == list(sisa.plan_.n_stages)
     assert [s.stage for s in shards] == list(sisa.plan_.n_stages)
     assert [s.digest for s in shards] == digests(sisa)
@@ -281,7 +277,7 @@ def test_a_shard_is_behind_until_it_is_relearnt(monkeypatch):
         patch.setattr(GaussianNB, "partial_fit", None)
         with pytest.warns(UntrainedShardWarning):
             sisa.forget(sisa.plan_.rows(1, 1)[0])
-    store = SISAClassifier.load(drawer)._store
+    store = store_of(SISAClassifier.load(drawer))
     shards = store._shards(store.manifest.current)
     assert [(s.stage, s.n_stages) for s in shards] == [(2, 2), (1, 2), (2, 2)]
     assert [s.reason is None for s in shards] == [True, False, True]
@@ -308,7 +304,7 @@ def test_rows_of_an_opened_ensemble_are_unpacked_when_they_are_needed(tmp_path):
     opened = SISAClassifier.load(tmp_path)
     opened.predict(X)
     assert opened.n_rows_ == 60
-    assert all(map(callable, opened._state.rows._handles))
+    assert all(map(callable, state_of(opened).rows._handles))
     copied = copy.deepcopy(opened)
     assert opened.forget(1).verify_forgotten()
     shutil.rmtree(tmp_path)
@@ -322,7 +318,7 @@ def test_rows_that_someone_else_deleted_are_said_to_have_changed():
     opened = SISAClassifier.load(drawer)
     sisa.forget(1)
     with pytest.raises(ChangedDirectoryError, match="Open it with"):
-        list(opened._state.rows)
+        list(state_of(opened).rows)
 
 
 def test_directories_of_the_first_format_are_refused():
@@ -355,9 +351,11 @@ class Count:
         return replace(self, n_rows=None, text=told or self.text)
 
     def updated(self, ensemble):
-        if self.is_current(ensemble._store.digests):
+        if self.is_current(store_of(ensemble).digests):
             return self
-        return replace(self, n_rows=ensemble.n_rows_, digests=ensemble._store.digests)
+        return replace(
+            self, n_rows=ensemble.n_rows_, digests=store_of(ensemble).digests
+        )
 
     def is_current(self, digests):
         return self.n_rows is not None and self.digests == digests
@@ -390,9 +388,9 @@ def test_companions_follow_every_change_whoever_makes_it(durable):
 
     def counts():
         changed = SISAClassifier.load(drawer) if durable else sisa
-        assert changed._state.companions == sisa._state.companions
-        found = changed._state.companions
-        assert all(c.digests == changed._store.digests for c in found.values())
+        assert state_of(changed).companions == state_of(sisa).companions
+        found = state_of(changed).companions
+        assert all(c.digests == store_of(changed).digests for c in found.values())
         return found["one"].n_rows, found["other"].n_rows
 
     n = len(y)
@@ -405,7 +403,7 @@ def test_companions_follow_every_change_whoever_makes_it(durable):
     assert counts() == (n - 2, n - 2)
     sisa.partial_fit(X[:5], y[:5])
     assert counts() == (n + 3, n + 3)
-    kinds = [entry["kind"] for entry in sisa._audit.entries]
+    kinds = [entry["kind"] for entry in log_of(sisa).entries]
     assert kinds.count("calibrate") == 5
     assert sisa.verify_forgotten()
 
@@ -426,7 +424,7 @@ def test_companions_are_purged_with_the_ensemble():
     with pytest.raises(DamagedDirectoryError, match="the companion of the ensemble"):
         SISAClassifier.load(drawer)
     sisa.fit(X, y)
-    assert sisa._store.manifest.current.companions == {}
+    assert store_of(sisa).manifest.current.companions == {}
     assert holders(b"first rule") == []
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import polars
 import pytest
+from held import checkpoints, log_of
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
@@ -254,7 +255,7 @@ def test_threads_that_forget_at_once_lose_no_request():
         list(threads.map(sisa.forget, range(40)))
     assert list(sisa.forgotten_) == list(range(40))
     assert len(sisa.forget_log_) == 40
-    sisa._audit.check()
+    log_of(sisa).check()
     assert sisa.verify_forgotten()
 
 
@@ -279,7 +280,7 @@ class Meddling(GaussianNB):
 
 def test_a_verification_is_of_one_instant():
     sisa = make_sisa(Meddling(), n_slices=2).fit(X, y).forget([0])
-    head = sisa._audit.head
+    head = log_of(sisa).head
     Meddling.meddle = lambda: sisa.forget(range(1, 60))
     verification = sisa.verify_forgotten()
     assert len(sisa.forgotten_) == 60
@@ -343,7 +344,7 @@ def test_a_class_without_rows_is_told_where_the_ensemble_was_fitted():
 def test_an_emptied_slice_is_skipped():
     sisa = make_sisa(SGDClassifier(), n_slices=3, epochs=2).fit(X, y)
     sisa.forget(sisa.plan_.rows(0, 0))
-    assert sisa._checkpoints[0][0] is None
+    assert checkpoints(sisa)[0][0] is None
     assert sisa.verify_forgotten()
     sisa.forget(sisa.plan_.rows(0, 2))
     assert sisa.verify_forgotten()

@@ -6,6 +6,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+from held import digests
 from learners_of_workers import KillsItsWorkerOnce
 from sklearn.datasets import make_classification
 from sklearn.linear_model import SGDClassifier
@@ -22,10 +23,6 @@ X, y = make_classification(n_samples=120, n_features=6, random_state=0)
 
 def make_sisa(estimator, **params):
     return SISAClassifier(estimator, n_shards=4, n_slices=2, random_state=0, **params)
-
-
-def digests(sisa):
-    return [digest(member) for member in sisa.estimators_]
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from functools import partialmethod
 
 import numpy as np
 import pytest
+from held import checkpoints, digests, log_of, store_of
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression, SGDClassifier
@@ -43,12 +44,8 @@ def make_sisa(directory=None, estimator=None, **params):
     return SISAClassifier(estimator, checkpoint_dir=directory, **params)
 
 
-def digests(sisa):
-    return [digest(member) for member in sisa.estimators_]
-
-
 def kinds(sisa):
-    return [entry["kind"] for entry in sisa._audit.entries]
+    return [entry["kind"] for entry in log_of(sisa).entries]
 
 
 def bytes_in(directory):
@@ -57,11 +54,11 @@ def bytes_in(directory):
 
 
 def checkpoint_digests(sisa):
-    return [[digest(member) for member in shard] for shard in sisa._checkpoints]
+    return [[digest(member) for member in shard] for shard in checkpoints(sisa)]
 
 
 def kept_stages(sisa):
-    return [sorted(sisa._store.progress(shard).checkpoints) for shard in range(3)]
+    return [sorted(store_of(sisa).progress(shard).checkpoints) for shard in range(3)]
 
 
 def net():
@@ -336,7 +333,7 @@ def test_a_batch_is_trained_again_only_where_rows_changed_meanwhile(tmp_path):
     # In a shard of the batch, since each of nine rows goes to another one.
     Watched.meanwhile.append(lambda: elsewhere.forget(1, relearn=False))
     sisa.partial_fit(X[:9], y[:9])
-    assert len(sisa._store.progress(shard).checkpoints) == 3
+    assert len(store_of(sisa).progress(shard).checkpoints) == 3
     assert len(Watched.trained) <= 9 + 3
     expected = (
         make_sisa(None, Watched(), n_shards=9).fit(X, y).partial_fit(X[:9], y[:9])
@@ -696,7 +693,7 @@ def test_a_full_disk_loses_nothing(tmp_path, monkeypatch, kind):
             data = bytes_in(directory)
             assert not any(X[row].tobytes() in data for row in (3, 5))
         reopened.forget(1)
-        assert reopened._store.stale_files() == []
+        assert store_of(reopened).stale_files() == []
         assert digests(SISAClassifier.load(directory)) == digests(reopened)
     assert failures > (20 if kind != "relearn" else 10)
     assert digests(sisa) == states[-1]
@@ -735,14 +732,14 @@ def test_a_file_that_cannot_be_deleted_is_not_passed_over(tmp_path, monkeypatch)
         patch.setattr(disk.os, "unlink", refuse)
         with pytest.raises(PermissionError, match="not allowed") as caught:
             sisa.forget(row)
-        assert sisa._store.stale_files()
+        assert store_of(sisa).stale_files()
     told = " ".join(caught.value.__notes__)
     assert "The change itself is done" in told
     assert "do not repeat the call" in told
     assert list(sisa.forgotten_) == [row]
     assert "1 rows are erased" in told
     sisa.forget(row)
-    assert sisa._store.stale_files() == []
+    assert store_of(sisa).stale_files() == []
     assert X[row].tobytes() not in bytes_in(tmp_path)
     assert digests(sisa.relearn()) == digests(make_sisa().fit(X, y).forget(row))
 
@@ -845,11 +842,11 @@ def test_the_next_deletion_does_not_lose_one_whose_training_failed(tmp_path, err
     )
     reopened = SISAClassifier.load(tmp_path)
     assert digests(reopened) == digests(sisa)
-    deletions = [e for e in reopened._audit.entries if e["kind"] == "forget"]
+    deletions = [e for e in log_of(reopened).entries if e["kind"] == "forget"]
     assert [e["n_forgotten"] for e in deletions] == [2, 1]
     # Whoever relearns for a deletion says for which.
     numbers = {e["entry"] for e in deletions}
-    relearnt = [e for e in reopened._audit.entries if e["kind"] == "relearn"]
+    relearnt = [e for e in log_of(reopened).entries if e["kind"] == "relearn"]
     assert {e["request"] for e in relearnt} <= numbers | {None}
     assert deletions[1]["entry"] in {e["request"] for e in relearnt}
 
@@ -1081,7 +1078,7 @@ def test_a_resumed_fit_trains_only_the_shards_that_are_left(tmp_path, monkeypatc
     sisa = left.relearn()
     assert trained == [0, 1, 2, 2]
     assert digests(sisa) == digests(make_sisa().fit(X, y))
-    assert sisa._audit.entries[0]["sample_visits"] == visits
+    assert log_of(sisa).entries[0]["sample_visits"] == visits
     assert visits < sisa.full_sample_visits_
 
 
@@ -1115,7 +1112,7 @@ def test_a_clean_up_that_fails_says_that_the_change_counts(tmp_path, monkeypatch
     assert "The change itself is done" in caught.value.__notes__[0]
     assert "do not repeat the call" in caught.value.__notes__[0]
     assert sisa.forget([]).n_rows_ == 90
-    assert SISAClassifier.load(tmp_path)._store.stale_files() == []
+    assert store_of(SISAClassifier.load(tmp_path)).stale_files() == []
     assert digests(sisa) == digests(
         make_sisa().fit(X[:60], y[:60]).partial_fit(X[60:], y[60:])
     )
@@ -1258,7 +1255,7 @@ def test_deletions_of_many_threads_all_succeed(tmp_path, monkeypatch, estimators
     found = SISAClassifier.load(tmp_path)
     assert list(found.forgotten_) == list(range(16))
     assert len(found.behind_) == 0
-    assert found._store.stale_files() == []
+    assert store_of(found).stale_files() == []
     expected = make_sisa(None, GaussianNB()).fit(X, y).forget(range(16))
     assert digests(found) == digests(expected)
 
@@ -1287,7 +1284,7 @@ def test_readers_and_writers_do_not_refuse_each_other(tmp_path, monkeypatch):
                     loaded = SISAClassifier.load(tmp_path)
                     rows = loaded.forgotten_
                     assert list(rows) == list(range(len(rows)))
-                    if not loaded._store.status()["behind"]:
+                    if not store_of(loaded).status()["behind"]:
                         seen.append((len(rows), digests(loaded)))
                 n_read[number] += 1
 

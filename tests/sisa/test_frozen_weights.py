@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 import pytest
+from held import checkpoints
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import make_classification
@@ -83,7 +84,7 @@ def test_forgetting_erases_what_was_trained_and_keeps_what_was_not(tmp_path):
     row = sisa.plan_.rows(2, 0)[0]
     taught = [
         member.module_.trained.weight.detach().numpy().tobytes()
-        for member in sisa._checkpoints[2]
+        for member in checkpoints(sisa)[2]
     ]
     assert [len(holders(tmp_path, needle)) for needle in taught] == [1, 1, 1, 1]
     sisa.forget(row)
@@ -117,8 +118,8 @@ def test_a_stage_without_a_pass_adds_no_bytes(tmp_path, durable):
     # One epoch over four slices makes passes in two of the stages.
     twice = make_sisa(tmp_path / "a" if durable else None, epochs=4, n_slices=2)
     sisa = make_sisa(tmp_path / "b" if durable else None, epochs=1).fit(X, y)
-    checkpoints = sisa._checkpoints
-    assert [len({digest(c) for c in shard}) for shard in checkpoints] == [2] * 5
+    kept = checkpoints(sisa)
+    assert [len({digest(c) for c in shard}) for shard in kept] == [2] * 5
     assert sisa.checkpoint_bytes_ < 1.2 * twice.fit(X, y).checkpoint_bytes_
     for row in (sisa.plan_.rows(1, 0)[0], sisa.plan_.rows(2, 3)[0]):
         sisa.forget(row)

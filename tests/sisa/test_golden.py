@@ -7,6 +7,7 @@ A change needs a new format of directories.
 
 import numpy as np
 import pytest
+from held import state_of
 from scipy import sparse
 from sklearn.naive_bayes import GaussianNB
 
@@ -143,7 +144,7 @@ def test_salted_ids_and_signatures_stay():
 def test_a_salt_has_128_bits_and_every_byte_of_it_counts():
     X, y = np.arange(8.0)[:, None], np.arange(8) % 2
     fits = [SISAClassifier(GaussianNB(), n_shards=2).fit(X, y) for _ in range(3)]
-    salts = {fitted.forget(3)._state.salt for fitted in fits}
+    salts = {state_of(fitted.forget(3)).salt for fitted in fits}
     assert {len(bytes.fromhex(salt)) for salt in salts} == {16}
     assert len(salts) == 3
     for byte in range(16):

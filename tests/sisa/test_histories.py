@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 from effort import EFFORT
+from held import digests
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.naive_bayes import GaussianNB
@@ -16,7 +17,6 @@ from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_fairsisa import SISAClassifier
 from sklearn_fairsisa.sisa import CheckpointPolicy
-from sklearn_fairsisa.sisa._digests import digest
 
 pytestmark = pytest.mark.heavy
 
@@ -85,10 +85,6 @@ def make_sisa(name, directory=None):
         every = 2 if "checkpoint_dir" in params else 1
         params["checkpoint_dir"] = CheckpointPolicy(directory, keep_every=every)
     return SISAClassifier(learner, n_shards=3, random_state=0, **params)
-
-
-def digests(sisa):
-    return [digest(member) for member in sisa.estimators_]
 
 
 def play(name, rng, directory):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from effort import EFFORT
+from held import log_of, store_of
 from sklearn.datasets import make_classification
 from sklearn.naive_bayes import GaussianNB
 
@@ -180,8 +181,8 @@ def _look_at_directory(sisa, directory, name):
     reopened = SISAClassifier.load(directory)
     assert state(reopened) == state(sisa)
     assert reopened.verify_forgotten()
-    assert reopened._store.stale_files() == []
-    entries = reopened._audit.entries
+    assert store_of(reopened).stale_files() == []
+    entries = log_of(reopened).entries
     deletions = [e for e in entries if e["kind"] == "forget"]
     n_forgotten = [e["n_forgotten"] for e in deletions if e["n_forgotten"]]
     assert n_forgotten == ([3, 1] if name in ("forget", "relearn") else [1])

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import polars
 import pytest
+from held import digests
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.compose import make_column_transformer
@@ -27,7 +28,6 @@ from sklearn_fairsisa import (
     SISAClassifier,
     check_forgettable,
 )
-from sklearn_fairsisa.sisa._digests import digest
 
 N = 90
 rng = np.random.default_rng(0)
@@ -54,10 +54,6 @@ STEPS = {
 
 def values(data):
     return data.toarray() if sparse.issparse(data) else np.asarray(data)
-
-
-def digests(sisa):
-    return [digest(member) for member in sisa.estimators_]
 
 
 @pytest.mark.parametrize("n_slices", [1, 3])

@@ -1,6 +1,7 @@
 import pickle
 
 import pytest
+from held import digests
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.naive_bayes import GaussianNB
@@ -8,7 +9,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_fairsisa import SISAClassifier
-from sklearn_fairsisa.sisa._digests import digest
 
 X, y = make_classification(n_samples=120, n_features=5, n_informative=3, random_state=0)
 
@@ -38,10 +38,6 @@ def make_sisa(name="bayes, 3 slices", place=None, **params):
         checkpoint_dir=place,
         **params,
     )
-
-
-def digests(sisa):
-    return [digest(member) for member in sisa.estimators_]
 
 
 @pytest.mark.parametrize("name", LEARNERS)

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from held import digests
 from sklearn.linear_model import SGDClassifier
 from sklearn.naive_bayes import GaussianNB
 
 from sklearn_fairsisa import SISAClassifier
 from sklearn_fairsisa.exceptions import VanishedClassWarning
-from sklearn_fairsisa.sisa._digests import digest
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(90, 3))
@@ -21,10 +21,6 @@ def make_sisa(directory=None, learner=None):
     return SISAClassifier(
         learner, n_shards=3, n_slices=2, random_state=0, checkpoint_dir=directory
     )
-
-
-def digests(sisa):
-    return [digest(member) for member in sisa.estimators_]
 
 
 @WHERE

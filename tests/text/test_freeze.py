@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from held import checkpoints
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from skorch.callbacks import Freezer
@@ -95,7 +96,7 @@ def test_twenty_checkpoints_hold_an_embedding_matrix_once_in_all(
         learner, n_shards=5, n_slices=4, epochs=2, random_state=0,
         checkpoint_dir=tmp_path if durable else None,
     ).fit(TEXTS, Y)  # fmt: skip
-    nets = [member.net_ for shard in sisa._checkpoints for member in shard]
+    nets = [member.net_ for shard in checkpoints(sisa) for member in shard]
     assert len(nets) == 20
     matrices = [net.module_.get_input_embeddings().weight for net in nets]
     assert matrices[0].shape == (30522, 384)
@@ -124,7 +125,7 @@ def test_what_a_forgotten_text_taught_is_found_nowhere(params, tmp_path):
     row = sisa.plan_.rows(0, 0)[0]
     taught = [
         value.tobytes()
-        for member in sisa._checkpoints[0]
+        for member in checkpoints(sisa)[0]
         for name, value in weights(member).items()
         if value.ndim == 2 and not is_in(name, params["freeze"])
     ]

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from held import digests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -29,10 +30,6 @@ def make_sisa(head=None, **params):
     head = HeadClassifier(together=3, batch_size=8) if head is None else head
     params = {"n_shards": 5, "n_slices": 2, "epochs": 3, "random_state": 0} | params
     return SISAClassifier(head, **params)
-
-
-def digests(sisa):
-    return [digest(member) for member in sisa.estimators_]
 
 
 @st.composite

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from held import digests
 from joblib import Parallel, delayed
 from sklearn.compose import make_column_transformer
 from sklearn.frozen import FrozenEstimator
@@ -18,7 +19,6 @@ from tiny import sentences, tiny_bert, tiny_gpt2
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
 from sklearn_fairsisa._utils.isolation import forked_generators
-from sklearn_fairsisa.sisa._digests import digest
 from sklearn_fairsisa.text import TransformerClassifier, TransformerEmbedder
 from sklearn_fairsisa.text._generators import Generators
 
@@ -29,10 +29,6 @@ def make_sisa(config, **params):
     learner = TransformerClassifier(config, batch_size=8, lr=3e-3, device="cpu")
     params = {"n_shards": 2, "n_slices": 2, "epochs": 3, "random_state": 0} | params
     return SISAClassifier(learner, **params)
-
-
-def digests(sisa):
-    return [digest(member) for member in sisa.estimators_]
 
 
 @pytest.mark.parametrize("config", [tiny_bert(), tiny_gpt2()], ids=["BERT", "GPT-2"])

@@ -1,0 +1,254 @@
+"""A fair rule that a sharded ensemble keeps, as one of its companions."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+from .._utils.groups import merged_groups
+from ..sisa._plan import HELD_OUT
+from ._calibrated import Calibrated
+from ._calibration import check_two_shards, count_other_shards
+from ._checks import (
+    check_groups_suffice,
+    check_members_suffice,
+    check_objective,
+    rows_suffice,
+)
+from ._kept_scores import kept_scores
+
+
+@dataclass(frozen=True)
+class NewRows:
+    """What a companion must be told of rows that are appended.
+
+    Parameters
+    ----------
+    groups : array of shape (n_rows,)
+        Masked where a row is of no group.
+    weight : ndarray of shape (n_rows,), or None
+    objective : object
+        As the parameter, to be read anew if there is a new class.
+    """
+
+    groups: np.ndarray
+    weight: np.ndarray | None
+    objective: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleRule(Calibrated):
+    """A rule on rows of a sharded ensemble, kept with it: a ``Companion``.
+
+    Parameters
+    ----------
+    params : dict
+        Parameters of the post-processor except its estimator.
+    inputs : dict
+        Its attributes about X.
+    across : bool
+        Whether rows calibrate by the members of other shards.
+    kept : ndarray of shape (n_rows, n_shards[, n_classes]), default=None
+        Scores by all members, see `kept_scores`.
+    digests : tuple of str, default=()
+        Of the members that gave them.
+    """
+
+    params: dict[str, Any]
+    inputs: dict[str, Any]
+    across: bool
+    kept: np.ndarray | None = None
+    digests: tuple[str, ...] = ()
+
+    def is_current(self, digests) -> bool:
+        """Return whether the rule is solved for members of these digests."""
+        return self.rule is not None and self.digests == digests
+
+    def facts(self, digests) -> dict[str, Any]:
+        """Return what the rule is, beside members of these digests."""
+        problem = self.problem
+        rule = self.rule if self.is_current(digests) else None
+        facts = {
+            "method": problem.method,
+            "constraint": self.params["constraints"],
+            "tol": problem.tol,
+            "groups": [str(group) for group in problem.groups.tolist()],
+            "calibration_rows": len(self.rows),
+            "behind": rule is None,
+            "gap_in_calibration": None if rule is None else rule.constrained_gap,
+        }
+        if problem.confidence is not None:
+            facts["confidence"] = problem.confidence
+            facts["bound"] = None if rule is None else self.bound
+            facts["holds"] = None if rule is None else self.bound <= problem.tol
+        return facts
+
+    def without(self, rows) -> Self:
+        """Return what is left without some rows."""
+        left = np.flatnonzero(~np.isin(self.rows.index, rows))
+        bare = replace(self, rows=replace(self.rows, scores=None, counted=None))
+        kept = None if self.kept is None else self.kept[left]
+        return replace(super(EnsembleRule, bare).without(rows), kept=kept)
+
+    def extended(self, before, after, told) -> Self:
+        """Return it for a batch more of rows, not solved.
+
+        Rows that it is told nothing of train, but do not calibrate.
+        """
+        problem, rows, kept = self.problem, self.rows, self.kept
+        label = rows.label.astype(np.intp)
+        if len(after.classes) > len(before.classes):
+            label = np.searchsorted(after.classes, before.classes)[label]
+            objective = problem.objective
+            if told is not None:
+                objective = check_objective(told.objective, after.classes)
+            elif not isinstance(objective, str):
+                raise ValueError(
+                    "A rule over this ensemble has costs for the classes "
+                    f"{before.classes.tolist()}, and y holds others. Append rows by "
+                    "the post-processor's partial_fit, with costs for all classes."
+                )
+            problem = replace(problem, classes=after.classes, objective=objective)
+            kept = None
+        rows = replace(rows, label=label, scores=None, counted=None)
+        grown = replace(self, problem=problem, rows=rows, kept=kept)
+        if told is None:
+            return grown._with_rows(np.empty(0, dtype=np.intp), after, None)
+        index = np.arange(before.plan.n_rows, after.plan.n_rows)
+        grown = grown._with_rows(index, after, told)
+        what = "calibration rows, old and new"
+        check_groups_suffice(grown.problem, grown.rows, what)
+        return grown
+
+    def amended(self, after, rows, told) -> Self:
+        """Return it for other values of some rows, not solved.
+
+        Rows stay in their groups unless it is told others. A row that had none weighs
+        one where it has one now.
+        """
+        known, weight = self.rows, None
+        among = np.isin(rows, known.index)
+        place = np.searchsorted(known.index, rows[among])
+        if known.weight is not None:
+            weight = np.ones(len(rows))
+            weight[among] = known.weight[place]
+        if told is None:
+            rows, told = rows[among], self.problem.groups[known.group[place]]
+            weight = None if weight is None else weight[among]
+        left = self.without(rows)
+        label = left.rows.label.astype(np.intp)
+        left = replace(left, rows=replace(left.rows, label=label))
+        return left._with_rows(rows, after, NewRows(told, weight, None))
+
+    def _with_rows(self, index, after, told) -> Self:
+        """Return it with rows more, as far as they calibrate; labels are codes."""
+        problem, rows, kept = self.problem, self.rows, self.kept
+        order = slice(None)
+        if told is not None:
+            problem, rows, order = _joined(
+                problem, rows, index, after, told, self.across
+            )
+        if len(problem.classes) == 2:
+            rows = replace(rows, label=rows.label.astype(bool))
+        if kept is not None:
+            unknown = np.full((len(rows) - len(kept), *kept.shape[1:]), np.nan)
+            kept = np.concatenate([kept, unknown])[order]
+        return replace(
+            self, problem=problem, rows=rows, kept=kept, rule=None, bound=0.0
+        )
+
+    def updated(self, ensemble) -> Self:
+        """Return it solved for the members that there are; changed ones predict."""
+        digests = ensemble._store.digests
+        if self.is_current(digests):
+            return self
+        present = [s for s, m in enumerate(ensemble.estimators_) if m is not None]
+        rows = self.counting(ensemble, np.array(present, dtype=np.intp))
+        enough = len(present) >= (2 if self.across else 1)
+        if not enough or not rows_suffice(rows, self.problem.method):
+            return self
+        kept = kept_scores(
+            self.kept, self.digests, self.rows.index, ensemble, self.across
+        )
+        scores = kept if len(present) == kept.shape[1] else kept[:, present]
+        rows = replace(rows, scores=scores)
+        return replace(self, rows=rows, kept=kept, digests=digests).solved()
+
+    def remade(self, ensemble) -> Self:
+        """Return it solved from scratch: all members predict."""
+        return replace(self, kept=None, digests=(), rule=None).updated(ensemble)
+
+    @property
+    def learnt(self):
+        """What followed from rows and members."""
+        # Reports are made when somebody looks at them.
+        rule = None if self.rule is None else replace(self.rule)
+        return rule, self.bound, self.kept, self.rows
+
+    def counting(self, ensemble, shards):
+        """Return the rows, with the members of some shards that count for them."""
+        if not self.across:
+            return self.rows
+        return count_other_shards(self.rows, ensemble.plan_, shards)
+
+
+def _joined(problem, rows, index, after, told, across):
+    """Return a problem and its rows with those of some indices, and their order.
+
+    The order is that of the rows known and then the new ones, sorted by index.
+    """
+    names, group, new_group = merged_groups(problem.groups, rows.group, told.groups)
+    calibrates = new_group >= 0
+    if not across:
+        calibrates &= np.asarray(after.plan.shard_of(index)) < 0
+    index, new_group = index[calibrates], new_group[calibrates]
+    weight, new_weight = rows.weight, told.weight
+    if weight is not None or new_weight is not None:
+        weight = np.ones(len(rows)) if weight is None else weight
+        if new_weight is None:
+            new_weight = np.ones(len(calibrates))
+        weight = np.concatenate([weight, new_weight[calibrates]])
+    joined = np.concatenate([rows.index, index])
+    order = np.argsort(joined, kind="stable")
+    rows = replace(
+        rows,
+        index=joined,
+        group=np.concatenate([group, new_group]),
+        label=np.concatenate([rows.label, after.labels()[index]]),
+        weight=weight,
+    )
+    return replace(problem, groups=names), rows.take(order), order
+
+
+def begun(rows, state, *, problem, across, **about):
+    """Return a rule over an ensemble, not solved yet, on the rows that calibrate.
+
+    Parameters
+    ----------
+    rows : CalibrationRows
+        All retained rows, -1 in place of the group where that is missing.
+    state : State
+    problem : Problem
+    across : bool
+        Whether rows calibrate by the members of other shards, or are held out.
+    **about
+        For `EnsembleRule`.
+
+    Raises
+    ------
+    ValueError
+        If a group lacks the labels that the constraint needs.
+    """
+    shards = np.asarray(state.plan.shard_of(rows.index))
+    calibrates = rows.group >= 0
+    if not across:
+        calibrates &= shards == HELD_OUT
+    rows = rows.take(calibrates)
+    check_groups_suffice(problem, rows, held_out=not across)
+    rule = EnsembleRule(problem=problem, across=across, rows=rows, **about)
+    if across:
+        left = state.shards_without([])
+        check_two_shards(left)
+        counted = count_other_shards(rows, state.plan, left)
+        check_members_suffice(problem, counted)
+    return rule
