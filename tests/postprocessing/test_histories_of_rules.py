@@ -1,6 +1,5 @@
 """Random histories, and readers in other threads, see rules of one state alone."""
 
-import os
 import pickle
 import shutil
 import threading
@@ -8,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from effort import EFFORT
 from held import calibrated
 from sklearn.datasets import make_classification
 from sklearn.linear_model import SGDClassifier
@@ -15,7 +15,7 @@ from sklearn.linear_model import SGDClassifier
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
 from sklearn_fairsisa.sisa._digests import digest
 
-N_HISTORIES = int(os.environ.get("SKLEARN_FAIRSISA_HISTORIES", "2"))
+N_HISTORIES = round(2 * EFFORT)
 N_FIRST, N_BATCH, N_BATCHES = 160, 12, 3
 N = N_FIRST + N_BATCH * N_BATCHES
 X, y = make_classification(N, 5, n_redundant=0, flip_y=0.2, random_state=0)
