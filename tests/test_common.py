@@ -1,7 +1,10 @@
 """scikit-learn's own contract checks, over several base learners."""
 
+from inspect import signature
+
 import numpy as np
 import pytest
+import sklearn
 from scipy import sparse
 from sklearn.ensemble import (
     BaggingClassifier,
@@ -20,20 +23,39 @@ from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
 from sklearn_fairsisa._utils.columns import row_columns
 from sklearn_fairsisa.fairness._coins import row_coins
 
+
+def weighing(learner):
+    """Have a learner request weights, which count where metadata are routed."""
+    steps = (
+        [step for _, step in learner.steps] if hasattr(learner, "steps") else [learner]
+    )
+    with sklearn.config_context(enable_metadata_routing=True):
+        for step in steps:
+            for method in ("fit", "partial_fit"):
+                request = getattr(step, f"set_{method}_request", None)
+                if request and "sample_weight" in signature(request).parameters:
+                    request(sample_weight=True)
+    return learner
+
+
 SISAS = [
     SISAClassifier(n_shards=2, random_state=0),
-    SISAClassifier(LogisticRegression(), n_shards=2, random_state=0),
-    SISAClassifier(DecisionTreeClassifier(), n_shards=1, random_state=0),
-    SISAClassifier(SGDClassifier(), n_shards=2, n_slices=2, epochs=5, random_state=0),
-    SISAClassifier(GaussianNB(), n_shards=2, n_slices=2, random_state=0),
+    SISAClassifier(weighing(LogisticRegression()), n_shards=2, random_state=0),
+    SISAClassifier(weighing(DecisionTreeClassifier()), n_shards=1, random_state=0),
     SISAClassifier(
-        make_pipeline(StandardScaler(), SGDClassifier(loss="log_loss")),
+        weighing(SGDClassifier()), n_shards=2, n_slices=2, epochs=5, random_state=0
+    ),
+    SISAClassifier(weighing(GaussianNB()), n_shards=2, n_slices=2, random_state=0),
+    SISAClassifier(
+        weighing(make_pipeline(StandardScaler(), SGDClassifier(loss="log_loss"))),
         n_shards=2,
         aggregation="mean",
         random_state=0,
     ),
     SISAClassifier(
-        MLPClassifier((8,), learning_rate_init=0.05), n_slices=2, random_state=0
+        weighing(MLPClassifier((8,), learning_rate_init=0.05)),
+        n_slices=2,
+        random_state=0,
     ),
 ]
 

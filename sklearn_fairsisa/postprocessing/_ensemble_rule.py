@@ -96,12 +96,13 @@ class EnsembleRule(Calibrated):
         Rows that it is told nothing of train, but do not calibrate.
         """
         problem, rows, kept = self.problem, self.rows, self.kept
-        label = rows.label.astype(np.intp)
+        params, label = self.params, rows.label.astype(np.intp)
         if len(after.classes) > len(before.classes):
             label = np.searchsorted(after.classes, before.classes)[label]
             objective = problem.objective
             if told is not None:
                 objective = check_objective(told.objective, after.classes)
+                params = {**params, "objective": told.objective}
             elif not isinstance(objective, str):
                 raise ValueError(
                     "A rule over this ensemble has costs for the classes "
@@ -111,13 +112,12 @@ class EnsembleRule(Calibrated):
             problem = replace(problem, classes=after.classes, objective=objective)
             kept = None
         rows = replace(rows, label=label, scores=None, counted=None)
-        grown = replace(self, problem=problem, rows=rows, kept=kept)
+        grown = replace(self, problem=problem, rows=rows, kept=kept, params=params)
         if told is None:
             return grown._with_rows(np.empty(0, dtype=np.intp), after, None)
         index = np.arange(before.plan.n_rows, after.plan.n_rows)
         grown = grown._with_rows(index, after, told)
-        what = "calibration rows, old and new"
-        check_groups_suffice(grown.problem, grown.rows, what)
+        grown._check_new_groups(self.problem.groups)
         return grown
 
     def amended(self, after, rows, told) -> Self:
@@ -135,10 +135,31 @@ class EnsembleRule(Calibrated):
         if told is None:
             rows, told = rows[among], self.problem.groups[known.group[place]]
             weight = None if weight is None else weight[among]
-        left = self.without(rows)
+        left = self.without(rows)._without_empty_groups()
         label = left.rows.label.astype(np.intp)
         left = replace(left, rows=replace(left.rows, label=label))
-        return left._with_rows(rows, after, NewRows(told, weight, None))
+        amended = left._with_rows(rows, after, NewRows(told, weight, None))
+        amended._check_new_groups(self.problem.groups)
+        return amended
+
+    def _without_empty_groups(self) -> Self:
+        """Return it without groups that have no rows, as after all were corrected."""
+        code, rows = self.problem.groups, self.rows
+        filled = np.bincount(rows.group, minlength=len(code)) > 0
+        group = (np.cumsum(filled) - 1)[rows.group]
+        problem = replace(self.problem, groups=code[filled])
+        return replace(self, problem=problem, rows=replace(rows, group=group))
+
+    def _check_new_groups(self, known):
+        """Raise if a group that is not among those known lacks labels."""
+        old = set(known.tolist())
+        new = [name not in old for name in self.problem.groups.tolist()]
+        of_new = self.rows.take(np.array(new, dtype=bool)[self.rows.group])
+        if len(of_new):
+            problem = replace(self.problem, groups=self.problem.groups[new])
+            group = (np.cumsum(new) - 1)[of_new.group]
+            what = "calibration rows, old and new"
+            check_groups_suffice(problem, replace(of_new, group=group), what)
 
     def _with_rows(self, index, after, told) -> Self:
         """Return it with rows more, as far as they calibrate; labels are codes."""
@@ -197,11 +218,13 @@ def _joined(problem, rows, index, after, told, across):
 
     The order is that of the rows known and then the new ones, sorted by index.
     """
-    names, group, new_group = merged_groups(problem.groups, rows.group, told.groups)
-    calibrates = new_group >= 0
+    calibrates = ~np.ma.getmaskarray(told.groups)
     if not across:
         calibrates &= np.asarray(after.plan.shard_of(index)) < 0
-    index, new_group = index[calibrates], new_group[calibrates]
+    index = index[calibrates]
+    names, group, new_group = merged_groups(
+        problem.groups, rows.group, told.groups[calibrates]
+    )
     weight, new_weight = rows.weight, told.weight
     if weight is not None or new_weight is not None:
         weight = np.ones(len(rows)) if weight is None else weight

@@ -357,6 +357,7 @@ class FairEnsemblePostprocessor(
 
     # Requested by default: a fair decision without the group does not exist.
     __metadata_request__fit = {"sensitive_features": True}  # noqa: RUF012
+    __metadata_request__partial_fit = {"sensitive_features": True}  # noqa: RUF012
     __metadata_request__predict = {"sensitive_features": True}  # noqa: RUF012
     __metadata_request__score = {"sensitive_features": True}  # noqa: RUF012
     __metadata_request__transform = {"sensitive_features": True}  # noqa: RUF012
@@ -554,8 +555,9 @@ class FairEnsemblePostprocessor(
         seen, groups = self._split(X, sensitive_features, calibrated.features)
         weight = check_weight(sample_weight, _num_samples(y))
         told = {self._name: NewRows(groups, weight, self.objective)}
-        # Members are weighted where they were in fit.
-        trains = sample_weight if self.estimator_._has_weights() else None
+        with self.estimator_._exclusive():
+            # Members are weighted where they were in fit.
+            trains = sample_weight if self.estimator_._has_weights() else None
         self.estimator_._go_on(seen, y, trains, None, subjects, told)
         return self
 
@@ -625,17 +627,25 @@ class FairEnsemblePostprocessor(
                 "the rows of the ensemble may lack it. Set it to None, and give the "
                 "groups as sensitive_features."
             )
-        fitted = ensemble._snapshot()
+        with ensemble._exclusive():
+            fitted = ensemble._snapshot()
+            label = fitted._state.labels()
         plan, classes = fitted.plan_, fitted.classes_
-        _, groups = self._split(np.empty((plan.n_rows, 0)), sensitive_features)
-        weight = check_weight(sample_weight, plan.n_rows)
-        label = fitted._state.labels()
         retained = np.flatnonzero(label >= 0)
-        names, group = groups_and_codes(groups[retained])
+        given = {"sensitive_features": sensitive_features}
+        given |= {} if sample_weight is None else {"sample_weight": sample_weight}
+        # Nothing is expected of what is given for rows that are forgotten.
+        given = {
+            what: _of_rows(values, retained, plan.n_rows, what)
+            for what, values in given.items()
+        }
+        _, groups = self._split(
+            np.empty((len(retained), 0)), given["sensitive_features"]
+        )
+        weight = check_weight(given.get("sample_weight"), len(retained))
+        names, group = groups_and_codes(groups)
         if len(classes) == 2:
             label = label == 1
-        if weight is not None:
-            weight = weight[retained]
         rows = CalibrationRows(
             retained,
             group,
@@ -1013,7 +1023,8 @@ class FairEnsemblePostprocessor(
         check_is_fitted(self)
         own = self._own
         if own is None:
-            self._check_enough_left(indices, subjects)
+            with self.estimator_._exclusive():
+                self._check_enough_left(indices, subjects)
             self.estimator_.forget(indices, subjects=subjects, relearn=relearn)
             return self
         requested = asked_rows(
@@ -1050,8 +1061,8 @@ class FairEnsemblePostprocessor(
     ) -> Self:
         """Replace the values of rows, in the ensemble and in the rule.
 
-        The decisions are then those of a fit on the corrected data. See
-        :meth:`SISAClassifier.amend`.
+        The decisions are then those of a fit on the corrected data. A row that had no
+        group before weighs one in calibration. See :meth:`SISAClassifier.amend`.
 
         Parameters
         ----------
@@ -1079,9 +1090,11 @@ class FairEnsemblePostprocessor(
         Raises
         ------
         ValueError
-            As by :meth:`SISAClassifier.amend`.
+            As by :meth:`SISAClassifier.amend`, or if a group that is new lacks the
+            labels that the constraint needs.
         """
         check_is_fitted(self)
+        self._rule_of(self.estimator_)
         X, y = indexable(check_like_fit(self, X), in_memory(y))
         seen, told = X, {}
         if sensitive_features is not None or self.sensitive_feature is not None:
@@ -1129,10 +1142,17 @@ class FairEnsemblePostprocessor(
     def behind_(self) -> pd.DataFrame:
         """Shards whose members have slices yet to learn; see Attributes."""
         check_is_fitted(self)
+        if not hasattr(self.estimator_, "behind_"):
+            raise AttributeError(
+                f"The members are of a {type(self.estimator_).__name__}, none of which "
+                "can be behind. Only a SISAClassifier relearns."
+            )
         fitted = self.estimator_._snapshot()
         behind = fitted.behind_
-        rule = fitted._state.companions.get(self._name)
-        if rule is None or rule.is_current(fitted._store.digests):
+        if self._own is not None:
+            return behind
+        rule = self._rule_of(fitted)
+        if rule.is_current(fitted._store.digests):
             return behind
         record = {
             "shard": HELD_OUT, "stage": 0, "n_stages": 1,
@@ -1248,17 +1268,22 @@ class FairEnsemblePostprocessor(
             return Serving(self._own, self.estimator_)
         fitted = self.estimator_._snapshot()
         settled = fitted._settled.ensemble
+        rule = self._rule_of(fitted)
+        if rule.is_current(fitted._store.digests):
+            return Serving(rule, fitted)
+        if settled is not None and self._name in settled._state.companions:
+            return Serving(settled._state.companions[self._name], settled)
+        return Serving(replace(rule, rule=None), fitted)
+
+    def _rule_of(self, fitted):
+        """Return the rule that an ensemble keeps for this post-processor."""
         rule = fitted._state.companions.get(self._name)
         if rule is None:
             raise NotFittedError(
                 f"The ensemble has no rule {self._name!r} any more: it was fitted anew "
                 "since. Fit the post-processor again, or attach it."
             )
-        if rule.is_current(fitted._store.digests):
-            return Serving(rule, fitted)
-        if settled is not None and self._name in settled._state.companions:
-            return Serving(settled._state.companions[self._name], settled)
-        return Serving(replace(rule, rule=None), fitted)
+        return rule
 
     def _check_enough_left(self, indices, subjects):
         """Raise if too few rows or shards would be left without those asked for."""
@@ -1267,7 +1292,7 @@ class FairEnsemblePostprocessor(
         rows, _ = requested_rows(state, indices, subjects)
         if not len(rows):
             return
-        rule = state.companions[self._name]
+        rule = self._rule_of(fitted)
         left = state.shards_without(rows)
         if len(left) == 0:
             raise ValueError(
@@ -1276,8 +1301,7 @@ class FairEnsemblePostprocessor(
             )
         if rule.across:
             check_two_shards(left)
-        bare = replace(rule, rows=replace(rule.rows, scores=None, counted=None))
-        kept = replace(bare, rows=bare.rows.without(rows)).counting(fitted, left)
+        kept = rule.without(rows).counting(fitted, left)
         check_some_row_counts(kept, rule.problem.method)
 
     def _train_sharded(self, train, rows, share, about):
@@ -1391,6 +1415,17 @@ class FairEnsemblePostprocessor(
             allow_missing=self.unknown_group == "unconstrained",
             features=features,
         )
+
+
+def _of_rows(values, rows, n_rows, what):
+    """Return what is given for some of the rows."""
+    values = accepted(values, what)
+    if _num_samples(values) != n_rows:
+        raise ValueError(
+            f"{what} has {_num_samples(values)} rows, but {n_rows} were given to the "
+            "ensemble, forgotten ones included. Give a value for each."
+        )
+    return _safe_indexing(values, rows)
 
 
 def _check_name(name):

@@ -572,6 +572,11 @@ class SISAClassifier(
         """Replace values of rows, of which companions are told by their names."""
         X, labels, _, _ = check_rows(self, X, y, None, reset=False)
         index = check_rows_to_amend(indices, len(labels))
+        fitted = self._snapshot()
+        present = [member for member in fitted.estimators_ if member is not None]
+        # What a member cannot predict on, none could be trained on later.
+        for member in present[:1] if len(index) else ():
+            member_scores(member, X, len(fitted.classes_))
 
         def with_other_values(state):
             codes = amended_codes(state, index, labels)
@@ -583,11 +588,11 @@ class SISAClassifier(
         """Erase values of rows, as a change to the state says, then relearn."""
         change = None
         try:
-            with self._settled.during_change(self) as erased:
+            with self._settled.during_change(self) as erasing:
                 with self._exclusive() as store:
                     started = time.perf_counter()
                     change = make_change(self._state)
-                    erased.extend(change.erased_rows)
+                    erasing.append(change)
                     for X in self._state.inputs_of(change.erased_rows):
                         forget_in_caches(self._state.recipe.prototype, X)
                     self._commit(store, change, (), started)
@@ -1145,7 +1150,12 @@ class SISAClassifier(
 
     def _base(self):
         if self.estimator is None:
-            return SGDClassifier(loss="log_loss")
+            learner = SGDClassifier(loss="log_loss")
+            if get_config()["enable_metadata_routing"]:
+                # As scikit-learn's meta-estimators have it of their default learners.
+                learner.set_fit_request(sample_weight=True)
+                learner.set_partial_fit_request(sample_weight=True)
+            return learner
         return self.estimator
 
     def _fits_members_whole(self):

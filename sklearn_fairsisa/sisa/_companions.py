@@ -139,22 +139,23 @@ class Settled:
 
         Yields
         ------
-        list of int
-            For the rows that the change erases: when it ends, nothing is kept that
-            holds one of them.
+        list of Change
+            For what erases values of rows: when it ends, nothing is kept that holds one
+            of them.
         """
-        erased = []
+        erasing = []
         with self._turn:
             self._n_changes += 1
         try:
             self.note(copy.copy(ensemble))
-            yield erased
+            yield erasing
         finally:
             with self._turn:
                 self._n_changes -= 1
                 self._turn.notify_all()
                 kept = self.ensemble
                 if not self._n_changes or (
-                    kept is not None and not np.isin(erased, kept.forgotten_).all()
+                    kept is not None
+                    and not all(change.is_part_of(kept._state) for change in erasing)
                 ):
                     self.ensemble = None

@@ -78,6 +78,8 @@ def check_rows_to_amend(indices, n_given):
         If they are no integers, name a row twice, or are not as many as the values.
     """
     index = np.atleast_1d(np.asarray(indices))
+    if not index.size:
+        raise ValueError("Nothing to correct was named. Give indices of rows.")
     if index.ndim != 1 or (index.dtype.kind not in "iu" and index.size):
         raise ValueError(
             f"indices must be a list of integers, got {index.dtype} of shape "

@@ -167,7 +167,10 @@ def test_unknown_options_are_explained(options, message, capsys):
         (["frget", "d"], "unknown command frget. Did you mean forget? See --help."),
         (["forget", "d", "--indicse", "3"], "--indicse. Did you mean --indices?"),
         (["status", "d", "--jsno"], "unknown option --jsno. Did you mean --json?"),
-        (["relearn", "d", "--max-visits", "3"], "unknown option --max-visits."),
+        (
+            ["relearn", "d", "--max-visit", "3"],
+            "--max-visit. Did you mean --max-visits?",
+        ),
         (["verify", "d", "--model", "m"], "unknown option --model."),
         (["--n-shards"], "argument --n-shards: expected one argument"),
     ],

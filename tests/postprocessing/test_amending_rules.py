@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import SGDClassifier
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
+from sklearn_fairsisa.exceptions import UnconstrainedGroupWarning
 
 rng = np.random.default_rng(0)
 N = 400
@@ -146,3 +148,72 @@ def test_bad_corrections_change_nothing():
     votes = (rng.random((N, 3)) < 0.5).astype(int)
     given.fit(votes, y, sensitive_features=group)
     assert not hasattr(given, "amend")
+
+
+def test_a_group_that_was_a_mistake_is_gone_once_it_is_corrected(tmp_path):
+    typo = group.astype(object)
+    typo[:40] = "typotypo"
+    fair = make_fair(tmp_path).fit(X, y, sensitive_features=typo)
+    fair.amend(range(40), X[:40], y[:40], sensitive_features=group[:40])
+    assert fair.groups_.tolist() == ["a", "b"]
+    same(fair, make_fair().fit(X, y, sensitive_features=group))
+    held = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    for encoding in ("utf-8", "utf-32-le"):
+        assert "typotypo".encode(encoding) not in held
+
+
+def test_a_new_group_needs_its_labels_and_other_groups_do_not():
+    fair = make_fair().fit(X, y, sensitive_features=group)
+    before = fair.rule_
+    with pytest.raises(ValueError, match="Group 'zz' has no"):
+        fair.amend([3], X[[3]], y[[3]], sensitive_features=["zz"])
+    assert fair.rule_.equals(before)
+    # A group that lost its positives stays as it is, and stands in nobody's way.
+    with pytest.warns(UnconstrainedGroupWarning, match="'b'"):
+        fair.forget(np.flatnonzero((group == "b") & (y == 1)))
+    with pytest.warns(UnconstrainedGroupWarning, match="'b'"):
+        fair.partial_fit(X[:30], y[:30], sensitive_features=["a"] * 30)
+    assert fair.estimator_.plan_.n_rows == N + 30
+
+
+@pytest.mark.parametrize("through", ["rule", "ensemble"])
+def test_values_on_which_no_member_can_predict_replace_nothing(through):
+    fair = make_fair().fit(X, y, sensitive_features=group)
+    before, wrong = fair.rule_, X[:1].copy()
+    wrong[0, 1] = np.nan
+    changed = fair if through == "rule" else fair.estimator_
+    with pytest.raises(ValueError, match="NaN"):
+        changed.amend([1], wrong, [1])
+    with pytest.raises(ValueError, match=r"Nothing to correct|0 samples"):
+        changed.amend([], X[:0], y[:0])
+    assert fair.rule_.equals(before)
+    assert len(fair.behind_) == 0
+
+
+def test_requests_through_a_rule_follow_what_others_did_to_its_directory(tmp_path):
+    make_fair(tmp_path).fit(X, y, sensitive_features=group)
+    forgets, adds = (FairEnsemblePostprocessor.load(tmp_path) for _ in range(2))
+    stale = SISAClassifier.load(tmp_path)
+    other = SISAClassifier.load(tmp_path).forget(range(10, 18))
+    other.partial_fit(X[:4], y[:4])
+    assert forgets.forget([20, N + 2]).forgotten_.tolist()[-2:] == [20, N + 2]
+    adds.partial_fit(X[:6], y[:6], sensitive_features=group[:6])
+    assert adds.estimator_.plan_.n_rows == N + 10
+    groups = np.append(group, ["a"] * 10).astype(object)
+    groups[10:18] = None  # nobody needs to know the groups of rows that are gone
+    rule = FairEnsemblePostprocessor(random_state=0)
+    rule.attach(stale, sensitive_features=groups, name="second")
+    assert not set(range(10, 18)) & set(rule.calibration_indices_)
+    assert len(rule.calibration_indices_) == N
+
+
+def test_a_rule_whose_ensemble_was_fitted_anew_says_so():
+    fair = make_fair().fit(X, y, sensitive_features=group)
+    fair.estimator_.fit(X, y)
+    for call in (
+        lambda: fair.forget([1]),
+        lambda: fair.amend([1], X[[1]], y[[1]]),
+        lambda: fair.predict(X, sensitive_features=group),
+    ):
+        with pytest.raises(NotFittedError, match="it was fitted anew"):
+            call()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
@@ -121,11 +121,6 @@ class Ensemble:
         """The files that belong to no shard, by name."""
         companions = self.companions.values()
         return _by_name((self.state, self.plan, *self.held_out, *companions))
-
-    def with_shard(self, shard: int, file: File) -> Self:
-        """Return the ensemble in which a shard's file is another."""
-        shards = (*self.shards[:shard], file, *self.shards[shard + 1 :])
-        return replace(self, shards=shards)
 
     @classmethod
     def from_json(cls, facts: dict[str, Any]) -> Self:
