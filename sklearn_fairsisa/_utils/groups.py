@@ -264,7 +264,7 @@ def split_sensitive(X, sensitive_feature, drop_sensitive=True, *, allow_missing=
     if callable(sensitive_feature):
         name = getattr(sensitive_feature, "__name__", "callable")
         label = f"sensitive_feature={name}"
-        groups = sensitive_feature(lent(X))
+        groups = sensitive_feature(lent(X, sensitive_feature))
         return X, check_groups(groups, n_samples, label, allow_missing=allow_missing)
     named = list(np.atleast_1d(np.asarray(sensitive_feature, dtype=object)))
     if not named:

@@ -18,33 +18,71 @@ _FIXED = frozenset(
     {str, bytes, bool, int, float, complex, type(None)}
     | {np.dtype(code).type for code in "?bhilqBHILQefdgFDGSUmM"}
 )
+# Libraries that do not write past the flag of an array.
+_OBEDIENT = {"sklearn", "numpy", "scipy"}
 # How libraries say that memory is read-only.
 _REFUSED_WRITE = re.compile(r"read-?only|WRITEABLE|not writ(e)?able", re.IGNORECASE)
 
 
-def lent(X):
+def obeys_flags(learner):
+    """Return whether a learner is known to leave read-only memory as it is.
+
+    Tensors of torch, among others, can write to read-only arrays without an error.
+
+    Parameters
+    ----------
+    learner : estimator, function, or list of these
+    """
+    if isinstance(learner, list | tuple):
+        return all(map(obeys_flags, learner))
+    parts = [learner]
+    if hasattr(learner, "get_params") and not isinstance(learner, type):
+        parts += learner.get_params(deep=True).values()
+    return all(
+        _root(part) in _OBEDIENT
+        for part in parts
+        if (hasattr(part, "fit") or callable(part)) and not isinstance(part, type)
+    )
+
+
+def _root(part):
+    named = part if hasattr(part, "__qualname__") else type(part)
+    return (getattr(named, "__module__", None) or "").partition(".")[0]
+
+
+def lent(X, learner):
     """Return rows for a learner, which cannot change `X` by changing these.
 
     Parameters
     ----------
     X : array, sparse matrix, data frame, series or list
+    learner : estimator, function, or list of these
+        Which the rows are for.
 
     Returns
     -------
     same type as X
-        A read-only view of an array or of a sparse matrix; a copy of anything else,
-        which has no flag to make it read-only. Objects that can change are copied.
+        A read-only view of an array or of a sparse matrix, and of a copy if the
+        learner may pass over the flag; a copy of anything else, which has no flag to
+        make it read-only. Objects that can change are copied.
 
     Examples
     --------
+    >>> from sklearn.naive_bayes import GaussianNB
     >>> X = np.zeros((2, 2))
-    >>> lent(X).flags.writeable, np.shares_memory(lent(X), X)
+    >>> view = lent(X, GaussianNB())
+    >>> view.flags.writeable, np.shares_memory(view, X)
     (False, True)
+    >>> np.shares_memory(lent(X, lambda X: X), X)
+    False
     """
     if isinstance(X, np.ndarray):
-        return _fixed_view(own_objects(X))
+        own = own_objects(X)
+        return _fixed_view(own if obeys_flags(learner) else frozen(own.copy()))
     if sparse.issparse(X) and hasattr(X, "indptr"):
         parts = X.data, X.indices, X.indptr
+        if not obeys_flags(learner):
+            parts = tuple(frozen(part.copy()) for part in parts)
         view = type(X)(parts, shape=X.shape, copy=False)
         # The constructor may replace them.
         view.data, view.indices, view.indptr = map(
@@ -62,15 +100,17 @@ def lent(X):
     return own_objects(X.copy()) if hasattr(X, "copy") else X
 
 
-def lent_again(X):
+def lent_again(X, learner):
     """Return rows for one of several calls, none of which shows in the next.
 
     What cannot change is returned as it is.
     """
     array = X.data if sparse.issparse(X) else X
     if not isinstance(array, np.ndarray):
-        return lent(X)
-    return X.copy() if array.flags.writeable else X
+        return lent(X, learner)
+    if array.flags.writeable:
+        return X.copy()
+    return X if obeys_flags(learner) else lent(X, learner)
 
 
 def frozen(X):

@@ -179,17 +179,18 @@ def check_numbers_of_rows(values, name="sample_weight"):
         )
     if numbers.dtype.kind not in "biuf":
         try:
-            if numbers.dtype.kind == "c":
+            # What is no number may be read as one: a date, a text.
+            if not all(isinstance(number, Real) for number in numbers.tolist()):
                 raise TypeError
             numbers = numbers.astype(np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ValueError(
                 f"{name} holds {numbers.dtype}. Give one number per row."
             ) from None
     if not np.isfinite(numbers).all():
         raise ValueError(f"{name} contains NaN or infinity. Give finite numbers.")
     with np.errstate(over="ignore"):
-        total = np.abs(numbers).sum()
+        total = np.abs(numbers).sum(dtype=np.float64)
     if not np.isfinite(total):
         raise ValueError(
             f"The sum of {name} is more than a floating-point number can hold. Divide "

@@ -93,7 +93,8 @@ class Calibrated:
             warnings.warn(
                 f"Groups {lost.tolist()} have lost their last positive or negative "
                 f"calibration row{where}. Their people are now decided on without "
-                "regard to groups; fit again to have them back.",
+                "regard to groups, and they remain in groups_; fit again to have them "
+                "back, or gone.",
                 UnconstrainedGroupWarning,
                 stacklevel=level_of_caller(),
             )

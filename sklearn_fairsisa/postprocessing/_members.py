@@ -208,7 +208,7 @@ def _scores_of(member, X, classes):
     scores = class_scores(
         member,
         classes,
-        lambda method: getattr(member, method)(lent(X)),
+        lambda method: getattr(member, method)(lent(X, member)),
         _num_samples(X),
     )
     return scores[:, 1] if len(classes) == 2 else scores
@@ -218,7 +218,7 @@ def checked_member_scores(estimator, X, classes):
     """Scores by the members of an ensemble whose classes must be `classes`."""
     _check_classes_agree(estimator, classes)
     with writes_named(estimator):
-        return member_scores(estimator, lent(X), len(classes))
+        return member_scores(estimator, lent(X, estimator), len(classes))
 
 
 def check_frozen(estimator):

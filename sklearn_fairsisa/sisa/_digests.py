@@ -4,7 +4,7 @@ import copyreg
 import hashlib
 import sys
 from collections.abc import Mapping
-from types import BuiltinFunctionType, FunctionType, MethodType
+from types import BuiltinFunctionType, CellType, FunctionType, MethodType
 
 import numpy as np
 from scipy import sparse
@@ -20,6 +20,7 @@ _NOT_STATE = {
     ("sklearn.feature_extraction.", "_VectorizerMixin"): {"_stop_words_id"},
     ("river.proba.", "Distribution"): {"_rng"},
 }
+_EMPTY = CellType()
 _TIMES_OF_SEARCHES = {
     "mean_fit_time", "std_fit_time", "mean_score_time", "std_score_time",
 }  # fmt: skip
@@ -79,6 +80,15 @@ def _hash(value, path):
     return h.digest()
 
 
+def _carried_by(function):
+    """Return what a function carries with it: variables around it, or its object."""
+    if isinstance(function, MethodType):
+        return () if isinstance(function.__self__, type) else (function.__self__,)
+    cells = getattr(function, "__closure__", None) or ()
+    # A cell is empty until the variable is set.
+    return tuple(cell.cell_contents for cell in cells if cell != _EMPTY)
+
+
 def _describe(value):
     """Return a type tag, bytes and parts that together stand for a value."""
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
@@ -102,7 +112,8 @@ def _describe(value):
     if isinstance(value, np.random.Generator):
         return kind, b"", (value.bit_generator.state,)
     if isinstance(value, type | FunctionType | BuiltinFunctionType | MethodType):
-        return "name", f"{value.__module__}.{value.__qualname__}".encode(), ()
+        name = f"{value.__module__}.{value.__qualname__}".encode()
+        return "name", name, _carried_by(value)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
         flat = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)

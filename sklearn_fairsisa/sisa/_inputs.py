@@ -73,6 +73,8 @@ def check_rows(estimator, X, y, subjects, *, reset):
         The estimator's attributes about X, by the names in `INPUTS`.
     """
     X = accepted(X)
+    if isinstance(X, list) and not X:
+        raise ValueError("X is an empty list: 0 sample(s). Give at least one row.")
     y = _check_y(check_no_missing_labels(y))
     check_consistent_length(X, y)
     check_classification_targets(y)

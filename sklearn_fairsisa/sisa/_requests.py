@@ -49,6 +49,11 @@ def check_indices(indices, n_rows):
         return np.empty(0, dtype=np.intp)
     if asked.dtype.kind not in "iu":
         wrong = [i for i in asked.tolist() if not isinstance(i, Integral)]
+        if not wrong and asked.dtype == object:
+            raise ValueError(
+                f"Row {asked.max()} is unknown: rows 0 to {n_rows - 1} were given to "
+                "fit and partial_fit. Nothing was forgotten."
+            )
         what = f"{wrong[0]!r} of type {type(wrong[0]).__name__}" if wrong else "bool"
         raise ValueError(
             f"indices must be integers, got {what}. Pass positions of rows in the "

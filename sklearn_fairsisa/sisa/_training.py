@@ -316,7 +316,8 @@ def _prepare(recipe, task, stage, member):
     if passes == 0:
         return nothing
     member = copy.deepcopy(member)
-    params = {name: lent(value) for name, value in params.items()}
+    learner = recipe.prototype
+    params = {name: lent(value, learner) for name, value in params.items()}
     return _StageWork(
         task,
         stage,
@@ -324,8 +325,8 @@ def _prepare(recipe, task, stage, member):
         passes,
         whole,
         member,
-        lent(X),
-        lent(y),
+        lent(X, learner),
+        lent(y, learner),
         params | recipe.settings,
     )
 
@@ -359,13 +360,13 @@ def _continue(recipe, work):
         with config_context(assume_finite=step > 0 or None):
             # The last pass may have what the passes before must leave as it is.
             is_last = step == work.passes - 1
-            own_X, own_y, own = given if is_last else _lent_again(*given)
+            own_X, own_y, own = given if is_last else _lent_again(learner, *given)
             learner.partial_fit(own_X, own_y, classes=classes, **own)
 
 
-def _lent_again(X, y, params):
-    own = {name: lent_again(value) for name, value in params.items()}
-    return lent_again(X), lent_again(y), own
+def _lent_again(learner, X, y, params):
+    own = {name: lent_again(value, learner) for name, value in params.items()}
+    return lent_again(X, learner), lent_again(y, learner), own
 
 
 def _continue_together(recipe, works):

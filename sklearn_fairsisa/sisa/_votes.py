@@ -69,4 +69,4 @@ def _predict(member, method, X):
     # Naive Bayes takes the log of a prior of 0 where a shard lacks a class, and divides
     # by a variance of 0 where it has one row.
     with fork, np.errstate(divide="ignore", invalid="ignore"), writes_named(member):
-        return getattr(member, method)(as_input(member, lent(X)))
+        return getattr(member, method)(as_input(member, lent(X, member)))

@@ -336,3 +336,14 @@ def test_functions_of_numpy_and_what_is_made_of_them_are_told_by_name():
     assert digest({"f": np.sqrt}) == digest({"f": copy.deepcopy(np.sqrt)})
     assert digest(np.sqrt) != digest(np.square)
     assert digest(partial(np.power, 2)) != digest(partial(np.power, 3))
+
+
+def test_what_a_function_carries_counts():
+    def weighing(weights):
+        return lambda Z: Z @ weights
+
+    ones, zeros = np.ones(2), np.zeros(2)
+    assert digest(weighing(ones)) == digest(weighing(ones.copy()))
+    assert digest(weighing(ones)) != digest(weighing(zeros))
+    bound = [LogisticRegression(C=c).fit for c in (1.0, 1.0, 2.0)]
+    assert digest(bound[0]) == digest(bound[1]) != digest(bound[2])
