@@ -289,7 +289,7 @@ def feature_names(groups):
 
     Returns
     -------
-    list of str, or None
+    list, or None
     """
     if isinstance(groups, Mapping):
         names = list(groups)
@@ -300,7 +300,7 @@ def feature_names(groups):
         names = names or getattr(getattr(groups, "dtype", None), "names", None)
     if names is None or len(names) < 2 or len(set(names)) < len(names):
         return None
-    return list(names) if all(isinstance(name, str) for name in names) else None
+    return list(names)
 
 
 def _in_order_of(groups, features):
@@ -309,6 +309,9 @@ def _in_order_of(groups, features):
     if features is None or names is None or names == features:
         return groups
     if set(names) != set(features):
+        # Frames that were made of arrays have numbers for names.
+        if list(range(len(names))) in (names, features):
+            return groups
         raise ValueError(
             f"The sensitive features are {names}, but were {features} in fit. Give "
             "the same features."

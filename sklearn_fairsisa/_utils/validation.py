@@ -1,5 +1,6 @@
 """Checks of input that the estimators share."""
 
+from datetime import datetime
 from numbers import Real
 
 import numpy as np
@@ -111,6 +112,24 @@ def check_sample_weight(sample_weight, n_samples, name="sample_weight"):
     return weight
 
 
+def subject_ids(subjects):
+    """Return data-subject ids as an array of objects; equal instants are one id.
+
+    Examples
+    --------
+    >>> subject_ids(np.array(["2026-01-31"], dtype="M8[D]"))
+    array([Timestamp('2026-01-31 00:00:00')], dtype=object)
+    """
+    # As objects, those of nanoseconds would be integers.
+    kind = getattr(getattr(subjects, "dtype", None), "kind", "O")
+    values = np.asarray(subjects, dtype=None if kind == "M" else object)
+    ids = np.empty(values.size, dtype=object)
+    for place, value in enumerate(values.ravel()):
+        is_instant = isinstance(value, datetime | np.datetime64)
+        ids[place] = pd.Timestamp(value) if is_instant else value
+    return ids.reshape(values.shape)
+
+
 def check_subjects(subjects, n_samples):
     """Return data-subject ids as a list, one per row.
 
@@ -128,7 +147,7 @@ def check_subjects(subjects, n_samples):
     ValueError
         If an id is missing, the length differs, or there is more than one column.
     """
-    subjects = np.asarray(accepted(subjects, "subjects"), dtype=object)
+    subjects = subject_ids(accepted(subjects, "subjects"))
     if subjects.ndim != 1:
         raise ValueError(
             f"subjects must be one-dimensional, got shape {subjects.shape}. Give one "
@@ -138,6 +157,11 @@ def check_subjects(subjects, n_samples):
         raise ValueError(
             f"subjects has {len(subjects)} rows but X has {n_samples}. Give one "
             "data-subject id per row."
+        )
+    if any(isinstance(subject, bool | np.bool_) for subject in subjects):
+        raise ValueError(
+            "subjects holds booleans, which look like a mask of rows. Give each person "
+            "an id of their own."
         )
     if pd.isna(subjects).any():
         raise ValueError(

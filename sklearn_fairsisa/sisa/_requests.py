@@ -1,12 +1,13 @@
 """The rows that a deletion request names."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from contextlib import suppress
 from functools import partial
 from numbers import Integral
 
 import numpy as np
 
+from .._utils.validation import subject_ids
 from ._plan import subject_key
 
 
@@ -246,9 +247,9 @@ def check_subjects_asked(subjects):
     ValueError
         If they have more than one dimension or are booleans.
     """
-    if isinstance(subjects, set | frozenset | range):
+    if isinstance(subjects, set | frozenset | range | Iterator):
         subjects = list(subjects)
-    asked = np.atleast_1d(np.asarray(subjects, dtype=object))
+    asked = np.atleast_1d(subject_ids(subjects))
     if asked.ndim != 1 or not all(isinstance(one, Hashable) for one in asked):
         raise ValueError(
             f"subjects must be one-dimensional, got shape {asked.shape} or lists "

@@ -197,3 +197,38 @@ def test_ids_reach_the_ensemble_through_metadata_routing():
         first = results["estimator"][0]
         assert first.forget(subjects=state_of(first.estimator_).rows[0].subjects[:1])
     assert len(first.forgotten_) > 0
+
+
+INSTANTS = pd.date_range("2020-01-01", periods=200, freq="D")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [INSTANTS, INSTANTS.to_numpy(), INSTANTS.to_numpy("M8[D]"), [*INSTANTS]],
+    ids=["index", "nanoseconds", "days", "timestamps"],
+)
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda i: INSTANTS[i],
+        lambda i: [INSTANTS[i].to_pydatetime()],
+        lambda i: INSTANTS.to_numpy("M8[s]")[[i]],
+        lambda i: INSTANTS.to_numpy()[i],
+        lambda i: (INSTANTS[k] for k in [i]),
+    ],
+    ids=["timestamp", "datetime", "seconds", "scalar", "generator"],
+)
+def test_people_named_by_instants_are_found_in_any_unit_and_container(given, asked):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(200, 2))
+    sisa = SISAClassifier(n_shards=2, random_state=0)
+    sisa.fit(rows, (rows[:, 0] > 0).astype(int), subjects=given)
+    assert sisa.forget(subjects=asked(7)).forgotten_.tolist() == [7]
+
+
+def test_booleans_are_no_ids_of_people():
+    rows = np.random.default_rng(0).normal(size=(20, 2))
+    with pytest.raises(ValueError, match="subjects holds booleans"):
+        SISAClassifier(n_shards=1).fit(
+            rows, rows[:, 0] > 0, subjects=np.arange(20) % 2 == 0
+        )

@@ -585,3 +585,29 @@ def test_a_callable_that_returns_no_groups_is_named(result):
     )
     with pytest.raises(TypeError, match=r"<lambda> is a \w+, but must hold one value"):
         fair.fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "swapped",
+    [
+        {1: np.repeat([0, 1], 100), 0: np.tile([0, 1], 100)},
+        pd.DataFrame({1: np.repeat([0, 1], 100), 0: np.tile([0, 1], 100)}),
+    ],
+    ids=["dict", "frame"],
+)
+def test_features_named_by_numbers_may_come_in_any_order(swapped):
+    rng = np.random.default_rng(0)
+    votes, labels = rng.integers(0, 2, (200, 3)), rng.integers(0, 2, 200)
+    groups = pd.DataFrame({0: swapped[0], 1: swapped[1]})
+    fair = FairEnsemblePostprocessor(random_state=0)
+    fair.fit(votes, labels, sensitive_features=groups)
+    np.testing.assert_array_equal(
+        fair.selection_probability(votes, sensitive_features=swapped),
+        fair.selection_probability(votes, sensitive_features=groups),
+    )
+    # Frames that were made of arrays have numbers for names.
+    named = groups.rename(columns={0: "old", 1: "sex"})
+    np.testing.assert_array_equal(
+        fair.selection_probability(votes, sensitive_features=named),
+        fair.selection_probability(votes, sensitive_features=groups.to_numpy()),
+    )
