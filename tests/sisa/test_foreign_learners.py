@@ -5,17 +5,18 @@ import warnings
 
 import numpy as np
 import pytest
-import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import StackingClassifier
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
-from skorch import NeuralNetBinaryClassifier
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
 from sklearn_fairsisa.sisa._digests import digest
+
+torch = pytest.importorskip("torch")
+NeuralNetBinaryClassifier = pytest.importorskip("skorch").NeuralNetBinaryClassifier
 
 N = 160
 rng = np.random.default_rng(0)
