@@ -67,6 +67,7 @@ def fit(data, **params):
 # Coverage --------------------------------------------------------------------------
 
 
+@pytest.mark.heavy
 def test_bounds_contain_the_true_gap_at_their_confidence_and_are_no_wider_than_needed():
     rng = np.random.default_rng(0)
     gaps, reports = [], []
@@ -90,6 +91,7 @@ def test_bounds_contain_the_true_gap_at_their_confidence_and_are_no_wider_than_n
     assert 0.3 < (gaps <= even).mean() < 0.75
 
 
+@pytest.mark.heavy
 def test_overfitting_is_seen_that_the_calibration_rows_hide():
     rng = np.random.default_rng(1)
     covered, naive = [], []
@@ -110,6 +112,7 @@ def test_overfitting_is_seen_that_the_calibration_rows_hide():
     assert np.mean(naive) < np.mean(covered) - 0.2
 
 
+@pytest.mark.heavy
 def test_dispersion_is_how_far_rules_on_many_patterns_lie_off_the_stated_errors():
     rng = np.random.default_rng(0)
     X, y, group = draw_alike(10_000, 9, rng)
@@ -140,6 +143,7 @@ def test_few_patterns_on_many_rows_leave_the_bound_as_it_is():
         assert fit(data, method=method).fairness_report_.dispersion == 1
 
 
+@pytest.mark.heavy
 def test_a_tolerance_at_a_confidence_holds_for_people_not_seen():
     rng = np.random.default_rng(2)
     plain, sure = [], []
