@@ -103,7 +103,9 @@ def _seeded_states(seed, devices):
 
 @contextmanager
 def one_thread():
-    """Train on one core, while no other thread of the process trains.
+    """Compute on one core, while no other thread of the process does so.
+
+    Members train so, score the rows that are kept with them, and rules are solved so.
 
     The number of threads that share a sum affects its rounding. With one core per
     member, the bits of a member do not depend on ``n_jobs``, the backend or the size of

@@ -237,7 +237,7 @@ def _joined(problem, rows, index, after, told, across):
         rows,
         index=joined,
         group=np.concatenate([group, new_group]),
-        label=np.concatenate([rows.label, after.labels()[index]]),
+        label=np.concatenate([rows.label, after.labels(index)]),
         weight=weight,
     )
     return replace(problem, groups=names), rows.take(order), order

@@ -99,7 +99,7 @@ from ._training import Training
 _OBJECTIVES = ("accuracy_score", "balanced_accuracy_score")
 # The rule of ``fit`` among those that an ensemble keeps.
 _NAME = "rule"
-_FITTED = ("estimator_", "_name", "_own_rows")
+_FITTED = ("estimator_", "_name", "_own")
 # By whether rows are held out.
 
 
@@ -354,6 +354,9 @@ class FairEnsemblePostprocessor(
     0      0                0.465               0.766
     1      1                0.465               0.766
     """
+
+    # The rule and its rows, where no ensemble keeps them.
+    _own: OwnRows | None = None
 
     # Requested by default: a fair decision without the group does not exist.
     __metadata_request__fit = {"sensitive_features": True}  # noqa: RUF012
@@ -629,7 +632,7 @@ class FairEnsemblePostprocessor(
             )
         with ensemble._exclusive():
             fitted = ensemble._snapshot()
-            label = fitted._state.labels()
+            label = fitted._state.labels(np.arange(fitted.plan_.n_rows))
         plan, classes = fitted.plan_, fitted.classes_
         retained = np.flatnonzero(label >= 0)
         given = {"sensitive_features": sensitive_features}
@@ -1221,15 +1224,6 @@ class FairEnsemblePostprocessor(
             tags.input_tags = get_tags(self.estimator).input_tags
         return tags
 
-    @property
-    def _own(self):
-        """The rule and its rows, where no ensemble keeps them; else None."""
-        return vars(self).get("_own_rows")
-
-    @_own.setter
-    def _own(self, own):
-        self._own_rows = own
-
     def _ensemble_can(self, method):
         """Whether an ensemble that keeps the rule has a method; True before fit."""
         if not self.__sklearn_is_fitted__():
@@ -1328,7 +1322,7 @@ class FairEnsemblePostprocessor(
             companions={_NAME: lambda state: begun(rows, state, **about)},
         )
         solved(estimator._state.companions[_NAME])
-        return {"estimator_": estimator, "_name": _NAME, "_own_rows": None}
+        return {"estimator_": estimator, "_name": _NAME, "_own": None}
 
     def _calibrate_own(self, train, rows, share, about):
         """Solve on rows that the rule keeps itself; return what is then fitted."""
@@ -1373,7 +1367,7 @@ class FairEnsemblePostprocessor(
             digests=None if sisa is None else sisa._store.digests,
         ).solved()
         own.warn()
-        return {"estimator_": estimator, "_own_rows": own, "_name": None}
+        return {"estimator_": estimator, "_own": own, "_name": None}
 
     def _evaluation_rows(self, serving, X, y, sensitive_features, sample_weight):
         X, y = indexable(check_like_fit(self, X), in_memory(y))

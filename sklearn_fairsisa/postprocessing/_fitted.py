@@ -122,10 +122,6 @@ class FittedRuleMixin(FindingsMixin):
     def _rows(self):
         return self._calibrated().rows
 
-    @property
-    def _rule(self):
-        return self._calibrated().rule
-
     def __sklearn_is_fitted__(self):
         return hasattr(self, "estimator_")
 
@@ -168,7 +164,7 @@ def _constraining(calibrated):
     rule = calibrated.rule
     if rule.fair is None:
         raise AttributeError(
-            "After forgetting, no group has the labels that the constraint needs, "
+            "No group has the labels that the constraint needs any more, "
             "so no rule is left that constrains any. Fit again with other rows."
         )
     return rule

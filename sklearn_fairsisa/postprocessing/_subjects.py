@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import pandas as pd
 
 from ..sisa._plan import subject_key
 from ..sisa._requests import check_known_subjects
@@ -31,11 +30,6 @@ class Subjects:
         """Take down the data-subject ids of rows."""
         salt = secrets.token_hex(16)
         return cls(_keys(ids, salt), salt)
-
-    @property
-    def codes(self):
-        """A number per row, the same for rows of a subject; 0 is the first row's."""
-        return pd.factorize(self.keys)[0]
 
     def rows(self, ids):
         """Return the sorted positions of the rows of a list of subjects.

@@ -6,7 +6,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-# Separate streams of one seed, so that no two uses share a generator.
+# Separate streams of one seed, so that no two uses share a generator. 3 is free.
 _ASSIGN, _TRAIN, _WATCH, _HOLD_OUT = 0, 1, 2, 4
 # What a plan has in place of a shard for rows that no shard trains on.
 HELD_OUT = -1

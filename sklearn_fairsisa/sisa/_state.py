@@ -116,12 +116,16 @@ class State:
         ]
         return np.flatnonzero(left)
 
-    def labels(self):
-        """Return the label code of every row ever given, -1 of those forgotten."""
+    def labels(self, index):
+        """Return the label codes of some rows, -1 of those forgotten.
+
+        No part is read that has none of them.
+        """
         codes = np.full(self.plan.n_rows, -1)
-        for rows in self.parts:
+        for number in np.unique(self.plan.shard_of(index)).tolist():
+            rows = self.part(number)
             codes[rows.index] = rows.y
-        return codes
+        return codes[index]
 
     def without(self, rows, keys):
         """Return the change that forgets rows, none of which is forgotten yet.

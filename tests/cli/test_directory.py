@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from held import log_of
+from held import calibrated, log_of
 from sklearn.datasets import make_classification
 from sklearn.naive_bayes import GaussianNB
 
@@ -78,7 +78,7 @@ def test_commands_keep_the_fair_rules_of_a_directory_up_to_date(
     loaded = FairEnsemblePostprocessor.load(directory)
     fair.forget([3, 4])
     assert rule["bound"] == pytest.approx(fair.fairness_report_.bound)
-    assert rule["gap_in_calibration"] == fair._rule.constrained_gap
+    assert rule["gap_in_calibration"] == calibrated(fair).rule.constrained_gap
     np.testing.assert_array_equal(
         loaded.predict(X, sensitive_features=club),
         fair.predict(X, sensitive_features=club),

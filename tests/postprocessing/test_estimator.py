@@ -121,7 +121,9 @@ def test_votes_of_any_type_give_one_rule_and_are_kept_as_bytes(method):
             assert fair._rows.scores.dtype == bool
         decided = fair.predict(votes, sensitive_features=group)
         rules.append(
-            pickle.dumps((fair._rule, calibrated(fair).holds_only_votes, decided))
+            pickle.dumps(
+                (calibrated(fair).rule, calibrated(fair).holds_only_votes, decided)
+            )
         )
     assert len(set(rules)) == 1
 
@@ -823,8 +825,10 @@ def test_cross_shard_rows_are_judged_by_members_that_have_not_seen_them(method):
     own_scores = fair._rows.scores.copy()
     own_scores[~counted] = 1 - own_scores[~counted]
     codes = fair._rows.group
-    judged = fair._rule.selection_probability(fair._rows.scores, codes, counted)
-    changed = fair._rule.selection_probability(own_scores, codes, counted)
+    judged = calibrated(fair).rule.selection_probability(
+        fair._rows.scores, codes, counted
+    )
+    changed = calibrated(fair).rule.selection_probability(own_scores, codes, counted)
     np.testing.assert_array_equal(judged, changed)
     if method in FAIR_IN_CALIBRATION:
         assert odds_gap(judged, y, group) < 1e-9
@@ -871,7 +875,7 @@ def test_new_people_are_judged_with_each_member_left_out_for_its_share(method):
         else:
             said = logit(scores.clip(1e-6, 1 - 1e-6))
             said[:, silent] = np.delete(said, silent, axis=1).mean(axis=1)
-            weights = fair._rule.fair.weights.weights
+            weights = calibrated(fair).rule.fair.weights.weights
             place = np.searchsorted(fair.groups_, new_group)
             score = (said * weights[place]).sum(axis=1)
             ends = fair.rule_.cell.str.strip("[)").str.split(", ", expand=True)
@@ -901,7 +905,7 @@ def test_across_shards_rows_of_no_weight_change_no_decision(method):
     alone = learn_rule(fair._rows.weighed, fair._problem)(fair._problem.tol)
     scores, code = fair._rows.scores, fair._rows.group
     np.testing.assert_allclose(
-        fair._rule.selection_probability(scores, code),
+        calibrated(fair).rule.selection_probability(scores, code),
         alone.selection_probability(scores, code),
         atol=1e-9,
     )
@@ -975,7 +979,7 @@ def training_rows(fair):
 
 def fitted_state(fair):
     """A digest of everything that decides."""
-    return digest((fair._rule, fair._rows.scores))
+    return digest((calibrated(fair).rule, fair._rows.scores))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -1087,7 +1091,7 @@ def whole_state(fair):
     return (
         [digest(member) for member in fair.estimator_.estimators_],
         pickle.dumps(fair._rows),
-        pickle.dumps(fair._rule),
+        pickle.dumps(calibrated(fair).rule),
         fair.forgotten_.tolist(),
         fair.estimator_.forgotten_.tolist(),
     )
@@ -1187,10 +1191,12 @@ def test_a_group_that_a_member_cannot_hear_any_more_is_decided_on_blindly(gone):
     # Its people are decided on as those of any unknown group are.
     kept = np.setdiff1d(np.arange(300), lost)
     rows = fair._rows
-    want = fair._rule.blind.selection_probability(
+    want = calibrated(fair).rule.blind.selection_probability(
         rows.scores, np.zeros(len(rows), dtype=int), rows.counted
     )
-    have = fair._rule.selection_probability(rows.scores, rows.group, rows.counted)
+    have = calibrated(fair).rule.selection_probability(
+        rows.scores, rows.group, rows.counted
+    )
     of_b = group[kept] == "b"
     np.testing.assert_array_equal(have[of_b], want[of_b])
     points = fair.operating_points_.set_index("group").loc["b"]

@@ -4,6 +4,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+from held import calibrated
 from sklearn.ensemble import (
     BaggingClassifier,
     RandomForestClassifier,
@@ -426,7 +427,7 @@ def test_cross_shard_rows_are_scored_by_members_that_have_not_seen_them(method):
         differences = fair.tradeoff([0.0]).equalized_odds_difference
         assert differences[0] < 1e-9
     assert fair.score(X, y, sensitive_features=group) > 0.5
-    rows, rule = fair._rows, fair._rule
+    rows, rule = fair._rows, calibrated(fair).rule
     heard = rule.selection_probability(rows.scores, rows.group, rows.counted)
     if method != "postprocess_then_aggregate":
         assert odds_gap(heard, rows.label, rows.group) < 1e-9
@@ -616,7 +617,9 @@ def test_forgetting_calibration_rows_equals_never_having_given_them(method, weig
         sensitive_features=group[kept],
         sample_weight=None if weight is None else weight[kept],
     )
-    have, expected = (pickle.dumps((f._rule, f._rows.scores)) for f in (fair, fresh))
+    have, expected = (
+        pickle.dumps((calibrated(f).rule, f._rows.scores)) for f in (fair, fresh)
+    )
     assert have == expected
     if method == "ensemble":
         one, other = (str(f.fairness_report_) for f in (fair, fresh))
@@ -697,10 +700,12 @@ def test_a_group_that_a_member_cannot_hear_any_more_is_decided_on_blindly():
     with pytest.warns(UnconstrainedGroupWarning, match=r"\['b'\] have .* outside a sh"):
         fair.forget(gone)
     rows = fair._rows
-    want = fair._rule.blind.selection_probability(
+    want = calibrated(fair).rule.blind.selection_probability(
         rows.scores, np.zeros(len(rows), dtype=int), rows.counted
     )
-    have = fair._rule.selection_probability(rows.scores, rows.group, rows.counted)
+    have = calibrated(fair).rule.selection_probability(
+        rows.scores, rows.group, rows.counted
+    )
     np.testing.assert_array_equal(have[rows.group == 1], want[rows.group == 1])
     # The rates in calibration are those of these decisions.
     points = fair.operating_points_.query("group == 'b' and true_class == 'normal'")

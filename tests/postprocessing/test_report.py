@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+from held import calibrated
 from scipy.special import comb
 from sklearn.base import clone
 from sklearn.linear_model import SGDClassifier
@@ -495,7 +496,7 @@ def test_a_row_is_judged_without_the_member_that_learnt_from_it(method):
     fair = FairEnsemblePostprocessor(
         sisa, method=method, calibration="cross_shard", random_state=0
     ).fit(X, y, sensitive_features=group)
-    rows, rule = fair._rows, fair._rule
+    rows, rule = fair._rows, calibrated(fair).rule
     heard = rule.selection_probability(rows.scores, rows.group, rows.counted)
     # What the members say of their own rows makes no difference.
     blurred = np.where(rows.counted, rows.scores, 1 - rows.scores)
