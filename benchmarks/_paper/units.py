@@ -272,9 +272,9 @@ def _use_every_row(unit, split, task, X, estimator):
             # The tables mark constant rules.
             warnings.simplefilter("ignore", DegenerateRuleWarning)
             fair.fit(X[rows], task.y[rows], sensitive_features=groups[rows])
-        known = fair._rows
+        known, rule = fair._rows, fair._calibrated().rule
         # Each by the members that did not learn from it, whom only the rule knows.
-        in_calibration = fair._rule.selection_probability(
+        in_calibration = rule.selection_probability(
             known.scores, known.group, known.counted
         )
         gap = expected_equalized_odds_difference(
