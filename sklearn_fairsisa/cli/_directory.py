@@ -383,14 +383,19 @@ def _in_words(rule):
     about = f"{rule['method']}, {among}, {rule['calibration_rows']:,} rows"
     if rule["behind"]:
         return f"{about}; behind"
-    about += f"; gap {rule['gap_in_calibration']:.3f} in calibration"
+    measures = rule.get("in_calibration") or {"gap": rule["gap_in_calibration"]}
+    about += "".join(f"; {name} {value:.3f}" for name, value in measures.items())
+    about += " in calibration"
     if "confidence" not in rule:
         return about
-    holds = "holds" if rule["holds"] else "does not hold any more"
-    return (
-        f"{about}; a true gap of at most {rule['tol']:g} {holds} at confidence "
-        f"{rule['confidence']:g}: the bound is {rule['bound']:.3f}"
-    )
+    if "gap_in_calibration" in rule:
+        claim = f"a true gap of at most {rule['tol']:g}"
+        holds = "holds" if rule["holds"] else "does not hold any more"
+        bound = f"the bound is {rule['bound']:.3f}"
+    else:
+        claim, holds = "that", "holds" if rule["holds"] else "does not hold any more"
+        bound = f"the bounds need {rule['bound']:.3f} of slack"
+    return f"{about}; {claim} {holds} at confidence {rule['confidence']:g}: {bound}"
 
 
 def _verify(args):

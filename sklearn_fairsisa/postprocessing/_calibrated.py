@@ -14,11 +14,11 @@ from ..exceptions import (
     UnconstrainedGroupWarning,
     UnsupportedToleranceWarning,
 )
-from ..fairness._constraints import Problem
+from ..fairness._problem import Problem
 from ._calibration import CalibrationRows
 from ._held_out import tightened
 from ._methods import METHODS
-from ._rule import FairRule, learn_rule
+from ._rule import FairRule, learn_rule, unreachable
 from ._subjects import Subjects
 
 
@@ -53,7 +53,7 @@ class Calibrated:
         # The number of threads that share a sum affects its rounding.
         with one_thread():
             if problem.confidence is None:
-                rule, bound = learn_rule(self.rows, problem)(problem.tol), 0.0
+                rule, bound = learn_rule(self.rows, problem)(problem.slack), 0.0
             else:
                 rule, bound = tightened(self.rows, problem)
         return replace(self, rule=rule, bound=bound)
@@ -62,18 +62,41 @@ class Calibrated:
         """Return what is left without some rows: no rule, as it followed from them."""
         return replace(self, rows=self.rows.without(rows), rule=None, bound=0.0)
 
+    @property
+    def is_infeasible(self) -> bool:
+        """Whether no rule keeps the constraints, so that this one misses them."""
+        return self.rule is not None and self.rule.problem.slack > self.problem.slack
+
+    def check_feasible(self) -> None:
+        """Raise if no rule keeps the constraints."""
+        if self.is_infeasible:
+            raise ValueError(unreachable(self.rows, self.problem))
+
     def warn(self) -> None:
         """Warn of a rule that may not be what was wanted."""
         problem, rule = self.problem, self.rule
         if rule is None:
             return
-        if self.bound > problem.tol:
+        if self.is_infeasible:
             warnings.warn(
-                f"The calibration rows do not support a true gap of at most "
-                f"{problem.tol:g} at confidence {problem.confidence:g}: even with "
-                f"tolerance 0 in calibration it may be {self.bound:.3f}. Give more "
-                "rows of the groups that fairness_report_ calls too small, raise tol, "
-                "or use a method that overfits less.",
+                f"{unreachable(self.rows, problem)} Until then the rule misses its "
+                f"bounds by up to {rule.problem.slack:.3f}. Fit again with others.",
+                UnsupportedToleranceWarning,
+                stacklevel=level_of_caller(),
+            )
+        elif self.bound > problem.slack:
+            claim = f"a true gap of at most {problem.slack:g}"
+            missed = f"even with tolerance 0 in calibration it may be {self.bound:.3f}"
+            helps = "raise tol"
+            if not problem.name:
+                claim = f"that {problem} hold for new people"
+                missed = f"the rule may miss the bounds by {self.bound:.3f}"
+                helps = "loosen the bounds"
+            warnings.warn(
+                f"The calibration rows do not support {claim} at confidence "
+                f"{problem.confidence:g}: {missed}. Give more rows of the groups "
+                f"that fairness_report_ calls too small, {helps}, or use a method that "
+                "overfits less.",
                 UnsupportedToleranceWarning,
                 stacklevel=level_of_caller(),
             )

@@ -10,6 +10,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from .._utils.groups import distinct
 from .._utils.validation import check_no_missing_labels, check_sample_weight
 from .._utils.warnings import level_of_caller
+from ..fairness._constraints import Constraint
 from ..fairness._rates import label_totals
 from ._aggregation import PLURALITY, aggregation_of
 from ._calibration import votes_of
@@ -72,9 +73,92 @@ def _check_two_costs(objective):
         raise ValueError("Both costs are zero. Give an error a cost.")
 
 
-def check_confidence(confidence, tol):
-    """Raise if confidence is requested in a gap of zero, which no data give."""
-    if confidence is not None and tol == 0:
+def check_constraints(constraints, tol):
+    """Constraint objects as a tuple; raise unless they can stand together.
+
+    Parameters
+    ----------
+    constraints : Constraint, list or tuple
+    tol : float
+
+    Raises
+    ------
+    TypeError
+        If something in a list is no constraint object.
+    ValueError
+        If there is none, one bounds what another bounds, or `tol` is not 0.
+    """
+    if isinstance(constraints, Constraint):
+        constraints = (constraints,)
+    for constraint in constraints:
+        if not isinstance(constraint, Constraint):
+            raise TypeError(
+                f"constraints holds {constraint!r}. Give a word alone, or a list of "
+                "Difference, Ratio and AtLeast of sklearn_fairsisa.constraints."
+            )
+    if not constraints:
+        raise ValueError(
+            "constraints is an empty list. Give a constraint, or use an ensemble "
+            "without a rule."
+        )
+    if tol != 0:
+        raise ValueError(
+            f"tol={tol:g} is for constraints given by a word; constraint objects carry "
+            "their own bounds. Leave tol at 0, and set at_most= or at_least=."
+        )
+    bounded = [(type(each), each.rate, each.by) for each in constraints]
+    for k, key in enumerate(bounded):
+        if key in bounded[:k]:
+            raise ValueError(
+                f"{constraints[bounded.index(key)]!r} and {constraints[k]!r} bound the "
+                "same. Give the stricter one alone."
+            )
+    return tuple(constraints)
+
+
+def check_attributes(problem):
+    """Raise unless constraints are about features and groups that there are."""
+    for constraint in problem.constraints:
+        if constraint.by is not None and constraint.by not in problem.features:
+            known = (
+                f"are {list(problem.features)}" if problem.features else "have no names"
+            )
+            raise ValueError(
+                f"{constraint!r} is by {constraint.by!r}, but the sensitive features "
+                f"{known}. Give a data frame whose columns have names, or names of "
+                "columns of X as sensitive_feature."
+            )
+        floors = getattr(constraint, "at_least", None)
+        if not isinstance(floors, dict):
+            continue
+        names, _ = problem.parts(constraint, len(problem.groups))
+        unknown = [name for name in floors if name not in names]
+        if unknown:
+            raise ValueError(
+                f"{constraint!r} bounds the rate of the groups {unknown}, but there "
+                f"are {names[:20]}."
+            )
+
+
+def check_confidence(confidence, tol, constraints=()):
+    """Raise if confidence is requested in a gap of zero, which no data give.
+
+    Parameters
+    ----------
+    confidence : float or None
+    tol : float
+    constraints : sequence of Constraint, default=()
+        Those that carry their own bounds, in place of `tol`.
+    """
+    if confidence is None:
+        return
+    for each in constraints:
+        if 1.0 in (1.0 - getattr(each, "at_most", 1.0), getattr(each, "at_least", 0.0)):
+            raise ValueError(
+                f"confidence={confidence} is about true rates, and no number of rows "
+                f"shows that they keep {each!r}. Allow some difference."
+            )
+    if not constraints and tol == 0:
         raise ValueError(
             f"confidence={confidence} is about the true difference between groups, "
             "and no number of rows shows that to be exactly tol=0. Allow some, for "
@@ -175,7 +259,7 @@ def check_groups_suffice(problem, rows, what="calibration rows", held_out=False)
     totals = label_totals(
         rows.group, rows.label, len(groups), rows.weight, len(classes)
     )
-    suffices = problem.constraint.needs(totals)
+    suffices = problem.needs(totals)
     if suffices.all():
         return
     a = int(np.argmin(suffices))

@@ -70,17 +70,20 @@ class EnsembleRule(Calibrated):
         rule = self.rule if self.is_current(digests) else None
         facts = {
             "method": problem.method,
-            "constraint": self.params["constraints"],
-            "tol": problem.tol,
+            "constraint": str(problem),
+            "tol": problem.slack,
             "groups": [str(group) for group in problem.groups.tolist()],
             "calibration_rows": len(self.rows),
             "behind": rule is None,
-            "gap_in_calibration": None if rule is None else rule.constrained_gap,
         }
+        if problem.name:
+            facts["gap_in_calibration"] = None if rule is None else rule.excess
+        else:
+            facts["in_calibration"] = None if rule is None else rule.measures
         if problem.confidence is not None:
             facts["confidence"] = problem.confidence
             facts["bound"] = None if rule is None else self.bound
-            facts["holds"] = None if rule is None else self.bound <= problem.tol
+            facts["holds"] = None if rule is None else self.bound <= problem.slack
         return facts
 
     def without(self, rows) -> Self:

@@ -39,7 +39,12 @@ from sklearn.utils.validation import (
 
 from .._utils.accepted import accepted, in_memory
 from .._utils.columns import row_columns
-from .._utils.groups import feature_names, group_codes, split_groups
+from .._utils.groups import (
+    feature_names,
+    group_codes,
+    sensitive_names,
+    split_groups,
+)
 from .._utils.typing import (
     Estimator,
     FilePath,
@@ -59,7 +64,8 @@ from ..fairness._coins import (
     is_random,
     row_coins,
 )
-from ..fairness._constraints import CONSTRAINTS, Problem
+from ..fairness._constraints import CONSTRAINTS, Constraint
+from ..fairness._problem import Problem
 from ..sisa import CheckpointPolicy, SISAClassifier
 from ..sisa._inputs import INPUTS
 from ..sisa._plan import HELD_OUT
@@ -74,7 +80,9 @@ from ._calibration import (
     held_out_share,
 )
 from ._checks import (
+    check_attributes,
     check_confidence,
+    check_constraints,
     check_groups_suffice,
     check_labels,
     check_objective,
@@ -114,7 +122,7 @@ class FairEnsemblePostprocessor(
 
     On calibration rows that the members have not learnt from, it finds the rule on
     (group, members' outputs) that optimises an objective while the groups' error or
-    selection rates are equal. The rule is exact for these rows, and randomised where
+    selection rates are equal, as counted or as estimated there. It is randomised where
     equality demands it. With more than two classes the rates are the confusion rates,
     P(decision = k | Y = j, group) for all j and k.
 
@@ -156,14 +164,18 @@ class FairEnsemblePostprocessor(
           rates are equal as estimated, not as counted in calibration. With more
           classes it is ``"soft_ensemble"``, whose estimates are smooth there.
 
-    constraints : str, default="equalized_odds"
+    constraints : str, Difference, Ratio, AtLeast or list of these objects, \
+            default="equalized_odds"
         ``"equalized_odds"``, ``"demographic_parity"``,
         ``"true_positive_rate_parity"``, ``"false_positive_rate_parity"``,
         ``"false_negative_rate_parity"`` or ``"true_negative_rate_parity"``, as in
         fairlearn. With more than two classes: all confusion rates; the share of each
         decision; for ``"true_positive_rate_parity"`` each class's recall,
         P(decision = k | Y = k); for ``"false_positive_rate_parity"`` each class
-        against the rest, P(decision = k | Y != k).
+        against the rest, P(decision = k | Y != k). These words are short for a
+        :class:`~sklearn_fairsisa.constraints.Difference` that is at most `tol`.
+        The objects of :mod:`sklearn_fairsisa.constraints` carry their own bounds, all
+        of which the rule keeps; `tol` must be 0 beside them.
 
     objective : {"accuracy_score", "balanced_accuracy_score"}, dict or array-like, \
             default="accuracy_score"
@@ -239,6 +251,8 @@ class FairEnsemblePostprocessor(
 
     tol_ : float
         Tolerance that the rule keeps in calibration: `tol`, or less with `confidence`.
+        Beside constraint objects it is 0, or less than that where `confidence` makes
+        all of their bounds stricter by as much.
 
     fairness_report_ : FairnessReport
         Guarantees of the rule for new people: an interval and a confidence bound
@@ -368,7 +382,7 @@ class FairEnsemblePostprocessor(
     _parameter_constraints: dict = {  # noqa: RUF012
         "estimator": [HasMethods(["fit"]), list, tuple, None],
         "method": [StrOptions(set(METHODS))],
-        "constraints": [StrOptions(set(CONSTRAINTS))],
+        "constraints": [StrOptions(set(CONSTRAINTS)), Constraint, list, tuple],
         "objective": [StrOptions(set(_OBJECTIVES)), dict, list, tuple, np.ndarray],
         "tol": [Interval(Real, 0, 1, closed="both")],
         "confidence": [Interval(Real, 0, 1, closed="neither"), None],
@@ -387,7 +401,7 @@ class FairEnsemblePostprocessor(
         estimator: Estimator | Sequence[Any] | None = None,
         *,
         method: str = "smooth_ensemble",
-        constraints: str = "equalized_odds",
+        constraints: str | Constraint | Sequence[Constraint] = "equalized_odds",
         objective: Literal["accuracy_score", "balanced_accuracy_score"]
         | dict[str, float]
         | Sequence[Sequence[float]]
@@ -473,7 +487,8 @@ class FairEnsemblePostprocessor(
             weighed = _safe_indexing(y, np.flatnonzero(weight))
             check_labels(weighed, "y among the rows of positive weight")
         names, group = groups_and_codes(groups)
-        problem = self._posed(names, classes)
+        features = sensitive_names(X, sensitive_features, self.sensitive_feature)
+        problem = self._posed(names, classes, features)
         share = held_out_share(self.estimator, self.calibration)
         rows = CalibrationRows(np.arange(len(label)), group, label, weight)
         about = {"problem": problem, "features": feature_names(sensitive_features)}
@@ -657,7 +672,9 @@ class FairEnsemblePostprocessor(
             aggregation=aggregation_of(ensemble),
         )
         about = {
-            "problem": self._posed(names, classes),
+            "problem": self._posed(
+                names, classes, sensitive_names(None, sensitive_features, None)
+            ),
             "features": feature_names(sensitive_features),
             "seed": int(check_random_state(self.random_state).randint(2**31)),
             "params": self._own_params(),
@@ -665,6 +682,8 @@ class FairEnsemblePostprocessor(
             "across": not plan.held_out,
         }
         rule = begun(rows, fitted._state, **about)
+        if not rule.problem.name:
+            rule.updated(fitted).check_feasible()
         with ensemble._settled.during_change(ensemble):
             while not ensemble._attach(fitted, {name: rule}, time.perf_counter()):
                 fitted = ensemble._snapshot()
@@ -1187,11 +1206,12 @@ class FairEnsemblePostprocessor(
         ----------
         tols : array-like of float in [0, 1], default=None
             Tolerances in calibration, whatever `confidence`. None is 11 of them,
-            evenly spaced from 0 to the gap without a constraint.
+            evenly spaced from 0 to the gap without a constraint. Beside constraint
+            objects they are by how much all bounds are loosened.
 
         X, y, sensitive_features, sample_weight : default=None
             New rows to evaluate on, as for ``score``. None is the calibration rows,
-            where the tolerance is kept exactly.
+            where the tolerance is kept as estimated by the rule's model of them.
 
         Returns
         -------
@@ -1200,7 +1220,10 @@ class FairEnsemblePostprocessor(
             selection_rate (of two classes), the differences between groups (largest
             minus least) called equalized_odds_difference,
             demographic_parity_difference, true_positive_rate_difference and
-            false_positive_rate_difference, and randomised_share.
+            false_positive_rate_difference, what constraint objects bound, such as
+            selection_rate_ratio_by_sex or true_positive_rate_group_min, and
+            randomised_share. On the calibration rows these are as estimated, and
+            <name>_counted as counted; the two differ with ``"smooth_ensemble"`` alone.
         """
         serving = self._serving()
         calibrated = solved(serving.calibrated)
@@ -1235,18 +1258,28 @@ class FairEnsemblePostprocessor(
         del params["estimator"]
         return params
 
-    def _posed(self, groups, classes):
+    def _posed(self, groups, classes, features):
         """Return the problem that the parameters pose."""
-        check_confidence(self.confidence, self.tol)
-        return Problem(
-            CONSTRAINTS[self.constraints],
+        is_named = isinstance(self.constraints, str)
+        if is_named:
+            constraints = (CONSTRAINTS[self.constraints],)
+        else:
+            constraints = check_constraints(self.constraints, self.tol)
+        check_confidence(self.confidence, self.tol, () if is_named else constraints)
+        problem = Problem(
+            constraints,
             check_objective(self.objective, classes),
-            self.method,
-            groups,
-            classes,
-            self.confidence,
-            self.unknown_group == "unconstrained",
-        ).within(float(self.tol))
+            slack=float(self.tol),
+            name=self.constraints if is_named else "",
+            method=self.method,
+            groups=groups,
+            classes=classes,
+            features=features,
+            confidence=self.confidence,
+            accepts_unknown=self.unknown_group == "unconstrained",
+        )
+        check_attributes(problem)
+        return problem
 
     def _calibrated(self):
         """What counts of the rule at this instant."""
@@ -1321,7 +1354,7 @@ class FairEnsemblePostprocessor(
             held_out=share,
             companions={_NAME: lambda state: begun(rows, state, **about)},
         )
-        solved(estimator._state.companions[_NAME])
+        solved(estimator._state.companions[_NAME]).check_feasible()
         return {"estimator_": estimator, "_name": _NAME, "_own": None}
 
     def _calibrate_own(self, train, rows, share, about):
@@ -1366,6 +1399,7 @@ class FairEnsemblePostprocessor(
             holds_only_votes=estimator is None and are_votes(rows.scores),
             digests=None if sisa is None else sisa._store.digests,
         ).solved()
+        own.check_feasible()
         own.warn()
         return {"estimator_": estimator, "_own": own, "_name": None}
 

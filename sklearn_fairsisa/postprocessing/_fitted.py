@@ -34,7 +34,7 @@ class FittedRuleMixin(FindingsMixin):
     @property
     def tol_(self) -> float:
         """Tolerance that the rule keeps in calibration; see Attributes."""
-        return self._solved().rule.problem.tol
+        return self._solved().rule.problem.slack
 
     @property
     def rule_(self) -> pd.DataFrame:
@@ -97,7 +97,7 @@ class FittedRuleMixin(FindingsMixin):
     def fairness_report_(self) -> FairnessReport:
         """Guarantees of the rule for new people; see Attributes."""
         solved = self._solved()
-        rule, claim = _constraining(solved), solved.problem.tol
+        rule, claim = _constraining(solved), solved.problem.slack
         # Cross-fitting solves for ten rules at least.
         if claim not in rule.reports:
             rule.reports[claim] = fairness_report(rule, solved.rows, claim)
@@ -131,8 +131,9 @@ class FittedRuleMixin(FindingsMixin):
         problem, rule = calibrated.problem, calibrated.rule
         if rule is None:
             return self.estimator_._findings()
+        within = f" within {problem.slack:g}" if problem.name else ""
         title = (
-            f"{problem.method}, {problem.constraint.name} within {problem.tol:g}: "
+            f"{problem.method}, {problem}{within}: "
             f"{rule.value:.3f} in calibration, "
             f"{rule.randomised_share(calibrated.rows):.1%} decided at random"
         )

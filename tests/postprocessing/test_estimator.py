@@ -902,7 +902,7 @@ def test_across_shards_rows_of_no_weight_change_no_decision(method):
     weight[np.flatnonzero(shard == 1)[::2]] = 0
     fair = FairEnsemblePostprocessor(sisa(), method=method, random_state=0)
     fair.fit(X, y, sensitive_features=group, sample_weight=weight)
-    alone = learn_rule(fair._rows.weighed, fair._problem)(fair._problem.tol)
+    alone = learn_rule(fair._rows.weighed, fair._problem)(fair._problem.slack)
     scores, code = fair._rows.scores, fair._rows.group
     np.testing.assert_allclose(
         calibrated(fair).rule.selection_probability(scores, code),
