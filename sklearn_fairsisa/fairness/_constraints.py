@@ -219,6 +219,15 @@ class Constraint:
                 f"{name}, got {value!r}."
             )
 
+    @property
+    def is_symmetric(self):
+        """Whether it is the same if the other of two classes is the positive one."""
+        of_both = isinstance(self, Difference) and self.rate in (
+            "confusion_rate",
+            "selection_rate",
+        )
+        return of_both or self.rate == "accuracy"
+
     def loosened(self, slack) -> Self:
         """The same constraint with a bound that is easier to keep, or harder."""
         step = self._easier * slack

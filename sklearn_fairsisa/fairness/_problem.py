@@ -37,6 +37,8 @@ class Problem:
         Probability at which the true rates are to keep the bounds.
     accepts_unknown : bool, default=False
         Whether there may be people of unknown groups.
+    flipped : bool, default=False
+        Whether, of two classes, the first is the positive one.
     """
 
     constraints: tuple[Constraint, ...]
@@ -49,10 +51,32 @@ class Problem:
     features: tuple = ()
     confidence: float | None = None
     accepts_unknown: bool = False
+    flipped: bool = False
 
     def within(self, slack):
         """The same problem with other bounds."""
         return replace(self, slack=slack)
+
+    @property
+    def decisions(self):
+        """Classes in the order of decisions; of two the second is positive."""
+        return self.classes[::-1] if self.flipped else self.classes
+
+    def labels(self, codes):
+        """Labels of rows by the codes of their classes: of two whether positive."""
+        if len(self.classes) > 2:
+            return codes
+        return np.asarray(codes, dtype=bool) ^ self.flipped
+
+    def codes(self, labels):
+        """Codes of classes by labels of rows, which `labels` gives back."""
+        return (self.labels(labels) if self.flipped else labels).astype(np.intp)
+
+    def turned(self, scores):
+        """Scores of the positive class, of those of the second of two."""
+        if not self.flipped:
+            return scores
+        return ~scores if scores.dtype == bool else 1 - scores
 
     @property
     def demands(self):

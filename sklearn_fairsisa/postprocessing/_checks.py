@@ -73,6 +73,51 @@ def _check_two_costs(objective):
         raise ValueError("Both costs are zero. Give an error a cost.")
 
 
+def check_positive(pos_label, classes, problem):
+    """Return whether, of two classes, the first is the positive one.
+
+    Parameters
+    ----------
+    pos_label : object
+        None where it is not given.
+    classes : ndarray of shape (n_classes,)
+    problem : Problem
+
+    Raises
+    ------
+    ValueError
+        If there is no such class, there are more than two, or the objective or a
+        constraint has to know which is positive, and does not.
+    """
+    names = classes.tolist()
+    if pos_label is not None:
+        if len(names) > 2:
+            raise ValueError(
+                f"pos_label={pos_label!r} is for two classes, but there are {names}. "
+                "Leave it at None; each class has rates of its own."
+            )
+        if pos_label not in names:
+            raise ValueError(f"pos_label={pos_label!r} is not one of {names}.")
+        return pos_label == names[0]
+    if len(names) > 2 or names in ([0, 1], [-1, 1]):
+        return False
+    for each in (*problem.constraints, problem.objective):
+        if isinstance(each, Constraint):
+            if each.is_symmetric:
+                continue
+            what = f"The constraint on the {each.rate}"
+        elif isinstance(each, str):
+            continue
+        else:
+            what = "The objective"
+        raise ValueError(
+            f"{what} depends on which class is positive, and y takes values in "
+            f"{names}. Give it by pos_label, for example pos_label={names[1]!r}, or use the "
+            "labels 0 and 1."
+        )
+    return False
+
+
 def check_constraints(constraints, tol):
     """Constraint objects as a tuple; raise unless they can stand together.
 

@@ -13,6 +13,7 @@ from ._checks import (
     check_groups_suffice,
     check_members_suffice,
     check_objective,
+    check_positive,
     rows_suffice,
 )
 from ._kept_scores import kept_scores
@@ -99,8 +100,9 @@ class EnsembleRule(Calibrated):
         Rows that it is told nothing of train, but do not calibrate.
         """
         problem, rows, kept = self.problem, self.rows, self.kept
-        params, label = self.params, rows.label.astype(np.intp)
+        params, label = self.params, problem.codes(rows.label)
         if len(after.classes) > len(before.classes):
+            check_positive(params["pos_label"], after.classes, problem)
             label = np.searchsorted(after.classes, before.classes)[label]
             objective = problem.objective
             if told is not None:
@@ -139,7 +141,7 @@ class EnsembleRule(Calibrated):
             rows, told = rows[among], self.problem.groups[known.group[place]]
             weight = None if weight is None else weight[among]
         left = self.without(rows)._without_empty_groups()
-        label = left.rows.label.astype(np.intp)
+        label = self.problem.codes(left.rows.label)
         left = replace(left, rows=replace(left.rows, label=label))
         amended = left._with_rows(rows, after, NewRows(told, weight, None))
         amended._check_new_groups(self.problem.groups)
@@ -172,8 +174,7 @@ class EnsembleRule(Calibrated):
             problem, rows, order = _joined(
                 problem, rows, index, after, told, self.across
             )
-        if len(problem.classes) == 2:
-            rows = replace(rows, label=rows.label.astype(bool))
+        rows = replace(rows, label=problem.labels(rows.label))
         if kept is not None:
             unknown = np.full((len(rows) - len(kept), *kept.shape[1:]), np.nan)
             kept = np.concatenate([kept, unknown])[order]
@@ -195,7 +196,7 @@ class EnsembleRule(Calibrated):
             self.kept, self.digests, self.rows.index, ensemble, self.across
         )
         scores = kept if len(present) == kept.shape[1] else kept[:, present]
-        rows = replace(rows, scores=scores)
+        rows = replace(rows, scores=self.problem.turned(scores))
         return replace(self, rows=rows, kept=kept, digests=digests).solved()
 
     def remade(self, ensemble) -> Self:

@@ -86,6 +86,7 @@ from ._checks import (
     check_groups_suffice,
     check_labels,
     check_objective,
+    check_positive,
     check_some_row_counts,
     check_weight,
     checked_aggregation,
@@ -134,8 +135,9 @@ class FairEnsemblePostprocessor(
         voting, forests. Frozen by :class:`~sklearn.frozen.FrozenEstimator`, it is used
         as it is; so is each classifier of a list, which must be fitted and frozen.
         With None, X holds the members' outputs, one column each: votes 0 and 1, scores
-        in [0, 1], or class labels. A member votes for the positive class
-        ``classes_[1]`` where its score is above one half. With more than two classes
+        in [0, 1], or class labels. Scores are those of ``classes_[1]``, whatever
+        `pos_label`. A member votes for the positive class where its score of that is
+        above one half. With more than two classes
         X holds class labels, one column per member, or scores of all classes, member
         by member, and a member votes for the first class of greatest score.
 
@@ -196,6 +198,12 @@ class FairEnsemblePostprocessor(
         ten more rules per tolerance tried, in ``fit`` and in ``forget``, and with
         ``"ensemble"`` and ``"postprocess_then_aggregate"`` 110 more in all.
 
+    pos_label : int, float, bool or str, default=None
+        Positive class of two: that of the good outcome, which rates, costs,
+        `selection_probability`, `transform` and pictures are about. With None it is
+        ``classes_[1]``; costs and constraints on rates that are not the same for both
+        classes then raise unless the labels are 0 and 1, or -1 and 1.
+
     sensitive_feature : str, int, list of these, or callable, default=None
         Where X holds the group: a column name, a position, several of them (each
         combination of values is a group) or a function of X. With None, the methods
@@ -230,7 +238,10 @@ class FairEnsemblePostprocessor(
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Labels; of two, the second is the positive one.
+        Sorted labels.
+
+    pos_label_ : object
+        Positive class, of two: `pos_label`, or else ``classes_[1]``.
 
     groups_ : ndarray of shape (n_groups,)
         Sorted groups that ``fit`` saw. Groups of several sensitive features are tuples
@@ -386,6 +397,7 @@ class FairEnsemblePostprocessor(
         "objective": [StrOptions(set(_OBJECTIVES)), dict, list, tuple, np.ndarray],
         "tol": [Interval(Real, 0, 1, closed="both")],
         "confidence": [Interval(Real, 0, 1, closed="neither"), None],
+        "pos_label": [Real, str, "boolean", None],
         "sensitive_feature": [str, Real, list, tuple, callable, None],
         "drop_sensitive": ["boolean"],
         "calibration": [
@@ -408,6 +420,7 @@ class FairEnsemblePostprocessor(
         | NDArray[Any] = "accuracy_score",
         tol: float = 0.0,
         confidence: float | None = None,
+        pos_label: Any = None,
         sensitive_feature: SensitiveFeature = None,
         drop_sensitive: bool = True,
         calibration: float | Literal["cross_shard", "auto"] = "auto",
@@ -420,6 +433,7 @@ class FairEnsemblePostprocessor(
         self.objective = objective
         self.tol = tol
         self.confidence = confidence
+        self.pos_label = pos_label
         self.sensitive_feature = sensitive_feature
         self.drop_sensitive = drop_sensitive
         self.calibration = calibration
@@ -490,6 +504,7 @@ class FairEnsemblePostprocessor(
         features = sensitive_names(X, sensitive_features, self.sensitive_feature)
         problem = self._posed(names, classes, features)
         share = held_out_share(self.estimator, self.calibration)
+        label = problem.labels(label)
         rows = CalibrationRows(np.arange(len(label)), group, label, weight)
         about = {"problem": problem, "features": feature_names(sensitive_features)}
         train = Training(self, seen, y, weight, subjects)
@@ -662,19 +677,18 @@ class FairEnsemblePostprocessor(
         )
         weight = check_weight(given.get("sample_weight"), len(retained))
         names, group = groups_and_codes(groups)
-        if len(classes) == 2:
-            label = label == 1
+        problem = self._posed(
+            names, classes, sensitive_names(None, sensitive_features, None)
+        )
         rows = CalibrationRows(
             retained,
             group,
-            label[retained],
+            problem.labels(label[retained]),
             weight,
             aggregation=aggregation_of(ensemble),
         )
         about = {
-            "problem": self._posed(
-                names, classes, sensitive_names(None, sensitive_features, None)
-            ),
+            "problem": problem,
             "features": feature_names(sensitive_features),
             "seed": int(check_random_state(self.random_state).randint(2**31)),
             "params": self._own_params(),
@@ -815,7 +829,7 @@ class FairEnsemblePostprocessor(
                 columns = row_columns(_safe_indexing(X, uncertain))
                 coins = row_coins(columns, calibrated.seed)
             decided[uncertain] = draw_classes(probability[uncertain], coins)
-        return serving.calibrated.problem.classes[decided]
+        return serving.calibrated.problem.decisions[decided]
 
     def selection_probability(
         self, X: Rows, *, sensitive_features: ArrayLike | None = None
@@ -834,7 +848,7 @@ class FairEnsemblePostprocessor(
         Returns
         -------
         probability : ndarray of shape (n_samples,) or (n_samples, n_classes)
-            Probability of the decision ``classes_[1]``, in [0, 1]; with more than two
+            Probability of the decision ``pos_label_``, in [0, 1]; with more than two
             classes, of each decision.
 
         Warns
@@ -1279,7 +1293,8 @@ class FairEnsemblePostprocessor(
             accepts_unknown=self.unknown_group == "unconstrained",
         )
         check_attributes(problem)
-        return problem
+        flipped = check_positive(self.pos_label, classes, problem)
+        return replace(problem, flipped=flipped)
 
     def _calibrated(self):
         """What counts of the rule at this instant."""
@@ -1372,7 +1387,8 @@ class FairEnsemblePostprocessor(
             estimator = train.fitted(np.flatnonzero(trains))
         elif estimator is not None:
             estimator = clone(estimator)
-        classes = about["problem"].classes
+        problem = about["problem"]
+        classes = problem.classes
         given_labels = estimator is None and holds_labels(X, classes)
         seen = _safe_indexing(X, calibrating)
         if estimator is None:
@@ -1380,11 +1396,12 @@ class FairEnsemblePostprocessor(
         else:
             scores = checked_member_scores(estimator, seen, classes)
         # In memory of their own, as a forgotten row may not survive in a view.
+        scores = problem.turned(np.array(scores))
         rows = replace(
             rows,
-            scores=np.array(scores),
+            scores=scores,
             aggregation=checked_aggregation(
-                estimator, self.method, seen, scores, classes
+                estimator, self.method, seen, scores, problem.decisions
             ),
         )
         sisa = reached_sisa(estimator)
@@ -1422,9 +1439,7 @@ class FairEnsemblePostprocessor(
                 f"Rates need labels out of {problem.classes.tolist()} and groups out "
                 f"of {problem.groups.tolist()}, but got {given}. Leave these rows out."
             )
-        label = np.searchsorted(problem.classes, y)
-        if len(problem.classes) == 2:
-            label = label.astype(bool)
+        label = problem.labels(np.searchsorted(problem.classes, y))
         return CalibrationRows(
             np.arange(len(label)),
             group,

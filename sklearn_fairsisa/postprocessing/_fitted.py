@@ -27,6 +27,16 @@ class FittedRuleMixin(FindingsMixin):
         return self._problem.classes
 
     @property
+    def pos_label_(self) -> Any:
+        """Positive class; see Attributes."""
+        decisions = self._problem.decisions
+        if len(decisions) > 2:
+            raise AttributeError(
+                f"None of the {len(decisions)} classes is the positive one."
+            )
+        return decisions[1]
+
+    @property
     def groups_(self) -> NDArray[Any]:
         """Groups; see Attributes."""
         return self._problem.groups

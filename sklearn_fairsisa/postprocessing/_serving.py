@@ -34,4 +34,4 @@ class Serving:
                 f"X holds the outputs of {scores.shape[1]} members, but fit saw "
                 f"{n_members}. Give the outputs of the same members."
             )
-        return scores
+        return calibrated.problem.turned(scores)
