@@ -390,6 +390,8 @@ class Ratio(Constraint):
     def measure(self, values):
         """What is bounded, of rates of shape (n_groups, n_rates)."""
         low, high = _extremes(values)
+        if (low > high).any():
+            return np.nan
         return float(
             np.min(np.divide(low, high, out=np.ones_like(low), where=high > 0))
         )
@@ -497,7 +499,8 @@ class AtLeast(Constraint):
 
     def measure(self, values):
         """What is bounded, of rates of shape (n_groups, n_rates)."""
-        return float(np.min(_extremes(values)[0]))
+        least = float(np.min(_extremes(values)[0]))
+        return least if least < np.inf else np.nan
 
     def excess(self, values, names):
         """Slack that it takes to allow rates, negative where there is room."""

@@ -16,6 +16,7 @@ from ..exceptions import (
 )
 from ..fairness._problem import Problem
 from ._calibration import CalibrationRows
+from ._coins import warn_of_shared
 from ._held_out import tightened
 from ._methods import METHODS
 from ._rule import FairRule, learn_rule, unreachable
@@ -38,6 +39,8 @@ class Calibrated:
         None until it is solved, as after rows were erased.
     bound : float, default=0.0
         Upper confidence bound of the rule's true gap, if the problem demands one.
+    by_subject : bool, default=False
+        Whether coins of calibration rows are those of people.
     """
 
     problem: Problem
@@ -46,6 +49,7 @@ class Calibrated:
     rows: CalibrationRows
     rule: FairRule | None = None
     bound: float = 0.0
+    by_subject: bool = False
 
     def solved(self) -> Self:
         """Return it with the rule that its rows give."""
@@ -71,6 +75,13 @@ class Calibrated:
         """Raise if no rule keeps the constraints."""
         if self.is_infeasible:
             raise ValueError(unreachable(self.rows, self.problem))
+
+    def warn_of_shared_coins(self) -> None:
+        """Warn if calibration rows that are decided at random share coins."""
+        rule, rows = self.rule, self.rows
+        if rule is not None and rows.coins is not None and not self.by_subject:
+            probability = rule.selection_probability(rows.scores, rows.group)
+            warn_of_shared(probability, rows.coins, "calibration rows")
 
     def warn(self) -> None:
         """Warn of a rule that may not be what was wanted."""

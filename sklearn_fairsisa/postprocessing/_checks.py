@@ -112,8 +112,8 @@ def check_positive(pos_label, classes, problem):
             what = "The objective"
         raise ValueError(
             f"{what} depends on which class is positive, and y takes values in "
-            f"{names}. Give it by pos_label, for example pos_label={names[1]!r}, or use the "
-            "labels 0 and 1."
+            f"{names}. Give it by pos_label, for example pos_label={names[1]!r}, or "
+            "use the labels 0 and 1."
         )
     return False
 

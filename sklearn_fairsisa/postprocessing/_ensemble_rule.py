@@ -21,20 +21,22 @@ from ._kept_scores import kept_scores
 
 @dataclass(frozen=True)
 class NewRows:
-    """What a companion must be told of rows that are appended.
+    """What a companion must be told of rows that are appended, or corrected.
 
     Parameters
     ----------
-    groups : array of shape (n_rows,)
-        Masked where a row is of no group.
+    groups : array of shape (n_rows,), or None
+        Masked where a row is of no group. None keeps those of corrected rows.
     weight : ndarray of shape (n_rows,), or None
     objective : object
         As the parameter, to be read anew if there is a new class.
+    coins : ndarray of shape (n_rows,), or None
     """
 
-    groups: np.ndarray
-    weight: np.ndarray | None
-    objective: Any
+    groups: np.ndarray | None
+    weight: np.ndarray | None = None
+    objective: Any = None
+    coins: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,13 +139,20 @@ class EnsembleRule(Calibrated):
         if known.weight is not None:
             weight = np.ones(len(rows))
             weight[among] = known.weight[place]
-        if told is None:
-            rows, told = rows[among], self.problem.groups[known.group[place]]
+        groups, coins = (None, None) if told is None else (told.groups, told.coins)
+        if self.by_subject and known.coins is not None:
+            # Whatever the values of a row, it is of the same person.
+            coins = np.full(len(rows), np.nan)
+            coins[among] = known.coins[place]
+        if groups is None:
+            rows, groups = rows[among], self.problem.groups[known.group[place]]
             weight = None if weight is None else weight[among]
+            coins = None if coins is None else coins[among]
         left = self.without(rows)._without_empty_groups()
         label = self.problem.codes(left.rows.label)
         left = replace(left, rows=replace(left.rows, label=label))
-        amended = left._with_rows(rows, after, NewRows(told, weight, None))
+        told = NewRows(groups, weight, coins=coins)
+        amended = left._with_rows(rows, after, told)
         amended._check_new_groups(self.problem.groups)
         return amended
 
@@ -235,6 +244,12 @@ def _joined(problem, rows, index, after, told, across):
         if new_weight is None:
             new_weight = np.ones(len(calibrates))
         weight = np.concatenate([weight, new_weight[calibrates]])
+    coins = rows.coins
+    if coins is not None:
+        new_coins = np.full(len(calibrates), np.nan)
+        if told.coins is not None:
+            new_coins = told.coins
+        coins = np.concatenate([coins, new_coins[calibrates]])
     joined = np.concatenate([rows.index, index])
     order = np.argsort(joined, kind="stable")
     rows = replace(
@@ -243,6 +258,7 @@ def _joined(problem, rows, index, after, told, across):
         group=np.concatenate([group, new_group]),
         label=np.concatenate([rows.label, after.labels(index)]),
         weight=weight,
+        coins=coins,
     )
     return replace(problem, groups=names), rows.take(order), order
 

@@ -38,7 +38,6 @@ from sklearn.utils.validation import (
 )
 
 from .._utils.accepted import accepted, in_memory
-from .._utils.columns import row_columns
 from .._utils.groups import (
     feature_names,
     group_codes,
@@ -62,7 +61,6 @@ from ..fairness._coins import (
     class_probabilities,
     draw_classes,
     is_random,
-    row_coins,
 )
 from ..fairness._constraints import CONSTRAINTS, Constraint
 from ..fairness._problem import Problem
@@ -91,6 +89,7 @@ from ._checks import (
     check_weight,
     checked_aggregation,
 )
+from ._coins import check_one_group_each, coins_of, first_coins, warn_of_shared
 from ._ensemble_rule import NewRows, begun
 from ._fitted import FittedRuleMixin, solved
 from ._members import (
@@ -109,7 +108,7 @@ _OBJECTIVES = ("accuracy_score", "balanced_accuracy_score")
 # The rule of ``fit`` among those that an ensemble keeps.
 _NAME = "rule"
 _FITTED = ("estimator_", "_name", "_own")
-# By whether rows are held out.
+_REQUESTED = {"sensitive_features": True, "subjects": True}
 
 
 class FairEnsemblePostprocessor(
@@ -348,8 +347,10 @@ class FairEnsemblePostprocessor(
     where :math:`\eta` are the estimated class probabilities; its dual prices propose
     the matrices :math:`\Lambda`. With two classes such rules are thresholds.
 
-    The coin of a person is a keyed hash of the row of X, so the same person gets the
-    same decision in any batch or order, in single or double precision. Where X holds
+    The coin of a person is a keyed hash of the row of X, or of the id in ``subjects``
+    where these are given, so the same person gets the same decision in any batch or
+    order, in single or double precision. Without ids, people whose rows are equal share
+    a coin. Where X holds
     nothing but votes (``estimator=None``), people are not distinguishable: their coins
     come from `random_state` by position.
 
@@ -383,12 +384,13 @@ class FairEnsemblePostprocessor(
     # The rule and its rows, where no ensemble keeps them.
     _own: OwnRows | None = None
 
-    # Requested by default: a fair decision without the group does not exist.
-    __metadata_request__fit = {"sensitive_features": True}  # noqa: RUF012
-    __metadata_request__partial_fit = {"sensitive_features": True}  # noqa: RUF012
-    __metadata_request__predict = {"sensitive_features": True}  # noqa: RUF012
-    __metadata_request__score = {"sensitive_features": True}  # noqa: RUF012
-    __metadata_request__transform = {"sensitive_features": True}  # noqa: RUF012
+    # Requested by default: a fair decision without the group does not exist, nor does
+    # one that is a person's own without the person.
+    __metadata_request__fit = _REQUESTED
+    __metadata_request__partial_fit = _REQUESTED
+    __metadata_request__predict = _REQUESTED
+    __metadata_request__score = _REQUESTED
+    __metadata_request__transform = _REQUESTED
 
     _parameter_constraints: dict = {  # noqa: RUF012
         "estimator": [HasMethods(["fit"]), list, tuple, None],
@@ -507,12 +509,13 @@ class FairEnsemblePostprocessor(
         label = problem.labels(label)
         rows = CalibrationRows(np.arange(len(label)), group, label, weight)
         about = {"problem": problem, "features": feature_names(sensitive_features)}
-        train = Training(self, seen, y, weight, subjects)
+        train = Training(self, seen, y, weight, subjects, given=X)
         if isinstance(self.estimator, SISAClassifier):
             found = fitted._train_sharded(train, rows, share, about)
         else:
             found = fitted._calibrate_own(train, rows, share, about)
         self.__dict__ = {**fitted.__dict__, **found}
+        self._calibrated().warn_of_shared_coins()
         if len(names) == 1:
             warnings.warn(
                 f"All rows are of one group, {names.tolist()}, so the rule keeps "
@@ -587,7 +590,12 @@ class FairEnsemblePostprocessor(
         calibrated = self._calibrated()
         seen, groups = self._split(X, sensitive_features, calibrated.features)
         weight = check_weight(sample_weight, _num_samples(y))
-        told = {self._name: NewRows(groups, weight, self.objective)}
+        if calibrated.by_subject and subjects is not None:
+            subjects = check_subjects(subjects, _num_samples(y))
+        coins = first_coins(
+            X, subjects if calibrated.by_subject else None, calibrated.seed
+        )
+        told = {self._name: NewRows(groups, weight, self.objective, coins)}
         with self.estimator_._exclusive():
             # Members are weighted where they were in fit.
             trains = sample_weight if self.estimator_._has_weights() else None
@@ -790,7 +798,11 @@ class FairEnsemblePostprocessor(
         return self
 
     def predict(
-        self, X: Rows, *, sensitive_features: ArrayLike | None = None
+        self,
+        X: Rows,
+        *,
+        sensitive_features: ArrayLike | None = None,
+        subjects: ArrayLike | None = None,
     ) -> NDArray[Any]:
         """Decide on samples, at random where the rule is randomised.
 
@@ -803,6 +815,11 @@ class FairEnsemblePostprocessor(
                 default=None
             Groups, if X does not hold them.
 
+        subjects : array-like of shape (n_samples,), default=None
+            Data-subject ids, the person whom each row is of. A randomised decision is
+            then the person's: the same in all calls, and another for other people
+            whose rows are equal. Without ids it is the row's.
+
         Returns
         -------
         y : ndarray of shape (n_samples,)
@@ -812,23 +829,31 @@ class FairEnsemblePostprocessor(
         ------
         ValueError
             If the groups are not given, incomplete, or unknown while `unknown_group`
-            is "error".
+            is "error", or if a subject has rows of several groups.
+
+        Warns
+        -----
+        SharedCoinWarning
+            If equal rows are decided on at random and `subjects` are not given.
         """
         serving = self._serving()
         X = check_like_fit(self, X)
-        probability = self._probability(serving, X, sensitive_features)
+        probability = self._probability(serving, X, sensitive_features, subjects)
         uncertain = np.flatnonzero(is_random(probability))
-        probability = class_probabilities(probability)
-        decided = probability.argmax(axis=1)
+        decided = class_probabilities(probability).argmax(axis=1)
         if len(uncertain):
-            calibrated = serving.calibrated
-            if getattr(calibrated, "holds_only_votes", False):
+            calibrated, chosen = serving.calibrated, probability[uncertain]
+            if subjects is not None:
+                ids = check_subjects(subjects, len(decided))
+                ids = [ids[row] for row in uncertain]
+                coins = coins_of(None, ids, calibrated.seed)
+            elif getattr(calibrated, "holds_only_votes", False):
                 coins = np.random.default_rng(calibrated.seed).random(len(decided))
                 coins = coins[uncertain]
             else:
-                columns = row_columns(_safe_indexing(X, uncertain))
-                coins = row_coins(columns, calibrated.seed)
-            decided[uncertain] = draw_classes(probability[uncertain], coins)
+                coins = coins_of(_safe_indexing(X, uncertain), None, calibrated.seed)
+                warn_of_shared(chosen, coins, "rows")
+            decided[uncertain] = draw_classes(class_probabilities(chosen), coins)
         return serving.calibrated.problem.decisions[decided]
 
     def selection_probability(
@@ -860,11 +885,13 @@ class FairEnsemblePostprocessor(
         serving = self._serving()
         return self._probability(serving, check_like_fit(self, X), sensitive_features)
 
-    def _probability(self, serving, X, sensitive_features):
+    def _probability(self, serving, X, sensitive_features, subjects=None):
         """Probability of selection by what counted at some instant."""
         calibrated = solved(serving.calibrated)
         self._warn_if_stale(serving)
         seen, groups = self._split(X, sensitive_features, calibrated.features)
+        if subjects is not None:
+            check_one_group_each(check_subjects(subjects, len(groups)), groups)
         problem = calibrated.problem
         group = group_codes(
             groups, problem.groups, accepts_unknown=problem.accepts_unknown
@@ -892,7 +919,11 @@ class FairEnsemblePostprocessor(
             )
 
     def transform(
-        self, X: Rows, *, sensitive_features: ArrayLike | None = None
+        self,
+        X: Rows,
+        *,
+        sensitive_features: ArrayLike | None = None,
+        subjects: ArrayLike | None = None,
     ) -> NDArray[np.float64]:
         """Return the expected decision as columns.
 
@@ -905,13 +936,21 @@ class FairEnsemblePostprocessor(
                 default=None
             Groups, if X does not hold them.
 
+        subjects : array-like of shape (n_samples,), default=None
+            Data-subject ids. Nothing is drawn here, so that they are only checked.
+
         Returns
         -------
         probability : ndarray of shape (n_samples, 1) or (n_samples, n_classes)
+
+        Raises
+        ------
+        ValueError
+            As by :meth:`predict`.
         """
-        probability = self.selection_probability(
-            X, sensitive_features=sensitive_features
-        )
+        serving = self._serving()
+        X = check_like_fit(self, X)
+        probability = self._probability(serving, X, sensitive_features, subjects)
         return probability.reshape(len(probability), -1)
 
     def fit_transform(
@@ -954,7 +993,9 @@ class FairEnsemblePostprocessor(
             sample_weight=sample_weight,
             subjects=subjects,
         )
-        return self.transform(X, sensitive_features=sensitive_features)
+        return self.transform(
+            X, sensitive_features=sensitive_features, subjects=subjects
+        )
 
     def score(
         self,
@@ -963,6 +1004,7 @@ class FairEnsemblePostprocessor(
         *,
         sensitive_features: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        subjects: ArrayLike | None = None,
     ) -> float:
         """Return the accuracy of the decisions.
 
@@ -981,11 +1023,16 @@ class FairEnsemblePostprocessor(
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows; None weighs them alike.
 
+        subjects : array-like of shape (n_samples,), default=None
+            Data-subject ids, as for :meth:`predict`.
+
         Returns
         -------
         float
         """
-        decided = self.predict(X, sensitive_features=sensitive_features)
+        decided = self.predict(
+            X, sensitive_features=sensitive_features, subjects=subjects
+        )
         return accuracy_score(y, decided, sample_weight=sample_weight)
 
     def get_feature_names_out(
@@ -1132,10 +1179,11 @@ class FairEnsemblePostprocessor(
         check_is_fitted(self)
         self._rule_of(self.estimator_)
         X, y = indexable(check_like_fit(self, X), in_memory(y))
-        seen, told = X, {}
+        seen, groups, calibrated = X, None, self._calibrated()
         if sensitive_features is not None or self.sensitive_feature is not None:
-            features = self._calibrated().features
-            seen, told[self._name] = self._split(X, sensitive_features, features)
+            seen, groups = self._split(X, sensitive_features, calibrated.features)
+        coins = first_coins(X, None, calibrated.seed)
+        told = {self._name: NewRows(groups, coins=coins)}
         self.estimator_._amend(indices, seen, y, relearn, told)
         return self
 
@@ -1356,9 +1404,11 @@ class FairEnsemblePostprocessor(
             "params": self._own_params(),
             "inputs": {k: v for k, v in vars(self).items() if k in INPUTS},
             "across": share == 0,
+            "by_subject": train.subjects is not None,
         }
         estimator._validate_params()
-        rows = replace(rows, aggregation=aggregation_of(estimator))
+        coins = first_coins(train.given, train.subjects, about["seed"])
+        rows = replace(rows, aggregation=aggregation_of(estimator), coins=coins)
         estimator._start(
             train.X,
             train.y,
@@ -1404,16 +1454,23 @@ class FairEnsemblePostprocessor(
                 estimator, self.method, seen, scores, problem.decisions
             ),
         )
-        sisa = reached_sisa(estimator)
+        sisa, seed = reached_sisa(estimator), int(train.rng.randint(2**31))
+        holds_only_votes = estimator is None and are_votes(scores)
+        if holds_only_votes and subjects is None:
+            coins = np.random.default_rng(seed).random(n_given)
+        else:
+            coins = first_coins(train.given, subjects, seed)
+        rows = replace(rows, coins=coins[calibrating])
         own = OwnRows(
             **about,
-            seed=int(train.rng.randint(2**31)),
+            seed=seed,
+            by_subject=subjects is not None,
             rows=rows,
             n_given=n_given,
             trains=trains,
             subjects=None if subjects is None else Subjects.of(subjects),
             holds_labels=given_labels,
-            holds_only_votes=estimator is None and are_votes(rows.scores),
+            holds_only_votes=holds_only_votes,
             digests=None if sisa is None else sisa._store.digests,
         ).solved()
         own.check_feasible()

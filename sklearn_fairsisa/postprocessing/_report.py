@@ -11,6 +11,7 @@ from ..fairness._coins import is_random
 from ..fairness._confidence import GroupRates, largest_error
 from ..fairness._constraints import GAPS, Constraint, Difference
 from ..fairness._rates import score
+from ._coins import realised
 from ._held_out import (
     calibrated_rates,
     compared,
@@ -38,9 +39,10 @@ class Examined:
     rates : dict of str to GroupRates
         Cross-fitted estimate of each rate in each group, its standard error, and the
         number of people that it rests on.
-    estimated, counted : dict of str to ndarray of shape (n_groups,)
-        The same rates in calibration: as the rule's model estimates them, and as they
-        are counted on the rows.
+    estimated, counted, realised : dict of str to ndarray of shape (n_groups,)
+        The same rates in calibration: as the rule's model estimates them, as they are
+        counted on the rows, and as the coins of ``predict`` make them. The latter are
+        of the rows whose coins are known, the first 20,000 at most; NaN if none are.
     """
 
     constraint: Constraint
@@ -48,6 +50,7 @@ class Examined:
     rates: dict[str, GroupRates]
     estimated: dict[str, np.ndarray]
     counted: dict[str, np.ndarray]
+    realised: dict[str, np.ndarray]
 
     def measured(self, rates, names):
         """What the constraint bounds, of rates by name."""
@@ -233,8 +236,9 @@ class FairnessReport:
         -------
         DataFrame
             Index: names of gaps, or of what constraint objects bound. Columns:
-            ``estimated`` and ``counted`` (on the calibration rows, by the model of
-            ``"smooth_ensemble"`` and by the labels themselves), ``expected``, ``low``,
+            ``estimated``, ``counted`` and ``realised`` (on the calibration rows: by
+            the model of ``"smooth_ensemble"``, by the labels themselves, and by the
+            labels and the randomised decisions of ``predict``), ``expected``, ``low``,
             ``high`` and ``bound`` (on new people). Where a constraint is on several
             rates, its first row is the greatest of the others, or the least.
         """
@@ -350,12 +354,13 @@ class FairnessReport:
         found = {
             "estimated": each.measured(each.estimated, names),
             "counted": each.measured(each.counted, names),
+            "realised": each.measured(each.realised, names),
         }
         columns = "expected", "low", "high", "bound"
         if self.is_degenerate:
             return found | dict.fromkeys(columns, found["estimated"])
         if len(each.groups) < 2 and isinstance(each.constraint, Difference):
-            return dict.fromkeys(("estimated", "counted", *columns), np.nan)
+            return dict.fromkeys((*found, *columns), np.nan)
         rates = [(each.rates[name].rate, each.rates[name].error) for name in names]
         return found | each.constraint.interval(self.confidence, rates)
 
@@ -495,6 +500,7 @@ def fairness_report(rule, rows, claim):
                 held_out_rates(rule, rows, probability, factor),
                 calibrated_rates(rule, rule.confusion),
                 calibrated_rates(rule, counted),
+                calibrated_rates(rule, _realised(rule, rows)),
             )
         ),
         least=problem.strictest,
@@ -507,3 +513,13 @@ def fairness_report(rule, rows, claim):
         is_degenerate=rule.is_constant,
         unconstrained_groups=problem.groups[~constrained],
     )
+
+
+def _realised(rule, rows):
+    """Confusion of what ``predict`` decides on the rows whose coins are known."""
+    n_groups, n_classes = len(rule.code), rows.n_classes
+    if rows.coins is None or np.isnan(rows.coins).all():
+        return np.full((n_groups, n_classes, n_classes), np.nan)
+    rows = rows.take(~np.isnan(rows.coins))
+    probability = rule.selection_probability(rows.scores, rows.group, rows.counted)
+    return rows.confusion(realised(probability, rows.coins), n_groups)
