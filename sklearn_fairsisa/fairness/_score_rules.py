@@ -82,22 +82,29 @@ class ScoreRule:
         return np.concatenate(self.rule.by_level)
 
     def table(self, names):
-        """Cells are half-open intervals of the score, such as "[-0.31, 1.2)"."""
+        """Cells are half-open intervals of the score, such as "[-0.31, 1.2)".
+
+        Neighbouring levels of equal probability are one.
+        """
         total = sum(region.negatives + region.positives for region in self.rule.regions)
-        groups, cells, masses = [], [], []
-        for group, (region, inner) in enumerate(
-            zip(self.rule.regions, self.thresholds)
+        groups, cells, masses, probabilities = [], [], [], []
+        for group, (region, inner, by_level) in enumerate(
+            zip(self.rule.regions, self.thresholds, self.rule.by_level)
         ):
+            first = np.flatnonzero(np.diff(by_level, prepend=np.nan) != 0)
             ends = np.concatenate([[-np.inf], inner, [np.inf]])[::-1]
+            ends = ends[np.append(first, len(by_level))]
             cells += [f"[{low:.6g}, {high:.6g})" for high, low in pairwise(ends)]
-            groups.append(np.full(len(region.precision), group))
+            groups.append(np.full(len(first), group))
             weight = region.negatives + region.positives
-            masses.append(np.diff(region.share) * weight / total)
+            shares = region.share[np.append(first, len(by_level))]
+            masses.append(np.diff(shares) * weight / total)
+            probabilities.append(by_level[first])
         return RuleTable(
             np.concatenate(groups),
             np.array(cells),
             np.concatenate(masses),
-            np.concatenate(self.rule.by_level),
+            np.concatenate(probabilities),
         )
 
     def selection_probability(self, scores, group):

@@ -275,10 +275,14 @@ class FairEnsemblePostprocessor(
         Columns group, cell, mass (share of the calibration weight) and probability of
         the positive decision. Cells are the ensemble's label, all members' votes
         ("0110", "-" for the one left out across shards), a member and its vote
-        ("3:1"), or an interval of the score. With more than two classes
+        ("3:1"), or an interval of the score, in units of log-odds. Neighbouring
+        intervals of equal probability are one. With more than two classes
         probability_<class> for each; the cells are class names, all members' votes
         ("cat|cat|dog", or "cat|-|dog" across shards), a member and its vote ("3:cat"),
         or the decisions of the rules that ``"soft_ensemble"`` mixes ("cat|dog").
+
+    rule_summary_ : str
+        What the cells are, and a line for each group: who is decided on how. Print it.
 
     boundaries_ : DataFrame
         Columns group, false_positive_rate and true_positive_rate: vertices of the

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from .._utils.html import FindingsMixin
 from ._calibrated import Calibrated
 from ._report import FairnessReport, fairness_report
+from ._summary import cells_of, rule_lines, rule_summary
 
 
 class FittedRuleMixin(FindingsMixin):
@@ -50,6 +51,11 @@ class FittedRuleMixin(FindingsMixin):
     def rule_(self) -> pd.DataFrame:
         """The rule as a table; see Attributes."""
         return _constraining(self._solved()).table()
+
+    @property
+    def rule_summary_(self) -> str:
+        """The rule in a few lines per group; see Attributes."""
+        return rule_summary(_constraining(self._solved()))
 
     @property
     def operating_points_(self) -> pd.DataFrame:
@@ -145,11 +151,12 @@ class FittedRuleMixin(FindingsMixin):
         title = (
             f"{problem.method}, {problem}{within}: "
             f"{rule.value:.3f} in calibration, "
-            f"{rule.randomised_share(calibrated.rows):.1%} decided at random"
+            f"{rule.randomised_share(calibrated.rows):.1%} decided at random. "
+            f"{cells_of(problem)}"
         )
         found = [(title, rule.points())]
         if rule.fair is not None:
-            found.append(("Rule", rule.table()))
+            found.append(("Rule", rule_lines(rule)))
         if hasattr(self.estimator_, "_findings"):
             found += self.estimator_._findings()
         return found

@@ -707,6 +707,7 @@ def test_several_columns_are_intersected():
     assert fair.operating_points_.true_positive_rate.std() < 1e-9
 
 
+@pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.SharedCoinWarning")
 def test_texts_in_lists_are_rows():
     _, y, group = make_rows(400)
     words = np.array(["bad", "good"])
@@ -1408,6 +1409,7 @@ def fails(*args):
     raise ValueError("no solution")
 
 
+@pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.SharedCoinWarning")
 def test_rows_without_columns_leave_no_number_of_columns_of_a_fit_before():
     X, y, group = make_rows(300)
     fair = FairEnsemblePostprocessor(
