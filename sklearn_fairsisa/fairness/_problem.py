@@ -39,6 +39,8 @@ class Problem:
         Whether there may be people of unknown groups.
     flipped : bool, default=False
         Whether, of two classes, the first is the positive one.
+    randomise : bool, default=True
+        Whether decisions may be randomised.
     """
 
     constraints: tuple[Constraint, ...]
@@ -52,6 +54,7 @@ class Problem:
     confidence: float | None = None
     accepts_unknown: bool = False
     flipped: bool = False
+    randomise: bool = True
 
     def within(self, slack):
         """The same problem with other bounds."""

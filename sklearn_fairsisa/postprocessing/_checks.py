@@ -12,6 +12,7 @@ from .._utils.validation import check_no_missing_labels, check_sample_weight
 from .._utils.warnings import level_of_caller
 from ..fairness._constraints import Constraint
 from ..fairness._rates import label_totals
+from ..fairness._thresholds import check_thresholds
 from ._aggregation import PLURALITY, aggregation_of
 from ._calibration import votes_of
 from ._methods import METHODS
@@ -116,6 +117,23 @@ def check_positive(pos_label, classes, problem):
             "use the labels 0 and 1."
         )
     return False
+
+
+def check_randomise(problem):
+    """Raise unless a problem has rules without randomised decisions."""
+    if problem.randomise:
+        return
+    if problem.method not in ("smooth_ensemble", "soft_ensemble"):
+        raise ValueError(
+            f"method={problem.method!r} has too few cells for rules without randomised "
+            'decisions. randomise=False needs "smooth_ensemble" or "soft_ensemble".'
+        )
+    if len(problem.classes) > 2:
+        raise ValueError(
+            f"randomise=False is for two classes, but y holds "
+            f"{problem.classes.tolist()}. Leave it at True."
+        )
+    check_thresholds(problem)
 
 
 def check_constraints(constraints, tol):

@@ -85,6 +85,7 @@ from ._checks import (
     check_labels,
     check_objective,
     check_positive,
+    check_randomise,
     check_some_row_counts,
     check_weight,
     checked_aggregation,
@@ -230,6 +231,14 @@ class FairEnsemblePostprocessor(
         regard to groups. Rows of no group given to ``fit`` then train the ensemble,
         unless they are held out, but do not calibrate.
 
+    randomise : bool, default=True
+        Whether decisions may be randomised. With False each group has a threshold, and
+        these are the best that keep the constraints, which must leave some room, as a
+        `tol` above 0. For two classes and the methods on scores. Of several
+        constraints 200 thresholds per group are tried; see `optimality_gap_`. Across
+        shards the mean of the scores without each member in turn is compared with the
+        threshold. Only such a rule has :meth:`decision_function`.
+
     random_state : int, RandomState instance or None, default=None
         Source of the held-out rows, of the coins' key, and of the seeds of `estimator`
         that are None. Pass an int for repeatable results.
@@ -263,6 +272,10 @@ class FairEnsemblePostprocessor(
         Tolerance that the rule keeps in calibration: `tol`, or less with `confidence`.
         Beside constraint objects it is 0, or less than that where `confidence` makes
         all of their bounds stricter by as much.
+
+    optimality_gap_ : float
+        With ``randomise=False``, how much better in calibration other thresholds may
+        be: 0 for one constraint; of several, how much better a randomised rule is.
 
     fairness_report_ : FairnessReport
         Guarantees of the rule for new people: an interval and a confidence bound
@@ -393,6 +406,7 @@ class FairEnsemblePostprocessor(
     __metadata_request__fit = _REQUESTED
     __metadata_request__partial_fit = _REQUESTED
     __metadata_request__predict = _REQUESTED
+    __metadata_request__decision_function = {"sensitive_features": True}  # noqa: RUF012
     __metadata_request__score = _REQUESTED
     __metadata_request__transform = _REQUESTED
 
@@ -411,6 +425,7 @@ class FairEnsemblePostprocessor(
             StrOptions({"auto", "cross_shard"}),
         ],
         "unknown_group": [StrOptions({"error", "unconstrained"})],
+        "randomise": ["boolean"],
         "random_state": ["random_state"],
     }
 
@@ -431,6 +446,7 @@ class FairEnsemblePostprocessor(
         drop_sensitive: bool = True,
         calibration: float | Literal["cross_shard", "auto"] = "auto",
         unknown_group: Literal["error", "unconstrained"] = "error",
+        randomise: bool = True,
         random_state: RandomState = None,
     ) -> None:
         self.estimator = estimator
@@ -444,6 +460,7 @@ class FairEnsemblePostprocessor(
         self.drop_sensitive = drop_sensitive
         self.calibration = calibration
         self.unknown_group = unknown_group
+        self.randomise = randomise
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=False)
@@ -891,6 +908,11 @@ class FairEnsemblePostprocessor(
 
     def _probability(self, serving, X, sensitive_features, subjects=None):
         """Probability of selection by what counted at some instant."""
+        what = "selection_probability"
+        return self._decided(serving, X, sensitive_features, subjects, what)
+
+    def _decided(self, serving, X, sensitive_features, subjects, what):
+        """What the rule of some instant says of people."""
         calibrated = solved(serving.calibrated)
         self._warn_if_stale(serving)
         seen, groups = self._split(X, sensitive_features, calibrated.features)
@@ -900,7 +922,7 @@ class FairEnsemblePostprocessor(
         group = group_codes(
             groups, problem.groups, accepts_unknown=problem.accepts_unknown
         )
-        return calibrated.rule.selection_probability(serving.scores(seen), group)
+        return getattr(calibrated.rule, what)(serving.scores(seen), group)
 
     def _warn_if_stale(self, serving):
         """Warn if the ensemble is known to have changed since the rule was solved."""
@@ -921,6 +943,40 @@ class FairEnsemblePostprocessor(
                 StaleRuleWarning,
                 stacklevel=level_of_caller(),
             )
+
+    @available_if(lambda self: not self.randomise)
+    def decision_function(
+        self,
+        X: Rows,
+        *,
+        sensitive_features: ArrayLike | None = None,
+    ) -> NDArray[np.float64]:
+        """Return how far the scores of people lie beyond the threshold of their group.
+
+        Only with ``randomise=False``. There is no ``predict_proba``: that would be the
+        probability of the labels, which a fair rule does not have, rather than that of
+        the decision.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix, data frame or list of length n_samples
+            Of the kind given to ``fit``.
+
+        sensitive_features : array-like of shape (n_samples,) or (n_samples, k), \
+                default=None
+            Groups, if X does not hold them.
+
+        Returns
+        -------
+        margin : ndarray of shape (n_samples,)
+            In log-odds. Above 0 the decision is ``classes_[1]``.
+        """
+        serving = self._serving()
+        problem = serving.calibrated.problem
+        margin = self._decided(
+            serving, check_like_fit(self, X), sensitive_features, None, "margin"
+        )
+        return -margin if problem.flipped else margin
 
     def transform(
         self,
@@ -1343,8 +1399,10 @@ class FairEnsemblePostprocessor(
             features=features,
             confidence=self.confidence,
             accepts_unknown=self.unknown_group == "unconstrained",
+            randomise=bool(self.randomise),
         )
         check_attributes(problem)
+        check_randomise(problem)
         flipped = check_positive(self.pos_label, classes, problem)
         return replace(problem, flipped=flipped)
 

@@ -300,6 +300,10 @@ class OnScores:
         score = self.weights.score(scores, group, counted)
         return self.rule.selection_probability(score, group)
 
+    def margin(self, scores, group, counted=None):
+        """How far the scores of rows lie above the thresholds of their groups."""
+        return self.rule.margin(self.weights.score(scores, group, counted), group)
+
 
 @dataclass(frozen=True)
 class OnProbabilities:

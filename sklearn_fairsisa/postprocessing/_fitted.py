@@ -110,6 +110,17 @@ class FittedRuleMixin(FindingsMixin):
         return solved.rule.randomised_share(solved.rows)
 
     @property
+    def optimality_gap_(self) -> float:
+        """How much better other thresholds may be; see Attributes."""
+        rule = _constraining(self._solved())
+        if rule.problem.randomise:
+            raise AttributeError(
+                "Rules that may randomise are the best of all. Only randomise=False "
+                "has a gap to state."
+            )
+        return rule.fair.rule.optimality_gap
+
+    @property
     def fairness_report_(self) -> FairnessReport:
         """Guarantees of the rule for new people; see Attributes."""
         solved = self._solved()

@@ -48,7 +48,7 @@ def _on_votes(of_two, of_more, **properties):
     return Method(partial(OnVotes.learn, of_two=of_two, of_more=of_more), **properties)
 
 
-_SCORE = {
+_SCORE: dict[str, Any] = {
     "cells": (
         "The score is the sum of the members' logits, each times its weight in "
         "member_weights_, in units of log-odds."

@@ -75,28 +75,39 @@ class FairRule:
         -------
         ndarray of shape (n_samples,), or (n_samples, n_classes) of more than two
         """
+        if not self.problem.randomise:
+            return (self.margin(scores, group, counted) >= 0).astype(float)
+        return snapped(self._averaged("selection_probability", scores, group, counted))
+
+    def margin(self, scores, group, counted=None):
+        """How far rows lie above their thresholds, where nothing is random.
+
+        Of new people the mean over the members left out, as in calibration one is.
+        """
+        return self._averaged("margin", scores, group, counted)
+
+    def _averaged(self, what, scores, group, counted):
+        """Mean over the members that are left out, unless it is said who counts."""
         if counted is not None or self.silent_share is None:
-            return self._decide(scores, group, counted)
-        probability = 0.0
+            return self._decide(what, scores, group, counted)
+        total = 0.0
         for silent, share in enumerate(self.silent_share):
             counted = np.ones(scores.shape[:2], dtype=bool)
             counted[:, silent] = False
-            probability = probability + share * self._decide(scores, group, counted)
-        return snapped(probability)
+            total = total + share * self._decide(what, scores, group, counted)
+        return total
 
-    def _decide(self, scores, group, counted):
+    def _decide(self, what, scores, group, counted):
         code = np.append(self.code, -1)[group]
         if self.blind is None:
-            return self.fair.selection_probability(scores, code, counted)
-        probability = self.blind.selection_probability(
-            scores, np.zeros_like(code), counted
-        )
+            return getattr(self.fair, what)(scores, code, counted)
+        decided = getattr(self.blind, what)(scores, np.zeros_like(code), counted)
         known = code >= 0
         if known.any():
-            probability[known] = self.fair.selection_probability(
+            decided[known] = getattr(self.fair, what)(
                 scores[known], code[known], None if counted is None else counted[known]
             )
-        return probability
+        return decided
 
     def randomised_share(self, rows):
         """Share of the weight of rows whose decision is randomised."""
