@@ -41,9 +41,13 @@ _FREE, _OFFSET, _OWN_OFFSET = 0.01, 0.01, 4.0
 _START = 4.0, 1.0
 _LEAST, _MOST = 1e-4, 1e4
 _N_UPDATES = 6
-# Greatest change of a logit at which a fit ends, and steps after which it does.
-_SMALL_STEP = 1e-6
-_MAX_STEPS = 30
+# Change of the log variances at which their search ends.
+_CLOSE = 0.02
+# Greatest change of a logit at which a fit ends, steps after which it does, and the
+# change after which the curvature is not computed again.
+_DONE = 1e-6
+_MAX_STEPS = 40
+_SMALL_STEP = 0.05
 # More standard deviations than this are outliers.
 _FAR = 10.0
 
@@ -162,21 +166,29 @@ def fit_group_head(X, group, label, known, weight=None, *, n_groups=None):
     n_groups = int(group.max()) + 1 if n_groups is None else n_groups
     weight = np.ones(len(label)) if weight is None else weight
     scaling = Scaling.fit(X, weight)
-    features = np.hstack([np.ones((len(X), 1)), known, scaling.apply(X)])
+    varies = np.flatnonzero(scaling.factor)
+    scaled = Scaling(scaling.centre[varies], scaling.factor[varies]).apply(X[:, varies])
+    features = np.hstack([np.ones((len(X), 1)), known, scaled])
     rows = [np.flatnonzero(group == a) for a in range(n_groups)]
     posterior = Posterior(
         [(features[r], weight[r], (weight * label)[r]) for r in rows], known.shape[1]
     )
     variances = _START
-    for step in range(_MAX_STEPS):
-        updates = 1 <= step <= _N_UPDATES
-        change = posterior.step(variances)
-        if updates:
-            variances = posterior.likelier_variances(variances)
-        elif step and change < _SMALL_STEP:
+    posterior.step(variances)
+    for _ in range(_N_UPDATES):
+        posterior.step(variances)
+        before, variances = variances, posterior.likelier_variances(variances)
+        if np.abs(np.log(np.divide(variances, before))).max() < _CLOSE:
+            break
+    change = np.inf
+    for _ in range(_MAX_STEPS):
+        change = posterior.step(variances, bends=change > _SMALL_STEP)
+        if change < _DONE:
             break
     coefficients = posterior.common + posterior.own
-    intercept, slope, weights = np.split(coefficients, [1, 1 + known.shape[1]], axis=1)
+    intercept, slope, found = np.split(coefficients, [1, 1 + known.shape[1]], axis=1)
+    weights = np.zeros((n_groups, X.shape[1]))
+    weights[:, varies] = found
     return GroupHead(scaling, intercept[:, 0], slope, weights, variances)
 
 
@@ -212,24 +224,33 @@ class Posterior:
         own = np.repeat([_FREE, _OWN_OFFSET, 1 / variances[1]], [1, n_known, n_others])
         return common, own
 
-    def step(self, variances):
-        """Take a step of Newton's method; return the greatest change of a logit."""
+    def step(self, variances, *, bends=True):
+        """Take a step of Newton's method.
+
+        Parameters
+        ----------
+        variances : tuple of float
+            Of w and of delta.
+        bends : bool, default=True
+            Whether the curvature, which costs most, is computed and not that of the
+            last step.
+
+        Returns
+        -------
+        float
+            Greatest change of a logit.
+        """
         shared, own = self.precisions(variances)
-        schur = np.diag(shared[1:])
-        self._inverses, eliminated = [], []
+        chances = [expit(margin) for margin in self._margins]
+        if bends:
+            self._bend(chances, shared, own)
+        eliminated = []
         reduced = -shared[1:] * self.common[1:]
         for a, (features, total, positives) in enumerate(self.parts):
-            chance = expit(self._margins[a])
-            root = features * np.sqrt(total * chance * (1 - chance))[:, None]
-            inverse = _inverse(root.T @ root + np.diag(own))
-            slope = (positives - total * chance) @ features
-            solved = inverse @ (slope - own * self.own[a])
-            schur += (np.diag(own) - own[:, None] * inverse * own)[1:, 1:]
+            slope = (positives - total * chances[a]) @ features
+            eliminated.append(self._inverses[a] @ (slope - own * self.own[a]))
             # The likelihood's curvature times the inverse is 1 - own * inverse.
-            reduced += (own * (self.own[a] + solved))[1:]
-            self._inverses.append(inverse)
-            eliminated.append(solved)
-        self._common_inverse = _inverse(schur)
+            reduced += (own * (self.own[a] + eliminated[a]))[1:]
         common = np.concatenate([[0.0], self._common_inverse @ reduced])
         steps = [
             solved - common + inverse @ (own * common)
@@ -246,6 +267,16 @@ class Posterior:
         self.own = self.own + damping * np.stack(steps)
         self._margins = [m + damping * c for m, c in zip(self._margins, changes)]
         return greatest
+
+    def _bend(self, chances, shared, own):
+        """Compute the curvature at some chances of the positive label."""
+        schur, self._inverses = np.diag(shared[1:]), []
+        for (features, total, _), chance in zip(self.parts, chances):
+            root = features * np.sqrt(total * chance * (1 - chance))[:, None]
+            inverse = _inverse(root.T @ root + np.diag(own))
+            schur += (np.diag(own) - own[:, None] * inverse * own)[1:, 1:]
+            self._inverses.append(inverse)
+        self._common_inverse = _inverse(schur)
 
     def uncertainty(self, variances):
         """Return variances of common and own coefficients, as of the last step."""

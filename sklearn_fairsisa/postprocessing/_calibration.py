@@ -35,6 +35,9 @@ class CalibrationRows:
         Members that did not learn from a row, so that their predictions count.
     aggregation : Aggregation
         How the ensemble decides by its members' predictions.
+    has_head : bool, default=False
+        Whether the last column of the scores is no member's, but that of a head which
+        knows the group, see `Heads`.
     """
 
     index: np.ndarray
@@ -44,6 +47,7 @@ class CalibrationRows:
     scores: np.ndarray | None = None
     counted: np.ndarray | None = None
     aggregation: Aggregation = PLURALITY
+    has_head: bool = False
 
     def __len__(self):
         return len(self.index)
@@ -52,6 +56,29 @@ class CalibrationRows:
     def n_classes(self):
         """Number of classes."""
         return self.scores.shape[2] if self.scores.ndim == 3 else 2
+
+    @property
+    def unscored(self):
+        """The rows without what the members predicted."""
+        return replace(self, scores=None, counted=None, has_head=False)
+
+    @property
+    def of_members(self):
+        """The rows with the members' scores alone."""
+        if not self.has_head:
+            return self
+        counted = None if self.counted is None else self.counted[:, :-1]
+        return replace(
+            self, scores=self.scores[:, :-1], counted=counted, has_head=False
+        )
+
+    def with_head(self, score):
+        """The rows with the score of a head beside those of the members."""
+        counted = self.counted
+        if counted is not None:
+            counted = np.column_stack([counted, np.ones(len(self), dtype=bool)])
+        scores = np.column_stack([self.scores, score])
+        return replace(self, scores=scores, counted=counted, has_head=True)
 
     @property
     def votes(self):

@@ -84,17 +84,19 @@ from ._checks import (
 )
 from ._ensemble_rule import NewRows, begun
 from ._fitted import FittedRuleMixin, solved
+from ._heads import FoldedNumbers, drawn_folds
 from ._members import (
     checked_member_scores,
     given_scores,
     holds_labels,
     reached_sisa,
 )
-from ._methods import METHODS
+from ._methods import METHODS, hears_heads
 from ._rule import tradeoff_table
 from ._serving import Serving
 from ._subjects import Subjects
 from ._training import Training
+from ._views import as_numbers
 
 _OBJECTIVES = ("accuracy_score", "balanced_accuracy_score")
 # The rule of ``fit`` among those that an ensemble keeps.
@@ -836,7 +838,8 @@ class FairEnsemblePostprocessor(
         group = group_codes(
             groups, problem.groups, accepts_unknown=problem.accepts_unknown
         )
-        return calibrated.rule.selection_probability(serving.scores(seen), group)
+        scores = serving.evidence(seen, group)
+        return calibrated.rule.selection_probability(scores, group)
 
     def _warn_if_stale(self, serving):
         """Warn if the ensemble is known to have changed since the rule was solved."""
@@ -1365,7 +1368,13 @@ class FairEnsemblePostprocessor(
             holds_labels=given_labels,
             holds_only_votes=estimator is None and are_votes(rows.scores),
             digests=None if sisa is None else sisa._store.digests,
-        ).solved()
+        )
+        if estimator is not None and hears_heads(own.problem):
+            if subjects is not None:
+                subjects = [subjects[i] for i in calibrating]
+            fold = drawn_folds(calibrating, own.seed, subjects)
+            own = replace(own, numbers=FoldedNumbers(as_numbers(seen), fold))
+        own = own.solved()
         own.warn()
         return {"estimator_": estimator, "_own": own, "_name": None}
 
@@ -1396,7 +1405,8 @@ class FairEnsemblePostprocessor(
             group,
             label,
             check_weight(sample_weight, len(label)),
-            scores=serving.scores(seen),
+            scores=serving.evidence(seen, group),
+            has_head=serving.calibrated.rows.has_head,
         )
 
     def _split(self, X, sensitive_features, features=None):

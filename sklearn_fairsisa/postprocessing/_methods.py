@@ -32,12 +32,21 @@ class Method:
     has_rule_per_member : bool, default=False
         Whether each member has a rule of its own, so that each must have rows of every
         group for which it counts.
+    hears_heads : bool, default=False
+        Whether heads that know the group are evidence beside the members, for two
+        classes.
     """
 
     learn: Callable[[Any], Callable[[Any], Any]]
     is_unstable: bool = False
     aggregates: bool = False
     has_rule_per_member: bool = False
+    hears_heads: bool = False
+
+
+def hears_heads(problem):
+    """Whether heads that know the group are evidence for the rule of a problem."""
+    return METHODS[problem.method].hears_heads and len(problem.classes) == 2
 
 
 def _on_votes(of_two, of_more, **properties):
@@ -58,5 +67,5 @@ METHODS = {
     ),
     "ensemble": _on_votes(PatternRule, LabelPatternRule, is_unstable=True),
     "soft_ensemble": Method(OnScores.learn),
-    "smooth_ensemble": Method(partial(OnScores.learn, smooth=True)),
+    "smooth_ensemble": Method(partial(OnScores.learn, smooth=True), hears_heads=True),
 }

@@ -37,6 +37,8 @@ class FairRule:
     confusion : ndarray of shape (n_groups, n_classes, n_classes)
         Weight of the people of each true class (row) and decision (column) in
         calibration.
+    has_head : bool
+        Whether the last column of scores is that of a head, which `blind` cannot hear.
     reports : dict of float to FairnessReport
         Those made so far, by the gap that they examine.
 
@@ -54,6 +56,7 @@ class FairRule:
     code: np.ndarray
     silent_share: np.ndarray | None
     confusion: np.ndarray
+    has_head: bool = False
     reports: dict[float, Any] = field(default_factory=dict, init=False, compare=False)
 
     def selection_probability(self, scores, group, counted=None):
@@ -74,18 +77,22 @@ class FairRule:
         if counted is not None or self.silent_share is None:
             return self._decide(scores, group, counted)
         probability = 0.0
-        for silent, share in enumerate(self.silent_share):
+        for silent in np.flatnonzero(self.silent_share):
             counted = np.ones(scores.shape[:2], dtype=bool)
             counted[:, silent] = False
-            probability = probability + share * self._decide(scores, group, counted)
+            decided = self._decide(scores, group, counted)
+            probability = probability + self.silent_share[silent] * decided
         return snapped(probability)
 
     def _decide(self, scores, group, counted):
         code = np.append(self.code, -1)[group]
         if self.blind is None:
             return self.fair.selection_probability(scores, code, counted)
+        last = -1 if self.has_head else None
         probability = self.blind.selection_probability(
-            scores, np.zeros_like(code), counted
+            scores[:, :last],
+            np.zeros_like(code),
+            None if counted is None else counted[:, :last],
         )
         known = code >= 0
         if known.any():
@@ -160,7 +167,7 @@ class FairRule:
 
     def member_points(self, rows):
         """Frame of the points of the members and of their ensemble's own decision."""
-        n_classes = len(self.problem.classes)
+        n_classes, rows = len(self.problem.classes), rows.of_members
         counted = rows.counted
         if counted is None:
             counted = np.ones(rows.votes.shape, dtype=bool)
@@ -194,7 +201,10 @@ class FairRule:
         if weights is None:
             return None
         index = group_index(self._constrained_groups)
-        return pd.DataFrame(weights.weights, index)
+        names: list[Any] = [*range(weights.weights.shape[1])]
+        if self.has_head:
+            names[-1] = "head"
+        return pd.DataFrame(weights.weights, index, names)
 
     @property
     def is_constant(self):
@@ -271,7 +281,7 @@ def learn_rule(rows, problem):
         part = rows if enough.all() else rows.take(enough[rows.group])
         fair = learn(replace(part, group=code[part.group]))
     if problem.accepts_unknown or not enough.all():
-        blind = learn(replace(rows, group=np.zeros_like(rows.group)))
+        blind = learn(replace(rows.of_members, group=np.zeros_like(rows.group)))
     silent_share = None
     if rows.counted is not None:
         silent_share = np.average(~rows.counted, axis=0, weights=rows.weight)
@@ -286,6 +296,7 @@ def learn_rule(rows, problem):
             code=code,
             silent_share=silent_share,
             confusion=np.zeros(shape),
+            has_head=rows.has_head,
         )
         if not enough.all():
             probability = rule.selection_probability(

@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ._calibrated import Calibrated
 from ._members import checked_member_scores, given_scores
+from ._views import as_numbers
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,31 @@ class Serving:
             scores = given_scores(seen, classes, calibrated.holds_labels)
         else:
             scores = checked_member_scores(self.estimator, seen, classes)
-        n_members = calibrated.rows.scores.shape[1]
+        n_members = calibrated.rows.scores.shape[1] - calibrated.rows.has_head
         if scores.shape[1] != n_members:
             raise ValueError(
                 f"X holds the outputs of {scores.shape[1]} members, but fit saw "
                 f"{n_members}. Give the outputs of the same members."
             )
         return scores
+
+    def evidence(self, seen, group):
+        """Scores that the members, and heads, give to new rows of some groups.
+
+        Parameters
+        ----------
+        seen : container of n_rows rows
+        group : ndarray of int of shape (n_rows,)
+            -1 where unknown.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_members[, n_classes])
+            With a column more if there are heads.
+        """
+        scores, heads = self.scores(seen), self.calibrated.heads
+        if heads is None:
+            return scores
+        # Rules without regard to groups do not hear the heads.
+        score = heads.score(as_numbers(seen), scores, group.clip(min=0))
+        return np.column_stack([scores, score])
