@@ -77,7 +77,7 @@ def make_opposite(n=6000):
     """Make a known truth: positives of two groups lie in different directions."""
     rng = np.random.default_rng(0)
     X, group = rng.normal(size=(n, 6)), rng.integers(0, 2, n)
-    X[:, 2] += group
+    X[:, 2] += 3 * group
     margin = np.where(group == 0, X[:, 0] + X[:, 1], X[:, 0] - X[:, 1])
     y = rng.random(n) < 1 / (1 + np.exp(-1.2 * margin))
     return X, y.astype(int), np.where(group == 0, "a", "b").astype(object)

@@ -151,11 +151,9 @@ class OwnRows(Calibrated):
             return super().solved()
         rows = self.rows.of_members
         heard = np.ones((N_FOLDS, rows.scores.shape[1]), dtype=bool)
-        n_groups = len(self.problem.groups)
         with one_thread():
-            heads, score = Heads.fit(self.numbers, rows, heard, n_groups)
-        learnt = replace(self, heads=heads, rows=rows.with_head(score))
-        return super(OwnRows, learnt).solved()
+            heads, rows = Heads.fit(self.numbers, rows, heard, self.problem)
+        return super(OwnRows, replace(self, heads=heads, rows=rows)).solved()
 
 
 def groups_and_codes(groups):

@@ -15,6 +15,8 @@ from ._aggregation import PLURALITY, aggregation_of
 from ._calibration import votes_of
 from ._methods import METHODS
 
+# Standard errors that chance alone seldom exceeds.
+_DOUBT = 1.64
 _COSTS = {"false_positive", "false_negative"}
 
 
@@ -80,6 +82,42 @@ def check_confidence(confidence, tol):
             "and no number of rows shows that to be exactly tol=0. Allow some, for "
             "example tol=0.05, or set confidence=None to have equal rates in "
             "calibration."
+        )
+
+
+def check_infers(method):
+    """Raise if a method cannot decide on people whose group is inferred."""
+    if METHODS[method].infers is None:
+        can = [name for name, known in METHODS.items() if known.infers is not None]
+        raise ValueError(
+            f"method={method!r} goes by votes alone, from which groups cannot be "
+            'inferred. With sensitive_at_predict=False or unknown_group="inferred" use '
+            f"one of {can}."
+        )
+
+
+def check_tells_groups(calibrated):
+    """Raise if groups are to be inferred and X tells them no better than chance.
+
+    Parameters
+    ----------
+    calibrated : Calibrated
+    """
+    rows, problem = calibrated.rows.weighed, calibrated.problem
+    if problem.sensitive_at_predict or len(problem.groups) < 2:
+        return
+    chance = rows.joint.sum(axis=2)[np.arange(len(rows)), rows.group]
+    share = np.bincount(rows.group, rows.weight, minlength=len(problem.groups))
+    gain = np.log(chance.clip(1e-12)) - np.log(share / share.sum())[rows.group]
+    error = gain.std() / np.sqrt(len(gain))
+    if gain.mean() < _DOUBT * error:
+        raise ValueError(
+            f"X does not tell the groups {problem.groups.tolist()} better than chance: "
+            f"the mean log-likelihood of the {len(rows)} calibration rows' groups, "
+            f"estimated without them, exceeds that of the groups' shares by "
+            f"{gain.mean():.4f}, with a standard error of {error:.4f}. Groups that "
+            "cannot be inferred cannot be treated alike without knowing them: use "
+            "sensitive_at_predict=True, or give features that tell more of them."
         )
 
 

@@ -192,7 +192,9 @@ class EnsembleRule(Calibrated):
     def updated(self, ensemble) -> Self:
         """Return it solved for the members that there are; changed ones predict."""
         digests = ensemble._store.digests
-        has_heads = hears_heads(self.problem) and not _is_any_behind(ensemble)
+        has_heads = hears_heads(self.problem) and (
+            self.problem.infers or not _is_any_behind(ensemble)
+        )
         if self.is_current(digests) and has_heads <= (self.heads is not None):
             return self
         present = [s for s, m in enumerate(ensemble.estimators_) if m is not None]
@@ -206,12 +208,12 @@ class EnsembleRule(Calibrated):
         scores = kept if len(present) == kept.shape[1] else kept[:, present]
         rows, heads = replace(rows, scores=scores), None
         if has_heads:
-            rows, heads = self._hearing_heads(rows, ensemble, np.array(present))
+            heads, rows = self._hearing_heads(rows, ensemble, np.array(present))
         new = replace(self, rows=rows, kept=kept, digests=digests, heads=heads)
         return new.solved()
 
     def _hearing_heads(self, rows, ensemble, present):
-        """Return the rows with the score of heads that have not seen them, and these.
+        """Return heads, and the rows scored by those that have not seen them.
 
         Parameters
         ----------
@@ -237,10 +239,8 @@ class EnsembleRule(Calibrated):
             heard = np.ones((N_FOLDS, len(present)), dtype=bool)
         with one_thread():
             numbers = _numbers_of(parts, place, len(rows))
-            n_groups = len(self.problem.groups)
             folded = FoldedNumbers(numbers, fold)
-            heads, score = Heads.fit(folded, rows, heard, n_groups)
-        return rows.with_head(score), heads
+            return Heads.fit(folded, rows, heard, self.problem)
 
     def remade(self, ensemble) -> Self:
         """Return it solved from scratch: all members predict."""

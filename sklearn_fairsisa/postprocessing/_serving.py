@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from ._calibrated import Calibrated
 from ._members import checked_member_scores, given_scores
 from ._views import as_numbers
@@ -31,7 +29,7 @@ class Serving:
             scores = given_scores(seen, classes, calibrated.holds_labels)
         else:
             scores = checked_member_scores(self.estimator, seen, classes)
-        n_members = calibrated.rows.scores.shape[1] - calibrated.rows.has_head
+        n_members = calibrated.rows.of_members.scores.shape[1]
         if scores.shape[1] != n_members:
             raise ValueError(
                 f"X holds the outputs of {scores.shape[1]} members, but fit saw "
@@ -51,11 +49,10 @@ class Serving:
         Returns
         -------
         ndarray of shape (n_rows, n_members[, n_classes])
-            With a column more if there are heads.
+            With columns more if there are heads; see `CalibrationRows`.
         """
         scores, heads = self.scores(seen), self.calibrated.heads
         if heads is None:
             return scores
-        # Rules without regard to groups do not hear the heads.
-        score = heads.score(as_numbers(seen), scores, group.clip(min=0))
-        return np.column_stack([scores, score])
+        # The rule for people of unknown groups does not hear what is given one.
+        return heads.evidence(as_numbers(seen), scores, group.clip(min=0))
