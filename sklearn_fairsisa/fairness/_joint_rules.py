@@ -41,8 +41,8 @@ from ._rates import sum_by, unit_gains
 
 # People that the estimates weigh as much as.
 MODEL_PEOPLE = 100.0
-_MAX_ROUNDS = 100
-_PATIENCE = 10
+# A search ends after so many rounds, or so many that gained less than is of note.
+_MAX_ROUNDS, _PATIENCE, _GAIN = 60, 8, 1e-6
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,8 @@ class JointRule:
         for k in range(n_classes):
             pool.add(np.eye(n_classes)[[k] * n_kinds])
         pool.add_best(gain)
+        # What deciding right on everybody gains, more than the worst decisions.
+        scale = totals.sum(axis=0) @ np.ptp(gain[:n_classes], axis=1)
         best, n_rounds_without_gain = -np.inf, 0
         for _ in range(_MAX_ROUNDS):
             confusion = pool.confusion
@@ -110,9 +112,8 @@ class JointRule:
             mixed, price = _best_mixture(confusion, worth, gain, totals, problem)
             value = mixed @ worth
             n_rounds_without_gain += 1
-            if value > best + 1e-9:
-                n_rounds_without_gain = 0
-            best = max(best, value)
+            if value > best + _GAIN * scale:
+                best, n_rounds_without_gain = value, 0
             # A rule between those that are mixed randomises nobody.
             between = np.tensordot(mixed, np.stack(pool.prices), axes=1)
             added = [pool.add(between), pool.add(price), pool.add_best(price)]

@@ -10,11 +10,14 @@ from sklearn.utils.multiclass import check_classification_targets
 from .._utils.groups import distinct
 from .._utils.validation import check_no_missing_labels, check_sample_weight
 from .._utils.warnings import level_of_caller
+from ..exceptions import UnsupportedToleranceWarning
 from ..fairness._rates import label_totals
 from ._aggregation import PLURALITY, aggregation_of
 from ._calibration import votes_of
 from ._methods import METHODS
 
+# Fewer rows are a handful. The standard error that is worth having.
+_TINY, _ERROR = 8, 0.05
 # Standard errors that chance alone seldom exceeds.
 _DOUBT = 1.64
 _COSTS = {"false_positive", "false_negative"}
@@ -247,6 +250,35 @@ def check_groups_suffice(problem, rows, what="calibration rows", held_out=False)
         f"Group {groups.tolist()[a]!r} has no {labels} among the {what}, so its {rate} "
         f"is undefined. {helps}"
     )
+
+
+def warn_of_tiny_groups(calibrated):
+    """Warn of groups one of whose rates rests on a handful of rows.
+
+    Parameters
+    ----------
+    calibrated : Calibrated
+    """
+    rows, problem = calibrated.rows.weighed, calibrated.problem
+    n_groups, n_classes = len(problem.groups), len(problem.classes)
+    if problem.constraint.at_most >= 1 or n_groups < 2:
+        return
+    number = label_totals(rows.group, rows.label, n_groups, None, n_classes)
+    rates = problem.constraint.rates(n_classes)
+    fewest = np.min([number[:, r.counted].sum(axis=1) for r in rates], axis=0)
+    tiny = np.flatnonzero(fewest < _TINY)
+    if len(tiny):
+        which = ", ".join(
+            f"{problem.groups.tolist()[a]!r} on {fewest[a]:.0f}" for a in tiny
+        )
+        warnings.warn(
+            "Groups have a rate that rests on very few calibration rows: "
+            f"{which}. The rule may be less fair to them than none. For a standard "
+            f"error of {_ERROR:g} a rate needs about {0.25 / _ERROR**2:.0f} rows of "
+            "its label in each group. Give such rows, or merge groups.",
+            UnsupportedToleranceWarning,
+            stacklevel=level_of_caller(),
+        )
 
 
 def check_some_row_counts(rows, method):

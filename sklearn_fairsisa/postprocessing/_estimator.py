@@ -92,6 +92,7 @@ from ._checks import (
     check_tells_groups,
     check_weight,
     checked_aggregation,
+    warn_of_tiny_groups,
 )
 from ._ensemble_rule import NewRows, begun
 from ._fitted import FittedRuleMixin, solved
@@ -166,8 +167,10 @@ class FairEnsemblePostprocessor(
           how the group's people spread over it, are smooth functions that groups share
           as far as they agree. A group with few negatives, or few positives, is then
           estimated from all its people, and one with few people from other groups. The
-          rates are equal as estimated, not as counted in calibration. With more
-          classes it is ``"soft_ensemble"``, whose estimates are smooth there.
+          rates are equal as estimated, not as counted in calibration. Beside the
+          members it hears heads: models of the label given X and the group, learnt out
+          of fold, which groups share as far as they agree. With more classes it is
+          ``"soft_ensemble"``, whose estimates are smooth there.
 
     constraints : str, default="equalized_odds"
         ``"equalized_odds"``, ``"demographic_parity"``,
@@ -285,10 +288,10 @@ class FairEnsemblePostprocessor(
         this attribute; nor is there one for more than two classes.
 
     member_weights_ : DataFrame
-        Weight of each member in each constrained group; the score of ``rule_`` is the
-        sum of the members' logits so weighted, scores being clipped to [1e-6, 1 -
-        1e-6]. A single member weighs 1, or -1 in a group whose positives have the
-        smaller scores. Methods on votes have no weights, and not this attribute; nor
+        Weight of each member, and of the heads in a column ``"head"``, in each
+        constrained group; the score of ``rule_`` is the sum of the logits so weighted,
+        scores being clipped to [1e-6, 1 - 1e-6]. A single member weighs 1, or -1 in a
+        group whose positives have the smaller scores. Methods on votes have no weights, and not this attribute; nor
         are there any for more than two classes.
 
     member_points_ : DataFrame
@@ -508,6 +511,7 @@ class FairEnsemblePostprocessor(
         else:
             found = fitted._calibrate_own(train, rows, share, about)
         self.__dict__ = {**fitted.__dict__, **found}
+        warn_of_tiny_groups(self._calibrated())
         if not self.sensitive_at_predict:
             self._warn_of_gap()
         if len(names) == 1:
@@ -1341,10 +1345,10 @@ class FairEnsemblePostprocessor(
         if self.confidence is None and report.bound > report.claim:
             warnings.warn(
                 f"As groups are inferred, the true gap may be {report.bound:.3f} with "
-                f"{report.confidence:.0%} confidence, more than {report.claim:g}. How "
-                "well X tells the groups limits it, and the number of rows; "
-                "fairness_report_ has the intervals. With sensitive_at_predict=True "
-                "decisions go by the groups themselves.",
+                f"{report.confidence:.0%} confidence, more than {report.claim:g}. "
+                "fairness_report_ has the intervals. Set confidence= to have a rule "
+                "that keeps within tol, if X and the rows allow one; with "
+                "sensitive_at_predict=True decisions go by the groups themselves.",
                 UnsupportedToleranceWarning,
                 stacklevel=level_of_caller(),
             )

@@ -36,7 +36,8 @@ class Method:
         Whether heads that know the group are evidence beside the members, for two
         classes.
     infers : callable, default=None
-        As `learn`, for people whose group is inferred. None if it cannot be.
+        As `learn`, for people whose group is inferred; it also takes which groups the
+        rows are of. None if groups cannot be inferred.
     """
 
     learn: Callable[[Any], Callable[[Any], Any]]
@@ -44,7 +45,7 @@ class Method:
     aggregates: bool = False
     has_rule_per_member: bool = False
     hears_heads: bool = False
-    infers: Callable[[Any], Callable[[Any], Any]] | None = None
+    infers: Callable[[Any, Any], Callable[[Any], Any]] | None = None
 
 
 def hears_heads(problem):
