@@ -120,17 +120,17 @@ def run(settings, progress):
 
     clock.begin("Training one model")
     X_train, y_train = _safe_indexing(X, task.train), task.y[task.train]
-    make = {
+    common = {
         "epochs": epochs,
         "random_state": settings.random_state,
         "n_jobs": settings.n_jobs,
     }
-    one = SISAClassifier(clone(learner), n_shards=1, n_slices=1, **make)
-    one.fit(X_train, y_train)
+    single = SISAClassifier(clone(learner), n_shards=1, n_slices=1, **common)
+    single.fit(X_train, y_train)
 
     clock.begin(f"Training {settings.n_shards} shards of {settings.n_slices} slices")
     sisa = SISAClassifier(
-        learner, n_shards=settings.n_shards, n_slices=settings.n_slices, **make
+        learner, n_shards=settings.n_shards, n_slices=settings.n_slices, **common
     ).fit(X_train, y_train)
 
     clock.begin("Forgetting rows")
@@ -160,7 +160,7 @@ def run(settings, progress):
     outputs = sisa.transform(X_test)
     # Randomised decisions would only add noise to the comparison.
     decisions = {
-        "one model": one.predict(X_test),
+        "one model": single.predict(X_test),
         "SISA": MajorityOfOutputs().predict(outputs),
     }
     for name, rule in rules.items():
