@@ -481,7 +481,9 @@ def test_class_weights_of_classes_that_cannot_be_told_are_refused():
     np.testing.assert_array_equal(sisa.transform(X), before)
     assert make_sisa(nested).fit(X, y)
     lower = FixedThresholdClassifier(LogisticRegression(), threshold=0.3, pos_label=1)
-    with pytest.raises(ValueError, match=r"pos_label of Fixed.* members know them as"):
+    with pytest.raises(
+        ValueError, match=r"pos_label of Fixed.* members use the labels"
+    ):
         SISAClassifier(lower, n_shards=2).fit(X, y + 1)
 
 
