@@ -1,4 +1,4 @@
-"""Warnings that a caller may want to filter or turn into errors."""
+"""Warnings and errors that a caller may want to handle."""
 
 
 class DegenerateRuleWarning(UserWarning):

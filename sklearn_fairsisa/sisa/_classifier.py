@@ -614,10 +614,10 @@ class SISAClassifier(
             _warn_of_vanished(*vanished)
         except BaseException as error:
             if change is not None and change.is_part_of(self._state):
-                done = "corrected" if change.amended_rows else "erased"
+                action = "corrected" if change.amended_rows else "erased"
                 error.add_note(
-                    f"The {len(change.erased_rows)} rows are {done}: do not repeat the "
-                    "call. Members may be behind, see behind_; relearn() trains them."
+                    f"The {len(change.erased_rows)} rows are {action}: do not repeat "
+                    "the call. Members may be behind, see behind_; relearn() trains them."
                 )
             raise
         return self
@@ -1217,9 +1217,9 @@ class SISAClassifier(
             held_out=held_out,
         )
         if held_out:
-            left = np.flatnonzero(plan.shards != HELD_OUT)
-            left_subjects = subjects and [subjects[i] for i in left]
-            check_enough_rows(len(left), left_subjects, self.n_shards, self.n_slices)
+            training = np.flatnonzero(plan.shards != HELD_OUT)
+            people = subjects and [subjects[i] for i in training]
+            check_enough_rows(len(training), people, self.n_shards, self.n_slices)
         codes = np.searchsorted(all_classes, y)
         rows, held_out_rows = split_rows(X, codes, plan, subjects, params, 0)
         state = State(

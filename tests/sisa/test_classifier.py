@@ -713,14 +713,16 @@ def test_a_learner_may_train_the_equal_stages_of_several_shards_at_a_time():
     assert sisa.verify_forgotten()
 
 
-def test_a_member_whose_scores_are_no_numbers_leaves_the_decision_to_the_others():
+def test_a_member_whose_scores_are_not_numbers_leaves_the_decision_to_the_others():
     X, y = make_classification(60, random_state=0)
     sisa = SISAClassifier(GaussianNB(), n_shards=3, aggregation="mean", random_state=0)
     sisa.fit(X, y)
     before = sisa.score(X, y)
     # Of a single row, all variances are zero.
     sisa.forget(sisa.plan_.rows(0)[1:])
-    with pytest.warns(UserWarning, match=r"GaussianNB gave .* no numbers for 60 of 60"):
+    with pytest.warns(
+        UserWarning, match=r"GaussianNB gave .* not numbers for 60 of 60"
+    ):
         scores = sisa.predict_proba(X)
     assert np.isfinite(scores).all()
     with pytest.warns(UserWarning, match="get the same score"):
