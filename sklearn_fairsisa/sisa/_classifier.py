@@ -617,7 +617,8 @@ class SISAClassifier(
                 action = "corrected" if change.amended_rows else "erased"
                 error.add_note(
                     f"The {len(change.erased_rows)} rows are {action}: do not repeat "
-                    "the call. Members may be behind, see behind_; relearn() trains them."
+                    "the call. Members may be behind, see behind_; relearn() trains "
+                    "them."
                 )
             raise
         return self
