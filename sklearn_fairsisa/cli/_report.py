@@ -104,10 +104,10 @@ def check_output(path):
             f"{path} exists and is not the result of an earlier run. Choose another "
             "--output."
         )
-    above = next(folder for folder in path.parents if folder.exists())
-    if not (above.is_dir() and os.access(above, os.W_OK)):
+    existing = next(folder for folder in path.parents if folder.exists())
+    if not (existing.is_dir() and os.access(existing, os.W_OK)):
         raise PermissionError(
-            f"{path} cannot be written, since {above} is not a writable folder. "
+            f"{path} cannot be written, since {existing} is not a writable folder. "
             "Choose another --output."
         )
 

@@ -111,59 +111,24 @@ def run(settings, progress):
         clock.total += _N_CHUNKS
         X = _encoded(encoder, X, clock)
 
-    decisions = {}
+    decided, first = {}, None
     for fold, (train, test) in enumerate(folds):
-        of_fold = f", fold {fold + 1} of {len(folds)}"
-        X_train, y_train = _safe_indexing(X, train), task.y[train]
-        clock.begin(f"Training one model{of_fold}")
-        one = SISAClassifier(clone(learner), **params | {"n_shards": 1, "n_slices": 1})
-        one.fit(X_train, y_train)
-
-        clock.begin(
-            f"Training {settings.n_shards} shards of {params['n_slices']} slices"
-            f"{of_fold}"
-        )
-        sisa = SISAClassifier(clone(learner), **params).fit(X_train, y_train)
+        clock.of_fold = f", fold {fold + 1} of {len(folds)}"
+        single, sisa = _train(learner, params, X, task, train, clock)
         if fold == 0:
-            clock.begin("Forgetting rows")
-            rows = np.random.default_rng(settings.random_state).permutation(len(train))
-            for k in settings.forget:
-                sisa.forget(rows[:k])
-                rows = rows[k:]
-            clock.begin("Verifying the deletion: retraining without the rows")
-            verification = sisa.verify_forgotten()
-            if not verification:
-                raise RuntimeError(
-                    f"Shards {verification.differing_shards} differ from retraining "
-                    "without the forgotten rows: the deletion is not exact. Please "
-                    "report this."
-                )
-
-        clock.begin(f"Fitting the fair rules{of_fold}")
-        groups = task.groups[train]
-        rules = _fit_rules(sisa, groups, objective, settings)
-        baseline = _fit_baseline(sisa, X_train, y_train, groups, objective, settings)
-        if fold == 0:
-            first = Outcome({}, sisa, rules)
-
-        clock.begin(f"Comparing on people held out{of_fold}")
-        X_test, groups = _safe_indexing(X, test), task.groups[test].astype(str)
-        # Randomised decisions would only add noise to the comparison.
-        decided = {"one model": one.predict(X_test), "SISA": sisa.predict(X_test)}
-        for name, rule in rules.items():
-            decided[name] = rule.selection_probability(
-                X_test, sensitive_features=groups
-            )
-        decided["ThresholdOptimizer"] = baseline.selection_probability(
-            sisa.transform(X_test), sensitive_features=groups
-        )
-        for name, values in decided.items():
-            decisions.setdefault(name, np.full(len(task.y), np.nan))[test] = values
+            verification = _forget(sisa, settings, clock)
+        rules, baseline = _fit_rules(sisa, X, task, train, objective, settings, clock)
+        first = first or Outcome({}, sisa, rules)
+        clock.begin("Comparing on people held out")
+        of_fold = _decide(single, sisa, rules, baseline, X, task, test)
+        for name, values in of_fold.items():
+            decided.setdefault(name, np.full(len(task.y), np.nan))[test] = values
+    clock.of_fold = ""
 
     clock.begin("Drawing intervals")
     people = task.compared
     y, groups = task.y[people], task.groups[people].astype(str)
-    decisions = {name: values[people] for name, values in decisions.items()}
+    decided = {name: values[people] for name, values in decided.items()}
     results = {
         "task": _describe_task(task, len(folds)),
         "objective": objective,
@@ -172,12 +137,12 @@ def run(settings, progress):
         "methods": [
             {
                 "name": name,
-                "metrics": _evaluate(y, decided, groups, settings),
-                "nearly_constant": _is_nearly_constant(decided),
+                "metrics": _evaluate(y, values, groups, settings),
+                "nearly_constant": _is_nearly_constant(values),
             }
-            for name, decided in decisions.items()
+            for name, values in decided.items()
         ],
-        "changes": changes(y, decisions, groups, settings),
+        "changes": changes(y, decided, groups, settings),
         "epochs": params["epochs"],
     }
     results["verdict"] = verdict(results)
@@ -272,9 +237,37 @@ def _encoded(encoder, X, clock):
     return np.concatenate(vectors)
 
 
-def _fit_rules(sisa, groups, objective, settings):
-    """Attach a rule of each method to an ensemble, calibrated across its shards."""
-    rules = {}
+def _train(learner, params, X, task, train, clock):
+    """Return one model and a sharded ensemble of the same rows."""
+    X, y = _safe_indexing(X, train), task.y[train]
+    clock.begin("Training one model")
+    single = SISAClassifier(clone(learner), **params | {"n_shards": 1, "n_slices": 1})
+    single.fit(X, y)
+    clock.begin(f"Training {params['n_shards']} shards of {params['n_slices']} slices")
+    return single, SISAClassifier(clone(learner), **params).fit(X, y)
+
+
+def _forget(sisa, settings, clock):
+    """Forget rows and return the verification; raise unless it is exact."""
+    clock.begin("Forgetting rows")
+    rows = np.random.default_rng(settings.random_state).permutation(sisa.n_rows_)
+    for k in settings.forget:
+        sisa.forget(rows[:k])
+        rows = rows[k:]
+    clock.begin("Verifying the deletion: retraining without the rows")
+    verification = sisa.verify_forgotten()
+    if not verification:
+        raise RuntimeError(
+            f"Shards {verification.differing_shards} differ from retraining without "
+            "the forgotten rows: the deletion is not exact. Please report this."
+        )
+    return verification
+
+
+def _fit_rules(sisa, X, task, train, objective, settings, clock):
+    """Return a rule of each method, attached to an ensemble, and fairlearn's rule."""
+    clock.begin("Fitting the fair rules")
+    groups, rules = task.groups[train], {}
     for method in METHODS:
         rule = FairEnsemblePostprocessor(
             method=method,
@@ -286,7 +279,23 @@ def _fit_rules(sisa, groups, objective, settings):
             # The table marks rules that decide nearly the same for everyone.
             warnings.simplefilter("ignore", DegenerateRuleWarning)
             rules[method] = rule.attach(sisa, sensitive_features=groups, name=method)
-    return rules
+    X, y = _safe_indexing(X, train), task.y[train]
+    return rules, _fit_baseline(sisa, X, y, groups, objective, settings)
+
+
+def _decide(single, sisa, rules, baseline, X, task, test):
+    """Return the decisions of all on people held out, in expectation.
+
+    Randomised decisions would only add noise to the comparison.
+    """
+    X, groups = _safe_indexing(X, test), task.groups[test].astype(str)
+    decided = {"one model": single.predict(X), "SISA": sisa.predict(X)}
+    for name, rule in rules.items():
+        decided[name] = rule.selection_probability(X, sensitive_features=groups)
+    decided["ThresholdOptimizer"] = baseline.selection_probability(
+        sisa.transform(X), sensitive_features=groups
+    )
+    return decided
 
 
 class MeanScore(ClassifierMixin, BaseEstimator):
@@ -394,12 +403,14 @@ class _Clock:
         self.progress = progress
         self.total = total
         self.seconds = {}
+        self.of_fold = ""
         self._step, self._done = None, -1
 
     def begin(self, step):
         now = time.perf_counter()
         if self._step is not None:
             self.seconds[self._step] = round(now - self._began, 3)
-        self._step, self._began, self._done = step, now, self._done + 1
+        self._began, self._done = now, self._done + 1
+        self._step = None if step is None else step + self.of_fold
         if step is not None:
-            self.progress(step, self._done, self.total)
+            self.progress(self._step, self._done, self.total)

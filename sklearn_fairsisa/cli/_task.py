@@ -30,8 +30,8 @@ class Task:
     pos_label : str
         Name of label 1.
     left_out : dict
-        Rows of each label of the groups that are too small to compare: dicts with the
-        keys "negative" and "positive".
+        Number of rows of each label in the groups that are too small to compare: dicts
+        with the keys "negative" and "positive".
     """
 
     name: str
@@ -240,7 +240,7 @@ def _read(path):
 
 
 def keep_large_groups(groups, y, min_rows):
-    """Replace groups with too few rows of a label by None; count those of each."""
+    """Replace groups with too few rows of a label by None; count their rows."""
     left_out = {}
     kept = groups.copy()
     for group in sorted({group for group in groups if group is not None}):

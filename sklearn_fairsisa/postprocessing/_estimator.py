@@ -291,8 +291,8 @@ class FairEnsemblePostprocessor(
         Weight of each member, and of the heads in a column ``"head"``, in each
         constrained group; the score of ``rule_`` is the sum of the logits so weighted,
         scores being clipped to [1e-6, 1 - 1e-6]. A single member weighs 1, or -1 in a
-        group whose positives have the smaller scores. Methods on votes have no weights, and not this attribute; nor
-        are there any for more than two classes.
+        group whose positives have the smaller scores. Methods on votes have no weights,
+        and not this attribute; nor are there any for more than two classes.
 
     member_points_ : DataFrame
         Columns group, member (a number, or "majority" for the ensemble's own decision),
