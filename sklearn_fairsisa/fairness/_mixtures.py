@@ -63,30 +63,44 @@ def solve_mixtures(block, group, gain, adds, totals, problem, *, least_excess=Fa
     bounds, bounded = problem.bounded(totals), []
     for rate, part, people, limits in bounds:
         # Most options add nothing to most rates.
-        value = adds(rate, _share(people)[part[group]])
+        value = adds(rate, share_of(people)[part[group]])
         (option,) = np.nonzero(value)
         rates = sparse.csr_array(
             (value[option], (part[group[option]], option)), (len(people), len(block))
         )
-        bounded.append(_defined(rates, limits, people))
+        bounded.append(defined(rates, limits, people))
     weight, multipliers, excess = cheapest_weights(
         block, -gain, bounded, least_excess=least_excess
     )
-    for (rate, part, people, _), charge in zip(bounds, multipliers):
-        price[:, rate.pairs] += (_spread_out(charge, people) * _share(people))[
-            part, None
-        ]
+    charge_rates(price, bounds, multipliers)
     # Rounding errors must not randomise certain decisions.
     weight = np.where(weight < 1e-9, 0.0, weight)
     return weight / np.bincount(block, weights=weight)[block], price, excess
 
 
-def _share(people):
+def charge_rates(price, bounds, multipliers):
+    """Add to prices, in place, what decisions cost the limits of rates.
+
+    Parameters
+    ----------
+    price : ndarray of shape (n_groups, n_classes, n_classes)
+    bounds : list
+        As `Problem.bounded` gives it.
+    multipliers : list of ndarray
+        What a unit of each rate costs, of the parts that have people.
+    """
+    for (rate, part, people, _), charge in zip(bounds, multipliers):
+        of_part = np.zeros(len(people))
+        of_part[people > 0] = charge
+        price[:, rate.pairs] += (of_part * share_of(people))[part, None]
+
+
+def share_of(people):
     """What a unit of weight is of the people of each part, 0 where there are none."""
     return np.divide(1, people, out=np.zeros_like(people), where=people > 0)
 
 
-def _defined(rates, limits, people):
+def defined(rates, limits, people):
     """Rates and limits of the parts that have people, whose rates are defined."""
     some = people > 0
     if some.all():
@@ -95,13 +109,6 @@ def _defined(rates, limits, people):
         (c, *(np.broadcast_to(end, len(people))[some] for end in ends))
         for c, *ends in limits
     ]
-
-
-def _spread_out(charge, people):
-    """What was found of the parts that have people, at their places."""
-    spread = np.zeros(len(people))
-    spread[people > 0] = charge
-    return spread
 
 
 def solve_cells(counts, problem):

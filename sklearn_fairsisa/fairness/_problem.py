@@ -41,6 +41,10 @@ class Problem:
         Whether, of two classes, the first is the positive one.
     randomise : bool, default=True
         Whether decisions may be randomised.
+    sensitive_at_predict : bool, default=True
+        Whether the groups of new people are known; else all are inferred.
+    infers : bool, default=False
+        Whether unknown groups are inferred.
     """
 
     constraints: tuple[Constraint, ...]
@@ -55,6 +59,8 @@ class Problem:
     accepts_unknown: bool = False
     flipped: bool = False
     randomise: bool = True
+    sensitive_at_predict: bool = True
+    infers: bool = False
 
     def within(self, slack):
         """The same problem with other bounds."""

@@ -37,6 +37,11 @@ class CalibrationRows:
         How the ensemble decides by its members' predictions.
     coins : ndarray of shape (n_rows,), or None
         Coins that ``predict`` settles randomised decisions by, NaN where unknown.
+    has_head : bool, default=False
+        Whether there is a column of scores more after those of the members: that of a
+        head which knows the group, see `Heads`.
+    n_joint : int, default=0
+        Columns after these, of the estimated probabilities of group and class.
     """
 
     index: np.ndarray
@@ -47,6 +52,8 @@ class CalibrationRows:
     counted: np.ndarray | None = None
     aggregation: Aggregation = PLURALITY
     coins: np.ndarray | None = None
+    has_head: bool = False
+    n_joint: int = 0
 
     def __len__(self):
         return len(self.index)
@@ -55,6 +62,47 @@ class CalibrationRows:
     def n_classes(self):
         """Number of classes."""
         return self.scores.shape[2] if self.scores.ndim == 3 else 2
+
+    @property
+    def unscored(self):
+        """The rows without what the members predicted."""
+        return self._with(None, None)
+
+    @property
+    def of_members(self):
+        """The rows with the members' scores alone."""
+        return self._first(self.has_head + self.n_joint)
+
+    @property
+    def of_known_groups(self):
+        """The rows with what is evidence if the group is known."""
+        left = self._first(self.n_joint)
+        return replace(left, has_head=self.has_head)
+
+    @property
+    def joint(self):
+        """Estimated probabilities of group and class, (n_rows, n_groups, n_classes)."""
+        return joint_of(self.scores, self.n_joint)
+
+    def with_evidence(self, scores, *, has_head, n_joint):
+        """The rows with columns of scores more, which count for all of them."""
+        counted = self.counted
+        if counted is not None:
+            more = np.ones((len(self), scores.shape[1] - counted.shape[1]), dtype=bool)
+            counted = np.hstack([counted, more])
+        return self._with(scores, counted, has_head=has_head, n_joint=n_joint)
+
+    def _first(self, n_left_out):
+        """The rows without some columns, which are last."""
+        if not n_left_out:
+            return self
+        counted = None if self.counted is None else self.counted[:, :-n_left_out]
+        return self._with(self.scores[:, :-n_left_out], counted)
+
+    def _with(self, scores, counted, *, has_head=False, n_joint=0):
+        return replace(
+            self, scores=scores, counted=counted, has_head=has_head, n_joint=n_joint
+        )
 
     @property
     def votes(self):
@@ -111,6 +159,12 @@ class CalibrationRows:
             counted=None if self.counted is None else self.counted[kept],
             coins=None if self.coins is None else self.coins[kept],
         )
+
+
+def joint_of(scores, n_joint):
+    """Probabilities of group and class, which are the last columns of scores."""
+    last = scores[:, scores.shape[1] - n_joint :]
+    return last if scores.ndim == 3 else last.reshape(len(last), -1, 2)
 
 
 def votes_of(scores):

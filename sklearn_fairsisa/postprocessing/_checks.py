@@ -10,6 +10,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from .._utils.groups import distinct
 from .._utils.validation import check_no_missing_labels, check_sample_weight
 from .._utils.warnings import level_of_caller
+from ..exceptions import UnsupportedToleranceWarning
 from ..fairness._constraints import Constraint
 from ..fairness._rates import label_totals
 from ..fairness._thresholds import check_thresholds
@@ -17,6 +18,10 @@ from ._aggregation import PLURALITY, aggregation_of
 from ._calibration import votes_of
 from ._methods import METHODS
 
+# Fewer rows are a handful. The standard error that is worth having.
+_TINY, _ERROR = 8, 0.05
+# Standard errors that chance alone seldom exceeds.
+_DOUBT = 1.64
 _COSTS = {"false_positive", "false_negative"}
 
 
@@ -128,6 +133,11 @@ def check_randomise(problem):
             f"method={problem.method!r} has too few cells for rules without randomised "
             'decisions. randomise=False needs "smooth_ensemble" or "soft_ensemble".'
         )
+    if problem.infers:
+        raise ValueError(
+            "randomise=False finds a threshold for each group, which inferred groups "
+            "do not have. Leave it at True."
+        )
     if len(problem.classes) > 2:
         raise ValueError(
             f"randomise=False is for two classes, but y holds "
@@ -227,6 +237,42 @@ def check_confidence(confidence, tol, constraints=()):
             "and no number of rows shows that to be exactly tol=0. Allow some, for "
             "example tol=0.05, or set confidence=None to have equal rates in "
             "calibration."
+        )
+
+
+def check_infers(method):
+    """Raise if a method cannot decide on people whose group is inferred."""
+    if METHODS[method].infers is None:
+        can = [name for name, known in METHODS.items() if known.infers is not None]
+        raise ValueError(
+            f"method={method!r} goes by votes alone, from which groups cannot be "
+            'inferred. With sensitive_at_predict=False or unknown_group="inferred" use '
+            f"one of {can}."
+        )
+
+
+def check_tells_groups(calibrated):
+    """Raise if groups are to be inferred and X tells them no better than chance.
+
+    Parameters
+    ----------
+    calibrated : Calibrated
+    """
+    rows, problem = calibrated.rows.weighed, calibrated.problem
+    if problem.sensitive_at_predict or len(problem.groups) < 2:
+        return
+    chance = rows.joint.sum(axis=2)[np.arange(len(rows)), rows.group]
+    share = np.bincount(rows.group, rows.weight, minlength=len(problem.groups))
+    gain = np.log(chance.clip(1e-12)) - np.log(share / share.sum())[rows.group]
+    error = gain.std() / np.sqrt(len(gain))
+    if gain.mean() < _DOUBT * error:
+        raise ValueError(
+            f"X does not tell the groups {problem.groups.tolist()} better than chance: "
+            f"the mean log-likelihood of the {len(rows)} calibration rows' groups, "
+            f"estimated without them, exceeds that of the groups' shares by "
+            f"{gain.mean():.4f}, with a standard error of {error:.4f}. Groups that "
+            "cannot be inferred cannot be treated alike without knowing them: use "
+            "sensitive_at_predict=True, or give features that tell more of them."
         )
 
 
@@ -356,6 +402,40 @@ def check_groups_suffice(problem, rows, what="calibration rows", held_out=False)
         f"Group {groups.tolist()[a]!r} has no {labels} among the {what}, so its {rate} "
         f"is undefined. {helps}"
     )
+
+
+def warn_of_tiny_groups(calibrated):
+    """Warn of groups one of whose rates rests on a handful of rows.
+
+    Parameters
+    ----------
+    calibrated : Calibrated
+    """
+    rows, problem = calibrated.rows.weighed, calibrated.problem
+    n_groups, n_classes = len(problem.groups), len(problem.classes)
+    if n_groups < 2:
+        return
+    number = label_totals(rows.group, rows.label, n_groups, None, n_classes)
+    tiny: dict[str, float] = {}
+    for constraint in problem.demands:
+        names, part = problem.parts(constraint, n_groups)
+        if not constraint.binds(len(names)):
+            continue
+        for rate in constraint.rates(n_classes):
+            people = np.bincount(part, number[:, rate.counted].sum(axis=1), len(names))
+            for a in np.flatnonzero(people < _TINY):
+                name = repr(names[a])
+                tiny[name] = min(people[a], tiny.get(name, np.inf))
+    if tiny:
+        which = ", ".join(f"{name} on {fewest:.0f}" for name, fewest in tiny.items())
+        warnings.warn(
+            "Groups have a rate that rests on very few calibration rows: "
+            f"{which}. The rule may be less fair to them than none. For a standard "
+            f"error of {_ERROR:g} a rate needs about {0.25 / _ERROR**2:.0f} rows of "
+            "its label in each group. Give such rows, or merge groups.",
+            UnsupportedToleranceWarning,
+            stacklevel=level_of_caller(),
+        )
 
 
 def check_some_row_counts(rows, method):

@@ -43,6 +43,7 @@ from .._utils.groups import (
     group_codes,
     sensitive_names,
     split_groups,
+    without_columns,
 )
 from .._utils.typing import (
     Estimator,
@@ -56,7 +57,11 @@ from .._utils.validation import (
     check_subjects,
 )
 from .._utils.warnings import level_of_caller
-from ..exceptions import DirectoryError, StaleRuleWarning
+from ..exceptions import (
+    DirectoryError,
+    StaleRuleWarning,
+    UnsupportedToleranceWarning,
+)
 from ..fairness._coins import (
     class_probabilities,
     draw_classes,
@@ -82,28 +87,33 @@ from ._checks import (
     check_confidence,
     check_constraints,
     check_groups_suffice,
+    check_infers,
     check_labels,
     check_objective,
     check_positive,
     check_randomise,
     check_some_row_counts,
+    check_tells_groups,
     check_weight,
     checked_aggregation,
+    warn_of_tiny_groups,
 )
 from ._coins import check_one_group_each, coins_of, first_coins, warn_of_shared
 from ._ensemble_rule import NewRows, begun
 from ._fitted import FittedRuleMixin, solved
+from ._heads import FoldedNumbers, drawn_folds
 from ._members import (
     checked_member_scores,
     given_scores,
     holds_labels,
     reached_sisa,
 )
-from ._methods import METHODS
+from ._methods import METHODS, hears_heads
 from ._rule import tradeoff_table
 from ._serving import Serving
 from ._subjects import Subjects
 from ._training import Training
+from ._views import as_numbers
 
 _OBJECTIVES = ("accuracy_score", "balanced_accuracy_score")
 # The rule of ``fit`` among those that an ensemble keeps.
@@ -163,8 +173,10 @@ class FairEnsemblePostprocessor(
           how the group's people spread over it, are smooth functions that groups share
           as far as they agree. A group with few negatives, or few positives, is then
           estimated from all its people, and one with few people from other groups. The
-          rates are equal as estimated, not as counted in calibration. With more
-          classes it is ``"soft_ensemble"``, whose estimates are smooth there.
+          rates are equal as estimated, not as counted in calibration. Beside the
+          members it hears heads: models of the label given X and the group, learnt out
+          of fold, which groups share as far as they agree. With more classes it is
+          ``"soft_ensemble"``, whose estimates are smooth there.
 
     constraints : str, Difference, Ratio, AtLeast or list of these objects, \
             default="equalized_odds"
@@ -225,11 +237,20 @@ class FairEnsemblePostprocessor(
         is None or frozen: then every row given to ``fit`` calibrates, and the members
         must not have learnt from any.
 
-    unknown_group : {"error", "unconstrained"}, default="error"
-        Whether to refuse people of groups not seen in ``fit``, or of none (NaN or
-        None), or decide on them by the rule that optimises the objective without
-        regard to groups. Rows of no group given to ``fit`` then train the ensemble,
-        unless they are held out, but do not calibrate.
+    sensitive_at_predict : bool, default=True
+        Whether the methods that decide need the groups. With False only ``fit`` does:
+        the rule estimates each person's group from X and the members, and decides so
+        that the groups' rates agree as far as X tells them apart. The groups are not
+        looked at even if they are given; a column named by `sensitive_feature` may be
+        missing from X, unless `drop_sensitive` is False. The three methods on votes
+        cannot do this.
+
+    unknown_group : {"error", "unconstrained", "inferred"}, default="error"
+        What becomes of people of groups not seen in ``fit``, or of none (NaN or None):
+        they are refused; or decided on by the rule that optimises the objective without
+        regard to groups; or their group is estimated, as with `sensitive_at_predict`.
+        Rows of no group given to ``fit`` train the ensemble, unless they are refused or
+        held out, but do not calibrate.
 
     randomise : bool, default=True
         Whether decisions may be randomised. With False each group has a threshold, and
@@ -304,11 +325,11 @@ class FairEnsemblePostprocessor(
         this attribute; nor is there one for more than two classes.
 
     member_weights_ : DataFrame
-        Weight of each member in each constrained group; the score of ``rule_`` is the
-        sum of the members' logits so weighted, scores being clipped to [1e-6, 1 -
-        1e-6]. A single member weighs 1, or -1 in a group whose positives have the
-        smaller scores. Methods on votes have no weights, and not this attribute; nor
-        are there any for more than two classes.
+        Weight of each member, and of the heads in a column ``"head"``, in each
+        constrained group; the score of ``rule_`` is the sum of the logits so weighted,
+        scores being clipped to [1e-6, 1 - 1e-6]. A single member weighs 1, or -1 in a
+        group whose positives have the smaller scores. Methods on votes have no weights,
+        and not this attribute; nor are there any for more than two classes.
 
     member_points_ : DataFrame
         Columns group, member (a number, or "majority" for the ensemble's own decision),
@@ -424,7 +445,8 @@ class FairEnsemblePostprocessor(
             Interval(RealNotInt, 0, 1, closed="neither"),
             StrOptions({"auto", "cross_shard"}),
         ],
-        "unknown_group": [StrOptions({"error", "unconstrained"})],
+        "sensitive_at_predict": ["boolean"],
+        "unknown_group": [StrOptions({"error", "unconstrained", "inferred"})],
         "randomise": ["boolean"],
         "random_state": ["random_state"],
     }
@@ -445,7 +467,8 @@ class FairEnsemblePostprocessor(
         sensitive_feature: SensitiveFeature = None,
         drop_sensitive: bool = True,
         calibration: float | Literal["cross_shard", "auto"] = "auto",
-        unknown_group: Literal["error", "unconstrained"] = "error",
+        sensitive_at_predict: bool = True,
+        unknown_group: Literal["error", "unconstrained", "inferred"] = "error",
         randomise: bool = True,
         random_state: RandomState = None,
     ) -> None:
@@ -459,6 +482,7 @@ class FairEnsemblePostprocessor(
         self.sensitive_feature = sensitive_feature
         self.drop_sensitive = drop_sensitive
         self.calibration = calibration
+        self.sensitive_at_predict = sensitive_at_predict
         self.unknown_group = unknown_group
         self.randomise = randomise
         self.random_state = random_state
@@ -537,6 +561,9 @@ class FairEnsemblePostprocessor(
             found = fitted._calibrate_own(train, rows, share, about)
         self.__dict__ = {**fitted.__dict__, **found}
         self._calibrated().warn_of_shared_coins()
+        warn_of_tiny_groups(self._calibrated())
+        if not self.sensitive_at_predict:
+            self._warn_of_gap()
         if len(names) == 1:
             warnings.warn(
                 f"All rows are of one group, {names.tolist()}, so the rule keeps "
@@ -858,8 +885,8 @@ class FairEnsemblePostprocessor(
             If equal rows are decided on at random and `subjects` are not given.
         """
         serving = self._serving()
-        X = check_like_fit(self, X)
-        probability = self._probability(serving, X, sensitive_features, subjects)
+        X, seen, group = self._people(serving, X, sensitive_features, subjects)
+        probability = self._probability(serving, seen, group)
         uncertain = np.flatnonzero(is_random(probability))
         decided = class_probabilities(probability).argmax(axis=1)
         if len(uncertain):
@@ -904,25 +931,45 @@ class FairEnsemblePostprocessor(
             that was given frozen.
         """
         serving = self._serving()
-        return self._probability(serving, check_like_fit(self, X), sensitive_features)
+        _, seen, group = self._people(serving, X, sensitive_features)
+        return self._probability(serving, seen, group)
 
-    def _probability(self, serving, X, sensitive_features, subjects=None):
-        """Probability of selection by what counted at some instant."""
-        what = "selection_probability"
-        return self._decided(serving, X, sensitive_features, subjects, what)
+    def _people(self, serving, X, sensitive_features, subjects=None):
+        """Return new rows, the same as members see them, and codes of their groups.
 
-    def _decided(self, serving, X, sensitive_features, subjects, what):
-        """What the rule of some instant says of people."""
-        calibrated = solved(serving.calibrated)
-        self._warn_if_stale(serving)
+        Where groups are inferred, what is named of X to hold them is left out of both.
+        """
+        calibrated = serving.calibrated
+        problem = calibrated.problem
+        if not problem.sensitive_at_predict:
+            seen = self._without_groups(X)
+            if subjects is not None:
+                check_subjects(subjects, _num_samples(seen))
+            return seen, seen, np.full(_num_samples(seen), -1)
+        X = check_like_fit(self, X)
         seen, groups = self._split(X, sensitive_features, calibrated.features)
         if subjects is not None:
             check_one_group_each(check_subjects(subjects, len(groups)), groups)
-        problem = calibrated.problem
-        group = group_codes(
+        codes = group_codes(
             groups, problem.groups, accepts_unknown=problem.accepts_unknown
         )
-        return getattr(calibrated.rule, what)(serving.scores(seen), group)
+        return X, seen, codes
+
+    def _without_groups(self, X):
+        """Return rows as members see them, whether or not X has the named columns."""
+        feature = self.sensitive_feature
+        if feature is None or callable(feature) or not self.drop_sensitive:
+            return check_like_fit(self, X)
+        (X,) = indexable(accepted(X))
+        dropped, X = without_columns(self, X, feature)
+        return check_like_fit(dropped, X)
+
+    def _probability(self, serving, seen, group, what="selection_probability"):
+        """What the rule of some instant says of people, their probabilities."""
+        calibrated = solved(serving.calibrated)
+        self._warn_if_stale(serving)
+        scores = serving.evidence(seen, group)
+        return getattr(calibrated.rule, what)(scores, group)
 
     def _warn_if_stale(self, serving):
         """Warn if the ensemble is known to have changed since the rule was solved."""
@@ -973,9 +1020,8 @@ class FairEnsemblePostprocessor(
         """
         serving = self._serving()
         problem = serving.calibrated.problem
-        margin = self._decided(
-            serving, check_like_fit(self, X), sensitive_features, None, "margin"
-        )
+        _, seen, group = self._people(serving, X, sensitive_features)
+        margin = self._probability(serving, seen, group, "margin")
         return -margin if problem.flipped else margin
 
     def transform(
@@ -1009,8 +1055,8 @@ class FairEnsemblePostprocessor(
             As by :meth:`predict`.
         """
         serving = self._serving()
-        X = check_like_fit(self, X)
-        probability = self._probability(serving, X, sensitive_features, subjects)
+        _, seen, group = self._people(serving, X, sensitive_features, subjects)
+        probability = self._probability(serving, seen, group)
         return probability.reshape(len(probability), -1)
 
     def fit_transform(
@@ -1388,6 +1434,9 @@ class FairEnsemblePostprocessor(
         else:
             constraints = check_constraints(self.constraints, self.tol)
         check_confidence(self.confidence, self.tol, () if is_named else constraints)
+        infers = not self.sensitive_at_predict or self.unknown_group == "inferred"
+        if infers:
+            check_infers(self.method)
         problem = Problem(
             constraints,
             check_objective(self.objective, classes),
@@ -1398,7 +1447,9 @@ class FairEnsemblePostprocessor(
             classes=classes,
             features=features,
             confidence=self.confidence,
-            accepts_unknown=self.unknown_group == "unconstrained",
+            accepts_unknown=self.unknown_group != "error",
+            sensitive_at_predict=self.sensitive_at_predict,
+            infers=infers,
             randomise=bool(self.randomise),
         )
         check_attributes(problem)
@@ -1436,6 +1487,21 @@ class FairEnsemblePostprocessor(
                 "since. Fit the post-processor again, or attach it."
             )
         return rule
+
+    def _warn_of_gap(self):
+        """Warn if the bound of the gap, where groups are inferred, is too great."""
+        report = self.fairness_report_
+        # With `confidence` the rule has warned already.
+        if self.confidence is None and report.bound > report.claim:
+            warnings.warn(
+                f"As groups are inferred, the true gap may be {report.bound:.3f} with "
+                f"{report.confidence:.0%} confidence, more than {report.claim:g}. "
+                "fairness_report_ has the intervals. Set confidence= to have a rule "
+                "that keeps within tol, if X and the rows allow one; with "
+                "sensitive_at_predict=True decisions go by the groups themselves.",
+                UnsupportedToleranceWarning,
+                stacklevel=level_of_caller(),
+            )
 
     def _check_enough_left(self, indices, subjects):
         """Raise if too few rows or shards would be left without those asked for."""
@@ -1481,7 +1547,9 @@ class FairEnsemblePostprocessor(
             held_out=share,
             companions={_NAME: lambda state: begun(rows, state, **about)},
         )
-        solved(estimator._state.companions[_NAME]).check_feasible()
+        rule = solved(estimator._state.companions[_NAME])
+        rule.check_feasible()
+        check_tells_groups(rule)
         return {"estimator_": estimator, "_name": _NAME, "_own": None}
 
     def _calibrate_own(self, train, rows, share, about):
@@ -1534,8 +1602,15 @@ class FairEnsemblePostprocessor(
             holds_labels=given_labels,
             holds_only_votes=holds_only_votes,
             digests=None if sisa is None else sisa._store.digests,
-        ).solved()
+        )
+        if hears_heads(own.problem) and (estimator is not None or own.problem.infers):
+            if subjects is not None:
+                subjects = [subjects[i] for i in calibrating]
+            fold = drawn_folds(calibrating, own.seed, subjects)
+            own = replace(own, numbers=FoldedNumbers(as_numbers(seen), fold))
+        own = own.solved()
         own.check_feasible()
+        check_tells_groups(own)
         own.warn()
         return {"estimator_": estimator, "_own": own, "_name": None}
 
@@ -1564,7 +1639,8 @@ class FairEnsemblePostprocessor(
             group,
             label,
             check_weight(sample_weight, len(label)),
-            scores=serving.scores(seen),
+            scores=serving.evidence(seen, group),
+            has_head=serving.calibrated.rows.has_head,
         )
 
     def _split(self, X, sensitive_features, features=None):
@@ -1574,7 +1650,7 @@ class FairEnsemblePostprocessor(
             sensitive_features,
             self.sensitive_feature,
             drop_sensitive=self.drop_sensitive,
-            allow_missing=self.unknown_group == "unconstrained",
+            allow_missing=self.unknown_group != "error",
             features=features,
         )
 

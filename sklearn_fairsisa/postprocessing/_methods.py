@@ -11,7 +11,7 @@ from ..fairness._plurality_rules import (
     PluralityRule,
 )
 from ..fairness._vote_rules import MajorityRule, MemberRules, PatternRule
-from ._evidence import OnDecision, OnScores, OnVotes
+from ._evidence import OnDecision, OnJoint, OnScores, OnVotes
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,12 @@ class Method:
         group for which it counts.
     cells, cells_of_more : str, default=""
         What the cells of its rules are, for two classes and for more.
+    hears_heads : bool, default=False
+        Whether heads that know the group are evidence beside the members, for two
+        classes.
+    infers : callable, default=None
+        As `learn`, for people whose group is inferred; it also takes which groups the
+        rows are of. None if groups cannot be inferred.
     """
 
     learn: Callable[[Any], Callable[[Any], Any]]
@@ -42,6 +48,14 @@ class Method:
     has_rule_per_member: bool = False
     cells: str = ""
     cells_of_more: str = ""
+    hears_heads: bool = False
+    infers: Callable[[Any, Any], Callable[[Any], Any]] | None = None
+
+
+def hears_heads(problem):
+    """Whether heads are evidence for the rule of a problem."""
+    knows_group = METHODS[problem.method].hears_heads and len(problem.classes) == 2
+    return problem.infers or knows_group
 
 
 def _on_votes(of_two, of_more, **properties):
@@ -79,6 +93,13 @@ METHODS = {
         cells="Cells are the members' votes in turn, 1 for the positive class.",
         cells_of_more="Cells are the members' votes in turn.",
     ),
-    "soft_ensemble": Method(OnScores.learn, **_SCORE),
-    "smooth_ensemble": Method(partial(OnScores.learn, smooth=True), **_SCORE),
+    "soft_ensemble": Method(
+        OnScores.learn, infers=partial(OnJoint.learn, people=0.0), **_SCORE
+    ),
+    "smooth_ensemble": Method(
+        partial(OnScores.learn, smooth=True),
+        hears_heads=True,
+        infers=OnJoint.learn,
+        **_SCORE,
+    ),
 }

@@ -17,6 +17,7 @@ from ._held_out import (
     compared,
     cross_fitting,
     dispersion,
+    estimated_rates,
     excess_quantile,
     held_out_rates,
 )
@@ -43,6 +44,8 @@ class Examined:
         The same rates in calibration: as the rule's model estimates them, as they are
         counted on the rows, and as the coins of ``predict`` make them. The latter are
         of the rows whose coins are known, the first 20,000 at most; NaN if none are.
+    without : dict of str to GroupRates
+        Rates of the ensemble without the rule.
     """
 
     constraint: Constraint
@@ -51,6 +54,7 @@ class Examined:
     estimated: dict[str, np.ndarray]
     counted: dict[str, np.ndarray]
     realised: dict[str, np.ndarray]
+    without: dict[str, GroupRates]
 
     def measured(self, rates, names):
         """What the constraint bounds, of rates by name."""
@@ -112,6 +116,12 @@ class FairnessReport:
     unconstrained_groups : ndarray
         Groups decided on without regard to groups. Nothing is known of how far their
         rates lie from those of others.
+    objective_without : float
+        Objective of the ensemble's own decisions on the calibration rows, without the
+        rule. See `without_rule`.
+    counted : ndarray of shape (n_groups, n_classes), default=None
+        Where groups are inferred, with which weight the people of each group and class
+        are counted in calibration, and not estimated.
 
     Notes
     -----
@@ -172,6 +182,8 @@ class FairnessReport:
     randomised_share: float
     is_degenerate: bool
     unconstrained_groups: np.ndarray
+    objective_without: float
+    counted: np.ndarray | None = None
 
     def at(
         self, *, claim: float | None = None, confidence: float | None = None
@@ -224,6 +236,41 @@ class FairnessReport:
         return (
             frame.loc[frame["rows_needed"] > frame["rows"], "group"].unique().tolist()
         )
+
+    @property
+    def without_rule(self) -> pd.Series:
+        """Objective and gap of the ensemble without the rule, a Series.
+
+        ``objective``, and of the greatest constrained gap columns of :meth:`to_frame`
+        by the same formulas: ``counted``, ``expected``, ``low``, ``high``, ``bound``.
+        Of several constraint objects it is about the first.
+        """
+        return pd.Series(
+            {"objective": self.objective_without, **self._without(self.examined[0])}
+        )
+
+    @property
+    def is_fairer(self) -> bool:
+        """Whether a smaller gap is to be expected with the rule than without it.
+
+        Of several constraint objects, whether one is expected to be kept better.
+        """
+        return any(self._is_fairer_in(each) for each in self.examined)
+
+    def _is_fairer_in(self, each):
+        measure = each.constraint.measure_name
+        gain = (
+            self._without(each)["expected"] - self._gap_table.loc[measure, "expected"]
+        )
+        return bool(gain > 0 if isinstance(each.constraint, Difference) else gain < 0)
+
+    def _without(self, each):
+        if _is_alone(each):
+            columns = "counted", "expected", "low", "high", "bound"
+            return dict.fromkeys(columns, np.nan)
+        rates = {name: of.rate for name, of in each.without.items()}
+        counted = each.measured(rates, list(rates))
+        return {"counted": counted, **self._interval(each, each.without)}
 
     def __getstate__(self):
         # Frames made so far can be made again, and not every format saves them.
@@ -359,10 +406,15 @@ class FairnessReport:
         columns = "expected", "low", "high", "bound"
         if self.is_degenerate:
             return found | dict.fromkeys(columns, found["estimated"])
-        if len(each.groups) < 2 and isinstance(each.constraint, Difference):
+        if _is_alone(each):
             return dict.fromkeys((*found, *columns), np.nan)
-        rates = [(each.rates[name].rate, each.rates[name].error) for name in names]
-        return found | each.constraint.interval(self.confidence, rates)
+        rates = {name: each.rates[name] for name in names}
+        return found | self._interval(each, rates)
+
+    def _interval(self, each, rates):
+        """What is to be expected of rates that a constraint compares, by name."""
+        known = [(of_groups.rate, of_groups.error) for of_groups in rates.values()]
+        return each.constraint.interval(self.confidence, known)
 
     def _too_small(self):
         """The most that each group needs, of two classes for each of them."""
@@ -407,6 +459,25 @@ class FairnessReport:
             f"{self.randomised_people} calibration rows ({self.randomised_share:.1%} "
             "of the weight) are decided at random."
         )
+        without = self.without_rule
+        if not (self.is_fairer or np.isnan(self.bound)):
+            yield (
+                f"The rule is not expected to be fairer than none: without it a gap of "
+                f"{without['expected']:.3f} is to be expected, and the objective is "
+                f"{without['objective']:.3f}."
+            )
+        else:
+            yield (
+                f"Without the rule the objective is {without['objective']:.3f}, and a "
+                f"gap of {without['expected']:.3f} is to be expected."
+            )
+        if self.counted is not None:
+            yield (
+                "Groups are inferred. Rates in calibration are counted on people "
+                "of observed groups where these are many, and estimated where they are "
+                f"few: {self.counted.min():.0%} to {self.counted.max():.0%} of a rate "
+                "is counted. All intervals are those of observed groups."
+            )
         if len(self.unconstrained_groups):
             beware = (
                 " Their gap to others is not known." if self._leaves_some_out else ""
@@ -467,6 +538,11 @@ class FairnessReport:
         )
 
 
+def _is_alone(each):
+    """Whether there is a single group, which has no gap."""
+    return len(each.groups) < 2 and isinstance(each.constraint, Difference)
+
+
 def fairness_report(rule, rows, claim):
     """Examine a rule on its calibration rows.
 
@@ -487,6 +563,9 @@ def fairness_report(rule, rows, claim):
     counted = rule.counted_on(rows)
     constrained = rule.code >= 0
     random = is_random(rule.selection_probability(rows.scores, rows.group))
+    decided = rows.of_members.decided.astype(np.intp)
+    decided = np.eye(len(problem.classes))[decided]
+    inferring = None if problem.sensitive_at_predict else rule.inferred
     return FairnessReport(
         constraint=str(problem),
         tol=problem.slack,
@@ -501,6 +580,7 @@ def fairness_report(rule, rows, claim):
                 calibrated_rates(rule, rule.confusion),
                 calibrated_rates(rule, counted),
                 calibrated_rates(rule, _realised(rule, rows)),
+                estimated_rates(problem, rule.code, rows, decided),
             )
         ),
         least=problem.strictest,
@@ -512,6 +592,8 @@ def fairness_report(rule, rows, claim):
         randomised_share=float(np.average(random, weights=rows.weight)),
         is_degenerate=rule.is_constant,
         unconstrained_groups=problem.groups[~constrained],
+        objective_without=rule.deciding(rows, decided).value,
+        counted=None if inferring is None else inferring.rule.counted,
     )
 
 

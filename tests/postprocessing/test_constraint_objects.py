@@ -365,7 +365,7 @@ def test_forgetting_equals_a_twin_that_held_other_values(calibration):
     for other in (False, True):
         here, labels, groups = X.copy(), y.copy(), features.copy()
         if other:
-            here[forgotten] = 7.0
+            here[forgotten] += 7.0
             labels[forgotten] = 1 - labels[forgotten]
             groups.loc[forgotten, "race"] = "b"
         sisa = SISAClassifier(GaussianNB(), n_shards=3, random_state=0)
