@@ -50,6 +50,7 @@ from ._inputs import (
     check_enough_rows,
     check_rows,
     check_samples,
+    refuse_subtracting,
     require_continuing,
     require_members,
     union,
@@ -60,6 +61,7 @@ from ._learners import (
     forget_in_caches,
     last_step,
     make_prototype,
+    subtracts,
     trains_together,
 )
 from ._metadata import (
@@ -84,6 +86,7 @@ from ._requests import (
     requested_rows,
 )
 from ._state import Change, State, split_rows
+from ._subtraction import subtract_rows, subtracted_visits, warn_of_failed
 from ._training import Recipe, UntrainedShard, replay_visits
 from ._votes import member_scores, member_votes
 from ._workers import replay_stage, train_members, visits_behind
@@ -112,7 +115,11 @@ class SISAClassifier(
         of the learner or of a step, names labels of y. A learner that accumulates
         statistics, as naive Bayes does, trains each stage on its own slice only. Other
         learners train it on all slices so far, as in the SISA paper. Set the attribute
-        ``accumulates = True`` in a learner of your own that accumulates.
+        ``accumulates = True`` in a learner of your own that accumulates. From members
+        with ``partial_unfit``, such as those of
+        :class:`~sklearn_fairsisa.linear_model.IntegerRidgeClassifier`, :meth:`forget`
+        subtracts rows instead of replaying slices, unless an earlier step of a
+        Pipeline learns from rows; `n_slices` > 1 and `epochs` are refused for them.
 
     n_shards : int, default=5
         Number of shards S. Each trains one member.
@@ -595,7 +602,12 @@ class SISAClassifier(
                     erasing.append(change)
                     for X in self._state.inputs_of(change.erased_rows):
                         forget_in_caches(self._state.recipe.prototype, X)
-                    self._commit(store, change, (), started)
+                    results = subtract_rows(
+                        change, self._state, store, self.estimators_
+                    )
+                    failed = [r for r in results if isinstance(r, UntrainedShard)]
+                    subtracted = [r for r in results if r not in failed]
+                    self._commit(store, change, subtracted, started)
                     # A correction has no report of its own.
                     n_reports = len(self.forget_log_)
                     report = n_reports - 1 if change.kind == "forget" else None
@@ -611,6 +623,7 @@ class SISAClassifier(
                 self._relearn(shards, request)
                 self._calibrate()
             _warn_of_vanished(*vanished)
+            warn_of_failed(self._state, failed)
         except BaseException as error:
             if change is not None and change.is_part_of(self._state):
                 done = "corrected" if change.amended_rows else "erased"
@@ -822,8 +835,13 @@ class SISAClassifier(
     def _expected_cost(self, indices, subjects):
         rows, keys = requested_rows(self._state, indices, subjects)
         change = self._state.without(rows, keys)
-        visits = sum(
-            replay_visits(
+        visits = 0
+        for shard, first in change.firsts.items():
+            subtracted = subtracted_visits(change, self._state, self._store, shard)
+            if subtracted is not None:
+                visits += subtracted
+                continue
+            visits += replay_visits(
                 change.state.recipe,
                 change.state.rows[shard],
                 self.plan_.n_stages[shard],
@@ -833,8 +851,6 @@ class SISAClassifier(
                     min(first, self._store.progress(shard).stage),
                 ),
             )
-            for shard, first in change.firsts.items()
-        )
         return {
             "rows": len(rows),
             "shards": list(change.firsts),
@@ -1161,7 +1177,8 @@ class SISAClassifier(
     def _fits_members_whole(self):
         """Return whether members are trained by the learner's own ``fit``."""
         by_passes = self.n_slices > 1 or self.epochs is not None
-        return not by_passes and not trains_together(self._base())
+        base = self._base()
+        return not (by_passes or trains_together(base) or subtracts(base))
 
     def _learner_calls(self):
         """Return which method of which part of the learner training calls."""
@@ -1193,6 +1210,7 @@ class SISAClassifier(
         if self.n_slices > 1 or self.epochs is not None:
             what = "n_slices > 1" if self.n_slices > 1 else "epochs"
             require_continuing(self._base(), what)
+            refuse_subtracting(self._base(), what)
         X, y, subjects, inputs = check_rows(self, X, y, subjects, reset=True)
         params, settings = split_metadata(
             self, method, len(y), subjects=subjects, **given
