@@ -1,5 +1,6 @@
 """Least squares whose sums over rows are exact, so that rows can be subtracted."""
 
+import copy
 from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any, Literal, Self
@@ -26,6 +27,7 @@ from .._utils.typing import Rows
 
 # Doubles represent every integer up to here, so sums below it are never rounded.
 _LARGEST = 2.0**53
+_SUMS = ("class_count_", "feature_sum_", "gram_")
 
 
 class IntegerRidgeClassifier(ClassifierMixin, BaseEstimator):
@@ -119,6 +121,10 @@ class IntegerRidgeClassifier(ClassifierMixin, BaseEstimator):
 
     #: A row that is seen twice counts twice.
     accumulates = True
+
+    class_count_: NDArray[np.int64]
+    feature_sum_: NDArray[np.int64]
+    gram_: NDArray[np.int64]
 
     _parameter_constraints: dict = {  # noqa: RUF012
         "alpha": [Interval(Real, 0, None, closed="left")],
@@ -248,6 +254,19 @@ class IntegerRidgeClassifier(ClassifierMixin, BaseEstimator):
             )
         return self._solved(count, feature_sum, gram)
 
+    def for_serving(self) -> Self:
+        """Return a copy that only predicts, without the sums over rows.
+
+        Returns
+        -------
+        IntegerRidgeClassifier
+        """
+        check_is_fitted(self)
+        served = copy.copy(self)
+        for name in _SUMS:
+            served.__dict__.pop(name, None)
+        return served
+
     def decision_function(self, X: Rows) -> NDArray[np.float64]:
         """Return the predicted targets, which are 1 for and -1 against a class.
 
@@ -288,7 +307,7 @@ class IntegerRidgeClassifier(ClassifierMixin, BaseEstimator):
 
     def _add(self, X, y, sample_weight, classes, anew):
         self._grid()
-        is_first = anew or not hasattr(self, "gram_")
+        is_first = anew or not hasattr(self, "coef_")
         X, y = self._checked(X, y, reset=is_first)
         if anew:
             self.classes_ = np.unique(y)
@@ -382,13 +401,18 @@ class IntegerRidgeClassifier(ClassifierMixin, BaseEstimator):
             )
 
     def _statistics(self):
-        return self.class_count_, self.feature_sum_, self.gram_
+        if not hasattr(self, "gram_"):
+            raise ValueError(
+                "This classifier was made for serving and only predicts. Add rows to "
+                "the one that it was made of, or subtract them there."
+            )
+        return tuple(getattr(self, name) for name in _SUMS)
 
     def _solved(self, count, feature_sum, gram):
         """Take sums, and solve the coefficients from them."""
         with one_thread():
             coef, intercept = self._coefficients(count, feature_sum, gram)
-        self.class_count_, self.feature_sum_, self.gram_ = count, feature_sum, gram
+        vars(self).update(zip(_SUMS, (count, feature_sum, gram)))
         self.coef_, self.intercept_ = coef, intercept
         return self
 

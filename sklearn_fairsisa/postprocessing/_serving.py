@@ -1,9 +1,13 @@
 """What a fitted post-processor decides by."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ._calibrated import Calibrated
+import numpy as np
+
+from ..sisa._without_rows import without_rows
+from ._calibrated import Calibrated, OwnRows
+from ._calibration import CalibrationRows
 from ._members import checked_member_scores, given_scores
 
 
@@ -35,3 +39,36 @@ class Serving:
                 f"{n_members}. Give the outputs of the same members."
             )
         return scores
+
+
+def bare_rule(calibrated):
+    """Return what is calibrated without its rows, as far as decisions need it.
+
+    Parameters
+    ----------
+    calibrated : Calibrated
+        Solved.
+
+    Returns
+    -------
+    OwnRows
+    """
+    nobody = np.empty(0, dtype=np.intp)
+    rows = CalibrationRows(
+        nobody, nobody, nobody, scores=np.array(calibrated.rows.scores[:0])
+    )
+    return OwnRows(
+        problem=calibrated.problem,
+        features=calibrated.features,
+        seed=calibrated.seed,
+        rows=rows,
+        # Without reports, and what else refers to rows.
+        rule=without_rows(replace(calibrated.rule), what="The fair rule"),
+        bound=calibrated.bound,
+        n_given=0,
+        trains=nobody,
+        subjects=None,
+        holds_labels=getattr(calibrated, "holds_labels", False),
+        holds_only_votes=getattr(calibrated, "holds_only_votes", False),
+        digests=None,
+    )
