@@ -11,10 +11,13 @@ from ..fairness._coins import is_random
 from ..fairness._constraints import GAPS, Problem, gap_of
 from ..fairness._level_rules import snapped
 from ..fairness._rates import SCORES, gap_rates, label_totals, score, spread
+from ._evidence import leaving_out
 from ._methods import METHODS
 
 # Tolerances that are tried where none are named.
 _N_TOLS = 11
+# Rows for which members are left out at a time.
+_BLOCK = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,12 +76,28 @@ class FairRule:
         """
         if counted is not None or self.silent_share is None:
             return self._decide(scores, group, counted)
+        # Block by block, as there is a probability for each row and each member.
+        starts = range(0, max(len(scores), 1), _BLOCK)
+        blocks = [slice(start, start + _BLOCK) for start in starts]
+        return snapped(
+            np.concatenate([self._left_out(scores[b], group[b]) for b in blocks])
+        )
+
+    def _left_out(self, scores, group):
+        """Mean decision with each member left out for its share."""
+        code = np.append(self.code, -1)[group]
+        if self.blind is None:
+            decided = leaving_out(self.fair, scores, code)
+        else:
+            decided = leaving_out(self.blind, scores, np.zeros_like(code))
+            known = code >= 0
+            if known.any():
+                fair = leaving_out(self.fair, scores[known], code[known])
+                decided[:, known] = fair
         probability = 0.0
-        for silent, share in enumerate(self.silent_share):
-            counted = np.ones(scores.shape[:2], dtype=bool)
-            counted[:, silent] = False
-            probability = probability + share * self._decide(scores, group, counted)
-        return snapped(probability)
+        for share, one in zip(self.silent_share, decided):
+            probability = probability + share * one
+        return probability
 
     def _decide(self, scores, group, counted):
         code = np.append(self.code, -1)[group]
