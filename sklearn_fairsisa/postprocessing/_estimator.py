@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
-from typing import Any, Literal, Self
+from typing import Any, Literal, NoReturn, Self
 
 import numpy as np
 import pandas as pd
@@ -73,6 +73,8 @@ from ..sisa import CheckpointPolicy, SISAClassifier
 from ..sisa._inputs import INPUTS
 from ..sisa._plan import HELD_OUT
 from ..sisa._requests import asked_rows, requested_rows
+from ..sisa._serving import absent, served_classifier
+from ..sisa._without_rows import without_rows
 from ._aggregation import aggregation_of
 from ._calibrated import OwnRows, groups_and_codes
 from ._calibration import (
@@ -105,7 +107,7 @@ from ._members import (
 )
 from ._methods import METHODS, hears_heads
 from ._rule import tradeoff_table
-from ._serving import Serving
+from ._serving import Serving, bare_rule
 from ._subjects import Subjects
 from ._training import Training
 from ._views import as_numbers
@@ -114,7 +116,7 @@ _OBJECTIVES = ("accuracy_score", "balanced_accuracy_score")
 # The rule of ``fit`` among those that an ensemble keeps.
 _NAME = "rule"
 _FITTED = ("estimator_", "_name", "_own")
-# By whether rows are held out.
+_SERVED = "the FairEnsemblePostprocessor that it was made of"
 
 
 class FairEnsemblePostprocessor(
@@ -1009,6 +1011,51 @@ class FairEnsemblePostprocessor(
         decided = self.predict(X, sensitive_features=sensitive_features)
         return accuracy_score(y, decided, sample_weight=sample_weight)
 
+    def for_serving(self) -> "ServedPostprocessor":
+        """Return what decides alike, and holds nothing else.
+
+        It has the rule, the key of the coins, and the members as they serve, without
+        rows, ids, checkpoints, log and paths. It cannot forget: serve anew after each
+        deletion.
+
+        Returns
+        -------
+        ServedPostprocessor
+            With the methods that decide, which give the same bits.
+
+        Raises
+        ------
+        ValueError
+            If the rule is not solved, or a member holds rows, as nearest neighbours
+            and kernel machines do.
+        """
+        serving = self._serving()
+        solved(serving.calibrated)
+        self._warn_if_stale(serving)
+        if self._own is not None:
+            return self._served(serving)
+        return serving.estimator._read(
+            lambda fitted: self._served(Serving(self._rule_of(fitted), fitted))
+        )
+
+    def _served(self, serving):
+        """Return what is served of a rule and its members."""
+        served, estimator = ServedPostprocessor(), serving.estimator
+        if isinstance(estimator, SISAClassifier):
+            estimator = served_classifier(estimator)
+        else:
+            estimator = without_rows(estimator)
+        params = self.get_params(deep=False)
+        params |= {"estimator": estimator, "random_state": None}
+        vars(served).update(
+            {name: value for name, value in vars(self).items() if name in INPUTS},
+            **params,
+            estimator_=estimator,
+            _own=bare_rule(solved(serving.calibrated)),
+            _name=None,
+        )
+        return served
+
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
     ) -> NDArray[np.object_]:
@@ -1491,6 +1538,105 @@ class FairEnsemblePostprocessor(
             allow_missing=self.unknown_group != "error",
             features=features,
         )
+
+
+class ServedPostprocessor(FairEnsemblePostprocessor):
+    """Decisions of a `FairEnsemblePostprocessor`, without what only forgetting needs.
+
+    :meth:`FairEnsemblePostprocessor.for_serving
+    <sklearn_fairsisa.FairEnsemblePostprocessor.for_serving>` returns it. It holds the
+    rule, the key of the coins and the members, and no row, id, checkpoint, log or path.
+    Its decisions have the same bits.
+
+    Attributes
+    ----------
+    estimator_ : ServedClassifier or other ensemble
+        The members.
+
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+
+    groups_ : ndarray
+        Groups.
+
+    rule_ : DataFrame
+        The rule as a table.
+
+    See Also
+    --------
+    FairEnsemblePostprocessor : The post-processor that forgets.
+
+    Examples
+    --------
+    >>> import pickle
+    >>> import numpy as np
+    >>> from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> X, group = rng.normal(size=(400, 2)), np.arange(400) % 2
+    >>> y = (X[:, 0] + rng.normal(size=400) > 0).astype(int)
+    >>> fair = FairEnsemblePostprocessor(SISAClassifier(random_state=0), random_state=0)
+    >>> served = fair.fit(X, y, sensitive_features=group).for_serving()
+    >>> decided = served.predict(X, sensitive_features=group)
+    >>> bool((decided == fair.predict(X, sensitive_features=group)).all())
+    True
+    >>> any(row.tobytes() in pickle.dumps(served) for row in X)
+    False
+    """
+
+    amend = absent("amend", _SERVED)
+    attach = absent("attach", _SERVED)
+    behind_ = absent("behind_", _SERVED)
+    calibration_indices_ = absent("calibration_indices_", _SERVED)
+    fairness_report_ = absent("fairness_report_", _SERVED)
+    forget = absent("forget", _SERVED)
+    forgotten_ = absent("forgotten_", _SERVED)
+    load = absent("load", _SERVED)
+    member_points_ = absent("member_points_", _SERVED)
+    partial_fit = absent("partial_fit", _SERVED)
+    randomised_share_ = absent("randomised_share_", _SERVED)
+    relearn = absent("relearn", _SERVED)
+    tradeoff = absent("tradeoff", _SERVED)
+
+    def __init__(self) -> None:
+        pass
+
+    def fit(self, X: Rows, y: ArrayLike, **fit_params: Any) -> NoReturn:
+        """Raise an error, since what is served is not trained.
+
+        Parameters
+        ----------
+        X : ignored
+            Rows.
+
+        y : ignored
+            Labels.
+
+        **fit_params : dict
+            Ignored too.
+
+        Raises
+        ------
+        TypeError
+            In any case.
+        """
+        raise TypeError(
+            f"A {type(self).__name__} only decides. Fit {_SERVED}, and serve that anew."
+        )
+
+    def for_serving(self) -> "ServedPostprocessor":
+        """Return itself.
+
+        Returns
+        -------
+        ServedPostprocessor
+        """
+        return self
+
+    def _findings(self):
+        return [("Operating points in calibration", self.operating_points_)]
+
+    def __sklearn_clone__(self):
+        return self
 
 
 def _of_rows(values, rows, n_rows, what):

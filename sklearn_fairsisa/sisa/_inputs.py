@@ -20,7 +20,13 @@ from .._utils.validation import (
     check_no_missing_labels,
     check_subjects,
 )
-from ._learners import check_raw_rows, holds, last_step, why_not_continuing
+from ._learners import (
+    check_raw_rows,
+    holds,
+    last_step,
+    subtracts,
+    why_not_continuing,
+)
 
 # Attributes of an estimator about the X it was fitted on.
 INPUTS = ("n_features_in_", "feature_names_in_")
@@ -58,6 +64,16 @@ def require_continuing(base, what):
         )
     # For `available_if`.
     return True
+
+
+def refuse_subtracting(base, what):
+    """Refuse `what`, which trains by stages, for a learner that subtracts rows."""
+    if subtracts(base):
+        name = type(last_step(base)).__name__
+        raise ValueError(
+            f"{what} is of no use to {name}, from whose members rows are subtracted "
+            "instead of training slices again. Leave n_slices=1 and epochs=None."
+        )
 
 
 def check_rows(estimator, X, y, subjects, *, reset):
