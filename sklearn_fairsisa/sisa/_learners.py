@@ -390,16 +390,22 @@ def forget_in_caches(estimator, X):
     Parameters
     ----------
     estimator : estimator
-        It is searched for transformers with ``forget`` that get `X` unchanged.
+        It is searched for transformers with ``forget``, and for classifiers with
+        ``forget_states``, that get `X` unchanged.
     X : rows
     """
     for reader, rows in _readers(estimator, lambda: X):
         if _has_cache(reader):
-            reader.forget(rows())
+            getattr(reader, _name_of_forget(reader))(rows())
 
 
 def _has_cache(estimator):
-    return hasattr(estimator, "forget") and not is_classifier(estimator)
+    return hasattr(estimator, _name_of_forget(estimator))
+
+
+def _name_of_forget(estimator):
+    # A classifier's forget would be that of its rows.
+    return "forget_states" if is_classifier(estimator) else "forget"
 
 
 def _readers(estimator, rows):
