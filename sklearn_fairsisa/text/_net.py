@@ -141,7 +141,7 @@ class TextNet(NeuralNetClassifier):
         self.class_weight = class_weight
         self.watched = watched
         self.n_layers = n_layers
-        self._tail = None
+        self._trunk = self._tail = None
         super().__init__(module, **kwargs)
 
     def initialize_optimizer(self):
@@ -162,23 +162,25 @@ class TextNet(NeuralNetClassifier):
 
     def trunk(self):
         """Return a function from tokens to their states."""
-        trunk = Trunk(self.module_, self.n_layers)
+        if self._trunk is None:
+            self._trunk = Trunk(self.module_, self.n_layers)
         kind = torch.device(self.device).type
 
         def forward(**inputs):
             with torch.autocast(
                 kind, self.precision, enabled=self.precision is not None
             ):
-                return trunk(**inputs)
+                return self._trunk(**inputs)
 
         return forward
 
     def _set_training(self, training=True):
-        super()._set_training(training)
-        if self.n_layers is not None:
-            if self._tail is None:
-                self._tail = Tail(self.module_, self.n_layers)
-            self._tail.view.train(training)
+        if self.n_layers is None:
+            super()._set_training(training)
+            return
+        if self._tail is None:
+            self._tail = Tail(self.module_, self.n_layers)
+        self._tail.view.train(training)
 
     @property
     def _default_callbacks(self):

@@ -290,11 +290,9 @@ def test_a_fair_rule_asks_the_trunk_nothing_new_and_erases_calibration_texts(com
     fair.fit(np.array(TEXTS, dtype=object), Y, sensitive_features=group)
     assert sum(computed) == len(TEXTS)
     (cache,) = _cache._in_memory.values()
-    for row in map(
-        int, (fair.calibration_indices_[0], fair.estimator_.plan_.rows(0)[0])
-    ):
+    for row in {fair.calibration_indices_[0], fair.estimator_.plan_.rows(0)[0]}:
         assert cache.get([TEXTS[row]])[0] is not None
-        fair.forget(row)
+        fair.forget(int(row))
         assert cache.get([TEXTS[row]])[0] is None
 
 
