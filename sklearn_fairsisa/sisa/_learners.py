@@ -395,17 +395,19 @@ def forget_in_caches(estimator, X):
     X : rows
     """
     for reader, rows in _readers(estimator, lambda: X):
-        if _has_cache(reader):
-            getattr(reader, _name_of_forget(reader))(rows())
+        forget = _forget_of(reader)
+        if forget is not None:
+            forget(rows())
 
 
-def _has_cache(estimator):
-    return hasattr(estimator, _name_of_forget(estimator))
-
-
-def _name_of_forget(estimator):
-    # A classifier's forget would be that of its rows.
-    return "forget_states" if is_classifier(estimator) else "forget"
+def _forget_of(estimator):
+    """Return the function of an estimator that empties its cache of rows, or None."""
+    if hasattr(estimator, "forget_states"):
+        return estimator.forget_states
+    # A classifier's forget is that of its rows.
+    if hasattr(estimator, "forget") and not is_classifier(estimator):
+        return estimator.forget
+    return None
 
 
 def _readers(estimator, rows):
@@ -416,7 +418,7 @@ def _readers(estimator, rows):
     elif isinstance(estimator, ColumnTransformer):
         for _, part, columns in estimator.transformers:
             yield from _readers(part, partial(_some_columns, rows, columns))
-    elif hasattr(estimator, "_check_texts") or _has_cache(estimator):
+    elif hasattr(estimator, "_check_texts") or _forget_of(estimator) is not None:
         yield estimator, rows
     elif hasattr(estimator, "get_params") and not isinstance(estimator, type):
         for value in estimator.get_params(deep=False).values():
