@@ -40,7 +40,7 @@ class NetworkSpec:
     model : str, path or config
     model_kwargs : dict
     labels : tuple of str
-        Names of the classes, which the network's config tells those who load it.
+        Names of the classes, for the config of the network.
     pad_id : int
     seed : int
     freeze : tuple of str
@@ -105,7 +105,7 @@ class NetworkSpec:
 class Training:
     """A network with its optimizer and generators.
 
-    Pickles and copies only keep what differs between trainings. Frozen weights are
+    Pickles and copies only contain what differs between trainings. Frozen weights are
     loaded once per process, and the network is assembled when it is next used.
 
     Parameters
@@ -306,7 +306,7 @@ def _with_adapters(module, lora, seed, n_layers):
         adapted = peft.get_peft_model(module, config)
     for name, weight in adapted.named_parameters():
         # Layers without pretrained weights, which some models have below the head, are
-        # trained. Of the head itself, peft trains a copy.
+        # trained. peft trains a copy of the head itself.
         if id(weight) in own and ".original_module." not in name:
             weight.requires_grad_(True)
     if any(w.requires_grad for w in adapted.parameters() if id(w) in in_trunk):
