@@ -18,10 +18,11 @@ from sklearn.naive_bayes import (
     MultinomialNB,
 )
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils.validation import has_fit_parameter
 
 from .._utils.callbacks import check_callbacks
+from .._utils.lending import lent
 
 _ACCUMULATING = (BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB)
 
@@ -376,7 +377,8 @@ def check_raw_rows(estimator, X):
     Parameters
     ----------
     estimator : estimator
-        It is searched for estimators of texts that get `X` unchanged.
+        It is searched for estimators of texts that get `X`, or what stateless steps
+        make of it.
     X : rows
     """
     for reader, rows in _readers(estimator, lambda: X):
@@ -391,7 +393,7 @@ def forget_in_caches(estimator, X):
     ----------
     estimator : estimator
         It is searched for transformers with ``forget``, and for classifiers with
-        ``forget_states``, that get `X` unchanged.
+        ``forget_states``, that get `X`, or what stateless steps make of it.
     X : rows
     """
     for reader, rows in _readers(estimator, lambda: X):
@@ -413,8 +415,14 @@ def _forget_of(estimator):
 def _readers(estimator, rows):
     """Yield the parts that get raw rows, each with a function that returns its rows."""
     if isinstance(estimator, Pipeline):
-        # Only the first step gets raw rows.
-        yield from _readers(estimator.steps[0][1], rows)
+        # The first step gets raw rows, and others what stateless steps make of them.
+        for _, step in estimator.steps:
+            yield from _readers(step, rows)
+            if step in (None, "passthrough"):
+                continue
+            if not _is_stateless(step):
+                return
+            rows = partial(_transformed, step, rows)
     elif isinstance(estimator, ColumnTransformer):
         for _, part, columns in estimator.transformers:
             yield from _readers(part, partial(_some_columns, rows, columns))
@@ -425,6 +433,15 @@ def _readers(estimator, rows):
             parts = value if isinstance(value, list | tuple) else [value]
             for part in parts:
                 yield from _readers(part[1] if _is_named(part) else part, rows)
+
+
+def _is_stateless(step):
+    tagged = hasattr(step, "transform") and hasattr(step, "__sklearn_tags__")
+    return tagged and not get_tags(step).requires_fit
+
+
+def _transformed(step, rows):
+    return step.transform(lent(rows(), step))
 
 
 def _some_columns(rows, columns):

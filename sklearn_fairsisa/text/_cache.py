@@ -148,11 +148,18 @@ class DiskCache:
     @contextmanager
     def _open(self):
         """Yield a connection with an open transaction, and the secret of the file."""
-        with closing(sqlite3.connect(self.path, timeout=60)) as database:
-            database.execute("PRAGMA secure_delete = ON")
-            with database:
-                (secret,) = database.execute("SELECT secret FROM secret").fetchone()
-                yield database, secret
+        try:
+            with closing(sqlite3.connect(self.path, timeout=60)) as database:
+                database.execute("PRAGMA secure_delete = ON")
+                with database:
+                    query = "SELECT secret FROM secret"
+                    (secret,) = database.execute(query).fetchone()
+                    yield database, secret
+        except sqlite3.DatabaseError as error:
+            raise OSError(
+                f"The cache {str(self.path)!r} cannot be read: {error}. Delete it if "
+                "it is damaged, or give another cache_dir=."
+            ) from error
 
     def _create(self):
         """Create a file without vectors, unless another process did."""

@@ -9,6 +9,8 @@ import torch
 from held import digests
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from test_transformer_classifier import assert_same_weights, weights
 from tiny import sentences, tiny_bert, tiny_gpt2, tiny_modernbert
 from transformers import (
@@ -79,6 +81,10 @@ def make_sisa(config, learner=None, **params):
     learner = {"random_state": None, **(learner or {})}
     params = {"n_shards": 2, "n_slices": 2, "epochs": 3, "random_state": 0} | params
     return SISAClassifier(classifier(config, **learner), **params)
+
+
+def upper(texts):
+    return [text.upper() for text in texts]
 
 
 def frozen(clf):
@@ -283,6 +289,21 @@ def test_a_forgotten_text_leaves_no_states_in_memory_nor_in_files(tmp_path, dtyp
     )
 
 
+def test_a_text_that_a_step_cleaned_leaves_the_cache_with_its_row():
+    clean = FunctionTransformer(upper)
+    sisa = make_sisa(CONFIGS[0])
+    learner = make_pipeline("passthrough", clean, sisa.estimator)
+    sisa.set_params(estimator=learner).fit(TEXTS, Y)
+    (cache,) = _cache._in_memory.values()
+    assert cache.get([TEXTS[12].upper()])[0] is not None
+    sisa.forget(12)
+    assert cache.get([TEXTS[12].upper()])[0] is None
+    assert sisa.verify_forgotten()
+    wrong = [*TEXTS[:-1], None]
+    with pytest.raises(TypeError, match="position 59 is missing"):
+        clone(sisa).set_params(estimator__functiontransformer__func=None).fit(wrong, Y)
+
+
 @pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.DegenerateRuleWarning")
 def test_a_fair_rule_asks_the_trunk_nothing_new_and_erases_calibration_texts(computed):
     fair = FairEnsemblePostprocessor(make_sisa(CONFIGS[0]), random_state=0)
@@ -396,6 +417,26 @@ def test_caches_of_another_model_length_or_precision_are_never_mixed(
     # Equal weights, other heads, other states.
     wide.set_params(cache_dir=tmp_path, max_epochs=0).fit(TEXTS, Y)
     assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_a_file_that_is_no_cache_is_named_before_training(tmp_path):
+    clf = classifier(CONFIGS[0], cache_dir=tmp_path, max_epochs=0).fit(TEXTS, Y)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(b"something else" * 1000)
+    _cache._in_memory.clear()
+    with pytest.raises(OSError, match=f"{path.name}' cannot be read: .* Delete it"):
+        clf.set_params(max_epochs=1).fit(TEXTS, Y)
+
+
+def test_the_number_of_threads_changes_no_prediction():
+    clf = classifier(CONFIGS[0]).fit(TEXTS, Y)
+    before, n_threads = clf._logits(TEXTS), torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        clf.forget_states(TEXTS)
+        assert_array_equal(clf._logits(TEXTS), before)
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def test_a_file_with_the_states_of_other_texts_is_refused_before_training(tmp_path):
