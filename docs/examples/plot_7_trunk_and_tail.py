@@ -10,7 +10,7 @@ depths.
 
 # %%
 # The models here have four small layers with random weights, so that the example needs
-# no network. Give the name or the folder of a pretrained model as ``model`` instead: its
+# no network. Give the name or folder of a pretrained model as ``model`` instead: its
 # trunk knows the language, and one or two layers are enough.
 
 import time
@@ -55,8 +55,8 @@ table = pd.DataFrame(records).set_index("trained layers")
 table.round(3)
 
 # %%
-# With 0 layers only the head learns. With all four there is no trunk, and the embeddings
-# are trained too. Every deletion was verified bit for bit.
+# With 0 layers only the head learns. With all four there is no trunk, and the
+# embeddings are trained too. Every deletion was verified bit for bit.
 
 axes = table.plot.bar(subplots=True, layout=(2, 2), legend=False, figsize=(7, 5), rot=0)
 for ax in axes.flat:
