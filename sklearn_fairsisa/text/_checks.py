@@ -27,6 +27,7 @@ class Number(Interval):
 
 
 COUNT = Number(Integral, 1, None, closed="left")
+NOT_NEGATIVE_COUNT = Number(Integral, 0, None, closed="left")
 POSITIVE = Number(Real, 0, None, closed="neither")
 NOT_NEGATIVE = Number(Real, 0, None, closed="left")
 
