@@ -1,7 +1,9 @@
 """Checks of input that the estimators share."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from numbers import Real
+from decimal import Decimal
+from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
@@ -13,31 +15,111 @@ from sklearn.utils.validation import _num_samples, column_or_1d, validate_data
 from .accepted import accepted, is_polars
 
 
-def check_no_missing_labels(y):
-    """Return labels as a vector without missing values.
+def class_labels(y, name="y"):
+    """Return class labels of rows as a vector of one type.
 
     Parameters
     ----------
     y : array-like of shape (n_samples,)
+    name : str, default="y"
+        What to call it in errors.
 
     Returns
     -------
     y : ndarray of shape (n_samples,)
+        Whole numbers are integers, whatever type they came in, so that no row decides
+        on how the classes of others are displayed.
 
     Raises
     ------
     ValueError
-        If y is None, or a label is NaN or None.
+        If y is None, a label is NaN, None or no text, number or boolean, or labels are
+        of several kinds, which numpy would convert to one without a word.
+
+    Examples
+    --------
+    >>> class_labels([1.0, 2, 1])
+    array([1, 2, 1])
+    >>> class_labels(["1", 2])
+    Traceback (most recent call last):
+    ...
+    ValueError: y holds both the text '1' and the number 2. Give labels of one kind.
     """
     if y is None:
         raise ValueError(
             "This estimator requires y to be passed, but the target y is None. Give a "
             "class label for each row."
         )
-    y = column_or_1d(accepted(y, "y"), warn=True)
+    y = accepted(y, name)
+    was_list = isinstance(y, list)
+    if was_list and not any(
+        isinstance(label, list | tuple | np.ndarray) for label in y
+    ):
+        # As an array of texts and numbers, all would be texts.
+        y = np.fromiter(y, dtype=object, count=len(y))
+    y = column_or_1d(y, warn=True)
     if pd.isna(y).any():
-        raise ValueError("Input y contains NaN or None. Drop the rows without a label.")
-    return y
+        raise ValueError(
+            f"Input {name} contains NaN or None. Drop the rows without a label."
+        )
+    if y.dtype.kind == "O":
+        y = _of_one_kind(y, name)
+        return y.astype(str) if was_list and y.dtype.kind == "O" else y
+    if y.dtype.kind in "mM" and len(y):
+        raise _unusable_label(y[0], name)
+    return _whole(y)
+
+
+def _of_one_kind(labels, name):
+    """Return objects as an array of texts, booleans or numbers."""
+    labels = labels.tolist()
+    first = {}
+    for label in labels:
+        first.setdefault(_kind_of_label(label), label)
+    if None in first:
+        raise _unusable_label(first[None], name)
+    if len(first) > 1:
+        (one, label), (other, another) = list(first.items())[:2]
+        raise ValueError(
+            f"{name} holds both the {one} {label!r} and the {other} {another!r}. Give "
+            "labels of one kind."
+        )
+    if "boolean" in first:
+        return np.array(labels, dtype=bool)
+    if "number" in first:
+        return _whole(np.array(list(map(_number, labels))))
+    return np.array(list(map(str.__str__, labels)), dtype=object)
+
+
+def _kind_of_label(label):
+    if isinstance(label, bool | np.bool_):
+        return "boolean"
+    if isinstance(label, str):
+        return "text"
+    # Numpy's durations are integers to it.
+    if isinstance(label, Real | Decimal) and not isinstance(label, np.timedelta64):
+        return "number"
+    return None
+
+
+def _number(label):
+    whole = isinstance(label, Integral) and abs(label) < 2**63
+    return int(label) if whole else float(label)
+
+
+def _whole(labels):
+    """Return numbers as integers, if all are whole and small enough to be exact."""
+    if labels.dtype.kind != "f" or not (np.abs(labels) < 2**53).all():
+        return labels
+    whole = labels.astype(np.int64)
+    return whole if (whole == labels).all() else labels
+
+
+def _unusable_label(label, name):
+    return ValueError(
+        f"{name} holds {label!r:.60}, a {type(label).__name__}, which is no class label. "
+        f"Give texts, whole numbers or booleans, as by [str(label) for label in {name}]."
+    )
 
 
 def check_classes(classes):
@@ -57,12 +139,13 @@ def check_classes(classes):
         If these are not labels in one dimension, or a label is missing.
     """
     labels = list(classes) if isinstance(classes, set | frozenset) else classes
-    labels = np.asarray(labels)
-    if labels.ndim != 1 or len(labels) == 0 or pd.isna(labels).any():
+    dimensions = getattr(labels, "ndim", int(isinstance(labels, Sequence)))
+    if dimensions != 1 or isinstance(labels, str) or not len(labels):
         raise ValueError(
             f"classes={classes!r} is not a list of class labels. Give all labels that "
             "may occur, in any order, such as classes=[0, 1, 2]."
         )
+    labels = class_labels(labels, "classes")
     check_classification_targets(labels)
     return labels
 

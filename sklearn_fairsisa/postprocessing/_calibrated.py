@@ -8,6 +8,7 @@ import numpy as np
 
 from .._utils.groups import encode_groups
 from .._utils.isolation import one_thread
+from .._utils.plain import PlainStateMixin
 from .._utils.warnings import level_of_caller
 from ..exceptions import (
     DegenerateRuleWarning,
@@ -22,8 +23,12 @@ from ._rule import FairRule, learn_rule
 from ._subjects import Subjects
 
 
+class PosedProblem(PlainStateMixin, Problem):
+    """A problem that files of any format can hold, whatever names its groups."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class Calibrated:
+class Calibrated(PlainStateMixin):
     """A fair rule, the problem it solves and the rows that it is solved on.
 
     Parameters

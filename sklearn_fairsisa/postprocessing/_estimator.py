@@ -33,11 +33,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
     _num_samples,
     check_is_fitted,
-    column_or_1d,
     validate_data,
 )
 
-from .._utils.accepted import accepted, in_memory
+from .._utils.accepted import accepted
 from .._utils.columns import row_columns
 from .._utils.groups import feature_names, group_codes, split_groups
 from .._utils.typing import (
@@ -50,6 +49,7 @@ from .._utils.typing import (
 from .._utils.validation import (
     check_like_fit,
     check_subjects,
+    class_labels,
 )
 from .._utils.warnings import level_of_caller
 from ..exceptions import DirectoryError, StaleRuleWarning
@@ -59,13 +59,13 @@ from ..fairness._coins import (
     is_random,
     row_coins,
 )
-from ..fairness._constraints import CONSTRAINTS, Problem
+from ..fairness._constraints import CONSTRAINTS
 from ..sisa import CheckpointPolicy, SISAClassifier
 from ..sisa._inputs import INPUTS
 from ..sisa._plan import HELD_OUT
 from ..sisa._requests import asked_rows, requested_rows
 from ._aggregation import aggregation_of
-from ._calibrated import OwnRows, groups_and_codes
+from ._calibrated import OwnRows, PosedProblem, groups_and_codes
 from ._calibration import (
     CalibrationRows,
     are_votes,
@@ -458,7 +458,7 @@ class FairEnsemblePostprocessor(
             lacks the labels that the constraint needs, or the members' outputs are
             unusable.
         """
-        X, y = indexable(accepted(X), in_memory(y))
+        X, y = indexable(accepted(X), class_labels(y))
         # Work on a copy, so that a failed fit changes nothing.
         fitted = copy.copy(self)
         for name in INPUTS:
@@ -553,7 +553,7 @@ class FairEnsemblePostprocessor(
                 sample_weight=sample_weight,
                 subjects=subjects,
             )
-        X, y = indexable(check_like_fit(self, X), in_memory(y))
+        X, y = indexable(check_like_fit(self, X), class_labels(y))
         calibrated = self._calibrated()
         seen, groups = self._split(X, sensitive_features, calibrated.features)
         weight = check_weight(sample_weight, _num_samples(y))
@@ -1098,7 +1098,7 @@ class FairEnsemblePostprocessor(
         """
         check_is_fitted(self)
         self._rule_of(self.estimator_)
-        X, y = indexable(check_like_fit(self, X), in_memory(y))
+        X, y = indexable(check_like_fit(self, X), class_labels(y))
         seen, told = X, {}
         if sensitive_features is not None or self.sensitive_feature is not None:
             features = self._calibrated().features
@@ -1238,7 +1238,7 @@ class FairEnsemblePostprocessor(
     def _posed(self, groups, classes):
         """Return the problem that the parameters pose."""
         check_confidence(self.confidence, self.tol)
-        return Problem(
+        return PosedProblem(
             CONSTRAINTS[self.constraints],
             check_objective(self.objective, classes),
             self.method,
@@ -1370,13 +1370,12 @@ class FairEnsemblePostprocessor(
         return {"estimator_": estimator, "_own": own, "_name": None}
 
     def _evaluation_rows(self, serving, X, y, sensitive_features, sample_weight):
-        X, y = indexable(check_like_fit(self, X), in_memory(y))
+        X, y = indexable(check_like_fit(self, X), class_labels(y))
         features, problem = serving.calibrated.features, serving.calibrated.problem
         seen, groups = self._split(X, sensitive_features, features)
         group = group_codes(
             groups, problem.groups, accepts_unknown=problem.accepts_unknown
         )
-        y = column_or_1d(y)
         unknown = np.setdiff1d(y, problem.classes)
         if len(unknown) or (group < 0).any():
             given = (

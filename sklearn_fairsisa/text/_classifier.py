@@ -19,7 +19,7 @@ from skorch.history import History
 
 from .._utils.devices import computes_bfloat16, pick_device
 from .._utils.typing import FilePath, RandomState
-from .._utils.validation import check_no_missing_labels
+from .._utils.validation import class_labels
 from ._batches import tokens_per_batch
 from ._checks import (
     COUNT,
@@ -403,7 +403,7 @@ class TransformerClassifier(
         # which parameters may have changed.
         self._validate_params()
         texts = self._check_texts(X)
-        y = check_no_missing_labels(y)
+        y = class_labels(y)
         check_classification_targets(y)
         if len(texts) != len(y):
             raise ValueError(
@@ -530,7 +530,7 @@ class TransformerClassifier(
                 "and their labels, or a share such as 0.1."
             )
         texts = self._check_texts(self.watch[0])
-        y = check_no_missing_labels(self.watch[1])
+        y = class_labels(self.watch[1], "watch[1]")
         if y.shape != (len(texts),):
             raise ValueError(
                 f"watch has {len(texts)} texts and labels of shape {y.shape}. Give one "
