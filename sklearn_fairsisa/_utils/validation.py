@@ -1,6 +1,5 @@
 """Checks of input that the estimators share."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from numbers import Integral, Real
@@ -13,6 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples, column_or_1d, validate_data
 
 from .accepted import accepted, is_polars
+from .columns import n_columns
 
 
 def class_labels(y, name="y"):
@@ -87,7 +87,10 @@ def _of_one_kind(labels, name):
     if "boolean" in first:
         return np.array(labels, dtype=bool)
     if "number" in first:
-        return _whole(np.array(list(map(_number, labels))))
+        numbers = np.array(list(map(_number, labels)))
+        if numbers.dtype.kind == "O":
+            raise _unusable_label(max(labels, key=abs), name)
+        return _whole(numbers)
     return np.array(list(map(str.__str__, labels)), dtype=object)
 
 
@@ -103,8 +106,7 @@ def _kind_of_label(label):
 
 
 def _number(label):
-    whole = isinstance(label, Integral) and abs(label) < 2**63
-    return int(label) if whole else float(label)
+    return int(label) if isinstance(label, Integral) else float(label)
 
 
 def _whole(labels):
@@ -117,8 +119,9 @@ def _whole(labels):
 
 def _unusable_label(label, name):
     return ValueError(
-        f"{name} holds {label!r:.60}, a {type(label).__name__}, which is no class label. "
-        f"Give texts, whole numbers or booleans, as by [str(label) for label in {name}]."
+        f"{name} holds {label!r:.60}, a {type(label).__name__}, which is no class "
+        "label. Give texts, whole numbers of up to 64 bits or booleans, as by "
+        f"[str(label) for label in {name}]."
     )
 
 
@@ -138,16 +141,20 @@ def check_classes(classes):
     ValueError
         If these are not labels in one dimension, or a label is missing.
     """
-    labels = list(classes) if isinstance(classes, set | frozenset) else classes
-    dimensions = getattr(labels, "ndim", int(isinstance(labels, Sequence)))
-    if dimensions != 1 or isinstance(labels, str) or not len(labels):
-        raise ValueError(
-            f"classes={classes!r} is not a list of class labels. Give all labels that "
-            "may occur, in any order, such as classes=[0, 1, 2]."
-        )
-    labels = class_labels(labels, "classes")
-    check_classification_targets(labels)
-    return labels
+    reason = "Give"
+    try:
+        is_set = isinstance(classes, set | frozenset)
+        labels = accepted(list(classes) if is_set else classes, "classes")
+        if len(labels) and np.ndim(labels) == 1:
+            labels = class_labels(labels, "classes")
+            check_classification_targets(labels)
+            return labels
+    except (TypeError, ValueError) as error:
+        reason = f"{error} Give"
+    raise ValueError(
+        f"classes={classes!r} is not a list of class labels. {reason} all labels that "
+        "may occur, in any order, such as classes=[0, 1, 2]."
+    )
 
 
 def check_sample_weight(sample_weight, n_samples, name="sample_weight"):
@@ -246,12 +253,46 @@ def check_subjects(subjects, n_samples):
             "subjects holds booleans, which look like a mask of rows. Give each person "
             "an id of their own."
         )
+    if not all(map(_has_hash, subjects)):
+        raise TypeError(
+            "subjects holds lists, dicts or sets, which can change. Give each person a "
+            "text, a number, or a tuple of these."
+        )
     if pd.isna(subjects).any():
         raise ValueError(
             "subjects has missing values. Give every row a data-subject id; a row "
             "without a subject can have an id of its own."
         )
     return subjects.tolist()
+
+
+def _has_hash(value):
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def check_no_mask(values, name):
+    """Raise a ValueError if some entries are masked, which numpy would read."""
+    if np.ma.is_masked(values):
+        raise ValueError(
+            f"{name} is a masked array with masked entries, which would be read as if "
+            f"they were not. Give {name}.compressed()."
+        )
+
+
+def check_some_rows(X):
+    """Raise a ValueError if there are no rows, or rows without columns."""
+    if _num_samples(X) == 0:
+        raise ValueError("X has 0 samples. Give at least one.")
+    shape = getattr(X, "shape", ())
+    if len(shape) == 2 and shape[1] == 0:
+        raise ValueError(
+            f"X has 0 feature(s) (shape={tuple(shape)}) while a minimum of 1 is "
+            "required."
+        )
 
 
 def check_numbers_of_rows(values, name="sample_weight"):
@@ -277,7 +318,8 @@ def check_numbers_of_rows(values, name="sample_weight"):
     >>> check_numbers_of_rows([[1.5], [2]])
     array([1.5, 2. ])
     """
-    numbers = np.asarray(accepted(values, name))
+    numbers = accepted(values, name)
+    numbers = numbers.toarray() if sparse.issparse(numbers) else np.asarray(numbers)
     if numbers.ndim == 2 and numbers.shape[1] == 1:
         numbers = numbers[:, 0]
     if numbers.ndim != 1:
@@ -333,9 +375,9 @@ def check_like_fit(estimator, X):
         If X has names and the rows of ``fit`` had none, or the other way round.
     """
     (X,) = indexable(accepted(X))
-    if _num_samples(X) == 0:
-        raise ValueError("X has 0 samples. Give at least one.")
-    if hasattr(estimator, "n_features_in_") and getattr(X, "ndim", 2) == 1:
+    check_some_rows(X)
+    ndim = 1 + (n_columns(X) is not None) if isinstance(X, list) else X.ndim
+    if hasattr(estimator, "n_features_in_") and ndim == 1:
         raise ValueError(
             f"X has one dimension, but {type(estimator).__name__} was fitted on "
             f"{estimator.n_features_in_} features. Reshape your data with "

@@ -48,6 +48,7 @@ from .._utils.typing import (
 )
 from .._utils.validation import (
     check_like_fit,
+    check_some_rows,
     check_subjects,
     class_labels,
 )
@@ -458,7 +459,9 @@ class FairEnsemblePostprocessor(
             lacks the labels that the constraint needs, or the members' outputs are
             unusable.
         """
-        X, y = indexable(accepted(X), class_labels(y))
+        X = accepted(X)
+        check_some_rows(X)
+        X, y = indexable(X, class_labels(y))
         # Work on a copy, so that a failed fit changes nothing.
         fitted = copy.copy(self)
         for name in INPUTS:
@@ -953,7 +956,8 @@ class FairEnsemblePostprocessor(
         float
         """
         decided = self.predict(X, sensitive_features=sensitive_features)
-        return accuracy_score(y, decided, sample_weight=sample_weight)
+        weight = check_weight(sample_weight, len(decided))
+        return accuracy_score(class_labels(y), decided, sample_weight=weight)
 
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None

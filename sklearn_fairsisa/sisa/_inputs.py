@@ -17,6 +17,7 @@ from .._utils.accepted import accepted
 from .._utils.containers import check_container
 from .._utils.validation import (
     check_like_fit,
+    check_some_rows,
     check_subjects,
     class_labels,
 )
@@ -73,8 +74,7 @@ def check_rows(estimator, X, y, subjects, *, reset):
         The estimator's attributes about X, by the names in `INPUTS`.
     """
     X = accepted(X)
-    if isinstance(X, list) and not X:
-        raise ValueError("X is an empty list: 0 sample(s). Give at least one row.")
+    check_some_rows(X)
     y = _check_y(class_labels(y))
     check_consistent_length(X, y)
     check_classification_targets(y)
