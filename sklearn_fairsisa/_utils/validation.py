@@ -376,8 +376,7 @@ def check_like_fit(estimator, X):
     """
     (X,) = indexable(accepted(X))
     check_some_rows(X)
-    ndim = 1 + (n_columns(X) is not None) if isinstance(X, list) else X.ndim
-    if hasattr(estimator, "n_features_in_") and ndim == 1:
+    if hasattr(estimator, "n_features_in_") and n_columns(X) is None:
         raise ValueError(
             f"X has one dimension, but {type(estimator).__name__} was fitted on "
             f"{estimator.n_features_in_} features. Reshape your data with "

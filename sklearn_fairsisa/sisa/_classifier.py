@@ -1229,6 +1229,11 @@ class SISAClassifier(
             inputs=inputs,
             salt=secrets.token_hex(16),
         )
+        if not len(state.shards_without([])):
+            raise ValueError(
+                "No shard has a row to train on: all are watched or weigh nothing. Give "
+                "more rows, or watch fewer."
+            )
         begun = {name: begin(state) for name, begin in (companions or {}).items()}
         state = replace(state, companions=begun)
         store = create_store(self.checkpoint_dir, getattr(self, "_store", None))
