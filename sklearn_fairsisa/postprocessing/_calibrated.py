@@ -90,6 +90,17 @@ class Calibrated(PlainStateMixin):
                 DegenerateRuleWarning,
                 stacklevel=level_of_caller(),
             )
+        turned = rule.reversed_groups
+        if len(turned):
+            warnings.warn(
+                f"Members score classes in reverse in the groups {turned.tolist()}: "
+                "people of a class have the smaller scores of it, as if its labels or "
+                f"features were coded the other way round. method={problem.method!r} "
+                "has one model for all groups. Correct the coding, or use "
+                'method="ensemble", which learns from each group what a vote means.',
+                UserWarning,
+                stacklevel=level_of_caller(),
+            )
         lost = problem.groups[rule.code < 0]
         if len(lost):
             alone = METHODS[problem.method].has_rule_per_member

@@ -303,10 +303,19 @@ class OnScores:
 
 @dataclass(frozen=True)
 class OnProbabilities:
-    """A rule on class probabilities estimated from scores and group."""
+    """A rule on class probabilities estimated from scores and group.
+
+    Parameters
+    ----------
+    model : MultinomialModel
+    rule : CostRuleMixture
+    reversed : ndarray of bool of shape (n_groups,)
+        Groups in which people of a class have the smaller scores of it beyond doubt.
+    """
 
     model: MultinomialModel
     rule: CostRuleMixture
+    reversed: np.ndarray
 
     @classmethod
     def learn(cls, rows):
@@ -314,7 +323,14 @@ class OnProbabilities:
         model = MultinomialModel.fit(rows)
         eta = model.probabilities(rows.scores, rows.group, rows.counted)
         given = eta, rows.group, rows.label, rows.weight
-        return lambda problem: cls(model, CostRuleMixture.fit(*given, problem))
+        mean, _ = _mean_logits(rows.scores, rows.counted)
+        total = np.ones(len(mean)) if rows.weight is None else rows.weight
+        turned = [
+            _ranked_in_reverse(score, rows.group, total, rows.label == k)
+            for k, score in enumerate(mean.T)
+        ]
+        turned = np.any(turned, axis=0)
+        return lambda problem: cls(model, CostRuleMixture.fit(*given, problem), turned)
 
     def selection_probability(self, scores, group, counted=None):
         """Probabilities of rows of known groups."""

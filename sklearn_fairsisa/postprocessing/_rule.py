@@ -197,6 +197,12 @@ class FairRule:
         return pd.DataFrame(weights.weights, index)
 
     @property
+    def reversed_groups(self):
+        """Groups in which the scores of a class are known to be the wrong way round."""
+        turned = getattr(self.fair, "reversed", [])
+        return self._constrained_groups[np.flatnonzero(turned)]
+
+    @property
     def is_constant(self):
         """Whether everyone is decided on with the same probabilities."""
         rules = [rule for rule in (self.fair, self.blind) if rule is not None]
