@@ -57,7 +57,12 @@ def class_labels(y, name="y"):
     ):
         # As an array of texts and numbers, all would be texts.
         y = np.fromiter(y, dtype=object, count=len(y))
-    y = column_or_1d(y, warn=True)
+    try:
+        y = column_or_1d(y, warn=True)
+    except ValueError:
+        if was_list:  # of rows
+            raise _unusable_label(y[0], name) from None
+        raise
     if pd.isna(y).any():
         raise ValueError(
             f"Input {name} contains NaN or None. Drop the rows without a label."
@@ -145,7 +150,7 @@ def check_classes(classes):
     try:
         is_set = isinstance(classes, set | frozenset)
         labels = accepted(list(classes) if is_set else classes, "classes")
-        if len(labels) and np.ndim(labels) == 1:
+        if len(labels) and getattr(labels, "ndim", 1) == 1:
             labels = class_labels(labels, "classes")
             check_classification_targets(labels)
             return labels

@@ -1231,8 +1231,8 @@ class SISAClassifier(
         )
         if not len(state.shards_without([])):
             raise ValueError(
-                "No shard has a row to train on: all are watched or weigh nothing. Give "
-                "more rows, or watch fewer."
+                "No shard has a row to train on: all are watched or weigh nothing. "
+                "Give more rows, or watch fewer."
             )
         begun = {name: begin(state) for name, begin in (companions or {}).items()}
         state = replace(state, companions=begun)
