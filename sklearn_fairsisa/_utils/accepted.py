@@ -244,6 +244,10 @@ def _canonical(X, name):
             "dimensions, a row per sample."
         )
     rows = X.tocsr()
+    if rows.indices.dtype == np.int64 and max(rows.nnz, *rows.shape) < 2**31:
+        # Learners that read 32 bits alone refuse what SciPy made of larger integers.
+        indices = rows.indices.astype(np.int32), rows.indptr.astype(np.int32)
+        rows = type(rows)((rows.data, *indices), shape=rows.shape)
     if rows.has_canonical_format:
         return rows
     # Otherwise learners would sort the entries in place.

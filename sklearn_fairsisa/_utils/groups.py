@@ -53,7 +53,9 @@ def check_groups(
     Labels are equal where their values are, whatever holds them: ``1``, ``1.0``,
     ``True`` and ``Decimal(1)``; ``0.1`` in single and double precision; an instant in
     any unit and time zone, where times without a zone count as UTC and dates as their
-    midnight. ``1`` and ``"1"`` differ, as do ``"a"`` and ``b"a"``.
+    midnight. ``1`` and ``"1"`` differ, as do ``"a"`` and ``b"a"``. A label is displayed
+    as its value has it, so that this does not depend on which row came first: whole
+    numbers and booleans as integers, instants and durations in microseconds.
     """
     columns = _columns_of(groups, name)
     length = len(columns[0])

@@ -223,7 +223,10 @@ class FairEnsemblePostprocessor(
 
     groups_ : ndarray of shape (n_groups,)
         Sorted groups that ``fit`` saw. Groups of several sensitive features are tuples
-        with a value per feature, also in the column group of the tables below.
+        with a value per feature, also in the column group of the tables below. Whole
+        numbers and booleans are integers here, however they came. The name of a group
+        remains when its last row is forgotten, as that of a class does; fit again to
+        remove it.
 
     estimator_ : classifier, list or None
         The fitted ensemble.

@@ -81,6 +81,7 @@ from ._requests import (
     check_indices,
     check_rows_to_amend,
     check_shards,
+    check_visits,
     requested_rows,
 )
 from ._state import Change, State, split_rows
@@ -658,6 +659,7 @@ class SISAClassifier(
             If a member cannot be trained on the rows that are left; it stays behind.
         """
         check_is_fitted(self)
+        check_visits(max_sample_visits)
         with self._exclusive():
             behind = self.behind_
         if shards is not None:

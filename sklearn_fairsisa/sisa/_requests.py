@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Iterator, Set
 from contextlib import suppress
 from functools import partial
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -178,6 +178,15 @@ def check_shards(shards, plan):
                 f"{plan.n_shards - 1}. Nothing was done."
             )
     return [int(shard) for shard in given]
+
+
+def check_visits(visits):
+    """Raise a ValueError unless a limit of sample visits is a number or None."""
+    if visits is not None and not (isinstance(visits, Real) and visits >= 0):
+        raise ValueError(
+            f"max_sample_visits={visits!r} is no number of visits. Give an integer, or "
+            "None for no limit."
+        )
 
 
 def requested_rows(state, indices, subjects):

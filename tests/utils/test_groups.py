@@ -163,6 +163,46 @@ def test_how_a_group_is_displayed_follows_from_its_value_alone(spellings):
     assert len(shown) == 1
 
 
+SPELLED = {
+    "numbers": ([0, 1], [0.0, -0.0, False, np.float32(0), Decimal(0), 1, None, np.nan]),
+    "floats": ([0.1, 0.6], [np.float32(0.1), Decimal("0.1")]),
+    "booleans": ([False, True], [1, 0.0, None]),
+    "dates": (
+        [dt.date(2020, 1, 1), dt.date(2021, 1, 1)],
+        [np.datetime64("2021"), pd.Timestamp("2020", tz="UTC"), pd.NaT],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", list(SPELLED))
+def test_how_a_forgotten_row_spelled_its_group_and_label_shows_nowhere(kind):
+    pair, spellings = SPELLED[kind]
+    plain = [pair[i % 2] for i in range(150)]
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(150, 2))
+    labels = (rows[:, 0] + rng.normal(size=150) > 0).astype(int).tolist()
+    shown = set()
+    for spelling in (pair[0], *spellings):
+        sisa = SISAClassifier(
+            SGDClassifier(loss="log_loss"), n_shards=3, random_state=0
+        )
+        fair = FairEnsemblePostprocessor(
+            sisa,
+            constraints="demographic_parity",
+            unknown_group="unconstrained",
+            random_state=0,
+        )
+        label = 1.0 if spelling in spellings else 0
+        fair.fit(rows, [label, *labels[1:]], sensitive_features=[spelling, *plain[1:]])
+        fair.forget(0)
+        chosen = fair.selection_probability(rows, sensitive_features=plain)
+        shown.add(
+            (repr(fair.groups_), repr(fair.classes_), chosen.tobytes())
+            + (fair.rule_.to_csv(), fair.groups_.dtype, fair.classes_.dtype)
+        )
+    assert len(shown) == 1
+
+
 def test_times_that_have_no_length_or_place_are_refused_by_name():
     for values in (np.array([3], "m8[M]"), [np.datetime64(10**7, "Y")]):
         with pytest.raises(ValueError, match=r"holds .* cannot represent .* astype"):
