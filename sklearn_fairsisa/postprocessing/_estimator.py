@@ -33,11 +33,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
     _num_samples,
     check_is_fitted,
-    column_or_1d,
     validate_data,
 )
 
-from .._utils.accepted import accepted, in_memory
+from .._utils.accepted import accepted
 from .._utils.columns import row_columns
 from .._utils.groups import (
     feature_names,
@@ -54,7 +53,9 @@ from .._utils.typing import (
 )
 from .._utils.validation import (
     check_like_fit,
+    check_some_rows,
     check_subjects,
+    class_labels,
 )
 from .._utils.warnings import level_of_caller
 from ..exceptions import (
@@ -68,7 +69,7 @@ from ..fairness._coins import (
     is_random,
     row_coins,
 )
-from ..fairness._constraints import CONSTRAINTS, Problem
+from ..fairness._constraints import CONSTRAINTS
 from ..sisa import CheckpointPolicy, SISAClassifier
 from ..sisa._inputs import INPUTS
 from ..sisa._plan import HELD_OUT
@@ -76,7 +77,7 @@ from ..sisa._requests import asked_rows, requested_rows
 from ..sisa._serving import absent, served_classifier
 from ..sisa._without_rows import without_rows
 from ._aggregation import aggregation_of
-from ._calibrated import OwnRows, groups_and_codes
+from ._calibrated import OwnRows, PosedProblem, groups_and_codes
 from ._calibration import (
     CalibrationRows,
     are_votes,
@@ -249,7 +250,10 @@ class FairEnsemblePostprocessor(
 
     groups_ : ndarray of shape (n_groups,)
         Sorted groups that ``fit`` saw. Groups of several sensitive features are tuples
-        with a value per feature, also in the column group of the tables below.
+        with a value per feature, also in the column group of the tables below. Whole
+        numbers and booleans are integers here, however they came. The name of a group
+        remains when its last row is forgotten, as that of a class does; fit again to
+        remove it.
 
     estimator_ : classifier, list or None
         The fitted ensemble.
@@ -488,7 +492,9 @@ class FairEnsemblePostprocessor(
             lacks the labels that the constraint needs, or the members' outputs are
             unusable.
         """
-        X, y = indexable(accepted(X), in_memory(y))
+        X = accepted(X)
+        check_some_rows(X)
+        X, y = indexable(X, class_labels(y))
         # Work on a copy, so that a failed fit changes nothing.
         fitted = copy.copy(self)
         for name in INPUTS:
@@ -586,7 +592,7 @@ class FairEnsemblePostprocessor(
                 sample_weight=sample_weight,
                 subjects=subjects,
             )
-        X, y = indexable(check_like_fit(self, X), in_memory(y))
+        X, y = indexable(check_like_fit(self, X), class_labels(y))
         calibrated = self._calibrated()
         seen, groups = self._split(X, sensitive_features, calibrated.features)
         weight = check_weight(sample_weight, _num_samples(y))
@@ -1009,7 +1015,8 @@ class FairEnsemblePostprocessor(
         float
         """
         decided = self.predict(X, sensitive_features=sensitive_features)
-        return accuracy_score(y, decided, sample_weight=sample_weight)
+        weight = check_weight(sample_weight, len(decided))
+        return accuracy_score(class_labels(y), decided, sample_weight=weight)
 
     def for_serving(self) -> "ServedPostprocessor":
         """Return what decides alike, and holds nothing else.
@@ -1199,7 +1206,7 @@ class FairEnsemblePostprocessor(
         """
         check_is_fitted(self)
         self._rule_of(self.estimator_)
-        X, y = indexable(check_like_fit(self, X), in_memory(y))
+        X, y = indexable(check_like_fit(self, X), class_labels(y))
         seen, told = X, {}
         if sensitive_features is not None or self.sensitive_feature is not None:
             features = self._calibrated().features
@@ -1342,7 +1349,7 @@ class FairEnsemblePostprocessor(
         infers = not self.sensitive_at_predict or self.unknown_group == "inferred"
         if infers:
             check_infers(self.method)
-        return Problem(
+        return PosedProblem(
             CONSTRAINTS[self.constraints],
             check_objective(self.objective, classes),
             self.method,
@@ -1498,13 +1505,12 @@ class FairEnsemblePostprocessor(
         return {"estimator_": estimator, "_own": own, "_name": None}
 
     def _evaluation_rows(self, serving, X, y, sensitive_features, sample_weight):
-        X, y = indexable(check_like_fit(self, X), in_memory(y))
+        X, y = indexable(check_like_fit(self, X), class_labels(y))
         features, problem = serving.calibrated.features, serving.calibrated.problem
         seen, groups = self._split(X, sensitive_features, features)
         group = group_codes(
             groups, problem.groups, accepts_unknown=problem.accepts_unknown
         )
-        y = column_or_1d(y)
         unknown = np.setdiff1d(y, problem.classes)
         if len(unknown) or (group < 0).any():
             given = (

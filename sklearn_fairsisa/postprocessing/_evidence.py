@@ -344,10 +344,20 @@ class OnScores:
 
 @dataclass(frozen=True)
 class OnProbabilities:
-    """A rule on class probabilities estimated from scores and group."""
+    """A rule on class probabilities estimated from scores and group.
+
+    Parameters
+    ----------
+    model : MultinomialModel
+    rule : CostRuleMixture
+    reversed : ndarray of bool of shape (n_groups,)
+        Groups in which people of a class have the smaller scores of it beyond doubt,
+        and in another the greater.
+    """
 
     model: MultinomialModel
     rule: CostRuleMixture
+    reversed: np.ndarray
 
     @classmethod
     def learn(cls, rows):
@@ -355,7 +365,8 @@ class OnProbabilities:
         model = MultinomialModel.fit(rows)
         eta = model.probabilities(rows.scores, rows.group, rows.counted)
         given = eta, rows.group, rows.label, rows.weight
-        return lambda problem: cls(model, CostRuleMixture.fit(*given, problem))
+        turned = _ranked_otherwise(rows)
+        return lambda problem: cls(model, CostRuleMixture.fit(*given, problem), turned)
 
     def selection_probability(self, scores, group, counted=None):
         """Probabilities of rows of known groups."""
@@ -400,6 +411,23 @@ class OnJoint:
             Not used.
         """
         return self.rule.selection_probability(scores)
+
+
+def _ranked_otherwise(rows):
+    """Return which groups rank a class in reverse that another group ranks rightly."""
+    mean, _ = _mean_logits(rows.scores, rows.counted)
+    weight = np.ones(len(mean)) if rows.weight is None else rows.weight
+    ranked = np.array(
+        [
+            [
+                _ranked_in_reverse(sign * score, rows.group, weight, rows.label == k)
+                for k, score in enumerate(mean.T)
+            ]
+            for sign in (1, -1)
+        ]
+    )
+    in_reverse, rightly = ranked
+    return (in_reverse & rightly.any(axis=1, keepdims=True)).any(axis=0)
 
 
 def _ranked_in_reverse(score, group, weight, label):

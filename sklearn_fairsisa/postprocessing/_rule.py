@@ -117,7 +117,7 @@ class FairRule:
         return probability
 
     def _by(self, rule, scores, code, counted):
-        """Decide by one rule, where all members count leaving each out for its share."""
+        """Decide by one rule; if all members count, each is left out for its share."""
         if counted is not None or self.silent_share is None:
             return rule.selection_probability(scores, code, counted)
         probability = 0.0
@@ -229,6 +229,12 @@ class FairRule:
         if self.has_head:
             names[-1] = "head"
         return pd.DataFrame(weights.weights, index, names)
+
+    @property
+    def reversed_groups(self):
+        """Groups in which the scores of a class are known to be the wrong way round."""
+        turned = getattr(self.fair, "reversed", [])
+        return self._constrained_groups[np.flatnonzero(turned)]
 
     @property
     def is_constant(self):

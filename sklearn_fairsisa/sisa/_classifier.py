@@ -81,6 +81,7 @@ from ._requests import (
     check_indices,
     check_rows_to_amend,
     check_shards,
+    check_visits,
     requested_rows,
 )
 from ._serving import ServedClassifier, served_classifier
@@ -670,6 +671,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
             If a member cannot be trained on the remaining rows; it stays behind.
         """
         check_is_fitted(self)
+        check_visits(max_sample_visits)
         with self._exclusive():
             behind = self.behind_
         if shards is not None:
@@ -1146,6 +1148,11 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
             inputs=inputs,
             salt=secrets.token_hex(16),
         )
+        if not len(state.shards_without([])):
+            raise ValueError(
+                "No shard has a row to train on: all are watched or weigh nothing. "
+                "Give more rows, or watch fewer."
+            )
         begun = {name: begin(state) for name, begin in (companions or {}).items()}
         state = replace(state, companions=begun)
         store = create_store(self.checkpoint_dir, getattr(self, "_store", None))

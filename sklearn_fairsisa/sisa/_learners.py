@@ -213,6 +213,9 @@ def make_prototype(estimator, classes, codes):
             "A Pipeline with memory= caches the output of its steps, where forget() "
             "cannot reach it. Pass memory=None."
         )
+    if share_watched(estimator) is not None:
+        # If it watched all rows, nothing would be trained and say so.
+        last_step(estimator)._validate_params()
     prototype, n_classes = clone(estimator), len(classes)
     _settle_cache_dirs(prototype)
     if is_skorch(prototype):

@@ -21,7 +21,7 @@ from skorch.history import History
 
 from .._utils.devices import computes_bfloat16, pick_device
 from .._utils.typing import FilePath, RandomState
-from .._utils.validation import check_no_missing_labels
+from .._utils.validation import class_labels
 from ._batches import tokens_per_batch
 from ._cache import forget_everywhere
 from ._checks import (
@@ -442,7 +442,7 @@ class TransformerClassifier(
         # which parameters may have changed.
         self._validate_params()
         texts = self._check_texts(X)
-        y = check_no_missing_labels(y)
+        y = class_labels(y)
         check_classification_targets(y)
         if len(texts) != len(y):
             raise ValueError(
@@ -459,6 +459,12 @@ class TransformerClassifier(
         return texts, y, watched
 
     def _validate_params(self):
+        if not isinstance(self.watch, Real | tuple | None):
+            # The error of the constraint would print all texts.
+            raise ValueError(
+                f"The 'watch' parameter is a {type(self.watch).__name__}. Give a share "
+                "of the rows, such as 0.1, or a tuple of texts and their labels."
+            )
         super()._validate_params()
         optimizer = _OPTIMIZERS.get(self.optimizer, self.optimizer)
         check_optimizer(optimizer, self.optimizer_params or {})
@@ -573,8 +579,11 @@ class TransformerClassifier(
                 f"watch is a tuple of {len(self.watch)} values. Give two, the texts "
                 "and their labels, or a share such as 0.1."
             )
-        texts = self._check_texts(self.watch[0])
-        y = check_no_missing_labels(self.watch[1])
+        try:
+            texts = self._check_texts(self.watch[0])
+            y = class_labels(self.watch[1])
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"watch=(X, y) cannot be used: {error}") from None
         if y.shape != (len(texts),):
             raise ValueError(
                 f"watch has {len(texts)} texts and labels of shape {y.shape}. Give one "
