@@ -143,16 +143,17 @@ class ScoreRule:
 
         Parameters
         ----------
-        scores : ndarray of shape (n_samples,)
+        scores : ndarray of shape (n_samples,) or (n_samples, n_scores)
+            Of each row one score, or several.
         group : ndarray of int of shape (n_samples,)
 
         Returns
         -------
-        ndarray of shape (n_samples,)
+        ndarray of the shape of `scores`
         """
         if self.cuts is not None:
             return (self.margin(scores, group) >= 0).astype(float)
-        probability = np.empty(len(scores))
+        probability = np.empty(scores.shape)
         for code in np.unique(group):
             rows = group == code
             rank = np.searchsorted(self.thresholds[code], scores[rows], side="right")
@@ -161,7 +162,7 @@ class ScoreRule:
 
     def margin(self, scores, group):
         """How far scores lie above the threshold of their group."""
-        return scores - self.cuts[group]
+        return (scores.T - self.cuts[group]).T
 
 
 def _between(below, above):

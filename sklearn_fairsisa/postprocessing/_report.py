@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
+from .._utils.plain import PlainStateMixin, to_plain
 from ..fairness._coins import is_random
 from ..fairness._confidence import GroupRates, largest_error
 from ..fairness._constraints import GAPS, Constraint, Difference
@@ -29,7 +30,7 @@ _CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class Examined:
+class Examined(PlainStateMixin):
     """What is known of the rates that one constraint compares.
 
     Parameters
@@ -78,7 +79,7 @@ class Examined:
 
 
 @dataclass(frozen=True)
-class FairnessReport:
+class FairnessReport(PlainStateMixin):
     r"""Guarantees of a fair rule for new people.
 
     It is made by :attr:`FairEnsemblePostprocessor.fairness_report_`.
@@ -274,7 +275,7 @@ class FairnessReport:
 
     def __getstate__(self):
         # Frames made so far can be made again, and not every format saves them.
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {f.name: to_plain(getattr(self, f.name)) for f in fields(self)}
 
     def to_frame(self) -> pd.DataFrame:
         """Return the gap of each constrained rate and its interval.

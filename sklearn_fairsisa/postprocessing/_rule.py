@@ -14,12 +14,15 @@ from ..fairness._level_rules import snapped
 from ..fairness._problem import InfeasibleError, Problem
 from ..fairness._rates import SCORES, gap_rates, label_totals, score
 from ._calibration import joint_of
+from ._evidence import leaving_out
 from ._methods import METHODS
 
 # Tolerances that are tried where none are named.
 _N_TOLS = 11
 # Halvings of the interval that holds the least slack at which there is a rule.
 _N_HALVINGS = 20
+# Rows for which members are left out at a time.
+_BLOCK = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,22 +103,20 @@ class FairRule:
         """Mean over the members that are left out, unless it is said who counts."""
         if counted is not None or self.silent_share is None:
             return self._decide(what, scores, group, counted)
-        total = 0.0
-        for silent in np.flatnonzero(self.silent_share):
-            counted = np.ones(scores.shape[:2], dtype=bool)
-            counted[:, silent] = False
-            decided = self._decide(what, scores, group, counted)
-            total = total + self.silent_share[silent] * decided
-        return total
+        # Block by block, as there is a value for each row and each member.
+        starts = range(0, max(len(scores), 1), _BLOCK)
+        blocks = [slice(start, start + _BLOCK) for start in starts]
+        decided = [self._decide(what, scores[b], group[b], None) for b in blocks]
+        return np.concatenate(decided)
 
     def _decide(self, what, scores, group, counted):
         code = np.append(self.code, -1)[group]
 
-        def by(rule, n_left_out, code, rows=slice(None)):
-            """Decide on some rows by a rule that hears all columns but the last."""
-            stop = scores.shape[1] - n_left_out
-            heard = None if counted is None else counted[rows, :stop]
-            return getattr(rule, what)(scores[rows, :stop], code, heard)
+        def by(rule, n_beside, code, rows=slice(None)):
+            """Decide on some rows by a rule that does not read the last columns."""
+            stop = scores.shape[1] - n_beside
+            part = None if counted is None else counted[rows, :stop]
+            return self._by(what, rule, scores[rows, :stop], code, part)
 
         if self.inferred is not None:
             joint = joint_of(scores, self.n_joint)[:, self.code >= 0]
@@ -131,6 +132,16 @@ class FairRule:
         if len(known):
             decided[known] = by(self.fair, self.n_joint, code[known], known)
         return decided
+
+    def _by(self, what, rule, scores, code, counted):
+        """Decide by one rule; if all members count, each is left out for its share."""
+        if counted is not None or self.silent_share is None:
+            return getattr(rule, what)(scores, code, counted)
+        if what == "margin":
+            each = rule.margins(scores, code)
+        else:
+            each = leaving_out(rule, scores, code)
+        return sum(share * one for share, one in zip(self.silent_share, each))
 
     def randomised_share(self, rows):
         """Share of the weight of rows whose decision is randomised."""
@@ -262,6 +273,12 @@ class FairRule:
         if self.has_head:
             names[-1] = "head"
         return pd.DataFrame(weights.weights, index, names)
+
+    @property
+    def reversed_groups(self):
+        """Groups in which the scores of a class are known to be the wrong way round."""
+        turned = getattr(self.fair, "reversed", [])
+        return self._constrained_groups[np.flatnonzero(turned)]
 
     @property
     def is_constant(self):
