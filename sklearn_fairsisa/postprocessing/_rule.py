@@ -17,7 +17,7 @@ from ._methods import METHODS
 # Tolerances that are tried where none are named.
 _N_TOLS = 11
 # Rows for which members are left out at a time.
-_BLOCK = 4096
+_BLOCK = 2048
 
 
 @dataclass(frozen=True, kw_only=True)
