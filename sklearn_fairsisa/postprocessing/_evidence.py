@@ -23,6 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from ..fairness._cells import Votes
 from ..fairness._cost_rules import CostRuleMixture
 from ..fairness._hierarchy import fit_hierarchy
+from ..fairness._joint_rules import MODEL_PEOPLE, JointRule
 from ..fairness._score_rules import ScoreRule
 from ._aggregation import Aggregation
 from ._calibration import votes_of
@@ -140,22 +141,22 @@ class LogitWeights:
         # Row by row, so that a score never depends on the batch it came in.
         return (z * self.weights[group]).sum(axis=1)
 
-    def leaving_out(self, scores, group):
-        """Score with each member left out, in the bits of `score`.
+    def leaving_out(self, scores, group, silent):
+        """Score with each silent member left out in turn, in the bits of `score`.
 
         Returns
         -------
-        ndarray of shape (n_samples, n_members)
+        ndarray of shape (n_samples, n_silent)
         """
         z, weights = _logits(scores), self.weights[group]
-        left_out, products = np.empty(z.shape), z * weights
-        for member in range(z.shape[1]):
+        left_out, products = np.empty((len(z), len(silent))), z * weights
+        for position, member in enumerate(silent):
             own = products[:, member].copy()
             others = z[:, :member], z[:, member + 1 :]
             before, after = (part.sum(axis=1, initial=0.0) for part in others)
             mean = (before + after) / (z.shape[1] - 1)
             products[:, member] = mean * weights[:, member]
-            left_out[:, member] = products.sum(axis=1)
+            left_out[:, position] = products.sum(axis=1)
             products[:, member] = own
         return left_out
 
@@ -227,16 +228,20 @@ class MultinomialModel:
         """Class probabilities of rows, (n_rows, n_classes)."""
         return self._chances(*_mean_logits(scores, counted), group)
 
-    def leaving_out(self, scores, group):
-        """Yield class probabilities with each member left out, in the same bits."""
+    def leaving_out(self, scores, group, silent):
+        """Yield class probabilities with each silent member left out in turn.
+
+        They have the bits of `probabilities`.
+        """
         by_member = np.ascontiguousarray(_centred_logits(scores).swapaxes(0, 1))
-        before = np.zeros(by_member.shape[1:])
-        for member, own in enumerate(by_member):
-            total = before.copy()
+        before, n_before = np.zeros(by_member.shape[1:]), 0
+        for member in silent:
+            for other in by_member[n_before:member]:
+                before += other
+            total, n_before = before.copy(), member
             for other in by_member[member + 1 :]:
                 total += other
             yield self._chances(total / (len(by_member) - 1), None, group)
-            before += own
 
     def _chances(self, mean, deviation, group):
         logit = self.intercept[group]
@@ -332,10 +337,10 @@ class OnScores:
         score = self.weights.score(scores, group, counted)
         return self.rule.selection_probability(score, group)
 
-    def leaving_out(self, scores, group):
-        """Probability of selection of rows with each member left out."""
-        left_out = self.weights.leaving_out(scores, group)
-        return self.rule.selection_probability(left_out, group).T
+    def leaving_out(self, scores, group, silent):
+        """Probability of selection of rows with each silent member left out."""
+        left_out = self.weights.leaving_out(scores, group, silent)
+        return self.rule.selection_probability(left_out, group)
 
 
 @dataclass(frozen=True)
@@ -358,10 +363,45 @@ class OnProbabilities:
         eta = self.model.probabilities(scores, group, counted)
         return self.rule.selection_probability(eta, group)
 
-    def leaving_out(self, scores, group):
-        """Probabilities of rows with each member left out."""
-        each = self.model.leaving_out(scores, group)
-        return [self.rule.selection_probability(eta, group) for eta in each]
+    def leaving_out(self, scores, group, silent):
+        """Probabilities of rows with each silent member left out."""
+        each = self.model.leaving_out(scores, group, silent)
+        decided = [self.rule.selection_probability(eta, group) for eta in each]
+        return np.stack(decided, axis=1)
+
+
+@dataclass(frozen=True)
+class OnJoint:
+    """A rule on estimated probabilities of group and class, which needs no group."""
+
+    rule: JointRule
+
+    @classmethod
+    def learn(cls, rows, chosen, *, people=MODEL_PEOPLE):
+        """Return a function from a problem to a rule.
+
+        Parameters
+        ----------
+        rows : CalibrationRows
+        chosen : ndarray of bool
+            Which groups the rows are of.
+        people : float
+            See `JointRule.fit`.
+        """
+        label = rows.label.astype(np.intp)
+        given = rows.joint[:, chosen], rows.group, label, rows.weight
+        return lambda problem: cls(JointRule.fit(*given, problem, people=people))
+
+    def selection_probability(self, scores, group, counted=None):
+        """Probability of selection of rows, given their joint probabilities.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_samples, n_groups, n_classes)
+        group, counted
+            Not used.
+        """
+        return self.rule.selection_probability(scores)
 
 
 def _ranked_in_reverse(score, group, weight, label):
@@ -385,8 +425,8 @@ def _ranked_in_reverse(score, group, weight, label):
     return np.bincount(group, part) < -_DOUBT * spread
 
 
-def leaving_out(rule, scores, group):
-    """Return a rule's probabilities with each member left out in turn.
+def leaving_out(rule, scores, group, silent):
+    """Return a rule's probabilities with each silent member left out in turn.
 
     Parameters
     ----------
@@ -395,20 +435,22 @@ def leaving_out(rule, scores, group):
         the members' logits once.
     scores : ndarray of shape (n_samples, n_members[, n_classes])
     group : ndarray of int of shape (n_samples,)
+    silent : ndarray of int of shape (n_silent,)
+        Rising positions of members.
 
     Returns
     -------
-    ndarray of shape (n_members, n_samples[, n_classes])
+    ndarray of shape (n_samples, n_silent[, n_classes])
     """
     if hasattr(rule, "leaving_out"):
-        return np.stack([*rule.leaving_out(scores, group)])
+        return rule.leaving_out(scores, group, silent)
     counted = np.ones(scores.shape[:2], dtype=bool)
     each = []
-    for member in range(scores.shape[1]):
+    for member in silent:
         counted[:, member] = False
         each.append(rule.selection_probability(scores, group, counted))
         counted[:, member] = True
-    return np.stack(each)
+    return np.stack(each, axis=1)
 
 
 def _logits(scores, counted=None):

@@ -7,8 +7,8 @@ import numpy as np
 
 from ..sisa._without_rows import without_rows
 from ._calibrated import Calibrated, OwnRows
-from ._calibration import CalibrationRows
 from ._members import checked_member_scores, given_scores
+from ._views import as_numbers
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,33 @@ class Serving:
             scores = given_scores(seen, classes, calibrated.holds_labels)
         else:
             scores = checked_member_scores(self.estimator, seen, classes)
-        n_members = calibrated.rows.scores.shape[1]
+        n_members = calibrated.rows.of_members.scores.shape[1]
         if scores.shape[1] != n_members:
             raise ValueError(
                 f"X holds the outputs of {scores.shape[1]} members, but fit saw "
                 f"{n_members}. Give the outputs of the same members."
             )
         return scores
+
+    def evidence(self, seen, group):
+        """Scores that the members, and heads, give to new rows of some groups.
+
+        Parameters
+        ----------
+        seen : container of n_rows rows
+        group : ndarray of int of shape (n_rows,)
+            -1 where unknown.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_members[, n_classes])
+            With columns more if there are heads; see `CalibrationRows`.
+        """
+        scores, heads = self.scores(seen), self.calibrated.heads
+        if heads is None:
+            return scores
+        # The rule for people of unknown groups does not hear what is given one.
+        return heads.evidence(as_numbers(seen), scores, group.clip(min=0))
 
 
 def bare_rule(calibrated):
@@ -54,21 +74,20 @@ def bare_rule(calibrated):
     OwnRows
     """
     nobody = np.empty(0, dtype=np.intp)
-    rows = CalibrationRows(
-        nobody, nobody, nobody, scores=np.array(calibrated.rows.scores[:0])
-    )
     return OwnRows(
         problem=calibrated.problem,
         features=calibrated.features,
         seed=calibrated.seed,
-        rows=rows,
+        rows=calibrated.rows.take(nobody),
         # Without reports, and what else refers to rows.
         rule=without_rows(replace(calibrated.rule), what="The fair rule"),
         bound=calibrated.bound,
+        heads=without_rows(calibrated.heads, what="The fair rule"),
         n_given=0,
         trains=nobody,
         subjects=None,
         holds_labels=getattr(calibrated, "holds_labels", False),
         holds_only_votes=getattr(calibrated, "holds_only_votes", False),
         digests=None,
+        numbers=None,
     )
