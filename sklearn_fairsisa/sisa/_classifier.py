@@ -1025,7 +1025,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         if len(self.behind_):
             return "All members are behind. Call relearn()."
         return (
-            "Every row has been forgotten, or weighs nothing, so no member is left to "
+            "Every row has been forgotten, or has weight 0, so no member is left to "
             "predict. Fit again, or add rows with partial_fit."
         )
 
