@@ -1,8 +1,12 @@
-"""Commands over a durable directory: ``fairsisa forget|status|verify|report DIR``."""
+"""Commands over a durable directory: ``fairsisa forget|export|status|... DIR``."""
 
 import csv
+import hashlib
 import json
+import os
+import pickle
 import re
+import secrets
 import sys
 import warnings
 from pathlib import Path
@@ -78,6 +82,22 @@ def add_commands(subparsers):
         help="retrain every member from scratch, for example after an upgrade",
     )
     _add_work_options(relearn)
+    export = _add(
+        subparsers, "export", _export, "write what predicts, without rows, ids and log"
+    )
+    export.add_argument(
+        "output",
+        type=Path,
+        metavar="OUT",
+        help="file to write, or to replace at one instant: a pickle",
+    )
+    which = export.add_mutually_exclusive_group()
+    which.add_argument(
+        "--rule", metavar="NAME", help="fair rule to export, if there are several"
+    )
+    which.add_argument(
+        "--no-rule", action="store_true", help="export the ensemble without a fair rule"
+    )
     _add(subparsers, "status", _status, "show what a directory holds")
     verify = _add(
         subparsers, "verify", _verify, "retrain from scratch and compare every bit"
@@ -341,6 +361,53 @@ def _as_fitted(subjects, sisa):
     is_known = known_subjects(sisa._state)
     fitted = [known_as(text, is_known) for text in subjects]
     return [text if known is None else known for text, known in zip(subjects, fitted)]
+
+
+def _export(args):
+    from ..postprocessing import FairEnsemblePostprocessor
+    from ..sisa import SISAClassifier
+
+    fitted = SISAClassifier.load(args.directory)
+    rules, behind = fitted._state.companions, fitted.behind_["shard"].tolist()
+    head = fitted._audit.head
+    if args.rule is not None or (rules and not args.no_rule):
+        fitted = FairEnsemblePostprocessor.load(args.directory, name=args.rule)
+        head = fitted.estimator_._audit.head
+    data = pickle.dumps(fitted.for_serving(), protocol=5)
+    n_bytes = len(data)
+    _replace_file(args.output, data)
+    facts = {
+        "output": str(args.output),
+        "bytes": n_bytes,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "rule": getattr(fitted, "_name", None),
+        "behind": behind,
+        "audit_head": head,
+    }
+    rule = "no fair rule" if facts["rule"] is None else f"the rule {facts['rule']!r}"
+    _print_result(
+        args,
+        facts,
+        f"wrote {args.output}, {n_bytes:,} bytes: the ensemble with {rule}, as of the "
+        f"log's head {head}",
+    )
+    if behind:
+        _print_error(f"shards {behind} are behind; relearn, then export again")
+    return OK
+
+
+def _replace_file(path, data):
+    """Write a file such that readers have the old or the new one, never a part."""
+    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with new.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
 
 
 def _status(args):

@@ -105,14 +105,15 @@ class ScoreRule:
 
         Parameters
         ----------
-        scores : ndarray of shape (n_samples,)
+        scores : ndarray of shape (n_samples,) or (n_samples, n_scores)
+            Of each row one score, or several.
         group : ndarray of int of shape (n_samples,)
 
         Returns
         -------
-        ndarray of shape (n_samples,)
+        ndarray of the shape of `scores`
         """
-        probability = np.empty(len(scores))
+        probability = np.empty(scores.shape)
         for code in np.unique(group):
             rows = group == code
             rank = np.searchsorted(self.thresholds[code], scores[rows], side="right")

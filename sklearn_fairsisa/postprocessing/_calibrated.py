@@ -8,6 +8,7 @@ import numpy as np
 
 from .._utils.groups import encode_groups
 from .._utils.isolation import one_thread
+from .._utils.plain import PlainStateMixin
 from .._utils.warnings import level_of_caller
 from ..exceptions import (
     DegenerateRuleWarning,
@@ -23,8 +24,12 @@ from ._rule import FairRule, learn_rule
 from ._subjects import Subjects
 
 
+class PosedProblem(PlainStateMixin, Problem):
+    """A problem that files of any format can hold, whatever names its groups."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class Calibrated:
+class Calibrated(PlainStateMixin):
     """A fair rule, the problem it solves and the rows that it is solved on.
 
     Parameters
@@ -88,6 +93,17 @@ class Calibrated:
                 'the members. Try objective="balanced_accuracy_score", other costs, '
                 "or a greater tol.",
                 DegenerateRuleWarning,
+                stacklevel=level_of_caller(),
+            )
+        turned = rule.reversed_groups
+        if len(turned):
+            warnings.warn(
+                f"Members score classes in reverse in the groups {turned.tolist()}: "
+                "people of a class have the smaller scores of it, as if its labels or "
+                f"features were coded the other way round. method={problem.method!r} "
+                "has one model for all groups. Correct the coding, or use "
+                'method="ensemble", which learns from each group what a vote means.',
+                UserWarning,
                 stacklevel=level_of_caller(),
             )
         lost = problem.groups[rule.code < 0]

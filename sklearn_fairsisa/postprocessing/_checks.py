@@ -8,7 +8,7 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 
 from .._utils.groups import distinct
-from .._utils.validation import check_no_missing_labels, check_sample_weight
+from .._utils.validation import check_sample_weight, class_labels
 from .._utils.warnings import level_of_caller
 from ..exceptions import UnsupportedToleranceWarning
 from ..fairness._rates import label_totals
@@ -126,7 +126,7 @@ def check_tells_groups(calibrated):
 
 def check_labels(y, among="y"):
     """The classes, and each row's: whether it is the second of two, else its code."""
-    y = check_no_missing_labels(y)
+    y = class_labels(y)
     assert_all_finite(y, input_name="y")
     check_classification_targets(y)
     classes, code = distinct(y)

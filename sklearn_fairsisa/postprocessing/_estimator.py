@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
-from typing import Any, Literal, Self
+from typing import Any, Literal, NoReturn, Self
 
 import numpy as np
 import pandas as pd
@@ -33,11 +33,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
     _num_samples,
     check_is_fitted,
-    column_or_1d,
     validate_data,
 )
 
-from .._utils.accepted import accepted, in_memory
+from .._utils.accepted import accepted
 from .._utils.columns import row_columns
 from .._utils.groups import (
     feature_names,
@@ -54,7 +53,9 @@ from .._utils.typing import (
 )
 from .._utils.validation import (
     check_like_fit,
+    check_some_rows,
     check_subjects,
+    class_labels,
 )
 from .._utils.warnings import level_of_caller
 from ..exceptions import (
@@ -68,13 +69,15 @@ from ..fairness._coins import (
     is_random,
     row_coins,
 )
-from ..fairness._constraints import CONSTRAINTS, Problem
+from ..fairness._constraints import CONSTRAINTS
 from ..sisa import CheckpointPolicy, SISAClassifier
 from ..sisa._inputs import INPUTS
 from ..sisa._plan import HELD_OUT
 from ..sisa._requests import asked_rows, requested_rows
+from ..sisa._serving import absent, served_classifier
+from ..sisa._without_rows import without_rows
 from ._aggregation import aggregation_of
-from ._calibrated import OwnRows, groups_and_codes
+from ._calibrated import OwnRows, PosedProblem, groups_and_codes
 from ._calibration import (
     CalibrationRows,
     are_votes,
@@ -105,7 +108,7 @@ from ._members import (
 )
 from ._methods import METHODS, hears_heads
 from ._rule import tradeoff_table
-from ._serving import Serving
+from ._serving import Serving, bare_rule
 from ._subjects import Subjects
 from ._training import Training
 from ._views import as_numbers
@@ -114,7 +117,7 @@ _OBJECTIVES = ("accuracy_score", "balanced_accuracy_score")
 # The rule of ``fit`` among those that an ensemble keeps.
 _NAME = "rule"
 _FITTED = ("estimator_", "_name", "_own")
-# By whether rows are held out.
+_SERVED = "the FairEnsemblePostprocessor that it was made of"
 
 
 class FairEnsemblePostprocessor(
@@ -247,7 +250,10 @@ class FairEnsemblePostprocessor(
 
     groups_ : ndarray of shape (n_groups,)
         Sorted groups that ``fit`` saw. Groups of several sensitive features are tuples
-        with a value per feature, also in the column group of the tables below.
+        with a value per feature, also in the column group of the tables below. Whole
+        numbers and booleans are integers here, however they came. The name of a group
+        remains when its last row is forgotten, as that of a class does; fit again to
+        remove it.
 
     estimator_ : classifier, list or None
         The fitted ensemble.
@@ -486,7 +492,9 @@ class FairEnsemblePostprocessor(
             lacks the labels that the constraint needs, or the members' outputs are
             unusable.
         """
-        X, y = indexable(accepted(X), in_memory(y))
+        X = accepted(X)
+        check_some_rows(X)
+        X, y = indexable(X, class_labels(y))
         # Work on a copy, so that a failed fit changes nothing.
         fitted = copy.copy(self)
         for name in INPUTS:
@@ -584,7 +592,7 @@ class FairEnsemblePostprocessor(
                 sample_weight=sample_weight,
                 subjects=subjects,
             )
-        X, y = indexable(check_like_fit(self, X), in_memory(y))
+        X, y = indexable(check_like_fit(self, X), class_labels(y))
         calibrated = self._calibrated()
         seen, groups = self._split(X, sensitive_features, calibrated.features)
         weight = check_weight(sample_weight, _num_samples(y))
@@ -1007,7 +1015,53 @@ class FairEnsemblePostprocessor(
         float
         """
         decided = self.predict(X, sensitive_features=sensitive_features)
-        return accuracy_score(y, decided, sample_weight=sample_weight)
+        weight = check_weight(sample_weight, len(decided))
+        return accuracy_score(class_labels(y), decided, sample_weight=weight)
+
+    def for_serving(self) -> "ServedPostprocessor":
+        """Return what decides alike, and holds nothing else.
+
+        It has the rule, the key of the coins, and the members as they serve, without
+        rows, ids, checkpoints, log and paths. It cannot forget: serve anew after each
+        deletion.
+
+        Returns
+        -------
+        ServedPostprocessor
+            With the methods that decide, which give the same bits.
+
+        Raises
+        ------
+        ValueError
+            If the rule is not solved, or a member holds rows, as nearest neighbours
+            and kernel machines do.
+        """
+        serving = self._serving()
+        solved(serving.calibrated)
+        self._warn_if_stale(serving)
+        if self._own is not None:
+            return self._served(serving)
+        return serving.estimator._read(
+            lambda fitted: self._served(Serving(self._rule_of(fitted), fitted))
+        )
+
+    def _served(self, serving):
+        """Return what is served of a rule and its members."""
+        served, estimator = ServedPostprocessor(), serving.estimator
+        if isinstance(estimator, SISAClassifier):
+            estimator = served_classifier(estimator)
+        else:
+            estimator = without_rows(estimator)
+        params = self.get_params(deep=False)
+        params |= {"estimator": estimator, "random_state": None}
+        vars(served).update(
+            {name: value for name, value in vars(self).items() if name in INPUTS},
+            **params,
+            estimator_=estimator,
+            _own=bare_rule(solved(serving.calibrated)),
+            _name=None,
+        )
+        return served
 
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
@@ -1152,7 +1206,7 @@ class FairEnsemblePostprocessor(
         """
         check_is_fitted(self)
         self._rule_of(self.estimator_)
-        X, y = indexable(check_like_fit(self, X), in_memory(y))
+        X, y = indexable(check_like_fit(self, X), class_labels(y))
         seen, told = X, {}
         if sensitive_features is not None or self.sensitive_feature is not None:
             features = self._calibrated().features
@@ -1295,7 +1349,7 @@ class FairEnsemblePostprocessor(
         infers = not self.sensitive_at_predict or self.unknown_group == "inferred"
         if infers:
             check_infers(self.method)
-        return Problem(
+        return PosedProblem(
             CONSTRAINTS[self.constraints],
             check_objective(self.objective, classes),
             self.method,
@@ -1451,13 +1505,12 @@ class FairEnsemblePostprocessor(
         return {"estimator_": estimator, "_own": own, "_name": None}
 
     def _evaluation_rows(self, serving, X, y, sensitive_features, sample_weight):
-        X, y = indexable(check_like_fit(self, X), in_memory(y))
+        X, y = indexable(check_like_fit(self, X), class_labels(y))
         features, problem = serving.calibrated.features, serving.calibrated.problem
         seen, groups = self._split(X, sensitive_features, features)
         group = group_codes(
             groups, problem.groups, accepts_unknown=problem.accepts_unknown
         )
-        y = column_or_1d(y)
         unknown = np.setdiff1d(y, problem.classes)
         if len(unknown) or (group < 0).any():
             given = (
@@ -1491,6 +1544,105 @@ class FairEnsemblePostprocessor(
             allow_missing=self.unknown_group != "error",
             features=features,
         )
+
+
+class ServedPostprocessor(FairEnsemblePostprocessor):
+    """Decisions of a `FairEnsemblePostprocessor`, without what only forgetting needs.
+
+    :meth:`FairEnsemblePostprocessor.for_serving
+    <sklearn_fairsisa.FairEnsemblePostprocessor.for_serving>` returns it. It holds the
+    rule, the key of the coins and the members, and no row, id, checkpoint, log or path.
+    Its decisions have the same bits.
+
+    Attributes
+    ----------
+    estimator_ : ServedClassifier or other ensemble
+        The members.
+
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+
+    groups_ : ndarray
+        Groups.
+
+    rule_ : DataFrame
+        The rule as a table.
+
+    See Also
+    --------
+    FairEnsemblePostprocessor : The post-processor that forgets.
+
+    Examples
+    --------
+    >>> import pickle
+    >>> import numpy as np
+    >>> from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> X, group = rng.normal(size=(400, 2)), np.arange(400) % 2
+    >>> y = (X[:, 0] + rng.normal(size=400) > 0).astype(int)
+    >>> fair = FairEnsemblePostprocessor(SISAClassifier(random_state=0), random_state=0)
+    >>> served = fair.fit(X, y, sensitive_features=group).for_serving()
+    >>> decided = served.predict(X, sensitive_features=group)
+    >>> bool((decided == fair.predict(X, sensitive_features=group)).all())
+    True
+    >>> any(row.tobytes() in pickle.dumps(served) for row in X)
+    False
+    """
+
+    amend = absent("amend", _SERVED)
+    attach = absent("attach", _SERVED)
+    behind_ = absent("behind_", _SERVED)
+    calibration_indices_ = absent("calibration_indices_", _SERVED)
+    fairness_report_ = absent("fairness_report_", _SERVED)
+    forget = absent("forget", _SERVED)
+    forgotten_ = absent("forgotten_", _SERVED)
+    load = absent("load", _SERVED)
+    member_points_ = absent("member_points_", _SERVED)
+    partial_fit = absent("partial_fit", _SERVED)
+    randomised_share_ = absent("randomised_share_", _SERVED)
+    relearn = absent("relearn", _SERVED)
+    tradeoff = absent("tradeoff", _SERVED)
+
+    def __init__(self) -> None:
+        pass
+
+    def fit(self, X: Rows, y: ArrayLike, **fit_params: Any) -> NoReturn:
+        """Raise an error, since what is served is not trained.
+
+        Parameters
+        ----------
+        X : ignored
+            Rows.
+
+        y : ignored
+            Labels.
+
+        **fit_params : dict
+            Ignored too.
+
+        Raises
+        ------
+        TypeError
+            In any case.
+        """
+        raise TypeError(
+            f"A {type(self).__name__} only decides. Fit {_SERVED}, and serve that anew."
+        )
+
+    def for_serving(self) -> "ServedPostprocessor":
+        """Return itself.
+
+        Returns
+        -------
+        ServedPostprocessor
+        """
+        return self
+
+    def _findings(self):
+        return [("Operating points in calibration", self.operating_points_)]
+
+    def __sklearn_clone__(self):
+        return self
 
 
 def _of_rows(values, rows, n_rows, what):

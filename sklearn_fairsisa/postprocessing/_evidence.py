@@ -75,7 +75,8 @@ class LogitWeights:
         that agree, need no weights but for their sign, which is negative in a group
         whose positives have the smaller scores.
         """
-        return cls.of_logits(_logits(scores, counted), group, label, sample_weight)
+        z = _filled(_logits(scores), counted)
+        return cls.of_logits(z, group, label, sample_weight)
 
     @classmethod
     def of_logits(cls, z, group, label, sample_weight=None):
@@ -134,12 +135,34 @@ class LogitWeights:
         -------
         ndarray of shape (n_samples,)
         """
-        return self.weighted(_logits(scores, counted), group)
+        return self.weighted(_logits(scores), group, counted)
 
-    def weighted(self, z, group):
+    def weighted(self, z, group, counted=None):
         """Weighted sum of logits of shape (n_samples, n_members)."""
         # Row by row, so that a score never depends on the batch it came in.
-        return (z * self.weights[group]).sum(axis=1)
+        total = (z * self.weights[group]).sum(axis=1)
+        if counted is None or counted.all():
+            return total
+        # As `leaving_out` adds, so that equal rows have equal scores to the last bit.
+        one = self.leaving_out(z, group)[np.arange(len(z)), counted.argmin(axis=1)]
+        return np.where(counted.all(axis=1), total, one)
+
+    def leaving_out(self, z, group):
+        """Weighted sums in which a member has the mean logit of the others.
+
+        Parameters
+        ----------
+        z : ndarray of shape (n_samples, n_members)
+        group : ndarray of int of shape (n_samples,)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_members)
+            For each member that of leaving it out.
+        """
+        weights = self.weights[group]
+        mean = _sums_of_others(z) / (z.shape[1] - 1)
+        return _sums_of_others(weights * z) + weights * mean
 
 
 @dataclass(frozen=True)
@@ -208,6 +231,9 @@ class MultinomialModel:
     def probabilities(self, scores, group, counted=None):
         """Class probabilities of rows, (n_rows, n_classes)."""
         mean, deviation = _mean_logits(scores, counted)
+        return self._chances(mean, deviation, group)
+
+    def _chances(self, mean, deviation, group):
         logit = self.intercept[group]
         # Row by row, so that nothing depends on the batch a row came in.
         logit += np.stack([(mean * own).sum(axis=1) for own in self.mean], axis=1)
@@ -217,6 +243,13 @@ class MultinomialModel:
             )
         chance = np.exp(logit - logit.max(axis=1, keepdims=True))
         return chance / chance.sum(axis=1, keepdims=True)
+
+    def leaving_out(self, scores, group):
+        """Yield the class probabilities of rows with each member left out."""
+        z = _centred_logits(scores)
+        mean = _sums_of_others(z) / (z.shape[1] - 1)
+        for member in range(z.shape[1]):
+            yield self._chances(mean[:, member], None, group)
 
 
 @dataclass(frozen=True)
@@ -285,10 +318,12 @@ class OnScores:
         if rows.n_classes > 2:
             # Its probabilities come from a model that groups share already.
             return OnProbabilities.learn(rows)
-        z = _logits(rows.scores, rows.counted)
-        weights = LogitWeights.of_logits(z, rows.group, rows.label, rows.weight)
+        z = _logits(rows.scores)
+        weights = LogitWeights.of_logits(
+            _filled(z, rows.counted), rows.group, rows.label, rows.weight
+        )
         learnt = ScoreRule.learn(
-            weights.weighted(z, rows.group),
+            weights.weighted(z, rows.group, rows.counted),
             rows.group,
             rows.label,
             rows.weight,
@@ -301,13 +336,28 @@ class OnScores:
         score = self.weights.score(scores, group, counted)
         return self.rule.selection_probability(score, group)
 
+    def leaving_out(self, scores, group):
+        """Probability of selection of rows with each member left out."""
+        score = self.weights.leaving_out(_logits(scores), group)
+        return self.rule.selection_probability(score, group).T
+
 
 @dataclass(frozen=True)
 class OnProbabilities:
-    """A rule on class probabilities estimated from scores and group."""
+    """A rule on class probabilities estimated from scores and group.
+
+    Parameters
+    ----------
+    model : MultinomialModel
+    rule : CostRuleMixture
+    reversed : ndarray of bool of shape (n_groups,)
+        Groups in which people of a class have the smaller scores of it beyond doubt,
+        and in another the greater.
+    """
 
     model: MultinomialModel
     rule: CostRuleMixture
+    reversed: np.ndarray
 
     @classmethod
     def learn(cls, rows):
@@ -315,12 +365,18 @@ class OnProbabilities:
         model = MultinomialModel.fit(rows)
         eta = model.probabilities(rows.scores, rows.group, rows.counted)
         given = eta, rows.group, rows.label, rows.weight
-        return lambda problem: cls(model, CostRuleMixture.fit(*given, problem))
+        turned = _ranked_otherwise(rows)
+        return lambda problem: cls(model, CostRuleMixture.fit(*given, problem), turned)
 
     def selection_probability(self, scores, group, counted=None):
         """Probabilities of rows of known groups."""
         eta = self.model.probabilities(scores, group, counted)
         return self.rule.selection_probability(eta, group)
+
+    def leaving_out(self, scores, group):
+        """Probabilities of rows with each member left out."""
+        each = self.model.leaving_out(scores, group)
+        return [self.rule.selection_probability(eta, group) for eta in each]
 
 
 @dataclass(frozen=True)
@@ -357,6 +413,23 @@ class OnJoint:
         return self.rule.selection_probability(scores)
 
 
+def _ranked_otherwise(rows):
+    """Return which groups rank a class in reverse that another group ranks rightly."""
+    mean, _ = _mean_logits(rows.scores, rows.counted)
+    weight = np.ones(len(mean)) if rows.weight is None else rows.weight
+    ranked = np.array(
+        [
+            [
+                _ranked_in_reverse(sign * score, rows.group, weight, rows.label == k)
+                for k, score in enumerate(mean.T)
+            ]
+            for sign in (1, -1)
+        ]
+    )
+    in_reverse, rightly = ranked
+    return (in_reverse & rightly.any(axis=1, keepdims=True)).any(axis=0)
+
+
 def _ranked_in_reverse(score, group, weight, label):
     r"""Whether the positives of each group have the smaller scores beyond doubt.
 
@@ -378,8 +451,50 @@ def _ranked_in_reverse(score, group, weight, label):
     return np.bincount(group, part) < -_DOUBT * spread
 
 
-def _logits(scores, counted=None):
-    z = logit(scores.clip(_CLIP, 1 - _CLIP))
+def leaving_out(rule, scores, group):
+    """Return a rule's probabilities with each member left out in turn.
+
+    Parameters
+    ----------
+    rule : object
+        It has ``selection_probability``. If it also has ``leaving_out``, that takes
+        one pass instead of one for each member.
+    scores : ndarray of shape (n_samples, n_members[, n_classes])
+    group : ndarray of int of shape (n_samples,)
+
+    Returns
+    -------
+    ndarray of shape (n_members, n_samples[, n_classes])
+    """
+    if hasattr(rule, "leaving_out"):
+        return np.stack([*rule.leaving_out(scores, group)])
+    counted = np.ones(scores.shape[:2], dtype=bool)
+    each = []
+    for member in range(scores.shape[1]):
+        counted[:, member] = False
+        each.append(rule.selection_probability(scores, group, counted))
+        counted[:, member] = True
+    return np.stack(each)
+
+
+def _sums_of_others(values):
+    """Sums over all members but each, of shape (n_samples, n_members, ...).
+
+    What the member left out has does not show in a bit, as it would in a difference of
+    sums.
+    """
+    before, after = np.zeros_like(values), np.zeros_like(values)
+    np.cumsum(values[:, :-1], axis=1, out=before[:, 1:])
+    np.cumsum(values[:, :0:-1], axis=1, out=after[:, -2::-1])
+    return before + after
+
+
+def _logits(scores):
+    return logit(scores.clip(_CLIP, 1 - _CLIP))
+
+
+def _filled(z, counted):
+    """Logits in which members that do not count have the mean of the others."""
     if counted is None:
         return z
     return np.where(counted, z, z.mean(axis=1, where=counted, keepdims=True))
@@ -391,10 +506,15 @@ def _mean_logits(scores, counted):
     Arrays of shape (n_rows, n_classes) and (n_rows, n_members * n_classes); the
     latter is None where not all members count for each row.
     """
-    z = np.log(scores.clip(_CLIP, 1 - _CLIP))
-    z -= z.mean(axis=2, keepdims=True)
+    z = _centred_logits(scores)
     if counted is not None:
         # Each row lacks another member, so no weights of members can be learnt.
         return z.mean(axis=1, where=counted[:, :, None]), None
     mean = z.mean(axis=1)
     return mean, (z - mean[:, None]).reshape(len(z), -1)
+
+
+def _centred_logits(scores):
+    z = np.log(scores.clip(_CLIP, 1 - _CLIP))
+    z -= z.mean(axis=2, keepdims=True)
+    return z

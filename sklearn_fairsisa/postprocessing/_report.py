@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
+from .._utils.plain import PlainStateMixin, to_plain
 from ..fairness._coins import is_random
 from ..fairness._confidence import (
     GroupRates,
@@ -30,7 +31,7 @@ _CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class FairnessReport:
+class FairnessReport(PlainStateMixin):
     r"""Guarantees of a fair rule for new people.
 
     It is made by :attr:`FairEnsemblePostprocessor.fairness_report_`.
@@ -205,7 +206,7 @@ class FairnessReport:
 
     def __getstate__(self):
         # Frames made so far can be made again, and not every format saves them.
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {f.name: to_plain(getattr(self, f.name)) for f in fields(self)}
 
     def to_frame(self) -> pd.DataFrame:
         """Return the gap of each constrained rate and its interval.

@@ -12,10 +12,13 @@ from ..fairness._constraints import GAPS, Problem, gap_of
 from ..fairness._level_rules import snapped
 from ..fairness._rates import SCORES, gap_rates, label_totals, score, spread
 from ._calibration import joint_of
+from ._evidence import leaving_out
 from ._methods import METHODS
 
 # Tolerances that are tried where none are named.
 _N_TOLS = 11
+# Rows for which members are left out at a time.
+_BLOCK = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,22 +86,20 @@ class FairRule:
         """
         if counted is not None or self.silent_share is None:
             return self._decide(scores, group, counted)
-        probability = 0.0
-        for silent in np.flatnonzero(self.silent_share):
-            counted = np.ones(scores.shape[:2], dtype=bool)
-            counted[:, silent] = False
-            decided = self._decide(scores, group, counted)
-            probability = probability + self.silent_share[silent] * decided
-        return snapped(probability)
+        # Block by block, as there is a probability for each row and each member.
+        starts = range(0, max(len(scores), 1), _BLOCK)
+        blocks = [slice(start, start + _BLOCK) for start in starts]
+        decided = [self._decide(scores[b], group[b], None) for b in blocks]
+        return snapped(np.concatenate(decided))
 
     def _decide(self, scores, group, counted):
         code = np.append(self.code, -1)[group]
 
-        def by(rule, n_left_out, code, rows=slice(None)):
-            """Decide on some rows by a rule that hears all columns but the last."""
-            stop = scores.shape[1] - n_left_out
-            heard = None if counted is None else counted[rows, :stop]
-            return rule.selection_probability(scores[rows, :stop], code, heard)
+        def by(rule, n_beside, code, rows=slice(None)):
+            """Decide on some rows by a rule that does not read the last columns."""
+            stop = scores.shape[1] - n_beside
+            part = None if counted is None else counted[rows, :stop]
+            return self._by(rule, scores[rows, :stop], code, part)
 
         if self.inferred is not None:
             joint = joint_of(scores, self.n_joint)[:, self.code >= 0]
@@ -113,6 +114,15 @@ class FairRule:
         known = np.flatnonzero(code >= 0)
         if len(known):
             probability[known] = by(self.fair, self.n_joint, code[known], known)
+        return probability
+
+    def _by(self, rule, scores, code, counted):
+        """Decide by one rule; if all members count, each is left out for its share."""
+        if counted is not None or self.silent_share is None:
+            return rule.selection_probability(scores, code, counted)
+        probability = 0.0
+        for share, one in zip(self.silent_share, leaving_out(rule, scores, code)):
+            probability = probability + share * one
         return probability
 
     def randomised_share(self, rows):
@@ -219,6 +229,12 @@ class FairRule:
         if self.has_head:
             names[-1] = "head"
         return pd.DataFrame(weights.weights, index, names)
+
+    @property
+    def reversed_groups(self):
+        """Groups in which the scores of a class are known to be the wrong way round."""
+        turned = getattr(self.fair, "reversed", [])
+        return self._constrained_groups[np.flatnonzero(turned)]
 
     @property
     def is_constant(self):

@@ -1,9 +1,13 @@
 """What a fitted post-processor decides by."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ._calibrated import Calibrated
+import numpy as np
+
+from ..sisa._without_rows import without_rows
+from ._calibrated import Calibrated, OwnRows
+from ._calibration import CalibrationRows
 from ._members import checked_member_scores, given_scores
 from ._views import as_numbers
 
@@ -56,3 +60,43 @@ class Serving:
             return scores
         # The rule for people of unknown groups does not hear what is given one.
         return heads.evidence(as_numbers(seen), scores, group.clip(min=0))
+
+
+def bare_rule(calibrated):
+    """Return what is calibrated without its rows, as far as decisions need it.
+
+    Parameters
+    ----------
+    calibrated : Calibrated
+        Solved.
+
+    Returns
+    -------
+    OwnRows
+    """
+    nobody = np.empty(0, dtype=np.intp)
+    given = calibrated.rows
+    rows = CalibrationRows(
+        nobody,
+        nobody,
+        nobody,
+        scores=np.array(given.scores[:0]),
+        has_head=given.has_head,
+        n_joint=given.n_joint,
+    )
+    return OwnRows(
+        problem=calibrated.problem,
+        features=calibrated.features,
+        seed=calibrated.seed,
+        rows=rows,
+        # Without reports, and what else refers to rows.
+        rule=without_rows(replace(calibrated.rule), what="The fair rule"),
+        bound=calibrated.bound,
+        heads=without_rows(calibrated.heads, what="The fair rule"),
+        n_given=0,
+        trains=nobody,
+        subjects=None,
+        holds_labels=getattr(calibrated, "holds_labels", False),
+        holds_only_votes=getattr(calibrated, "holds_only_votes", False),
+        digests=None,
+    )

@@ -78,6 +78,12 @@ class ShardRows(PlainStateMixin):
         kept = np.flatnonzero(~np.isin(self.index, indices))
         return ShardRows.select(kept, **vars(self))
 
+    def only(self, indices):
+        """Return the rows of the given indices, in memory of their own."""
+        return ShardRows.select(
+            np.flatnonzero(np.isin(self.index, indices)), **vars(self)
+        )
+
     def amended(self, index, X, y):
         """Return the rows with other X and y at some indices, in memory of their own.
 

@@ -1,4 +1,5 @@
 import pickle
+import warnings
 from itertools import product
 
 import numpy as np
@@ -658,6 +659,29 @@ def test_a_member_without_rows_abstains():
     fair.forget(fair.estimator_.plan_.rows(1))
     assert fair._rows.scores.shape[1:] == (3, 3)
     assert fair.predict(X, sensitive_features=group).shape == (500,)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.DegenerateRuleWarning")
+@pytest.mark.parametrize("way", ["negated", "exchanged"])
+def test_where_a_group_is_scored_in_reverse_the_warning_names_the_cause(way):
+    X, y, group = make_scores(900, n_members=2)
+    scores = X.reshape(900, 2, 3)
+    turned = scores[:, :, ::-1] if way == "exchanged" else 1 / scores
+    turned = turned / turned.sum(axis=2, keepdims=True)
+    scores = np.where((group == 1)[:, None, None], turned, scores).reshape(900, -1)
+    fair = FairEnsemblePostprocessor(method="soft_ensemble", random_state=0)
+    with pytest.warns(UserWarning, match=r"in reverse in the groups \[1\].*\"ensembl"):
+        fair.fit(scores, y, sensitive_features=group)
+    with warnings.catch_warnings():
+        # The advice helps, and what all groups share is no cause.
+        warnings.simplefilter("error")
+        better = FairEnsemblePostprocessor(method="ensemble", random_state=0)
+        better.fit(scores, y, sensitive_features=group)
+        fair.fit(X, y, sensitive_features=group)
+        everywhere = 1 / X.reshape(900, 2, 3)
+        everywhere /= everywhere.sum(axis=2, keepdims=True)
+        fair.fit(everywhere.reshape(900, -1), y, sensitive_features=group)
+    assert better.objective_ > 0.45
 
 
 @pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.DegenerateRuleWarning")
