@@ -137,7 +137,7 @@ def appended_metadata(earlier, sample_weight, n_rows):
 
     Parameters
     ----------
-    earlier : ShardRows
+    earlier : Block
     sample_weight : array-like, float or None
         Without it, rows that follow weighted ones weigh 1.
     n_rows : int

@@ -304,7 +304,8 @@ def test_rows_of_an_opened_ensemble_are_unpacked_when_they_are_needed(tmp_path):
     opened = SISAClassifier.load(tmp_path)
     opened.predict(X)
     assert opened.n_rows_ == 60
-    assert all(map(callable, state_of(opened).rows._handles))
+    pieces = [piece for rows in state_of(opened).rows for piece in rows.pieces]
+    assert all(callable(piece._block) for piece in pieces)
     copied = copy.deepcopy(opened)
     assert opened.forget(1).verify_forgotten()
     shutil.rmtree(tmp_path)
@@ -318,7 +319,7 @@ def test_rows_that_someone_else_deleted_are_said_to_have_changed():
     opened = SISAClassifier.load(drawer)
     sisa.forget(1)
     with pytest.raises(ChangedDirectoryError, match="Open it with"):
-        list(state_of(opened).rows)
+        [rows.block for rows in state_of(opened).rows]
 
 
 def test_directories_of_the_first_format_are_refused():
@@ -326,7 +327,7 @@ def test_directories_of_the_first_format_are_refused():
     first = {"format": 1, "key": "k", "signature": "s"}
     drawer.content["manifest.json"] = json.dumps(first).encode()
     for use in (SISAClassifier.load, lambda d: make_sisa(d).fit(X, y)):
-        with pytest.raises(DirectoryError, match="format 1, this version reads 3"):
+        with pytest.raises(DirectoryError, match="format 1, this version reads 4"):
             use(drawer)
 
 

@@ -16,7 +16,7 @@ from ...exceptions import (
     DirectoryError,
 )
 from .._audit import AuditLog, line
-from .._rows import RowsOfShards, ShardRows
+from .._rows import Piece, ShardRows
 from .._state import State
 from .disk import Folder
 from .manifest import MANIFEST, AuditEnd, Manifest, Shard, what_it_holds
@@ -177,7 +177,7 @@ class DirectoryStore:
             )
         store = cls(policy, manifest)
         if own and not store.follows(previous):
-            raise store._changed()
+            raise store.changed()
         return store
 
     @contextmanager
@@ -250,7 +250,7 @@ class DirectoryStore:
             return self
         now = self._with(manifest)
         if not now.follows(self):
-            raise self._changed()
+            raise self.changed()
         return now
 
     def follows(self, other):
@@ -281,7 +281,8 @@ class DirectoryStore:
     def _with(self, manifest):
         return DirectoryStore(self.policy, manifest, self._known)
 
-    def _changed(self):
+    def changed(self):
+        """Return the error that the directory holds another history."""
         return ChangedDirectoryError(
             f"{self.directory} does not hold what this estimator has seen there, nor "
             "what followed from it: another ensemble was fitted in it, or it was "
@@ -363,9 +364,9 @@ class DirectoryStore:
             "shards": len(shards),
             "stages": [shard.n_stages for shard in shards],
             "row_bytes": _n_bytes(
-                files
+                piece.files
                 for rows in (*(shard.rows for shard in shards), held_out)
-                for files in rows
+                for piece in rows
             ),
             "checkpoint_bytes": self.size(),
             "requests": audit.entries,
@@ -466,17 +467,19 @@ class DirectoryStore:
 
     def _state_of(self, ensemble):
         held = self.unpack(ensemble.state)
-        rows = [partial(self._rows_of, shard) for shard in self._shards(ensemble)]
+        rows = tuple(self._rows_of(s.rows) for s in self._shards(ensemble))
         return State(
             plan=self.unpack(ensemble.plan),
-            rows=RowsOfShards(rows),
-            held_out=ShardRows.joined_slices(map(self.unpack, ensemble.held_out)),
+            rows=rows,
+            held_out=self._rows_of(ensemble.held_out),
             companions=self.companions(),
             **{name: held[name] for name in IN_STATE_FILE},
         )
 
-    def _rows_of(self, shard):
-        return ShardRows.joined_slices(map(self.unpack, shard.rows))
+    def _rows_of(self, pieces):
+        return ShardRows(
+            Piece(facts, partial(self.unpack, files)) for facts, files in pieces
+        )
 
     def unpack(self, files):
         """Return the object that some files hold."""
@@ -520,7 +523,7 @@ class DirectoryStore:
         """
         now = self._read_manifest()
         if now is not None and now != self.manifest:
-            return self._changed()
+            return self.changed()
         return DamagedDirectoryError(what)
 
     def _path(self, name):
@@ -561,7 +564,7 @@ class DirectoryStore:
         """
         there = self._read_manifest()
         if there is not None and there.audit != self.manifest.audit:
-            raise self._changed()
+            raise self.changed()
         manifest = replace(manifest, keep_every=self.policy.keep_every)
         self.backend.swap(MANIFEST, manifest.to_json())
         self.manifest = manifest

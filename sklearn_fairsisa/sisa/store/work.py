@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from .._audit import line
-from .manifest import AuditEnd, Ensemble, File, Shard
+from .manifest import AuditEnd, Ensemble, File, Shard, StoredPiece
 from .packing import pack
 from .policy import kept
 
@@ -117,7 +117,7 @@ class Work:
         return stored
 
     def _rows_of(self, shard):
-        """Return what stands for the rows of each slice, where a store keeps them."""
+        """Return what stands for each piece of the rows, where a store keeps them."""
         return ()
 
 
@@ -210,32 +210,35 @@ class DirectoryWork(Work):
         return replace(self._ensemble, shards=shards)
 
     def _rows_of(self, shard):
-        """Write the slices of a shard that are not on disk as they are."""
-        state, before = self._change.state, self._before
-        rows = state.rows[shard]
-        old, there, amended = None, (), self._change.amended_rows
-        if before is not None:
-            there = self._store.progress(shard).rows
-            old = before.rows[shard]
-        return tuple(
-            there[stage]
-            if stage < len(there) and rows.has_slice_of(old, stage, amended)
-            else self._stored(f"rows-s{shard:03d}-r{stage:03d}", rows.slice(stage))
-            for stage in range(state.plan.n_stages[shard])
+        """Write the pieces of a shard that are not on disk as they are."""
+        return self._pieces(
+            f"rows-s{shard:03d}",
+            self._change.state.rows[shard],
+            lambda before: (before.rows[shard], self._store.progress(shard).rows),
         )
 
     def _held_out_rows(self):
-        """Write the batches of rows held out that are not on disk as they are."""
-        state, before = self._change.state, self._before
-        amended = self._change.amended_rows
-        there = () if before is None else self._store.manifest.current.held_out
-        n_batches = state.plan.n_batches if state.plan.held_out else 1
+        """Write the pieces of rows held out that are not on disk as they are."""
+        return self._pieces(
+            "rows-held",
+            self._change.state.held_out,
+            lambda before: (before.held_out, self._store.manifest.current.held_out),
+        )
+
+    def _pieces(self, name, rows, of):
+        """Write the pieces of a part; `of` says what a state has, and its files."""
+        there = {}
+        if self._before is not None:
+            old, files = of(self._before)
+            there = dict(zip(map(id, old.pieces), files, strict=True))
         return tuple(
-            there[batch]
-            if batch < len(there)
-            and state.held_out.has_slice_of(before.held_out, batch, amended)
-            else self._stored(f"rows-held-r{batch:03d}", state.held_out.slice(batch))
-            for batch in range(n_batches)
+            there[id(piece)]
+            if id(piece) in there
+            else StoredPiece(
+                piece.facts,
+                self._stored(f"{name}-r{piece.facts.slice:03d}", piece.block),
+            )
+            for piece in rows.pieces
         )
 
     def _companions(self):
