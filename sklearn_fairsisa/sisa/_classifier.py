@@ -1513,8 +1513,11 @@ def _without_rows(change):
     state, shards = change.state, list(change.firsts)
     empty = [shard for shard in shards if len(state.rows[shard]) == 0]
     absent = set(range(len(state.classes) if shards else 0))
-    for part in state.parts:
-        absent -= part.labels
+    # Those that were touched mostly have all classes.
+    for number in (*shards, HELD_OUT, *range(state.plan.n_shards)):
+        if not absent:
+            break
+        absent -= state.part(number).labels
     return empty, state.classes[sorted(absent)].tolist()
 
 

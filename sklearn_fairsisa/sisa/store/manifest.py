@@ -96,6 +96,11 @@ class Shard:
         rows = (piece.files for piece in self.rows)
         return _by_name((*rows, *self.checkpoints.values()))
 
+    @cached_property
+    def by_digest(self) -> dict[str, File]:
+        """The same files by the digests of their content."""
+        return {file.sha256: file for file in self.files.values()}
+
     def to_json(self) -> bytes:
         """Return the bytes of the shard's file."""
         return to_json(self)
@@ -137,12 +142,17 @@ class Ensemble:
     n_rows: int
     n_forgotten: int
 
-    @property
+    @cached_property
     def files(self) -> dict[str, File]:
         """The files that belong to no shard, by name."""
         companions = self.companions.values()
         held_out = (piece.files for piece in self.held_out)
         return _by_name((self.state, self.plan, *held_out, *companions))
+
+    @cached_property
+    def by_digest(self) -> dict[str, File]:
+        """The same files by the digests of their content."""
+        return {file.sha256: file for file in self.files.values()}
 
     @classmethod
     def from_json(cls, facts: dict[str, Any]) -> Self:
@@ -208,7 +218,7 @@ class Manifest:
         """Return the ensembles whose files count: the current one, if there is one."""
         return [] if self.current is None else [self.current]
 
-    @property
+    @cached_property
     def shards(self) -> dict[str, File]:
         """The files that list those of a shard and count, by name."""
         return _by_name(ensemble.shards for ensemble in self.ensembles())
@@ -217,7 +227,8 @@ class Manifest:
         """Return the bytes of the manifest's file, signed with one's own key."""
         # Read when needed, or pickles of an estimator would hold it.
         key = signing_key()
-        data = to_json({**vars(self), "format": FORMAT, "key": key_id(key)})
+        facts = {**_fields(self), "format": FORMAT, "key": key_id(key)}
+        data = to_json(facts)
         return data[:-1] + _SIGNATURE + sign(key, data).encode() + b'"}'
 
     @classmethod

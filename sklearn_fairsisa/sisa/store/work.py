@@ -76,7 +76,7 @@ class Work:
         # Of the new ones, what is not kept is not written either.
         new = kept(trained.by_stage(), policy)
         stages = behind.checkpoints | {
-            stage: self._stored(f"member-s{shard:03d}-r{stage:03d}", member)
+            stage: self._stored(f"member-s{shard:03d}-r{stage:03d}", member, shard)
             for stage, member in new.items()
         }
         self._shards[shard] = replace(
@@ -109,7 +109,7 @@ class Work:
     def abandon(self):
         """Undo the change."""
 
-    def _stored(self, name, value):
+    def _stored(self, name, value, shard=None):
         """Return what stands for a value in the entry of a shard."""
         return value
 
@@ -129,10 +129,7 @@ class DirectoryWork(Work):
         current = store.manifest.current
         begins = current is None or not store.manifest.audit.entries
         self._is_first_fit = change.kind == "fit" and begins
-        # Bytes that a file holds already, such as weights which are not trained, are
-        # not written again.
-        files = store.files(*store.manifest.ensembles()).values()
-        self._by_digest = {file.sha256: file for file in files}
+        self._written = {}  # by digest
         super().__init__(store, change, reason)
         state, plan = change.state, change.state.plan
         held = {name: getattr(state, name) for name in IN_STATE_FILE}
@@ -162,14 +159,12 @@ class DirectoryWork(Work):
     @property
     def n_purged(self):
         """Number of files of rows, members and state that the commit will delete."""
-        store, current = self._store, self._store.manifest.current
+        current = self._store.manifest.current
         if current is None:
             return 0
         target = self._target()
-        # What shards hold that stay as they are is not deleted.
-        gone = set(current.shards).difference(target.shards)
-        replaced = replace(current, shards=tuple(gone))
-        return len(store.files(replaced).keys() - store.files(target).keys())
+        lists = {file.name for file in current.shards}
+        return len(self._store.replaced(current, target) - lists)
 
     def commit(self, entry):
         """Make the change count, with its entry in the log; return the next store."""
@@ -202,7 +197,9 @@ class DirectoryWork(Work):
         """Return the ensemble that will count, having written the lists of shards."""
         current = self._store.manifest.current
         shards = tuple(
-            self._write(f"shard-s{shard:03d}", "json", self._shards[shard].to_json())
+            self._write(
+                f"shard-s{shard:03d}", "json", self._shards[shard].to_json(), shard
+            )
             if shard in self._shards
             else current.shards[shard]
             for shard in range(self._change.state.plan.n_shards)
@@ -215,6 +212,7 @@ class DirectoryWork(Work):
             f"rows-s{shard:03d}",
             self._change.state.rows[shard],
             lambda before: (before.rows[shard], self._store.progress(shard).rows),
+            shard,
         )
 
     def _held_out_rows(self):
@@ -225,7 +223,7 @@ class DirectoryWork(Work):
             lambda before: (before.held_out, self._store.manifest.current.held_out),
         )
 
-    def _pieces(self, name, rows, of):
+    def _pieces(self, name, rows, of, shard=None):
         """Write the pieces of a part; `of` says what a state has, and its files."""
         there = {}
         if self._before is not None:
@@ -236,7 +234,7 @@ class DirectoryWork(Work):
             if id(piece) in there
             else StoredPiece(
                 piece.facts,
-                self._stored(f"{name}-r{piece.facts.slice:03d}", piece.block),
+                self._stored(f"{name}-r{piece.facts.slice:03d}", piece.block, shard),
             )
             for piece in rows.pieces
         )
@@ -251,7 +249,7 @@ class DirectoryWork(Work):
             for name, companion in self._change.state.companions.items()
         }
 
-    def _stored(self, name, value):
+    def _stored(self, name, value, shard=None):
         """Write a value to new files, as far as its bytes are not on disk already."""
         skeleton, weights, frozen = pack(value)
         parts = (
@@ -259,15 +257,21 @@ class DirectoryWork(Work):
             (name, "safetensors", weights),
             ("frozen", "safetensors", frozen),
         )
-        return tuple(self._write(*part) for part in parts if part[-1] is not None)
+        return tuple(
+            self._write(*part, shard) for part in parts if part[-1] is not None
+        )
 
     def _loaded(self, stored):
         return self._store.unpack(stored)
 
-    def _write(self, name, kind, data):
+    def _write(self, name, kind, data, shard):
         sha256 = hashlib.sha256(data).hexdigest()
-        if sha256 not in self._by_digest:
+        # Bytes that the shard has on disk are not written again, and weights which are
+        # not trained are the same in all shards.
+        shards = None if name == "frozen" else [] if shard is None else [shard]
+        file = self._written.get(sha256) or self._store.holding(sha256, shards)
+        if file is None:
             file = File(f"{name}-{secrets.token_hex(8)}.{kind}", len(data), sha256)
-            self._store.backend.write_new(file.name, data)
-            self._by_digest[sha256] = file
-        return self._by_digest[sha256]
+            self._store.write_new(file.name, data)
+        self._written[sha256] = file
+        return file
