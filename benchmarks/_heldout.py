@@ -90,7 +90,7 @@ def load_hatexplain(attribute, cache):
     except (OSError, ValueError) as error:
         print(f"hatexplain is left out: {error}")
         return None
-    X = encoder.fit_transform(task.texts)
+    X = encoder.fit_transform(task.X)
     known = np.flatnonzero([group is not None for group in task.groups])
     return X[known], task.y[known], task.groups[known].astype(str)
 

@@ -1,4 +1,4 @@
-"""Warnings that a caller may want to filter or turn into errors."""
+"""Warnings and errors that a caller may want to handle."""
 
 
 class DegenerateRuleWarning(UserWarning):
@@ -10,7 +10,7 @@ class EmptyShardWarning(UserWarning):
 
 
 class UntrainedShardWarning(UserWarning):
-    """A member cannot be trained on the rows that are left, and stays behind."""
+    """A member cannot be trained on the remaining rows, and stays behind."""
 
 
 class VanishedClassWarning(UserWarning):
@@ -22,11 +22,11 @@ class UnconstrainedGroupWarning(UserWarning):
 
 
 class StaleRuleWarning(UserWarning):
-    """The ensemble has forgotten rows that its fair rule still goes by."""
+    """The ensemble has forgotten rows on which its fair rule still depends."""
 
 
 class UnsupportedToleranceWarning(UserWarning):
-    """The calibration rows are too few for a tolerance at the demanded confidence."""
+    """There are too few calibration rows for a tolerance at the given confidence."""
 
 
 class DirectoryError(Exception):
@@ -42,8 +42,8 @@ class SignatureError(DamagedDirectoryError):
 
 
 class LockedDirectoryError(DirectoryError):
-    """Another process or estimator is at work in a durable directory."""
+    """Another process or estimator is using a durable directory."""
 
 
 class ChangedDirectoryError(DirectoryError):
-    """A durable directory was changed since this estimator last saw it."""
+    """A durable directory was changed since this estimator last read it."""

@@ -9,8 +9,8 @@ deletion, and equalises the error rates of the decisions between clubs.
 # %%
 # Posts of three clubs
 # --------------------
-# Members of the smaller clubs use some words of opinion differently, so a classifier
-# that learns the usage of the majority errs more often on them.
+# Members of the smaller clubs use some opinion words differently, so a classifier that
+# learns the usage of the majority makes more errors on their posts.
 
 import matplotlib.pyplot as plt
 import pandas as pd

@@ -1,5 +1,6 @@
 """The group of each row."""
 
+import copy
 from collections.abc import Iterable, Mapping, Set
 from datetime import date, timedelta
 from decimal import Decimal
@@ -13,7 +14,13 @@ from scipy import sparse
 from sklearn.utils.validation import _num_samples
 
 from .accepted import in_memory
-from .columns import column_names, column_position, drop_columns, take_column
+from .columns import (
+    column_names,
+    column_position,
+    drop_columns,
+    n_columns,
+    take_column,
+)
 from .lending import lent
 
 
@@ -278,6 +285,41 @@ def split_sensitive(X, sensitive_feature, drop_sensitive=True, *, allow_missing=
         allow_missing=allow_missing,
     )
     return (drop_columns(X, positions) if drop_sensitive else X), groups
+
+
+def without_columns(fitted, X, columns):
+    """Return rows without some columns, which they may lack already.
+
+    Parameters
+    ----------
+    fitted : fitted estimator
+        Its rows had the columns.
+    X : rows
+    columns : str, int or list of these
+
+    Returns
+    -------
+    fitted : estimator
+        A copy whose rows lacked them, to check rows against.
+    X : rows
+    """
+    columns = list(np.atleast_1d(np.asarray(columns, dtype=object)))
+    names = getattr(fitted, "feature_names_in_", None)
+    known = np.arange(fitted.n_features_in_) if names is None else list(names)
+    positions = {
+        known.index(c) if isinstance(c, str) else int(c) % fitted.n_features_in_
+        for c in columns
+    }
+    if column_names(X) is not None and names is not None:
+        dropped = {names[position] for position in positions}
+        here = {p for p, name in enumerate(column_names(X)) if name in dropped}
+    else:
+        here = positions if n_columns(X) == fitted.n_features_in_ else set()
+    lacking = copy.copy(fitted)
+    lacking.n_features_in_ = fitted.n_features_in_ - len(positions)
+    if names is not None:
+        lacking.feature_names_in_ = np.delete(names, sorted(positions))
+    return lacking, drop_columns(X, here) if here else X
 
 
 def feature_names(groups):

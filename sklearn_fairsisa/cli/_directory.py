@@ -14,18 +14,18 @@ OK, REFUSED, LOCKED, DAMAGED, NOT_EXACT, BEHIND, INTERRUPTED = 0, 1, 3, 4, 5, 6,
 EXIT_CODES = (
     "Exit status: 0 done; 1 the request was refused, and nothing changed; 2 wrong "
     "options; 3 another process works in the directory; 4 it is damaged, or signed "
-    "with another key; 5 the verification failed; 6 the rows are erased, but members "
-    "could not be trained on what is left, or a fair rule not be solved: relearn tries "
-    "again; 130 interrupted, and "
-    "the message says whether the rows are erased."
+    "with another key; 5 the verification failed; 6 the rows are erased, but a member "
+    "could not be trained on the remaining rows, or a fair rule could not be solved: "
+    "relearn tries again; 130 interrupted, and the message says whether the rows are "
+    "erased."
 )
 
 
 def add_commands(subparsers):
     """Add the commands to a parser.
 
-    Each command sets ``run`` in the parsed arguments to a function of these that
-    returns an exit status.
+    Each command sets ``run`` in the parsed arguments to a function that takes these
+    arguments and returns an exit status.
 
     Parameters
     ----------
@@ -42,14 +42,14 @@ def add_commands(subparsers):
         "--from-file",
         type=Path,
         metavar="CSV",
-        help="file with a column index, or a column subject, of what to forget",
+        help="file with a column index (rows), or a column subject (data subjects)",
     )
     what.add_argument(
         "--again",
         type=Path,
         metavar="LOG",
-        help="in a directory that was restored from a backup: what a newer copy of its "
-        "audit.jsonl shows as forgotten",
+        help="newer copy of the audit.jsonl of a directory that was restored from a "
+        "backup; its deletions are repeated",
     )
     forget.add_argument(
         "--dry-run", action="store_true", help="show the expected cost, change nothing"
@@ -64,18 +64,18 @@ def add_commands(subparsers):
         subparsers, "relearn", _relearn, "train members that are behind, cheapest first"
     )
     relearn.add_argument(
-        "--shards", type=int, nargs="+", metavar="N", help="no others than these"
+        "--shards", type=int, nargs="+", metavar="N", help="relearn only these shards"
     )
     relearn.add_argument(
         "--max-visits",
         type=int,
         metavar="N",
-        help="sample visits not to be exceeded",
+        help="largest number of sample visits",
     )
     relearn.add_argument(
         "--all",
         action="store_true",
-        help="retrain every member from scratch, as after an upgrade of a library",
+        help="retrain every member from scratch, for example after an upgrade",
     )
     _add_work_options(relearn)
     _add(subparsers, "status", _status, "show what a directory holds")
@@ -123,7 +123,7 @@ def add_commands(subparsers):
     report.add_argument(
         "--verify",
         action="store_true",
-        help="retrain from scratch first, and report what was found",
+        help="retrain from scratch first, and include the result",
     )
     _add_work_options(report)
 
@@ -145,7 +145,7 @@ def _add_work_options(parser):
         "--n-jobs", type=int, metavar="N", help="shards to train at a time"
     )
     parser.add_argument(
-        "--quiet", action="store_true", help="no line for each stage trained"
+        "--quiet", action="store_true", help="print no line for each stage trained"
     )
     parser.add_argument(
         "--wait",
@@ -214,12 +214,12 @@ def _forget(args):
         subjects = _as_fitted(subjects, sisa)
     cost = sisa.expected_cost(indices, subjects=subjects)
     share = cost["sample_visits"] / max(1, cost["full_sample_visits"])
-    about = (
+    request = (
         f"{cost['rows']} rows in shards {cost['shards']}, {cost['sample_visits']:,} "
         f"sample visits, {share:.1%} of retraining"
     )
     if args.dry_run:
-        _print_result(args, cost, f"would forget {about}")
+        _print_result(args, cost, f"would forget {request}")
         return OK
     head = sisa._audit.head
     try:
@@ -227,13 +227,13 @@ def _forget(args):
     except Exception as error:
         if sisa._audit.head == head:
             raise
-        # The erasure is in the log: what failed is the training that follows it.
+        # The log has the erasure, so the training after it failed.
         return _fail(f"{error!r}. {' '.join(error.__notes__)}", BEHIND)
     entries = sisa._audit.entries
     entry = next(e for e in reversed(entries) if e["kind"] == "forget")
     behind, rules = sisa.behind_["shard"].tolist(), _rules_behind(sisa)
     seconds = sisa.forget_log_[-1].seconds
-    erased = f"erased {about}" if args.later else f"forgot {about}"
+    erased = f"erased {request}" if args.later else f"forgot {request}"
     _print_result(
         args,
         {**entry, "behind": behind, "rules_behind": rules},
@@ -247,7 +247,7 @@ def _forget(args):
 
 
 def _rules_behind(sisa):
-    """Return the names of the fair rules that are not solved for what is left."""
+    """Return the names of the fair rules not yet solved for the remaining rows."""
     rules, digests = sisa._state.companions.items(), sisa._store.digests
     return [name for name, rule in rules if not rule.is_current(digests)]
 
@@ -266,7 +266,8 @@ def _rows_of_log(path, sisa):
         )
     if n_unknown:
         _print_error(
-            f"{n_unknown} rows of the log were added after the backup and are not here"
+            f"{n_unknown} rows of the log were added after the backup, so this "
+            "directory lacks them"
         )
     return rows
 
@@ -275,7 +276,9 @@ def _relearn(args):
     sisa = _load(args)
     if args.all:
         if args.shards is not None or args.max_visits is not None:
-            raise ValueError("--all retrains every member. Leave the others out.")
+            raise ValueError(
+                "--all retrains every member. Leave out --shards and --max-visits."
+            )
         sisa._retrain()
     else:
         sisa.relearn(shards=args.shards, max_sample_visits=args.max_visits)
@@ -285,10 +288,10 @@ def _relearn(args):
         "rules_behind": rules,
         "audit_head": sisa._audit.head,
     }
-    left = f"{len(behind)} shards are behind" if len(behind) else "no shard is behind"
-    left += f"; rules {rules} are behind" if rules else ""
+    state = f"{len(behind)} shards are behind" if len(behind) else "no shard is behind"
+    state += f"; rules {rules} are behind" if rules else ""
     _print_result(
-        args, facts, f"relearnt; {left}; head of the log {facts['audit_head']}"
+        args, facts, f"relearnt; {state}; head of the log {facts['audit_head']}"
     )
     failed = behind["reason"].ne("deferred").any() or (rules and not len(behind))
     return BEHIND if failed else OK
@@ -301,7 +304,7 @@ def _read_requests(path):
         try:
             rows = list(csv.reader(file, strict=True))
         except csv.Error as error:
-            raise ValueError(f"{path} is no CSV file: {error}.") from None
+            raise ValueError(f"{path} is not a CSV file: {error}.") from None
     header = rows[0] if rows else []
     columns = [name for name in header if name in ("index", "subject")]
     if len(columns) != 1:
@@ -332,7 +335,7 @@ def _read_requests(path):
 
 
 def _as_fitted(subjects, sisa):
-    """Return data-subject ids, which the command line gives as text, as in fit."""
+    """Return data-subject ids with the types of fit; the command line gives texts."""
     from ..sisa._requests import known_as, known_subjects
 
     is_known = known_subjects(sisa._state)
@@ -350,7 +353,7 @@ def _status(args):
             rules = _rules(store)
             break
         except ChangedDirectoryError:
-            # Somebody changed the directory meanwhile: read what it has now.
+            # Another process changed the directory meanwhile: read it again.
             continue
     facts = store.status()
     if facts["behind"]:
@@ -361,7 +364,7 @@ def _status(args):
     log = store.audit_log().entries
     facts["versions"] = log[-1]["versions"] if log else {}
     lines = [f"{name.replace('_', ' ')}: {value}" for name, value in facts.items()]
-    lines += [f"rule {name}: {_in_words(rule)}" for name, rule in rules.items()]
+    lines += [f"rule {name}: {_description(rule)}" for name, rule in rules.items()]
     _print_result(args, {**facts, "rules": rules}, "\n".join(lines))
     if facts["behind"]:
         _print_error(f"shards {list(facts['behind'])} are behind; relearn trains them")
@@ -372,23 +375,23 @@ def _status(args):
 
 
 def _rules(store):
-    """Return what the fair rules are that are kept with an ensemble, by name."""
+    """Return facts about the fair rules that are kept with an ensemble, by name."""
     rules = store.companions().items()
     return {name: rule.facts(store.digests) for name, rule in rules}
 
 
-def _in_words(rule):
+def _description(rule):
     """Return the facts about a rule as a line."""
     among = f"{rule['constraint']} among {', '.join(rule['groups'])}"
-    about = f"{rule['method']}, {among}, {rule['calibration_rows']:,} rows"
+    text = f"{rule['method']}, {among}, {rule['calibration_rows']:,} rows"
     if rule["behind"]:
-        return f"{about}; behind"
-    about += f"; gap {rule['gap_in_calibration']:.3f} in calibration"
+        return f"{text}; behind"
+    text += f"; gap {rule['gap_in_calibration']:.3f} in calibration"
     if "confidence" not in rule:
-        return about
-    holds = "holds" if rule["holds"] else "does not hold any more"
+        return text
+    holds = "holds" if rule["holds"] else "no longer holds"
     return (
-        f"{about}; a true gap of at most {rule['tol']:g} {holds} at confidence "
+        f"{text}; a true gap of at most {rule['tol']:g} {holds} at confidence "
         f"{rule['confidence']:g}: the bound is {rule['bound']:.3f}"
     )
 

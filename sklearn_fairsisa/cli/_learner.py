@@ -1,10 +1,54 @@
 """Learners by the name of their model."""
 
 import importlib.util
+from pathlib import Path
 
-from sklearn.linear_model import SGDClassifier
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 TINY, MINILM = "tiny-bert", "minilm"
+
+
+def make_table_learner(model):
+    """Return a classifier of tables with numbers, categories and missing values.
+
+    Parameters
+    ----------
+    model : {"logistic", "boosting"}
+    """
+    numbers = make_column_selector(dtype_include=["number", "bool"])
+    others = make_column_selector(dtype_exclude=["number", "bool"])
+    if model == "logistic":
+        return make_pipeline(
+            make_column_transformer(
+                (make_pipeline(SimpleImputer(), StandardScaler()), numbers),
+                (OneHotEncoder(handle_unknown="ignore"), others),
+            ),
+            LogisticRegression(max_iter=1000),
+        )
+    if model == "boosting":
+        return make_pipeline(
+            make_column_transformer(
+                ("passthrough", numbers),
+                (OneHotEncoder(handle_unknown="ignore", sparse_output=False), others),
+            ),
+            HistGradientBoostingClassifier(random_state=0),
+        )
+    raise ValueError(
+        f"--model {model!r} reads texts, but the data are a table. Use logistic or "
+        "boosting, or name the column of the texts by --text."
+    )
+
+
+def vectors_folder():
+    """Return the folder that keeps frozen vectors between runs."""
+    import pooch
+
+    return Path(pooch.os_cache("sklearn-fairsisa")) / "vectors"
 
 
 def make_learner(model, *, frozen, epochs, batch_size, max_length, cache=None):
@@ -34,6 +78,11 @@ def make_learner(model, *, frozen, epochs, batch_size, max_length, cache=None):
     """
     from ..text import TransformerClassifier, TransformerEmbedder
 
+    if model in ("logistic", "boosting"):
+        raise ValueError(
+            f"--model {model!r} reads tables, but the data are texts. Use tiny-bert, "
+            "minilm, a folder or a hub name."
+        )
     if frozen:
         if model == TINY:
             raise ValueError(

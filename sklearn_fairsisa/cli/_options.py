@@ -1,4 +1,4 @@
-"""A parser of options that names what it does not know."""
+"""A parser of options whose errors name unknown options and commands."""
 
 import argparse
 import sys
@@ -8,9 +8,9 @@ from difflib import get_close_matches
 class OptionParser(argparse.ArgumentParser):
     """A parser whose errors name unknown options and commands, and the closest known.
 
-    argparse takes the value of an unknown option for a command, or complains first of
-    what else is missing. Options are not abbreviated, so that a script does not depend
-    on which others there are.
+    argparse mistakes the value of an unknown option for a command, or first reports
+    other missing arguments. Options cannot be abbreviated, so that new options do not
+    break scripts.
     """
 
     def __init__(self, **how):

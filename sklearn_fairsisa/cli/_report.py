@@ -15,6 +15,7 @@ from rich.table import Table
 from .._utils.versions import installed_versions
 from ..plotting import FairnessTradeoffDisplay, ForgettingCostDisplay, GroupRocDisplay
 from ._run import FLOOR
+from ._verdict import DEFAULT
 
 RESULT = "results.json"
 
@@ -30,10 +31,11 @@ def comparison_table(results):
     """Return the comparison on held-out rows as a table for the terminal."""
     task = results["task"]
     table = Table(
-        title=f"{task['test_rows']:,} held-out rows of {task['name']}",
+        title=f"{task['people']:,} people of {task['name']}, each held out once in "
+        f"{task['folds']} folds",
         caption="estimate, 95% bootstrap interval; randomised rules in expectation; "
         "floor: mean difference that a perfectly fair rule shows at these group sizes; "
-        "* the rule decides the same for everyone. postprocess_then_aggregate makes "
+        "* decides the same for at least 95%. postprocess_then_aggregate makes "
         "each member fair, but not their majority, so it may look more accurate.",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -46,7 +48,7 @@ def comparison_table(results):
     for method in results["methods"]:
         cells = [_cell(method["metrics"][name]) for name in _COLUMNS]
         cells.append(_three_digits(method["metrics"][FLOOR]))
-        table.add_row(method["name"] + " *" * method.get("constant", False), *cells)
+        table.add_row(method["name"] + " *" * method["nearly_constant"], *cells)
     return table
 
 
@@ -79,6 +81,12 @@ def forgetting_summary(results):
     return "\n".join(lines)
 
 
+def objective_sentence(results):
+    """Return what the rules maximise, and why."""
+    objective = results["objective"].removesuffix("_score").replace("_", " ")
+    return f"The rules maximise {objective}: {results['reason_of_objective']}."
+
+
 def check_output(path):
     """Raise if a run could not write its result to `path`.
 
@@ -96,10 +104,10 @@ def check_output(path):
             f"{path} exists and is not the result of an earlier run. Choose another "
             "--output."
         )
-    above = next(folder for folder in path.parents if folder.exists())
-    if not (above.is_dir() and os.access(above, os.W_OK)):
+    existing = next(folder for folder in path.parents if folder.exists())
+    if not (existing.is_dir() and os.access(existing, os.W_OK)):
         raise PermissionError(
-            f"{path} cannot be written, since {above} is not a writable folder. "
+            f"{path} cannot be written, since {existing} is not a writable folder. "
             "Choose another --output."
         )
 
@@ -130,7 +138,7 @@ def write_result(folder, settings, results):
     (folder / RESULT).write_text(json.dumps(content, indent=2) + "\n")
 
 
-def draw_pictures(folder, settings, outcome):
+def draw_pictures(folder, outcome):
     """Draw the trade-off, the groups' regions, the cost of forgetting."""
     import matplotlib
 
@@ -142,7 +150,7 @@ def draw_pictures(folder, settings, outcome):
         table[name] = [interval["estimate"] for interval in intervals]
         for end in ("low", "high"):
             table[f"{name}_{end}"] = [interval[end] for interval in intervals]
-    table["constant"] = [method.get("constant", False) for method in methods]
+    table["constant"] = [method["nearly_constant"] for method in methods]
     floors = [method["metrics"][FLOOR] for method in methods]
     pictures = {
         "tradeoff": FairnessTradeoffDisplay.from_results(
@@ -150,11 +158,11 @@ def draw_pictures(folder, settings, outcome):
             score="balanced_accuracy_score",
             noise_floor=(min(floors), max(floors)),
         ),
-        "roc": GroupRocDisplay.from_estimator(outcome.postprocessors["ensemble"]),
+        "roc": GroupRocDisplay.from_estimator(outcome.postprocessors[DEFAULT]),
         "forgetting": ForgettingCostDisplay.from_reports(
             outcome.sisa.forget_log_,
-            n_shards=settings.n_shards,
-            n_slices=settings.n_slices,
+            n_shards=outcome.sisa.n_shards,
+            n_slices=outcome.sisa.n_slices,
         ),
     }
     for name, display in pictures.items():

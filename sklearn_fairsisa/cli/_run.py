@@ -10,16 +10,13 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import _safe_indexing
 
 from ..exceptions import DegenerateRuleWarning
-from ..metrics import (
-    FairlearnAdapter,
-    PooledPredictions,
-    expected_equalized_odds_difference,
-)
+from ..metrics import FairlearnAdapter, PooledPredictions
 from ..postprocessing import FairEnsemblePostprocessor
 from ..sisa import SISAClassifier
 from ..sisa._plan import expected_replay_cost
-from ._learner import make_learner
-from ._task import load_task
+from ._learner import make_learner, make_table_learner
+from ._task import load_task, split_folds
+from ._verdict import changes, verdict
 
 METHODS = (
     "aggregate_then_postprocess",
@@ -27,8 +24,12 @@ METHODS = (
     "ensemble",
     "smooth_ensemble",
 )
-
 FLOOR = "noise_floor_of_equalized_odds_difference"
+# Labels that are more skewed than this ask for balanced accuracy.
+_SKEWED = 1 / 3
+# A rule that selects fewer people than this, or nearly all, is marked.
+_NEARLY_NOBODY = 0.05
+_N_CHUNKS = 20
 
 
 @dataclass(frozen=True)
@@ -36,20 +37,24 @@ class Settings:
     """Settings of a run; see ``python -m sklearn_fairsisa --help``."""
 
     data: str = "posts"
-    data_home: str | None = None
+    target: str | None = None
     attribute: str | None = None
+    text: str | None = None
+    pos_label: str | None = None
+    data_home: str | None = None
     n_samples: int | None = None
     min_group_rows: int = 40
-    model: str = "tiny-bert"
+    model: str | None = None
     frozen: bool = False
+    cache: str | None = None
     epochs: int | None = None
     batch_size: int = 32
     max_length: int = 128
     n_shards: int = 5
-    n_slices: int = 2
-    forget: tuple = (1, 1, 1, 10, 50)
-    objective: str = "accuracy_score"
-    cache: str | None = None
+    n_slices: int | None = None
+    forget: tuple = (1, 1, 1, 10)
+    objective: str | None = None
+    n_folds: int = 5
     n_jobs: int | None = None
     n_resamples: int = 1000
     random_state: int = 0
@@ -57,12 +62,11 @@ class Settings:
 
 @dataclass
 class Outcome:
-    """Results of a run, and its fitted estimators."""
+    """Results of a run, and what its pictures draw, of the first fold."""
 
     results: dict
     sisa: SISAClassifier
     postprocessors: dict = field(default_factory=dict)
-    calibration: tuple = ()
 
 
 def run(settings, progress):
@@ -72,7 +76,8 @@ def run(settings, progress):
     ----------
     settings : Settings
     progress : callable
-        Called with a sentence when a step begins.
+        Called as ``progress(sentence, done, total)`` when a step begins, with the
+        number of steps before it and of all.
 
     Returns
     -------
@@ -85,56 +90,167 @@ def run(settings, progress):
     RuntimeError
         If the verification of the deletion fails.
     """
-    clock = _Clock(progress)
+    clock = _Clock(progress, 4 + 4 * settings.n_folds)
     clock.begin("Loading the data")
     task = load_task(
         settings.data,
+        target=settings.target,
         attribute=settings.attribute,
+        text=settings.text,
+        pos_label=settings.pos_label,
         n_samples=settings.n_samples,
         data_home=settings.data_home,
         min_rows=settings.min_group_rows,
         seed=settings.random_state,
     )
-    if len(task.train) <= sum(settings.forget):
-        raise ValueError(
-            f"--forget asks for {sum(settings.forget)} of {len(task.train)} training "
-            "rows. Forget fewer, or use more rows."
-        )
-    if len(task.train) < settings.n_shards * settings.n_slices:
-        raise ValueError(
-            f"{len(task.train)} training rows cannot fill {settings.n_shards} "
-            f"shards of {settings.n_slices} slices. Use fewer of them, or more rows."
-        )
-    learner, encoder, epochs = make_learner(
-        settings.model,
-        frozen=settings.frozen,
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        max_length=settings.max_length,
-        cache=settings.cache,
-    )
-    X = task.texts
+    learner, encoder, params = _learner_of(task, settings)
+    folds = _checked_folds(task, params["n_slices"], settings)
+    objective, reason = _objective_of(task, settings)
+    X = task.X
     if encoder is not None:
-        clock.begin(f"Encoding {len(X):,} texts")
-        X = encoder.fit_transform(X)
+        clock.total += _N_CHUNKS
+        X = _encoded(encoder, X, clock)
 
-    clock.begin("Training one model")
-    X_train, y_train = _safe_indexing(X, task.train), task.y[task.train]
-    make = {
+    decided, first = {}, None
+    for fold, (train, test) in enumerate(folds):
+        clock.of_fold = f", fold {fold + 1} of {len(folds)}"
+        single, sisa = _train(learner, params, X, task, train, clock)
+        if fold == 0:
+            verification = _forget(sisa, settings, clock)
+        rules, baseline = _fit_rules(sisa, X, task, train, objective, settings, clock)
+        first = first or Outcome({}, sisa, rules)
+        clock.begin("Comparing on people held out")
+        of_fold = _decide(single, sisa, rules, baseline, X, task, test)
+        for name, values in of_fold.items():
+            decided.setdefault(name, np.full(len(task.y), np.nan))[test] = values
+    clock.of_fold = ""
+
+    clock.begin("Drawing intervals")
+    people = task.compared
+    y, groups = task.y[people], task.groups[people].astype(str)
+    decided = {name: values[people] for name, values in decided.items()}
+    results = {
+        "task": _describe_task(task, len(folds)),
+        "objective": objective,
+        "reason_of_objective": reason,
+        "forgetting": _describe_forgetting(first.sisa, verification, params),
+        "methods": [
+            {
+                "name": name,
+                "metrics": _evaluate(y, values, groups, settings),
+                "nearly_constant": _is_nearly_constant(values),
+            }
+            for name, values in decided.items()
+        ],
+        "changes": changes(y, decided, groups, settings),
+        "epochs": params["epochs"],
+    }
+    results["verdict"] = verdict(results)
+    clock.begin(None)
+    first.results = results | {"seconds": clock.seconds}
+    return first
+
+
+def _learner_of(task, settings):
+    """Return the learner, the encoder of its input, and parameters of ensembles."""
+    if task.is_text:
+        learner, encoder, epochs = make_learner(
+            settings.model or "tiny-bert",
+            frozen=settings.frozen,
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            max_length=settings.max_length,
+            cache=settings.cache,
+        )
+        n_slices = settings.n_slices or 2
+    else:
+        learner, encoder = make_table_learner(settings.model or "logistic"), None
+        epochs, n_slices = None, 1
+        for option, value in (
+            ("--frozen", settings.frozen),
+            ("--epochs", settings.epochs is not None),
+            ("--n-slices", (settings.n_slices or 1) > 1),
+        ):
+            if value:
+                raise ValueError(
+                    f"{option} needs texts: learners of tables are trained whole. "
+                    "Leave it out, or name the column of the texts by --text."
+                )
+    params = {
+        "n_shards": settings.n_shards,
+        "n_slices": n_slices,
         "epochs": epochs,
         "random_state": settings.random_state,
         "n_jobs": settings.n_jobs,
     }
-    one = SISAClassifier(clone(learner), n_shards=1, n_slices=1, **make)
-    one.fit(X_train, y_train)
+    return learner, encoder, params
 
-    clock.begin(f"Training {settings.n_shards} shards of {settings.n_slices} slices")
-    sisa = SISAClassifier(
-        learner, n_shards=settings.n_shards, n_slices=settings.n_slices, **make
-    ).fit(X_train, y_train)
 
+def _checked_folds(task, n_slices, settings):
+    """Return the folds; raise if one could not be trained, calibrated or forgotten."""
+    if settings.n_shards < 2:
+        raise ValueError(
+            "--n-shards must be 2 or more: each row calibrates the fair rules by the "
+            "members that did not learn from it."
+        )
+    if not 2 <= settings.n_folds <= settings.min_group_rows:
+        raise ValueError(
+            f"--n-folds must be between 2 and --min-group-rows, which is "
+            f"{settings.min_group_rows}, got {settings.n_folds}."
+        )
+    folds = split_folds(task.y, task.groups, settings.n_folds, settings.random_state)
+    n_train = min(len(train) for train, _ in folds)
+    if n_train <= sum(settings.forget):
+        raise ValueError(
+            f"--forget asks for {sum(settings.forget)} of {n_train} training "
+            "rows. Forget fewer, or use more rows."
+        )
+    if n_train < settings.n_shards * n_slices:
+        raise ValueError(
+            f"{n_train} training rows cannot fill {settings.n_shards} "
+            f"shards of {n_slices} slices. Use fewer of them, or more rows."
+        )
+    return folds
+
+
+def _objective_of(task, settings):
+    """Return the objective of the rules, and why it is that."""
+    share = task.y[task.compared].mean()
+    if settings.objective is not None:
+        return settings.objective, "as asked for by --objective"
+    if _SKEWED <= share <= 1 - _SKEWED:
+        return "accuracy_score", f"{share:.0%} of the people compared are positive"
+    return "balanced_accuracy_score", (
+        f"{share:.0%} of the people compared are positive, so the most accurate fair "
+        "rule may decide the same for everyone"
+    )
+
+
+def _encoded(encoder, X, clock):
+    """Return the vectors of texts, in parts whose number shows the progress."""
+    parts = np.array_split(np.arange(len(X)), _N_CHUNKS)
+    vectors, done = [], 0
+    for rows in parts:
+        clock.begin(f"Encoding {len(X):,} texts, {done / len(X):.0%} done")
+        vectors.append(encoder.fit_transform(X[rows]))
+        done += len(rows)
+    return np.concatenate(vectors)
+
+
+def _train(learner, params, X, task, train, clock):
+    """Return one model and a sharded ensemble of the same rows."""
+    X, y = _safe_indexing(X, train), task.y[train]
+    clock.begin("Training one model")
+    single = SISAClassifier(clone(learner), **params | {"n_shards": 1, "n_slices": 1})
+    single.fit(X, y)
+    clock.begin(f"Training {params['n_shards']} shards of {params['n_slices']} slices")
+    return single, SISAClassifier(clone(learner), **params).fit(X, y)
+
+
+def _forget(sisa, settings, clock):
+    """Forget rows and return the verification; raise unless it is exact."""
     clock.begin("Forgetting rows")
-    rows = np.random.default_rng(settings.random_state).permutation(len(task.train))
+    rows = np.random.default_rng(settings.random_state).permutation(sisa.n_rows_)
     for k in settings.forget:
         sisa.forget(rows[:k])
         rows = rows[k:]
@@ -145,49 +261,45 @@ def run(settings, progress):
             f"Shards {verification.differing_shards} differ from retraining without "
             "the forgotten rows: the deletion is not exact. Please report this."
         )
+    return verification
 
+
+def _fit_rules(sisa, X, task, train, objective, settings, clock):
+    """Return a rule of each method, attached to an ensemble, and fairlearn's rule."""
     clock.begin("Fitting the fair rules")
-    # The members predict once, and all rules use these outputs.
-    outputs = sisa.transform(_safe_indexing(X, task.calibration))
-    y_calibration = task.y[task.calibration]
-    groups_calibration = task.groups[task.calibration].astype(str)
-    calibration = outputs, y_calibration, groups_calibration
-    rules, notes = _fit_rules(*calibration, settings)
+    groups, rules = task.groups[train], {}
+    for method in METHODS:
+        rule = FairEnsemblePostprocessor(
+            method=method,
+            objective=objective,
+            unknown_group="unconstrained",
+            random_state=settings.random_state,
+        )
+        with warnings.catch_warnings():
+            # The table marks rules that decide nearly the same for everyone.
+            warnings.simplefilter("ignore", DegenerateRuleWarning)
+            rules[method] = rule.attach(sisa, sensitive_features=groups, name=method)
+    X, y = _safe_indexing(X, train), task.y[train]
+    return rules, _fit_baseline(sisa, X, y, groups, objective, settings)
 
-    clock.begin("Comparing on held-out rows")
-    X_test, y_test = _safe_indexing(X, task.test), task.y[task.test]
-    groups = task.groups[task.test].astype(str)
-    outputs = sisa.transform(X_test)
-    # Randomised decisions would only add noise to the comparison.
-    decisions = {
-        "one model": one.predict(X_test),
-        "SISA": MajorityOfOutputs().predict(outputs),
-    }
+
+def _decide(single, sisa, rules, baseline, X, task, test):
+    """Return the decisions of all on people held out, in expectation.
+
+    Randomised decisions would only add noise to the comparison.
+    """
+    X, groups = _safe_indexing(X, test), task.groups[test].astype(str)
+    decided = {"one model": single.predict(X), "SISA": sisa.predict(X)}
     for name, rule in rules.items():
-        decisions[name] = rule.selection_probability(outputs, sensitive_features=groups)
-    methods = [
-        {
-            "name": name,
-            "metrics": _evaluate(y_test, decided, groups, settings),
-            "constant": bool(np.ptp(decided) < 1e-9),
-            **notes.get(name, {}),
-        }
-        for name, decided in decisions.items()
-    ]
-    clock.begin(None)
-    results = {
-        "task": _describe_task(task),
-        "forgetting": _describe_forgetting(sisa, verification, settings),
-        "methods": methods,
-        "epochs": epochs,
-        "seconds": clock.seconds,
-    }
-    own = {name: rules[name] for name in METHODS}
-    return Outcome(results, sisa, own, calibration)
+        decided[name] = rule.selection_probability(X, sensitive_features=groups)
+    decided["ThresholdOptimizer"] = baseline.selection_probability(
+        sisa.transform(X), sensitive_features=groups
+    )
+    return decided
 
 
-class MajorityOfOutputs(ClassifierMixin, BaseEstimator):
-    """The ensemble's majority vote as a classifier of its members' scores."""
+class MeanScore(ClassifierMixin, BaseEstimator):
+    """The mean of members' scores, of those that are numbers, as a classifier."""
 
     def fit(self, X, y):
         """Store the classes; nothing is learnt."""
@@ -195,47 +307,36 @@ class MajorityOfOutputs(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X):
-        """Return the share of votes for each label."""
-        share = (np.asarray(X) > 0.5).mean(axis=1)
-        return np.column_stack([1 - share, share])
+        """Return the mean score of each label."""
+        score = np.nanmean(np.asarray(X, dtype=float), axis=1)
+        return np.column_stack([1 - score, score])
 
     def predict(self, X):
-        """Return the label 0 or 1 with most votes, 0 in a tie."""
+        """Return the label 0 or 1 with the greater score, 0 in a tie."""
         return self.predict_proba(X).argmax(axis=1)
 
 
-def _fit_rules(outputs, y, groups, settings):
-    """Fit each post-processing method; return the rules and notes on each."""
-    rules, notes = {}, {}
-    for method in METHODS:
-        rule = FairEnsemblePostprocessor(
-            method=method,
-            objective=settings.objective,
-            random_state=settings.random_state,
-        )
-        with warnings.catch_warnings():
-            # The table marks constant rules.
-            warnings.simplefilter("ignore", DegenerateRuleWarning)
-            rules[method] = rule.fit(outputs, y, sensitive_features=groups)
-        chosen = rule.selection_probability(outputs, sensitive_features=groups)
-        notes[method] = {
-            "objective_in_calibration": rule.objective_,
-            "equalized_odds_difference_in_calibration": (
-                expected_equalized_odds_difference(y, chosen, sensitive_features=groups)
-            ),
-            "randomised_share": rule.randomised_share_,
-        }
+def _fit_baseline(sisa, X, y, groups, objective, settings):
+    """Fit fairlearn's rule to the mean scores of the members that did not see a row."""
+    known = np.array([group is not None for group in groups])
+    known[sisa.forgotten_] = False
+    rows = np.flatnonzero(known)
+    scores = np.array(sisa.transform(_safe_indexing(X, rows)), dtype=float)
+    scores[np.arange(len(rows)), sisa.plan_.shards[rows]] = np.nan
     optimizer = ThresholdOptimizer(
-        estimator=MajorityOfOutputs().fit(outputs, y),
+        estimator=MeanScore().fit(scores, y[rows]),
         prefit=True,
         predict_method="predict_proba",
         constraints="equalized_odds",
-        objective=settings.objective,
+        objective=objective,
     )
-    rules["ThresholdOptimizer"] = FairlearnAdapter(
-        optimizer, random_state=settings.random_state
-    ).fit(outputs, y, sensitive_features=groups)
-    return rules, notes
+    baseline = FairlearnAdapter(optimizer, random_state=settings.random_state)
+    return baseline.fit(scores, y[rows], sensitive_features=groups[rows].astype(str))
+
+
+def _is_nearly_constant(decided):
+    selected = float(np.mean(decided))
+    return not _NEARLY_NOBODY < selected < 1 - _NEARLY_NOBODY
 
 
 def _evaluate(y, decided, groups, settings):
@@ -249,27 +350,28 @@ def _evaluate(y, decided, groups, settings):
     }
 
 
-def _describe_task(task):
-    compared = task.groups[task.test]
+def _describe_task(task, n_folds):
+    people = task.compared
+    y, groups = task.y[people], task.groups[people]
     return {
         "name": task.name,
+        "pos_label": task.pos_label,
         "rows": len(task.y),
         "positive_share": float(np.mean(task.y)),
-        "training_rows": len(task.train),
-        "calibration_rows": len(task.calibration),
-        "test_rows": len(task.test),
-        "test_rows_by_group": {
+        "folds": n_folds,
+        "people": len(people),
+        "people_by_group": {
             str(group): {
-                "negative": int(np.sum((compared == group) & (task.y[task.test] == 0))),
-                "positive": int(np.sum((compared == group) & (task.y[task.test] == 1))),
+                "negative": int(np.sum((groups == group) & (y == 0))),
+                "positive": int(np.sum((groups == group) & (y == 1))),
             }
-            for group in sorted(set(compared))
+            for group in sorted(set(groups))
         },
         "groups_left_out": task.left_out,
     }
 
 
-def _describe_forgetting(sisa, verification, settings):
+def _describe_forgetting(sisa, verification, params):
     return {
         "retained_rows": sisa.n_rows_,
         "forgotten_rows": len(sisa.forgotten_),
@@ -283,7 +385,7 @@ def _describe_forgetting(sisa, verification, settings):
                 "full_sample_visits": report.full_sample_visits,
                 "share": report.sample_visits / report.full_sample_visits,
                 "expected_share": expected_replay_cost(
-                    settings.n_shards, settings.n_slices, len(report.rows)
+                    params["n_shards"], params["n_slices"], len(report.rows)
                 ),
                 "seconds": report.seconds,
                 "digest_before": report.digest_before,
@@ -297,15 +399,18 @@ def _describe_forgetting(sisa, verification, settings):
 class _Clock:
     """Announces steps and stores the seconds that each took."""
 
-    def __init__(self, progress):
+    def __init__(self, progress, total):
         self.progress = progress
+        self.total = total
         self.seconds = {}
-        self._step = None
+        self.of_fold = ""
+        self._step, self._done = None, -1
 
     def begin(self, step):
         now = time.perf_counter()
         if self._step is not None:
             self.seconds[self._step] = round(now - self._began, 3)
-        self._step, self._began = step, now
+        self._began, self._done = now, self._done + 1
+        self._step = None if step is None else step + self.of_fold
         if step is not None:
-            self.progress(step)
+            self.progress(self._step, self._done, self.total)

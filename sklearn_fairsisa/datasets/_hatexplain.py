@@ -61,8 +61,8 @@ def fetch_hatexplain(
     data_home : str or path-like, default=None
         Folder with ``dataset.json`` and ``post_id_divisions.json`` in the layout of the
         release. Its files are only read. By default the folder named by the environment
-        variable ``SKLEARN_FAIRSISA_DATA``. If the variable is not set, pooch's cache,
-        which is filled by a download that is checked against the digest of the release.
+        variable ``SKLEARN_FAIRSISA_DATA``. If the variable is not set, the files are
+        downloaded into pooch's cache and checked against the digest of the release.
 
     subset : {"all", "train", "val", "test"}, default="all"
         Part of the official split. The rows are in the order of the split file;

@@ -205,6 +205,10 @@ class Problem:
         Probability at which the true differences are to keep the bound.
     accepts_unknown : bool, default=False
         Whether there may be people of unknown groups.
+    sensitive_at_predict : bool, default=True
+        Whether the groups of new people are known; else all are inferred.
+    infers : bool, default=False
+        Whether unknown groups are inferred.
     """
 
     constraint: Difference | None
@@ -214,6 +218,8 @@ class Problem:
     classes: Any = ()
     confidence: float | None = None
     accepts_unknown: bool = False
+    sensitive_at_predict: bool = True
+    infers: bool = False
 
     @property
     def tol(self):

@@ -71,7 +71,7 @@ class CostRuleMixture:
         gain = unit_gains(totals.sum(axis=0), problem.objective)
         noise = 1e-9 * np.abs(gain).max()
         pools = [
-            _RulePool(eta[group == a], by_class[group == a], noise)
+            RulePool(eta[group == a], by_class[group == a], noise)
             for a in range(n_groups)
         ]
         for pool in pools:
@@ -143,13 +143,25 @@ class CostRuleMixture:
 class _GroupMixture:
     prices: np.ndarray
     weights: np.ndarray
+    code: np.ndarray
     cell: np.ndarray
     mass: np.ndarray
     probability: np.ndarray
 
 
-class _RulePool:
-    """Deterministic rules of one group that all decide differently."""
+class RulePool:
+    """Deterministic rules of the same people that all decide differently.
+
+    Parameters
+    ----------
+    eta : ndarray of shape (n_samples, n_kinds)
+        Estimated probabilities of the kinds of people, which are classes, or classes of
+        groups.
+    by_class : ndarray of shape (n_samples, n_kinds)
+        Weight of each person's own kind.
+    noise : float
+        Prices below it are rounding errors.
+    """
 
     def __init__(self, eta, by_class, noise):
         self.eta, self.by_class, self.noise = eta, by_class, noise
@@ -165,7 +177,7 @@ class _RulePool:
         self.known.add(key)
         self.prices.append(price)
         self.decided.append(decided)
-        matrix = sum_by(decided, self.by_class, self.by_class.shape[1])
+        matrix = sum_by(decided, self.by_class, price.shape[1])
         self.matrices.append(matrix.T)
         return True
 
@@ -182,7 +194,7 @@ class _RulePool:
         gains = self.by_class @ price
         for _ in range(_MAX_SWEEPS):
             before = price.copy()
-            for k in range(len(price)):
+            for k in range(price.shape[1]):
                 price[:, k] += best_shift(expected_worth(self.eta, price), gains, k)
             if (price == before).all():
                 break
@@ -196,12 +208,13 @@ class _RulePool:
     def mixture(self, weights):
         """The rules of positive weight, and how they divide the group."""
         used = np.flatnonzero(weights)
-        n_classes = self.eta.shape[1]
+        n_classes = self.prices[0].shape[1]
         decided = np.column_stack([self.decided[t] for t in used])
         cell, code = np.unique(decided, axis=0, return_inverse=True)
         return _GroupMixture(
             np.stack([self.prices[t] for t in used]),
             weights[used],
+            code.ravel(),
             cell,
             sum_by(code.ravel(), self.by_class, len(cell)).sum(axis=1),
             _mixed(cell.T, weights[used], n_classes),

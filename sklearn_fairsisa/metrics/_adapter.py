@@ -277,7 +277,7 @@ class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             required = names(last.predict, "sensitive_features")
             X, groups = self._groups_of(X, sensitive_features, required)
             if required:
-                # In the values of fit, which the mitigator compares by itself.
+                # The mitigator compares groups itself, so it gets the values of fit.
                 codes = group_codes(groups, self.groups_, accepts_unknown=True)
                 if (codes < 0).any():
                     unknown = encode_groups(groups[codes < 0])[0]

@@ -33,8 +33,8 @@ def within_fairness_budget(
         Takes ``cv_results_`` and returns ``best_index_``: among the candidates whose
         gap is within the budget, the one with the highest score, then the smallest
         gap, then the first. If no candidate is within the budget, the candidate with
-        the smallest gap, with a warning. Candidates whose score or gap is NaN are
-        ignored.
+        the smallest gap is selected, with a warning. Candidates whose score or gap is
+        NaN are ignored.
 
     Raises
     ------

@@ -20,8 +20,8 @@ def expected_equalized_odds_difference(
 ) -> float:
     """Equalized-odds difference of the expected decisions.
 
-    The larger of two differences between groups, that of the true and that of the
-    false positive rate, with each decision replaced by its probability. For hard
+    The larger of the differences between groups in the true and in the false positive
+    rate, with each decision replaced by its probability. For hard
     decisions, it equals fairlearn's ``equalized_odds_difference``.
 
     Parameters

@@ -127,9 +127,9 @@ def bootstrap_interval(
         percentile interval. See the notes.
 
     stratify : {"group", "group_and_label", None}, default="group"
-        Sizes that every resample keeps: that of each group; those of each group's
-        negatives and positives, which suits true and false positive rates of groups
-        with very few of either; or none.
+        Sizes that every resample keeps: the size of each group; the numbers of
+        negatives and positives of each group, for true and false positive rates of
+        groups with very few of either; or none.
 
     pos_label : object, default=None
         Positive label of the named metrics, by default the greater one.

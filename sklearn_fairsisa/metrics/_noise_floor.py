@@ -133,9 +133,9 @@ def noise_floor(
 
     Notes
     -----
-    The fair rule draws the decisions of every group from everybody: each person of a
-    group and label draws decisions, with replacement, from all people of that label, or
-    for demographic parity from all people. For hard decisions, this is a binomial
+    The fair rule gives all groups the same distribution of decisions: the decisions of
+    each person are drawn, with replacement, from all people of the same label, or for
+    demographic parity from all people. For hard decisions, this is a binomial
     number of selections per group and label at the overall rate.
 
     Examples

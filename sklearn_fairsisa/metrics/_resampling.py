@@ -81,7 +81,7 @@ class Kinds:
         return total, chosen
 
     def fair_tally(self, rng, pools, size):
-        """Return the number of selected people if pools give the decisions."""
+        """Return tallies of selected people, with decisions drawn from pools."""
         shape = (size, self.y_pred.shape[1], len(self.group_names), 2)
         chosen = np.zeros(shape)
         urns = {}

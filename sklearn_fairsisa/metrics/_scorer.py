@@ -333,7 +333,7 @@ def _without_options(metric):
 
 
 def _check_countable(y, metric):
-    """Refuse labels that fairlearn would take for negative, as it only counts ones."""
+    """Refuse labels that fairlearn would count as negative: all labels except 1."""
     metric = _without_options(metric)
     counts = getattr(metric, "_metric_fn", metric)
     if not getattr(counts, "__module__", "").startswith("fairlearn."):

@@ -16,6 +16,7 @@ from ..exceptions import (
 )
 from ..fairness._constraints import Problem
 from ._calibration import CalibrationRows
+from ._heads import N_FOLDS, FoldedNumbers, Heads
 from ._held_out import tightened
 from ._methods import METHODS
 from ._rule import FairRule, learn_rule
@@ -38,6 +39,8 @@ class Calibrated:
         None until it is solved, as after rows were erased.
     bound : float, default=0.0
         Upper confidence bound of the rule's true gap, if the problem demands one.
+    heads : Heads, default=None
+        Evidence that knows the group. None where there is none, or it is silent.
     """
 
     problem: Problem
@@ -46,6 +49,7 @@ class Calibrated:
     rows: CalibrationRows
     rule: FairRule | None = None
     bound: float = 0.0
+    heads: Heads | None = None
 
     def solved(self) -> Self:
         """Return it with the rule that its rows give."""
@@ -59,8 +63,9 @@ class Calibrated:
         return replace(self, rule=rule, bound=bound)
 
     def without(self, rows) -> Self:
-        """Return what is left without some rows: no rule, as it followed from them."""
-        return replace(self, rows=self.rows.without(rows), rule=None, bound=0.0)
+        """Return what is left without some rows: nothing that followed from them."""
+        left = self.rows.without(rows)
+        return replace(self, rows=left, rule=None, bound=0.0, heads=None)
 
     def warn(self) -> None:
         """Warn of a rule that may not be what was wanted."""
@@ -119,6 +124,8 @@ class OwnRows(Calibrated):
         Whether X holds votes and nothing else, so that people are not distinguishable.
     digests : tuple of str, or None
         Of the members of a SISAClassifier, which may change.
+    numbers : FoldedNumbers, or None
+        What heads learn from; None if there are none.
     """
 
     n_given: int
@@ -127,12 +134,26 @@ class OwnRows(Calibrated):
     holds_labels: bool
     holds_only_votes: bool
     digests: tuple[str, ...] | None
+    numbers: FoldedNumbers | None = None
     forgotten: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.intp))
 
     def without(self, rows) -> Self:
         """Return what is left without some rows."""
         forgotten = np.union1d(self.forgotten, rows).astype(np.intp)
-        return replace(super().without(rows), forgotten=forgotten)
+        numbers = self.numbers
+        if numbers is not None:
+            numbers = numbers.take(np.flatnonzero(~np.isin(self.rows.index, rows)))
+        return replace(super().without(rows), forgotten=forgotten, numbers=numbers)
+
+    def solved(self) -> Self:
+        """Return it with the heads and the rule that its rows give."""
+        if self.numbers is None:
+            return super().solved()
+        rows = self.rows.of_members
+        heard = np.ones((N_FOLDS, rows.scores.shape[1]), dtype=bool)
+        with one_thread():
+            heads, rows = Heads.fit(self.numbers, rows, heard, self.problem)
+        return super(OwnRows, replace(self, heads=heads, rows=rows)).solved()
 
 
 def groups_and_codes(groups):

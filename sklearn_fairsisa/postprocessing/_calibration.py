@@ -35,6 +35,11 @@ class CalibrationRows:
         Members that did not learn from a row, so that their predictions count.
     aggregation : Aggregation
         How the ensemble decides by its members' predictions.
+    has_head : bool, default=False
+        Whether there is a column of scores more after those of the members: that of a
+        head which knows the group, see `Heads`.
+    n_joint : int, default=0
+        Columns after these, of the estimated probabilities of group and class.
     """
 
     index: np.ndarray
@@ -44,6 +49,8 @@ class CalibrationRows:
     scores: np.ndarray | None = None
     counted: np.ndarray | None = None
     aggregation: Aggregation = PLURALITY
+    has_head: bool = False
+    n_joint: int = 0
 
     def __len__(self):
         return len(self.index)
@@ -52,6 +59,47 @@ class CalibrationRows:
     def n_classes(self):
         """Number of classes."""
         return self.scores.shape[2] if self.scores.ndim == 3 else 2
+
+    @property
+    def unscored(self):
+        """The rows without what the members predicted."""
+        return self._with(None, None)
+
+    @property
+    def of_members(self):
+        """The rows with the members' scores alone."""
+        return self._first(self.has_head + self.n_joint)
+
+    @property
+    def of_known_groups(self):
+        """The rows with what is evidence if the group is known."""
+        left = self._first(self.n_joint)
+        return replace(left, has_head=self.has_head)
+
+    @property
+    def joint(self):
+        """Estimated probabilities of group and class, (n_rows, n_groups, n_classes)."""
+        return joint_of(self.scores, self.n_joint)
+
+    def with_evidence(self, scores, *, has_head, n_joint):
+        """The rows with columns of scores more, which count for all of them."""
+        counted = self.counted
+        if counted is not None:
+            more = np.ones((len(self), scores.shape[1] - counted.shape[1]), dtype=bool)
+            counted = np.hstack([counted, more])
+        return self._with(scores, counted, has_head=has_head, n_joint=n_joint)
+
+    def _first(self, n_left_out):
+        """The rows without some columns, which are last."""
+        if not n_left_out:
+            return self
+        counted = None if self.counted is None else self.counted[:, :-n_left_out]
+        return self._with(self.scores[:, :-n_left_out], counted)
+
+    def _with(self, scores, counted, *, has_head=False, n_joint=0):
+        return replace(
+            self, scores=scores, counted=counted, has_head=has_head, n_joint=n_joint
+        )
 
     @property
     def votes(self):
@@ -107,6 +155,12 @@ class CalibrationRows:
             scores=None if self.scores is None else self.scores[kept],
             counted=None if self.counted is None else self.counted[kept],
         )
+
+
+def joint_of(scores, n_joint):
+    """Probabilities of group and class, which are the last columns of scores."""
+    last = scores[:, scores.shape[1] - n_joint :]
+    return last if scores.ndim == 3 else last.reshape(len(last), -1, 2)
 
 
 def votes_of(scores):

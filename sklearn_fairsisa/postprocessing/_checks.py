@@ -10,11 +10,16 @@ from sklearn.utils.multiclass import check_classification_targets
 from .._utils.groups import distinct
 from .._utils.validation import check_no_missing_labels, check_sample_weight
 from .._utils.warnings import level_of_caller
+from ..exceptions import UnsupportedToleranceWarning
 from ..fairness._rates import label_totals
 from ._aggregation import PLURALITY, aggregation_of
 from ._calibration import votes_of
 from ._methods import METHODS
 
+# Fewer rows are a handful. The standard error that is worth having.
+_TINY, _ERROR = 8, 0.05
+# Standard errors that chance alone seldom exceeds.
+_DOUBT = 1.64
 _COSTS = {"false_positive", "false_negative"}
 
 
@@ -80,6 +85,42 @@ def check_confidence(confidence, tol):
             "and no number of rows shows that to be exactly tol=0. Allow some, for "
             "example tol=0.05, or set confidence=None to have equal rates in "
             "calibration."
+        )
+
+
+def check_infers(method):
+    """Raise if a method cannot decide on people whose group is inferred."""
+    if METHODS[method].infers is None:
+        can = [name for name, known in METHODS.items() if known.infers is not None]
+        raise ValueError(
+            f"method={method!r} goes by votes alone, from which groups cannot be "
+            'inferred. With sensitive_at_predict=False or unknown_group="inferred" use '
+            f"one of {can}."
+        )
+
+
+def check_tells_groups(calibrated):
+    """Raise if groups are to be inferred and X tells them no better than chance.
+
+    Parameters
+    ----------
+    calibrated : Calibrated
+    """
+    rows, problem = calibrated.rows.weighed, calibrated.problem
+    if problem.sensitive_at_predict or len(problem.groups) < 2:
+        return
+    chance = rows.joint.sum(axis=2)[np.arange(len(rows)), rows.group]
+    share = np.bincount(rows.group, rows.weight, minlength=len(problem.groups))
+    gain = np.log(chance.clip(1e-12)) - np.log(share / share.sum())[rows.group]
+    error = gain.std() / np.sqrt(len(gain))
+    if gain.mean() < _DOUBT * error:
+        raise ValueError(
+            f"X does not tell the groups {problem.groups.tolist()} better than chance: "
+            f"the mean log-likelihood of the {len(rows)} calibration rows' groups, "
+            f"estimated without them, exceeds that of the groups' shares by "
+            f"{gain.mean():.4f}, with a standard error of {error:.4f}. Groups that "
+            "cannot be inferred cannot be treated alike without knowing them: use "
+            "sensitive_at_predict=True, or give features that tell more of them."
         )
 
 
@@ -209,6 +250,35 @@ def check_groups_suffice(problem, rows, what="calibration rows", held_out=False)
         f"Group {groups.tolist()[a]!r} has no {labels} among the {what}, so its {rate} "
         f"is undefined. {helps}"
     )
+
+
+def warn_of_tiny_groups(calibrated):
+    """Warn of groups one of whose rates rests on a handful of rows.
+
+    Parameters
+    ----------
+    calibrated : Calibrated
+    """
+    rows, problem = calibrated.rows.weighed, calibrated.problem
+    n_groups, n_classes = len(problem.groups), len(problem.classes)
+    if problem.constraint.at_most >= 1 or n_groups < 2:
+        return
+    number = label_totals(rows.group, rows.label, n_groups, None, n_classes)
+    rates = problem.constraint.rates(n_classes)
+    fewest = np.min([number[:, r.counted].sum(axis=1) for r in rates], axis=0)
+    tiny = np.flatnonzero(fewest < _TINY)
+    if len(tiny):
+        which = ", ".join(
+            f"{problem.groups.tolist()[a]!r} on {fewest[a]:.0f}" for a in tiny
+        )
+        warnings.warn(
+            "Groups have a rate that rests on very few calibration rows: "
+            f"{which}. The rule may be less fair to them than none. For a standard "
+            f"error of {_ERROR:g} a rate needs about {0.25 / _ERROR**2:.0f} rows of "
+            "its label in each group. Give such rows, or merge groups.",
+            UnsupportedToleranceWarning,
+            stacklevel=level_of_caller(),
+        )
 
 
 def check_some_row_counts(rows, method):

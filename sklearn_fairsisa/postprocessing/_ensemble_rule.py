@@ -5,7 +5,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from .._utils.containers import take
 from .._utils.groups import merged_groups
+from .._utils.isolation import one_thread
 from ..sisa._plan import HELD_OUT
 from ._calibrated import Calibrated
 from ._calibration import check_two_shards, count_other_shards
@@ -15,7 +17,10 @@ from ._checks import (
     check_objective,
     rows_suffice,
 )
+from ._heads import N_FOLDS, FoldedNumbers, Heads, drawn_folds, shards_heard
 from ._kept_scores import kept_scores
+from ._methods import hears_heads
+from ._views import as_numbers, of_width
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ class EnsembleRule(Calibrated):
     def without(self, rows) -> Self:
         """Return what is left without some rows."""
         left = np.flatnonzero(~np.isin(self.rows.index, rows))
-        bare = replace(self, rows=replace(self.rows, scores=None, counted=None))
+        bare = replace(self, rows=self.rows.unscored)
         kept = None if self.kept is None else self.kept[left]
         return replace(super(EnsembleRule, bare).without(rows), kept=kept)
 
@@ -111,7 +116,7 @@ class EnsembleRule(Calibrated):
                 )
             problem = replace(problem, classes=after.classes, objective=objective)
             kept = None
-        rows = replace(rows, label=label, scores=None, counted=None)
+        rows = replace(rows.unscored, label=label)
         grown = replace(self, problem=problem, rows=rows, kept=kept, params=params)
         if told is None:
             return grown._with_rows(np.empty(0, dtype=np.intp), after, None)
@@ -175,13 +180,22 @@ class EnsembleRule(Calibrated):
             unknown = np.full((len(rows) - len(kept), *kept.shape[1:]), np.nan)
             kept = np.concatenate([kept, unknown])[order]
         return replace(
-            self, problem=problem, rows=rows, kept=kept, rule=None, bound=0.0
+            self,
+            problem=problem,
+            rows=rows,
+            kept=kept,
+            rule=None,
+            bound=0.0,
+            heads=None,
         )
 
     def updated(self, ensemble) -> Self:
         """Return it solved for the members that there are; changed ones predict."""
         digests = ensemble._store.digests
-        if self.is_current(digests):
+        has_heads = hears_heads(self.problem) and (
+            self.problem.infers or not _is_any_behind(ensemble)
+        )
+        if self.is_current(digests) and has_heads <= (self.heads is not None):
             return self
         present = [s for s, m in enumerate(ensemble.estimators_) if m is not None]
         rows = self.counting(ensemble, np.array(present, dtype=np.intp))
@@ -192,25 +206,78 @@ class EnsembleRule(Calibrated):
             self.kept, self.digests, self.rows.index, ensemble, self.across
         )
         scores = kept if len(present) == kept.shape[1] else kept[:, present]
-        rows = replace(rows, scores=scores)
-        return replace(self, rows=rows, kept=kept, digests=digests).solved()
+        rows, heads = replace(rows, scores=scores), None
+        if has_heads:
+            heads, rows = self._hearing_heads(rows, ensemble, np.array(present))
+        new = replace(self, rows=rows, kept=kept, digests=digests, heads=heads)
+        return new.solved()
+
+    def _hearing_heads(self, rows, ensemble, present):
+        """Return heads, and the rows scored by those that have not seen them.
+
+        Parameters
+        ----------
+        rows : CalibrationRows
+            Scored by the members.
+        ensemble : SISAClassifier
+        present : ndarray of int of shape (n_members,)
+            Their shards.
+        """
+        state = ensemble._state
+        plan, place = state.plan, np.full(state.plan.n_rows, -1)
+        place[rows.index] = np.arange(len(rows))
+        if self.across:
+            fold, parts = plan.shard_of(rows.index), state.rows
+            heard = shards_heard(plan.n_shards, present)
+        else:
+            parts, subjects = [state.held_out], state.held_out.subjects
+            fold = np.empty(len(rows), dtype=np.intp)
+            held_out = state.held_out.index
+            calibrates = place[held_out] >= 0
+            drawn = drawn_folds(held_out, plan.seed, subjects)
+            fold[place[held_out[calibrates]]] = drawn[calibrates]
+            heard = np.ones((N_FOLDS, len(present)), dtype=bool)
+        with one_thread():
+            numbers = _numbers_of(parts, place, len(rows))
+            folded = FoldedNumbers(numbers, fold)
+            return Heads.fit(folded, rows, heard, self.problem)
 
     def remade(self, ensemble) -> Self:
         """Return it solved from scratch: all members predict."""
-        return replace(self, kept=None, digests=(), rule=None).updated(ensemble)
+        bare = replace(self, kept=None, digests=(), rule=None, heads=None)
+        return bare.updated(ensemble)
 
     @property
     def learnt(self):
         """What followed from rows and members."""
         # Reports are made when somebody looks at them.
         rule = None if self.rule is None else replace(self.rule)
-        return rule, self.bound, self.kept, self.rows
+        return rule, self.bound, self.kept, self.rows, self.heads
 
     def counting(self, ensemble, shards):
         """Return the rows, with the members of some shards that count for them."""
         if not self.across:
             return self.rows
         return count_other_shards(self.rows, ensemble.plan_, shards)
+
+
+def _is_any_behind(ensemble):
+    """Whether a member has slices yet to learn."""
+    progress = map(ensemble._store.progress, range(ensemble.plan_.n_shards))
+    return any(p.stage < p.n_stages for p in progress)
+
+
+def _numbers_of(parts, place, n_rows):
+    """Return rows of several parts as numbers, each in its place."""
+    found = []
+    for rows in (part.block for part in parts):
+        where = np.flatnonzero(place[rows.index] >= 0)
+        if len(where):
+            found.append((place[rows.index[where]], as_numbers(take(rows.X, where))))
+    numbers = np.empty((n_rows, max((len(own.T) for _, own in found), default=0)))
+    for there, own in found:
+        numbers[there] = of_width(own, numbers.shape[1])
+    return numbers
 
 
 def _joined(problem, rows, index, after, told, across):

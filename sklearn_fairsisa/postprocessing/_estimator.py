@@ -39,7 +39,12 @@ from sklearn.utils.validation import (
 
 from .._utils.accepted import accepted, in_memory
 from .._utils.columns import row_columns
-from .._utils.groups import feature_names, group_codes, split_groups
+from .._utils.groups import (
+    feature_names,
+    group_codes,
+    split_groups,
+    without_columns,
+)
 from .._utils.typing import (
     Estimator,
     FilePath,
@@ -52,7 +57,11 @@ from .._utils.validation import (
     check_subjects,
 )
 from .._utils.warnings import level_of_caller
-from ..exceptions import DirectoryError, StaleRuleWarning
+from ..exceptions import (
+    DirectoryError,
+    StaleRuleWarning,
+    UnsupportedToleranceWarning,
+)
 from ..fairness._coins import (
     class_probabilities,
     draw_classes,
@@ -76,25 +85,30 @@ from ._calibration import (
 from ._checks import (
     check_confidence,
     check_groups_suffice,
+    check_infers,
     check_labels,
     check_objective,
     check_some_row_counts,
+    check_tells_groups,
     check_weight,
     checked_aggregation,
+    warn_of_tiny_groups,
 )
 from ._ensemble_rule import NewRows, begun
 from ._fitted import FittedRuleMixin, solved
+from ._heads import FoldedNumbers, drawn_folds
 from ._members import (
     checked_member_scores,
     given_scores,
     holds_labels,
     reached_sisa,
 )
-from ._methods import METHODS
+from ._methods import METHODS, hears_heads
 from ._rule import tradeoff_table
 from ._serving import Serving
 from ._subjects import Subjects
 from ._training import Training
+from ._views import as_numbers
 
 _OBJECTIVES = ("accuracy_score", "balanced_accuracy_score")
 # The rule of ``fit`` among those that an ensemble keeps.
@@ -153,8 +167,10 @@ class FairEnsemblePostprocessor(
           how the group's people spread over it, are smooth functions that groups share
           as far as they agree. A group with few negatives, or few positives, is then
           estimated from all its people, and one with few people from other groups. The
-          rates are equal as estimated, not as counted in calibration. With more
-          classes it is ``"soft_ensemble"``, whose estimates are smooth there.
+          rates are equal as estimated, not as counted in calibration. Beside the
+          members it hears heads: models of the label given X and the group, learnt out
+          of fold, which groups share as far as they agree. With more classes it is
+          ``"soft_ensemble"``, whose estimates are smooth there.
 
     constraints : str, default="equalized_odds"
         ``"equalized_odds"``, ``"demographic_parity"``,
@@ -205,11 +221,20 @@ class FairEnsemblePostprocessor(
         is None or frozen: then every row given to ``fit`` calibrates, and the members
         must not have learnt from any.
 
-    unknown_group : {"error", "unconstrained"}, default="error"
-        Whether to refuse people of groups not seen in ``fit``, or of none (NaN or
-        None), or decide on them by the rule that optimises the objective without
-        regard to groups. Rows of no group given to ``fit`` then train the ensemble,
-        unless they are held out, but do not calibrate.
+    sensitive_at_predict : bool, default=True
+        Whether the methods that decide need the groups. With False only ``fit`` does:
+        the rule estimates each person's group from X and the members, and decides so
+        that the groups' rates agree as far as X tells them apart. The groups are not
+        looked at even if they are given; a column named by `sensitive_feature` may be
+        missing from X, unless `drop_sensitive` is False. The three methods on votes
+        cannot do this.
+
+    unknown_group : {"error", "unconstrained", "inferred"}, default="error"
+        What becomes of people of groups not seen in ``fit``, or of none (NaN or None):
+        they are refused; or decided on by the rule that optimises the objective without
+        regard to groups; or their group is estimated, as with `sensitive_at_predict`.
+        Rows of no group given to ``fit`` train the ensemble, unless they are refused or
+        held out, but do not calibrate.
 
     random_state : int, RandomState instance or None, default=None
         Source of the held-out rows, of the coins' key, and of the seeds of `estimator`
@@ -263,11 +288,11 @@ class FairEnsemblePostprocessor(
         this attribute; nor is there one for more than two classes.
 
     member_weights_ : DataFrame
-        Weight of each member in each constrained group; the score of ``rule_`` is the
-        sum of the members' logits so weighted, scores being clipped to [1e-6, 1 -
-        1e-6]. A single member weighs 1, or -1 in a group whose positives have the
-        smaller scores. Methods on votes have no weights, and not this attribute; nor
-        are there any for more than two classes.
+        Weight of each member, and of the heads in a column ``"head"``, in each
+        constrained group; the score of ``rule_`` is the sum of the logits so weighted,
+        scores being clipped to [1e-6, 1 - 1e-6]. A single member weighs 1, or -1 in a
+        group whose positives have the smaller scores. Methods on votes have no weights,
+        and not this attribute; nor are there any for more than two classes.
 
     member_points_ : DataFrame
         Columns group, member (a number, or "majority" for the ensemble's own decision),
@@ -378,7 +403,8 @@ class FairEnsemblePostprocessor(
             Interval(RealNotInt, 0, 1, closed="neither"),
             StrOptions({"auto", "cross_shard"}),
         ],
-        "unknown_group": [StrOptions({"error", "unconstrained"})],
+        "sensitive_at_predict": ["boolean"],
+        "unknown_group": [StrOptions({"error", "unconstrained", "inferred"})],
         "random_state": ["random_state"],
     }
 
@@ -397,7 +423,8 @@ class FairEnsemblePostprocessor(
         sensitive_feature: SensitiveFeature = None,
         drop_sensitive: bool = True,
         calibration: float | Literal["cross_shard", "auto"] = "auto",
-        unknown_group: Literal["error", "unconstrained"] = "error",
+        sensitive_at_predict: bool = True,
+        unknown_group: Literal["error", "unconstrained", "inferred"] = "error",
         random_state: RandomState = None,
     ) -> None:
         self.estimator = estimator
@@ -409,6 +436,7 @@ class FairEnsemblePostprocessor(
         self.sensitive_feature = sensitive_feature
         self.drop_sensitive = drop_sensitive
         self.calibration = calibration
+        self.sensitive_at_predict = sensitive_at_predict
         self.unknown_group = unknown_group
         self.random_state = random_state
 
@@ -483,6 +511,9 @@ class FairEnsemblePostprocessor(
         else:
             found = fitted._calibrate_own(train, rows, share, about)
         self.__dict__ = {**fitted.__dict__, **found}
+        warn_of_tiny_groups(self._calibrated())
+        if not self.sensitive_at_predict:
+            self._warn_of_gap()
         if len(names) == 1:
             warnings.warn(
                 f"All rows are of one group, {names.tolist()}, so the rule keeps "
@@ -782,8 +813,8 @@ class FairEnsemblePostprocessor(
             is "error".
         """
         serving = self._serving()
-        X = check_like_fit(self, X)
-        probability = self._probability(serving, X, sensitive_features)
+        X, seen, group = self._people(serving, X, sensitive_features)
+        probability = self._probability(serving, seen, group)
         uncertain = np.flatnonzero(is_random(probability))
         probability = class_probabilities(probability)
         decided = probability.argmax(axis=1)
@@ -825,18 +856,41 @@ class FairEnsemblePostprocessor(
             that was given frozen.
         """
         serving = self._serving()
-        return self._probability(serving, check_like_fit(self, X), sensitive_features)
+        _, seen, group = self._people(serving, X, sensitive_features)
+        return self._probability(serving, seen, group)
 
-    def _probability(self, serving, X, sensitive_features):
+    def _people(self, serving, X, sensitive_features):
+        """Return new rows, the same as members see them, and codes of their groups.
+
+        Where groups are inferred, what is named of X to hold them is left out of both.
+        """
+        calibrated = serving.calibrated
+        problem = calibrated.problem
+        if not problem.sensitive_at_predict:
+            seen = self._without_groups(X)
+            return seen, seen, np.full(_num_samples(seen), -1)
+        X = check_like_fit(self, X)
+        seen, groups = self._split(X, sensitive_features, calibrated.features)
+        codes = group_codes(
+            groups, problem.groups, accepts_unknown=problem.accepts_unknown
+        )
+        return X, seen, codes
+
+    def _without_groups(self, X):
+        """Return rows as members see them, whether or not X has the named columns."""
+        feature = self.sensitive_feature
+        if feature is None or callable(feature) or not self.drop_sensitive:
+            return check_like_fit(self, X)
+        (X,) = indexable(accepted(X))
+        dropped, X = without_columns(self, X, feature)
+        return check_like_fit(dropped, X)
+
+    def _probability(self, serving, seen, group):
         """Probability of selection by what counted at some instant."""
         calibrated = solved(serving.calibrated)
         self._warn_if_stale(serving)
-        seen, groups = self._split(X, sensitive_features, calibrated.features)
-        problem = calibrated.problem
-        group = group_codes(
-            groups, problem.groups, accepts_unknown=problem.accepts_unknown
-        )
-        return calibrated.rule.selection_probability(serving.scores(seen), group)
+        scores = serving.evidence(seen, group)
+        return calibrated.rule.selection_probability(scores, group)
 
     def _warn_if_stale(self, serving):
         """Warn if the ensemble is known to have changed since the rule was solved."""
@@ -1238,6 +1292,9 @@ class FairEnsemblePostprocessor(
     def _posed(self, groups, classes):
         """Return the problem that the parameters pose."""
         check_confidence(self.confidence, self.tol)
+        infers = not self.sensitive_at_predict or self.unknown_group == "inferred"
+        if infers:
+            check_infers(self.method)
         return Problem(
             CONSTRAINTS[self.constraints],
             check_objective(self.objective, classes),
@@ -1245,7 +1302,9 @@ class FairEnsemblePostprocessor(
             groups,
             classes,
             self.confidence,
-            self.unknown_group == "unconstrained",
+            self.unknown_group != "error",
+            self.sensitive_at_predict,
+            infers,
         ).within(float(self.tol))
 
     def _calibrated(self):
@@ -1278,6 +1337,21 @@ class FairEnsemblePostprocessor(
                 "since. Fit the post-processor again, or attach it."
             )
         return rule
+
+    def _warn_of_gap(self):
+        """Warn if the bound of the gap, where groups are inferred, is too great."""
+        report = self.fairness_report_
+        # With `confidence` the rule has warned already.
+        if self.confidence is None and report.bound > report.claim:
+            warnings.warn(
+                f"As groups are inferred, the true gap may be {report.bound:.3f} with "
+                f"{report.confidence:.0%} confidence, more than {report.claim:g}. "
+                "fairness_report_ has the intervals. Set confidence= to have a rule "
+                "that keeps within tol, if X and the rows allow one; with "
+                "sensitive_at_predict=True decisions go by the groups themselves.",
+                UnsupportedToleranceWarning,
+                stacklevel=level_of_caller(),
+            )
 
     def _check_enough_left(self, indices, subjects):
         """Raise if too few rows or shards would be left without those asked for."""
@@ -1321,7 +1395,7 @@ class FairEnsemblePostprocessor(
             held_out=share,
             companions={_NAME: lambda state: begun(rows, state, **about)},
         )
-        solved(estimator._state.companions[_NAME])
+        check_tells_groups(solved(estimator._state.companions[_NAME]))
         return {"estimator_": estimator, "_name": _NAME, "_own": None}
 
     def _calibrate_own(self, train, rows, share, about):
@@ -1365,7 +1439,14 @@ class FairEnsemblePostprocessor(
             holds_labels=given_labels,
             holds_only_votes=estimator is None and are_votes(rows.scores),
             digests=None if sisa is None else sisa._store.digests,
-        ).solved()
+        )
+        if hears_heads(own.problem) and (estimator is not None or own.problem.infers):
+            if subjects is not None:
+                subjects = [subjects[i] for i in calibrating]
+            fold = drawn_folds(calibrating, own.seed, subjects)
+            own = replace(own, numbers=FoldedNumbers(as_numbers(seen), fold))
+        own = own.solved()
+        check_tells_groups(own)
         own.warn()
         return {"estimator_": estimator, "_own": own, "_name": None}
 
@@ -1396,7 +1477,8 @@ class FairEnsemblePostprocessor(
             group,
             label,
             check_weight(sample_weight, len(label)),
-            scores=serving.scores(seen),
+            scores=serving.evidence(seen, group),
+            has_head=serving.calibrated.rows.has_head,
         )
 
     def _split(self, X, sensitive_features, features=None):
@@ -1406,7 +1488,7 @@ class FairEnsemblePostprocessor(
             sensitive_features,
             self.sensitive_feature,
             drop_sensitive=self.drop_sensitive,
-            allow_missing=self.unknown_group == "unconstrained",
+            allow_missing=self.unknown_group != "error",
             features=features,
         )
 

@@ -23,6 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from ..fairness._cells import Votes
 from ..fairness._cost_rules import CostRuleMixture
 from ..fairness._hierarchy import fit_hierarchy
+from ..fairness._joint_rules import MODEL_PEOPLE, JointRule
 from ..fairness._score_rules import ScoreRule
 from ._aggregation import Aggregation
 from ._calibration import votes_of
@@ -320,6 +321,40 @@ class OnProbabilities:
         """Probabilities of rows of known groups."""
         eta = self.model.probabilities(scores, group, counted)
         return self.rule.selection_probability(eta, group)
+
+
+@dataclass(frozen=True)
+class OnJoint:
+    """A rule on estimated probabilities of group and class, which needs no group."""
+
+    rule: JointRule
+
+    @classmethod
+    def learn(cls, rows, chosen, *, people=MODEL_PEOPLE):
+        """Return a function from a problem to a rule.
+
+        Parameters
+        ----------
+        rows : CalibrationRows
+        chosen : ndarray of bool
+            Which groups the rows are of.
+        people : float
+            See `JointRule.fit`.
+        """
+        label = rows.label.astype(np.intp)
+        given = rows.joint[:, chosen], rows.group, label, rows.weight
+        return lambda problem: cls(JointRule.fit(*given, problem, people=people))
+
+    def selection_probability(self, scores, group, counted=None):
+        """Probability of selection of rows, given their joint probabilities.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_samples, n_groups, n_classes)
+        group, counted
+            Not used.
+        """
+        return self.rule.selection_probability(scores)
 
 
 def _ranked_in_reverse(score, group, weight, label):

@@ -1,5 +1,6 @@
 """Attributes of a fitted post-processor that follow from its rule."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .._utils.html import FindingsMixin
+from .._utils.warnings import level_of_caller
 from ._calibrated import Calibrated
 from ._report import FairnessReport, fairness_report
 
@@ -100,7 +102,18 @@ class FittedRuleMixin(FindingsMixin):
         rule, claim = _constraining(solved), solved.problem.tol
         # Cross-fitting solves for ten rules at least.
         if claim not in rule.reports:
-            rule.reports[claim] = fairness_report(rule, solved.rows, claim)
+            report = fairness_report(rule, solved.rows, claim)
+            rule.reports[claim] = report
+            if not (report.is_fairer or np.isnan(report.bound)):
+                expected = report.to_frame()["expected"].iloc[0]
+                warnings.warn(
+                    "The fair rule is not expected to be fairer than none: on new "
+                    f"people a gap of {expected:.3f} is to be expected with it, and of "
+                    f"{report.without_rule['expected']:.3f} without it. Groups may "
+                    "hardly differ, or have too few rows; see group_frame().",
+                    UserWarning,
+                    stacklevel=level_of_caller(),
+                )
         return rule.reports[claim]
 
     @property

@@ -11,7 +11,7 @@ from ..fairness._plurality_rules import (
     PluralityRule,
 )
 from ..fairness._vote_rules import MajorityRule, MemberRules, PatternRule
-from ._evidence import OnDecision, OnScores, OnVotes
+from ._evidence import OnDecision, OnJoint, OnScores, OnVotes
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,26 @@ class Method:
     has_rule_per_member : bool, default=False
         Whether each member has a rule of its own, so that each must have rows of every
         group for which it counts.
+    hears_heads : bool, default=False
+        Whether heads that know the group are evidence beside the members, for two
+        classes.
+    infers : callable, default=None
+        As `learn`, for people whose group is inferred; it also takes which groups the
+        rows are of. None if groups cannot be inferred.
     """
 
     learn: Callable[[Any], Callable[[Any], Any]]
     is_unstable: bool = False
     aggregates: bool = False
     has_rule_per_member: bool = False
+    hears_heads: bool = False
+    infers: Callable[[Any, Any], Callable[[Any], Any]] | None = None
+
+
+def hears_heads(problem):
+    """Whether heads are evidence for the rule of a problem."""
+    knows_group = METHODS[problem.method].hears_heads and len(problem.classes) == 2
+    return problem.infers or knows_group
 
 
 def _on_votes(of_two, of_more, **properties):
@@ -57,6 +71,8 @@ METHODS = {
         has_rule_per_member=True,
     ),
     "ensemble": _on_votes(PatternRule, LabelPatternRule, is_unstable=True),
-    "soft_ensemble": Method(OnScores.learn),
-    "smooth_ensemble": Method(partial(OnScores.learn, smooth=True)),
+    "soft_ensemble": Method(OnScores.learn, infers=partial(OnJoint.learn, people=0.0)),
+    "smooth_ensemble": Method(
+        partial(OnScores.learn, smooth=True), hears_heads=True, infers=OnJoint.learn
+    ),
 }

@@ -19,6 +19,7 @@ from ._held_out import (
     calibrated_rates,
     cross_fitting,
     dispersion,
+    estimated_rates,
     held_out_rates,
 )
 
@@ -66,6 +67,12 @@ class FairnessReport:
     unconstrained_groups : ndarray
         Groups decided on without regard to groups. Nothing is known of how far their
         rates lie from those of others.
+    rates_without, objective_without
+        Rates and objective of the ensemble's own decisions on the calibration rows,
+        without the rule. See `without_rule`.
+    counted : ndarray of shape (n_groups, n_classes), default=None
+        Where groups are inferred, with which weight the people of each group and class
+        are counted in calibration, and not estimated.
 
     Notes
     -----
@@ -124,6 +131,9 @@ class FairnessReport:
     randomised_share: float
     is_degenerate: bool
     unconstrained_groups: np.ndarray
+    rates_without: dict[str, GroupRates]
+    objective_without: float
+    counted: np.ndarray | None = None
 
     def at(
         self, *, claim: float | None = None, confidence: float | None = None
@@ -176,6 +186,23 @@ class FairnessReport:
             frame.loc[frame["rows_needed"] > frame["rows"], "group"].unique().tolist()
         )
 
+    @property
+    def without_rule(self) -> pd.Series:
+        """Objective and gap of the ensemble without the rule, a Series.
+
+        ``objective``, and of the greatest constrained gap the columns of
+        :meth:`to_frame`, by the same formulas: ``calibration``, ``expected``, ``low``,
+        ``high``, ``bound``.
+        """
+        found = {"objective": self.objective_without}
+        rates = self.rates_without
+        return pd.Series(found | self._describe(rates, _observed(rates)))
+
+    @property
+    def is_fairer(self) -> bool:
+        """Whether a smaller gap is to be expected with the rule than without it."""
+        return bool(self._gap_table["expected"].iloc[0] < self.without_rule["expected"])
+
     def __getstate__(self):
         # Frames made so far can be made again, and not every format saves them.
         return {field.name: getattr(self, field.name) for field in fields(self)}
@@ -226,7 +253,12 @@ class FairnessReport:
         for name in self.rates:
             # With more than two classes the rate names its gap.
             table.setdefault(of_one_rate.get(name, name), [name])
-        records = {gap: self._describe(names) for gap, names in table.items()}
+        records = {}
+        for gap, names in table.items():
+            rates = {name: self.rates[name] for name in names}
+            records[gap] = self._describe(rates, self.calibrated)
+            if self.is_degenerate:
+                records[gap] = dict.fromkeys(records[gap], 0.0)
         return pd.DataFrame.from_dict(records, orient="index").rename_axis("gap")
 
     @cached_property
@@ -257,18 +289,16 @@ class FairnessReport:
             )
         return pd.concat(frames, ignore_index=True)
 
-    def _describe(self, names):
+    def _describe(self, rates, calibrated):
+        """Greatest gap of some rates, by name, given those in calibration."""
         columns = "calibration", "expected", "low", "high", "bound"
-        if self.is_degenerate:
-            return dict.fromkeys(columns, 0.0)
         if len(self.groups) < 2:
             return dict.fromkeys(columns, np.nan)
-        rates = [self.rates[name] for name in names]
-        around = [(r.rate, r.error) for r in rates]
-        noise = [(np.zeros_like(r.rate), r.error) for r in rates]
-        spread = max(r.spread for r in rates)
+        around = [(r.rate, r.error) for r in rates.values()]
+        noise = [(np.zeros_like(r.rate), r.error) for r in rates.values()]
+        spread = max(r.spread for r in rates.values())
         return {
-            "calibration": max(np.ptp(self.calibrated[name]) for name in names),
+            "calibration": max(np.ptp(calibrated[name]) for name in rates),
             "expected": expected_spread(around),
             "low": max(0.0, spread - spread_quantile(self.confidence, noise)),
             "high": spread_quantile((1 + self.confidence) / 2, around),
@@ -315,6 +345,25 @@ class FairnessReport:
             f"{self.randomised_people} calibration rows ({self.randomised_share:.1%} "
             "of the weight) are decided at random."
         )
+        without = self.without_rule
+        if not (self.is_fairer or np.isnan(self.bound)):
+            yield (
+                f"The rule is not expected to be fairer than none: without it a gap of "
+                f"{without['expected']:.3f} is to be expected, and the objective is "
+                f"{without['objective']:.3f}."
+            )
+        else:
+            yield (
+                f"Without the rule the objective is {without['objective']:.3f}, and a "
+                f"gap of {without['expected']:.3f} is to be expected."
+            )
+        if self.counted is not None:
+            yield (
+                "Groups are inferred. Rates in calibration are counted on people "
+                "of observed groups where these are many, and estimated where they are "
+                f"few: {self.counted.min():.0%} to {self.counted.max():.0%} of a rate "
+                "is counted. All intervals are those of observed groups."
+            )
         if len(self.unconstrained_groups):
             beware = (
                 " Their gap to others is not known." if self._leaves_some_out else ""
@@ -355,6 +404,11 @@ class FairnessReport:
         )
 
 
+def _observed(rates):
+    """Rates by name, without their errors."""
+    return {name: of_groups.rate for name, of_groups in rates.items()}
+
+
 def fairness_report(rule, rows, claim):
     """Examine a rule on its calibration rows.
 
@@ -374,6 +428,9 @@ def fairness_report(rule, rows, claim):
     factor = dispersion(rows, problem)
     constrained = rule.code >= 0
     random = is_random(rule.selection_probability(rows.scores, rows.group))
+    decided = rows.of_members.decided.astype(np.intp)
+    decided = np.eye(len(problem.classes))[decided]
+    inferring = None if problem.sensitive_at_predict else rule.inferred
     return FairnessReport(
         constraint=problem.constraint.name,
         tol=problem.tol,
@@ -389,4 +446,7 @@ def fairness_report(rule, rows, claim):
         randomised_share=float(np.average(random, weights=rows.weight)),
         is_degenerate=rule.is_constant,
         unconstrained_groups=problem.groups[~constrained],
+        rates_without=estimated_rates(problem, rule.code, rows, decided),
+        objective_without=rule.deciding(rows, decided).value,
+        counted=None if inferring is None else inferring.rule.counted,
     )

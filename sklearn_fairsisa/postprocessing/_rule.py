@@ -11,6 +11,7 @@ from ..fairness._coins import is_random
 from ..fairness._constraints import GAPS, Problem, gap_of
 from ..fairness._level_rules import snapped
 from ..fairness._rates import SCORES, gap_rates, label_totals, score, spread
+from ._calibration import joint_of
 from ._methods import METHODS
 
 # Tolerances that are tried where none are named.
@@ -28,7 +29,11 @@ class FairRule:
     fair : rule or None
         Of the problem's method. None where no group can be constrained.
     blind : rule or None
-        Optimal without regard to groups. None if no one needs it.
+        Optimal without regard to groups, where these cannot be inferred. None if no one
+        needs it.
+    inferred : rule or None
+        For people whose group is inferred: all, and then it is `fair` too, or those of
+        unknown groups.
     code : ndarray of int of shape (n_groups,)
         What `fair` calls each group, -1 for groups that `blind` decides on.
     silent_share : ndarray of shape (n_members,), or None
@@ -37,6 +42,8 @@ class FairRule:
     confusion : ndarray of shape (n_groups, n_classes, n_classes)
         Weight of the people of each true class (row) and decision (column) in
         calibration.
+    has_head, n_joint
+        Which columns of scores are not the members', see `CalibrationRows`.
     reports : dict of float to FairnessReport
         Those made so far, by the gap that they examine.
 
@@ -51,9 +58,12 @@ class FairRule:
     problem: Problem
     fair: Any
     blind: Any
+    inferred: Any
     code: np.ndarray
     silent_share: np.ndarray | None
     confusion: np.ndarray
+    has_head: bool = False
+    n_joint: int = 0
     reports: dict[float, Any] = field(default_factory=dict, init=False, compare=False)
 
     def selection_probability(self, scores, group, counted=None):
@@ -74,24 +84,35 @@ class FairRule:
         if counted is not None or self.silent_share is None:
             return self._decide(scores, group, counted)
         probability = 0.0
-        for silent, share in enumerate(self.silent_share):
+        for silent in np.flatnonzero(self.silent_share):
             counted = np.ones(scores.shape[:2], dtype=bool)
             counted[:, silent] = False
-            probability = probability + share * self._decide(scores, group, counted)
+            decided = self._decide(scores, group, counted)
+            probability = probability + self.silent_share[silent] * decided
         return snapped(probability)
 
     def _decide(self, scores, group, counted):
         code = np.append(self.code, -1)[group]
-        if self.blind is None:
-            return self.fair.selection_probability(scores, code, counted)
-        probability = self.blind.selection_probability(
-            scores, np.zeros_like(code), counted
-        )
-        known = code >= 0
-        if known.any():
-            probability[known] = self.fair.selection_probability(
-                scores[known], code[known], None if counted is None else counted[known]
-            )
+
+        def by(rule, n_left_out, code, rows=slice(None)):
+            """Decide on some rows by a rule that hears all columns but the last."""
+            stop = scores.shape[1] - n_left_out
+            heard = None if counted is None else counted[rows, :stop]
+            return rule.selection_probability(scores[rows, :stop], code, heard)
+
+        if self.inferred is not None:
+            joint = joint_of(scores, self.n_joint)[:, self.code >= 0]
+            probability = self.inferred.selection_probability(joint, code)
+            if not self.problem.sensitive_at_predict:
+                return probability
+        elif self.blind is not None:
+            n_beside = self.has_head + self.n_joint
+            probability = by(self.blind, n_beside, np.zeros_like(code))
+        else:
+            return by(self.fair, self.n_joint, code)
+        known = np.flatnonzero(code >= 0)
+        if len(known):
+            probability[known] = by(self.fair, self.n_joint, code[known], known)
         return probability
 
     def randomised_share(self, rows):
@@ -160,7 +181,7 @@ class FairRule:
 
     def member_points(self, rows):
         """Frame of the points of the members and of their ensemble's own decision."""
-        n_classes = len(self.problem.classes)
+        n_classes, rows = len(self.problem.classes), rows.of_members
         counted = rows.counted
         if counted is None:
             counted = np.ones(rows.votes.shape, dtype=bool)
@@ -194,12 +215,16 @@ class FairRule:
         if weights is None:
             return None
         index = group_index(self._constrained_groups)
-        return pd.DataFrame(weights.weights, index)
+        names: list[Any] = [*range(weights.weights.shape[1])]
+        if self.has_head:
+            names[-1] = "head"
+        return pd.DataFrame(weights.weights, index, names)
 
     @property
     def is_constant(self):
         """Whether everyone is decided on with the same probabilities."""
-        rules = [rule for rule in (self.fair, self.blind) if rule is not None]
+        rules = [self.fair, self.blind, self.inferred]
+        rules = [rule for rule in rules if rule is not None]
         probability = np.concatenate([rule.rule.probability for rule in rules])
         return bool(np.ptp(probability, axis=0).max() < 1e-9)
 
@@ -263,17 +288,24 @@ def learn_rule(rows, problem):
     callable
         Takes a tolerance and returns the `FairRule` that is best within it.
     """
-    learn = METHODS[problem.method].learn
+    method = METHODS[problem.method]
     enough = constrainable(rows, problem)
     code = np.where(enough, np.cumsum(enough) - 1, -1)
-    fair = blind = None
+    part = rows if enough.all() else rows.take(enough[rows.group])
+    part = replace(part, group=code[part.group])
+    fair = blind = inferred = None
+    knows_all = problem.sensitive_at_predict and not problem.accepts_unknown
+    if enough.any() and problem.infers and not knows_all:
+        inferred = method.infers(part, enough)
     if enough.any():
-        part = rows if enough.all() else rows.take(enough[rows.group])
-        fair = learn(replace(part, group=code[part.group]))
-    if problem.accepts_unknown or not enough.all():
-        blind = learn(replace(rows, group=np.zeros_like(rows.group)))
+        fair = inferred
+        if problem.sensitive_at_predict:
+            fair = method.learn(part.of_known_groups)
+    if (problem.accepts_unknown and inferred is None) or not enough.all():
+        members = rows.of_members
+        blind = method.learn(replace(members, group=np.zeros_like(rows.group)))
     silent_share = None
-    if rows.counted is not None:
+    if rows.counted is not None and (problem.sensitive_at_predict or fair is None):
         silent_share = np.average(~rows.counted, axis=0, weights=rows.weight)
     shape = len(problem.groups), len(problem.classes), len(problem.classes)
 
@@ -283,9 +315,12 @@ def learn_rule(rows, problem):
             problem=bounded,
             fair=fair and fair(bounded),
             blind=blind and blind(replace(bounded, constraint=None)),
+            inferred=inferred and inferred(bounded),
             code=code,
             silent_share=silent_share,
             confusion=np.zeros(shape),
+            has_head=rows.has_head,
+            n_joint=rows.n_joint,
         )
         if not enough.all():
             probability = rule.selection_probability(

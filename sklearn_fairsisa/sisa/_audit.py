@@ -17,7 +17,7 @@ _NOTHING = "0" * 64
 
 @dataclass(frozen=True)
 class AuditLog:
-    """Entries of which each holds the hash of the one before.
+    """Log entries, each with the hash of the entry before it.
 
     A changed, removed or inserted entry breaks the chain. Rewriting all of it changes
     the head, which a durable directory keeps signed.
@@ -67,7 +67,7 @@ class AuditLog:
 
 
 def parsed(data):
-    """Return the log that a copy of its file holds, having checked its chain.
+    """Return the log in a copy of its file, after checking its chain.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def now():
 
 @cache
 def versions():
-    """Return the versions of what a member's bits depend on."""
+    """Return the versions of the software that a member's bits depend on."""
     return {**installed_versions(), "machine": platform.machine()}
 
 

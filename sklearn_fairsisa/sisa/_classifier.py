@@ -138,9 +138,9 @@ class SISAClassifier(
 
     n_jobs : int, default=None
         Number of shards trained at a time, through joblib. With
-        ``HeadClassifier(together=10)``, number of programs, each of which trains
-        several. Each takes one core, so neither this nor the joblib backend changes a
-        bit of the result.
+        ``HeadClassifier(together=10)``, the number of programs, each of which trains
+        several shards. Each takes one core, so neither this number nor the joblib
+        backend changes a bit of the result.
 
     random_state : int, RandomState instance or None, default=None
         An int makes ``fit``, ``forget`` and ``predict`` repeatable.
@@ -177,10 +177,10 @@ class SISAClassifier(
         One report per request.
 
     behind_ : DataFrame
-        A row per shard whose member has learnt fewer slices than there are, which
-        :meth:`relearn` trains. Columns: ``shard``; ``stage``, the number of slices it
-        has learnt; ``n_stages``, that of all; ``rows_missing``, rows it has not learnt
-        from; ``sample_visits``, what relearning takes; ``reason``.
+        A row per shard whose member has not learnt all slices; :meth:`relearn` trains
+        these members. Columns: ``shard``; ``stage``, the number of slices learnt;
+        ``n_stages``, the number of all slices; ``rows_missing``, the number of rows not
+        learnt from; ``sample_visits``, the cost of relearning; ``reason``.
 
     full_sample_visits_ : int
         Sample visits of training the whole ensemble on the retained rows.
@@ -275,16 +275,17 @@ class SISAClassifier(
         Parameters
         ----------
         X : array-like, sparse matrix, data frame or list of texts, of length n
-            Rows, in the order by which their indices are counted.
+            Rows. Their order determines their indices.
 
         y : array-like of shape (n,)
             Class labels.
 
         sample_weight : array-like of shape (n,) or (n, 1), or float, default=None
             Weights of the rows, in any unit, split with the rows. Rows of weight 0 are
-            ignored. They go to the learner's ``fit`` or, if it is trained by slices,
-            ``partial_fit``; of a Pipeline to its last step, or with metadata routing to
-            whatever requests them. None weighs all rows alike.
+            ignored. The learner's ``fit`` receives the weights, or its ``partial_fit``
+            if it is trained by slices. In a Pipeline the last step receives them, or
+            with metadata routing the steps that request them. With None, all rows have
+            the same weight.
 
         subjects : array-like of shape (n,), default=None
             Data-subject ids: all rows of a subject go to the same shard and slice.
@@ -324,7 +325,7 @@ class SISAClassifier(
         classes: ArrayLike | None = None,
         subjects: ArrayLike | None = None,
     ) -> Self:
-        """Append rows as one more slice of the shards they fall into.
+        """Append rows as one more slice of the shards they are assigned to.
 
         Earlier stages are not trained again, unless a class is new. Members cannot
         learn a further class, so all are then trained from the start.
@@ -338,8 +339,8 @@ class SISAClassifier(
             Class labels.
 
         sample_weight : array-like of shape (n,) or (n, 1), or float, default=None
-            Weights of the rows, as for ``fit``. Rows that follow weighted ones weigh 1
-            by default.
+            Weights of the rows, as for ``fit``. If earlier rows have weights, the
+            default is 1.
 
         classes : array-like of shape (n_classes,), default=None
             All classes that later batches may contain. Give them in the first call.
@@ -360,7 +361,7 @@ class SISAClassifier(
             If `subjects` are given in some calls and not in others; if weights follow
             rows without any; if ``fit`` was given other values per row; if X has other
             features, is another kind of container or has values that the types of
-            ``fit`` cannot represent; or if `classes` are no labels or y has labels of
+            ``fit`` cannot represent; or if `classes` are not labels or y has labels of
             another kind.
         DirectoryError
             If another process is using `checkpoint_dir`, or has changed it.
@@ -373,7 +374,7 @@ class SISAClassifier(
         return self._go_on(X, y, sample_weight, classes, subjects)
 
     def _go_on(self, X, y, sample_weight, classes, subjects, told=None):
-        """Append rows, of which companions are told by their names."""
+        """Append rows, with facts about them for companions, by their names."""
         X, labels, subjects, _ = check_rows(self, X, y, subjects, reset=False)
         batch = X, labels, sample_weight, classes, subjects, told
         started, trained = time.perf_counter(), dict[int, Any]()
@@ -386,11 +387,11 @@ class SISAClassifier(
     def _append(self, batch, trained, started):
         """Train on a batch, then add it; return whether its shards stayed the same.
 
-        What was trained is left in `trained`, by shard and with the state it was
-        trained for: the next attempt needs only the shards that were changed.
+        `trained` collects the result and its state by shard, so that the next attempt
+        only trains the shards whose rows changed.
         """
         fitted = self._snapshot()
-        # No lock is held while members train, so that nobody waits to be forgotten.
+        # No lock is held while members train, so that deletions need not wait.
         try:
             change = fitted._with_batch(*batch, trained)
             firsts = {s: change.firsts[s] for s in change.firsts.keys() - trained}
@@ -409,12 +410,12 @@ class SISAClassifier(
         return True
 
     def _with_batch(self, X, y, sample_weight, classes, subjects, told, trained):
-        """Return the change that adds a batch; drop what was trained for another."""
+        """Return the change that adds a batch; drop shards trained on other rows."""
         before = self._state
         earlier = before.rows[0].any_block
         check_alike(earlier, subjects)
         params = appended_metadata(earlier, sample_weight, len(y))
-        # Of a data frame without rows, the types may be lost.
+        # A data frame without rows may have lost its types.
         X = next((in_types_of(s.any_block.X, X) for s in before.parts if len(s)), X)
         classes = union(self.classes_, y if classes is None else classes, y)
         recipe = before.recipe
@@ -448,10 +449,10 @@ class SISAClassifier(
     ) -> Self:
         """Delete rows, so that the ensemble equals one that never saw them.
 
-        The rows are erased first, in one short step: they leave their shards, and so do
-        all checkpoints that saw them. Each member concerned becomes its last checkpoint
-        that never saw them, or abstains if there is none. Then the members learn again
-        what is left of the slices behind, each shard once.
+        The rows are erased first, in one short step: they are removed from their
+        shards, with all checkpoints that saw them. Each affected member goes back to
+        its last checkpoint that never saw them, or abstains if there is none. Then
+        these members relearn the remaining rows of the later slices, each shard once.
 
         Parameters
         ----------
@@ -463,7 +464,7 @@ class SISAClassifier(
             Data subjects. All of their rows are forgotten.
 
         relearn : bool, default=True
-            Whether members learn again at once. With False they stay behind, see
+            Whether members relearn at once. With False they stay behind, see
             `behind_`, until :meth:`relearn` is called.
 
         Returns
@@ -476,14 +477,14 @@ class SISAClassifier(
             If a row or data subject is unknown, nothing is named, or `subjects` is a
             mask. Nothing was erased then.
         DirectoryError
-            If another process works in `checkpoint_dir` for too long, or the directory
-            does not hold what this estimator has seen there.
+            If another process uses `checkpoint_dir` for longer than the timeout, or the
+            directory does not continue the state that this estimator last read.
 
         Warns
         -----
         UntrainedShardWarning
-            If a member cannot be trained on the rows that are left. The rows are erased
-            all the same, and the member stays behind.
+            If a member cannot be trained on the remaining rows. The rows are erased all
+            the same, and the member stays behind.
 
         Notes
         -----
@@ -508,8 +509,8 @@ class SISAClassifier(
         """Replace the values of rows, so that the ensemble never saw the earlier ones.
 
         For people who ask that their data be corrected. The rows keep their index,
-        shard, slice and subject, and weight what they did. The ensemble ends as a fit
-        on the corrected data would: bit for bit, under the same seed. As with
+        shard, slice, subject and weight. The ensemble ends as a fit on the corrected
+        data would: bit for bit, under the same seed. As with
         :meth:`forget`, the earlier values are erased first, then members relearn.
 
         Parameters
@@ -538,12 +539,12 @@ class SISAClassifier(
             ``fit`` cannot represent; or if y has an unknown label. Nothing was
             changed then.
         DirectoryError
-            As by :meth:`forget`.
+            As in :meth:`forget`.
 
         Warns
         -----
         UntrainedShardWarning
-            As by :meth:`forget`.
+            As in :meth:`forget`.
 
         Notes
         -----
@@ -570,12 +571,12 @@ class SISAClassifier(
         return self._amend(indices, X, y, relearn)
 
     def _amend(self, indices, X, y, relearn, told=None):
-        """Replace values of rows, of which companions are told by their names."""
+        """Replace values of rows, with facts about them for companions, by names."""
         X, labels, _, _ = check_rows(self, X, y, None, reset=False)
         index = check_rows_to_amend(indices, len(labels))
         fitted = self._snapshot()
         present = [member for member in fitted.estimators_ if member is not None]
-        # What a member cannot predict on, none could be trained on later.
+        # If a member cannot predict these rows, no member could train on them.
         for member in present[:1] if len(index) else ():
             member_scores(member, X, len(fitted.classes_))
 
@@ -586,7 +587,7 @@ class SISAClassifier(
         return self._erase(with_other_values, relearn)
 
     def _erase(self, make_change, relearn):
-        """Erase values of rows, as a change to the state says, then relearn."""
+        """Erase values of rows by a change to the state, then relearn."""
         change = None
         try:
             with self._settled.during_change(self) as erasing:
@@ -604,7 +605,7 @@ class SISAClassifier(
                     shards = [
                         shard
                         for shard in change.firsts
-                        # Where nothing is left to learn from, nothing is put off.
+                        # A shard without rows to learn from has no work to defer.
                         if relearn
                         or not visits_behind(change.state, self._store, shard)
                     ]
@@ -614,10 +615,11 @@ class SISAClassifier(
             _warn_of_vanished(*vanished)
         except BaseException as error:
             if change is not None and change.is_part_of(self._state):
-                done = "corrected" if change.amended_rows else "erased"
+                action = "corrected" if change.amended_rows else "erased"
                 error.add_note(
-                    f"The {len(change.erased_rows)} rows are {done}: do not repeat the "
-                    "call. Members may be behind, see behind_; relearn() trains them."
+                    f"The {len(change.erased_rows)} rows are {action}: do not repeat "
+                    "the call. Members may be behind, see behind_; relearn() trains "
+                    "them."
                 )
             raise
         return self
@@ -630,8 +632,8 @@ class SISAClassifier(
     ) -> Self:
         """Train the members that are behind, the cheapest first.
 
-        It ends in the bits of a deletion that relearnt at once, whatever the order and
-        the bundling of the requests were.
+        The result has the bits of deletions that relearnt at once, whatever the order
+        and the bundling of the requests.
 
         Parameters
         ----------
@@ -639,8 +641,8 @@ class SISAClassifier(
             Shards to relearn. Those that are not behind cost nothing. None is all.
 
         max_sample_visits : int, default=None
-            Sample visits not to be exceeded. Shards are relearnt whole, so the call
-            ends ahead of the first that would exceed it.
+            Largest number of sample visits. Shards are relearnt whole, so the call
+            stops before the first shard that would exceed it.
 
         Returns
         -------
@@ -651,12 +653,12 @@ class SISAClassifier(
         ValueError
             If a shard is unknown, or the budget is too small for the cheapest shard.
         DirectoryError
-            As by :meth:`forget`.
+            As in :meth:`forget`.
 
         Warns
         -----
         UntrainedShardWarning
-            If a member cannot be trained on the rows that are left; it stays behind.
+            If a member cannot be trained on the remaining rows; it stays behind.
         """
         check_is_fitted(self)
         with self._exclusive():
@@ -709,7 +711,7 @@ class SISAClassifier(
         Parameters
         ----------
         indices : array-like of int, default=None
-            Forgotten rows whose shards to verify. None is all of them.
+            Forgotten rows, whose shards are verified. None is all forgotten rows.
 
         Returns
         -------
@@ -738,13 +740,13 @@ class SISAClassifier(
                     "is nothing to verify. Call forget or amend first."
                 )
         shards = np.setdiff1d(self.plan_.shard_of(rows), HELD_OUT).tolist()
-        # A member that is behind is compared as far as it has come.
+        # A member that is behind is compared at its current stage.
         stages = {shard: self._store.progress(shard).stage for shard in shards}
         firsts = {shard: 0 for shard, stage in stages.items() if stage}
         in_use = {shard: digest(self.estimators_[shard]) for shard in shards}
         retrained = dict.fromkeys(shards, digest(None))
         sample_visits = 0
-        # Not the shards themselves: all their checkpoints would fill the memory.
+        # Only digests are kept: the checkpoints of all shards would fill the memory.
         for trained in self._train(self._state, firsts, n_stages=stages, verbose=False):
             shard = trained.shard
             retrained[shard] = trained.digest
@@ -773,13 +775,13 @@ class SISAClassifier(
     def forgetting_report(
         self, verification: ForgetVerification | None = None
     ) -> ForgettingReport:
-        """Return all requests, what each of them took, and what is left to do.
+        """Return a report of all requests, their cost and the shards left to relearn.
 
         Parameters
         ----------
         verification : ForgetVerification, default=None
-            What :meth:`verify_forgotten` returned, now or earlier. The report says up
-            to which request it holds.
+            Result of :meth:`verify_forgotten`, now or earlier. The report shows up to
+            which request it holds.
 
         Returns
         -------
@@ -801,7 +803,7 @@ class SISAClassifier(
     def expected_cost(
         self, indices: ArrayLike | None = None, *, subjects: ArrayLike | None = None
     ) -> dict[str, Any]:
-        """Return what forgetting rows would cost, without forgetting them.
+        """Return the cost of forgetting rows, without forgetting them.
 
         Parameters
         ----------
@@ -853,14 +855,14 @@ class SISAClassifier(
     ) -> Self:
         """Reopen a durable directory, as it is.
 
-        Nothing is trained: members that are behind stay so until :meth:`relearn` is
-        called, those of a fit that was interrupted too.
+        Nothing is trained: members that are behind, for example after an interrupted
+        fit, stay behind until :meth:`relearn` is called.
 
         Parameters
         ----------
         directory : str, path or CheckpointPolicy
-            What ``checkpoint_dir`` was; it may have been moved. Of a policy, the
-            directory and the `timeout` count.
+            Value of ``checkpoint_dir``, or the new path if the directory was moved.
+            Only the directory and the `timeout` of a policy are used.
 
         resign : bool, default=False
             Open a directory that was signed with another key, and sign it with your
@@ -882,13 +884,13 @@ class SISAClassifier(
             If a file is missing, truncated or altered, or the directory was signed
             with another key. The message names the file.
         LockedDirectoryError
-            If it is to be signed anew while another process works in it.
+            If `resign` is True and another process is using the directory.
         """
         while True:
             try:
                 return cls._opened(as_policy(directory), resign, params)
             except ChangedDirectoryError:
-                # Somebody changed the directory meanwhile: read what it has now.
+                # Another process changed the directory meanwhile: read it again.
                 continue
 
     @classmethod
@@ -962,7 +964,7 @@ class SISAClassifier(
             why = (
                 "All members are behind. Call relearn()."
                 if len(fitted.behind_)
-                else "Every row has been forgotten, or weighs nothing, so no member is "
+                else "Every row has been forgotten, or has weight 0, so no member is "
                 "left to predict. Fit again, or add rows with partial_fit."
             )
             raise ValueError(why)
@@ -980,7 +982,7 @@ class SISAClassifier(
         Returns
         -------
         ndarray of shape (n, n_classes)
-            Natural logarithms; of a class without votes minus infinity.
+            Natural logarithms; minus infinity for a class without votes.
 
         Raises
         ------
@@ -1080,7 +1082,7 @@ class SISAClassifier(
         tags = super().__sklearn_tags__()
         base = get_tags(self._base())
         tags.input_tags = base.input_tags
-        # fit refuses an estimator that is no classifier.
+        # fit refuses an estimator that is not a classifier.
         if base.classifier_tags is not None:
             tags.classifier_tags.multi_class = base.classifier_tags.multi_class
         return tags
@@ -1122,10 +1124,11 @@ class SISAClassifier(
         return copy.copy(self)
 
     def _read(self, function, *args):
-        """Return what a function returns for the ensemble as it is at one instant.
+        """Return the result of a function for the ensemble as it is at one instant.
 
-        If somebody changed the directory, the function gets the ensemble as it now is
-        there, unless that does not follow from this one and no row must be read.
+        If another process has changed the directory, the function gets the ensemble as
+        it now is there, unless that does not follow from this one and no row must be
+        read.
         """
         fitted = self._snapshot()
         if not fitted._store.is_latest():
@@ -1138,12 +1141,12 @@ class SISAClassifier(
                 fitted = fitted._followed()
 
     def _followed(self):
-        """Return the ensemble as it now is in its directory, changed by somebody else.
+        """Return the ensemble as it now is in its directory, whoever changed it.
 
         Raises
         ------
         ChangedDirectoryError
-            If that does not follow from what this estimator has seen.
+            If the directory does not continue the log that this estimator last read.
         """
         opened = self.load(self._store.policy, params={"n_jobs": self.n_jobs})
         known, now = self._audit.entries, opened._audit.entries
@@ -1156,7 +1159,7 @@ class SISAClassifier(
         if self.estimator is None:
             learner = SGDClassifier(loss="log_loss")
             if get_config()["enable_metadata_routing"]:
-                # As scikit-learn's meta-estimators have it of their default learners.
+                # As in the default learners of scikit-learn's meta-estimators.
                 learner.set_fit_request(sample_weight=True)
                 learner.set_partial_fit_request(sample_weight=True)
             return learner
@@ -1168,11 +1171,11 @@ class SISAClassifier(
         return not by_passes and not trains_together(self._base())
 
     def _learner_calls(self):
-        """Return which method of which part of the learner training calls."""
+        """Return the methods that training calls, with the part of the learner."""
         return learner_calls(self._base(), self._fits_members_whole())
 
     def _has_weights(self):
-        """Return whether rows were given weights to train with."""
+        """Return whether the training rows have weights."""
         return bool(self._state.rows[0].any_block.params)
 
     def _weight_param(self):
@@ -1191,7 +1194,8 @@ class SISAClassifier(
         held_out : float, default=0.0
             Share of the rows that no shard trains on.
         companions : dict of str to callable, default=None
-            Return a Companion of a state. It is committed as soon as the fit begins.
+            Functions that return a Companion of a state. It is committed as soon as the
+            fit begins.
         """
         require_members(self._base(), SISAClassifier)
         if self.n_slices > 1 or self.epochs is not None:
@@ -1219,9 +1223,9 @@ class SISAClassifier(
             held_out=held_out,
         )
         if held_out:
-            left = np.flatnonzero(plan.shards != HELD_OUT)
-            left_subjects = subjects and [subjects[i] for i in left]
-            check_enough_rows(len(left), left_subjects, self.n_shards, self.n_slices)
+            training = np.flatnonzero(plan.shards != HELD_OUT)
+            people = subjects and [subjects[i] for i in training]
+            check_enough_rows(len(training), people, self.n_shards, self.n_slices)
         codes = np.searchsorted(all_classes, y)
         rows, held_out_rows = split_rows(X, codes, plan, subjects, params, 0)
         state = State(
@@ -1248,7 +1252,7 @@ class SISAClassifier(
 
     @contextmanager
     def _exclusive(self):
-        """Hold the ensemble alone, as it is now where it is kept; yield its store."""
+        """Lock the ensemble, catch up with its directory, and yield its store."""
         with self._store.exclusive():
             store = self._store.latest()
             if store is not self._store:
@@ -1261,20 +1265,20 @@ class SISAClassifier(
         Raises
         ------
         ChangedDirectoryError
-            If nobody changed the ensemble in a way that can be followed.
+            If the directory is the one that training read.
         """
         with self._exclusive() as store:
             if store is fitted._store:
                 raise
 
     def _catch_up(self, store):
-        """Take what another estimator made of the directory."""
+        """Take over the state that another estimator left in the directory."""
         log = store.audit_log()
         since = log.entries[len(self._audit.entries) :]
         if any(entry["kind"] == "fit" for entry in since):
             raise ChangedDirectoryError(
                 f"{store.directory} holds an ensemble that was fitted since this "
-                "estimator last saw it. Open it with SISAClassifier.load; nothing was "
+                "estimator last read it. Open it with SISAClassifier.load; nothing was "
                 "done."
             )
         state = store.state()
@@ -1282,7 +1286,7 @@ class SISAClassifier(
         self._put_in_place(state, store, store.members(), log, reports)
 
     def _relearn(self, shards, request=None):
-        """Train some shards as far as their rows go, and swap each in when it is done.
+        """Train some shards to their last stage, and swap each in when it is trained.
 
         No lock is held while they train. A shard whose rows changed meanwhile is
         trained again.
@@ -1311,16 +1315,16 @@ class SISAClassifier(
             except ChangedDirectoryError:
                 self._go_on_after_others(fitted)
             except BaseException as error:
-                # Those of the store speak of one shard alone.
+                # The notes of the store describe one shard only.
                 error.__notes__ = [
-                    "Shards that were relearnt before that count; behind_ lists the "
-                    "others."
+                    "Shards that were relearnt before the error are kept; behind_ "
+                    "lists the others."
                 ]
                 raise
         if untrained:
             why = "; ".join(f"shard {s}: {untrained[s]}" for s in sorted(untrained))
             warnings.warn(
-                "Members cannot be trained on the rows that are left, and stay "
+                "Members cannot be trained on the remaining rows, and stay "
                 f"behind: {why}. Forgotten rows are erased all the same. relearn() "
                 "tries again.",
                 UntrainedShardWarning,
@@ -1328,7 +1332,7 @@ class SISAClassifier(
             )
 
     def _retrain(self):
-        """Train every member from scratch, and swap each in when it is done."""
+        """Train every member from scratch, and swap each in when it is trained."""
         fitted = self._snapshot()
         started = time.perf_counter()
         with self._settled.during_change(self):
@@ -1340,10 +1344,10 @@ class SISAClassifier(
             self._calibrate()
 
     def _calibrate(self):
-        """Have the companions learn from the rows and members that there are.
+        """Update the companions to the current rows and members.
 
-        No lock is held while they do. Should rows or members change meanwhile, they
-        learn again.
+        No lock is held meanwhile. If rows or members change, companions are updated
+        again.
         """
         started = time.perf_counter()
         while True:
@@ -1358,7 +1362,7 @@ class SISAClassifier(
                     c for name, c in updated.items() if c is not state.companions[name]
                 ]
                 if not new:
-                    # Too few members for a rule may be for others who relearn theirs.
+                    # A rule may lack members that another thread is relearning.
                     if not are_current(fitted) and self._settled.wait_for_others():
                         continue
                     self._settled.note(fitted)
@@ -1368,10 +1372,10 @@ class SISAClassifier(
             except ChangedDirectoryError:
                 self._go_on_after_others(fitted)
             except BaseException as error:
-                # Those of the store speak of the companions alone.
+                # The notes of the store describe the companions only.
                 error.__notes__ = [
-                    "What depends on the members, as a fair rule does, is behind; "
-                    "relearn() has it learn again."
+                    "What was learnt from the members, such as a fair rule, is "
+                    "behind; relearn() updates it."
                 ]
                 raise
         for companion in new:
@@ -1389,7 +1393,7 @@ class SISAClassifier(
         return True
 
     def _swap_in(self, result, trained_on, started, request):
-        """Have a relearnt shard count; return whether it was trained on its rows."""
+        """Commit a relearnt shard; return False if its rows changed meanwhile."""
         shard = result.shard
         with self._exclusive() as store:
             state = self._state
@@ -1407,7 +1411,7 @@ class SISAClassifier(
         return True
 
     def _commit(self, store, change, trained, started, request=None, reason=None):
-        """Have a change count, with the shards that were trained for it."""
+        """Commit a change, with the shards that were trained for it."""
         is_fit = change.kind == "fit"
         before = None if is_fit else self._state
         params = {**self.get_params(deep=False), "checkpoint_dir": None}
@@ -1454,7 +1458,7 @@ class SISAClassifier(
 
     def _put_in_place(self, state, store, members, log, reports):
         others = {k: v for k, v in vars(self).items() if k not in INPUTS}
-        # One assignment, so that an interrupt leaves the state before or that after.
+        # One assignment, so that an interrupt leaves either the old or the new state.
         self.__dict__ = {
             **others,
             **state.inputs,
@@ -1470,7 +1474,7 @@ class SISAClassifier(
         }
 
     def _full_visits_after(self, change):
-        """Return the sample visits of a training on what a change leaves."""
+        """Return the sample visits of a full training on the rows after a change."""
         entries = self._audit.entries
         # A fit that was interrupted has no entry.
         if not entries:
@@ -1513,7 +1517,7 @@ def _without_rows(change):
     state, shards = change.state, list(change.firsts)
     empty = [shard for shard in shards if len(state.rows[shard]) == 0]
     absent = set(range(len(state.classes) if shards else 0))
-    # Those that were touched mostly have all classes.
+    # Shards that lost rows come first, since they mostly have all classes.
     for number in (*shards, HELD_OUT, *range(state.plan.n_shards)):
         if not absent:
             break

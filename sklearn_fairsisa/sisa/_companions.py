@@ -1,4 +1,4 @@
-"""What is learnt from an ensemble's rows and members, and changes with them."""
+"""Objects learnt from an ensemble's rows and members, which change with them."""
 
 import copy
 import threading
@@ -7,21 +7,21 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-# Seconds after which somebody who waits looks again.
+# Seconds after which a waiting thread checks again.
 _MOMENT = 0.1
 
 
 class Companion(Protocol):
-    """Something that was learnt from an ensemble's rows and members, as a fair rule is.
+    """An object learnt from an ensemble's rows and members, such as a fair rule.
 
-    The ensemble keeps it, under a name, in the state that its changes replace: whoever
-    changes the ensemble, the companion is changed by the same commit. Erasing is a
-    part of that commit; learning anew follows in one of its own. A companion is
-    immutable and can be pickled.
+    The ensemble keeps it under a name in its state, so every change of the ensemble
+    changes the companion in the same commit. Erasing is part of that commit; the update
+    to the remaining rows follows in a commit of its own. A companion is immutable and
+    can be pickled.
     """
 
     def without(self, rows: np.ndarray) -> Self:
-        """Return what is left once some rows are erased: nothing that depends on them.
+        """Return the companion without anything that depends on some rows.
 
         It is called in the commit that erases the rows, so it should be quick, and it
         must not fail.
@@ -29,62 +29,62 @@ class Companion(Protocol):
         ...
 
     def amended(self, after: Any, rows: np.ndarray, told: Any) -> Self:
-        """Return the companion once the values of some rows were replaced.
+        """Return the companion after the values of some rows were replaced.
 
-        As `without`, it leaves nothing that depends on the earlier values.
+        Like `without`, it keeps nothing that depends on the earlier values.
 
         Parameters
         ----------
         after : State
-            It lacks companions.
+            Without companions.
         rows : ndarray of int
             Indices of the rows.
         told : object or None
-            What the caller told about the rows.
+            Facts about the rows from the caller.
         """
         ...
 
     def extended(self, before: Any, after: Any, told: Any) -> Self:
-        """Return the companion once a batch of rows was appended.
+        """Return the companion after a batch of rows was appended.
 
         Parameters
         ----------
         before, after : State
-            `after` lacks companions.
+            `after` has no companions.
         told : object or None
-            What the caller told about the new rows.
+            Facts about the new rows from the caller.
         """
         ...
 
     def updated(self, ensemble: Any) -> Self:
-        """Return the companion as learnt from the rows and members that there are.
+        """Return the companion as learnt from the current rows and members.
 
         Parameters
         ----------
         ensemble : SISAClassifier
-            Of one instant.
+            A snapshot.
 
         Returns
         -------
         Companion
-            Itself where there is nothing to do, or nothing can be done.
+            The same object if there is nothing to update, or it cannot be updated.
         """
         ...
 
     def remade(self, ensemble: Any) -> Self:
-        """Return it learnt from scratch, as `updated` would with nothing kept."""
+        """Return the companion learnt from scratch, without anything kept."""
         ...
 
     def is_current(self, digests: tuple[str, ...]) -> bool:
-        """Return whether it was learnt from all rows, and members of these digests."""
+        """Return whether it learnt from all rows, and from members of these digests."""
         ...
 
     def warn(self) -> None:
-        """Warn of what a user should know of it, once it was updated."""
+        """Warn the user, if necessary, about the companion after an update."""
         ...
 
     def facts(self, digests: tuple[str, ...]) -> dict[str, Any]:
-        """Return what it is in numbers and words, beside members of these digests."""
+        """Return facts about the companion, given the digests of the members."""
         ...
 
     @property
@@ -94,17 +94,17 @@ class Companion(Protocol):
 
 
 def are_current(ensemble):
-    """Return whether the companions have learnt from all that an ensemble has."""
+    """Return whether the companions have learnt from all rows and members."""
     companions = ensemble._state.companions.values()
     digests = ensemble._store.digests if companions else ()
     return all(companion.is_current(digests) for companion in companions)
 
 
 class Settled:
-    """The ensemble as it last was when its companions were current, during changes.
+    """The last ensemble with current companions, kept during changes.
 
-    Between a deletion and the moment at which its companions have learnt anew, readers
-    of both have this one to read. Copies and pickles are new ones.
+    Readers of an ensemble and its companions use it from a deletion until the
+    companions are updated. Copies and pickles start without an ensemble.
     """
 
     def __init__(self):
@@ -116,7 +116,7 @@ class Settled:
         return Settled, ()
 
     def note(self, ensemble):
-        """Take an ensemble, if a change goes on and its companions are current."""
+        """Keep an ensemble, if a change goes on and its companions are current."""
         if ensemble._state.companions and are_current(ensemble):
             with self._turn:
                 if self._n_changes:
@@ -140,8 +140,8 @@ class Settled:
         Yields
         ------
         list of Change
-            For what erases values of rows: when it ends, nothing is kept that holds one
-            of them.
+            The caller appends changes that erase values of rows. At the end, an
+            ensemble that still holds such values is dropped.
         """
         erasing = []
         with self._turn:

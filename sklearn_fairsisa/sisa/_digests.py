@@ -12,9 +12,9 @@ from sklearn.base import BaseEstimator
 
 from .._utils.callbacks import watches
 
-# Attributes, by the class that sets them, that differ between equal runs: what a clock
-# said, where an object lies in memory, and generators that are seeded by the system and
-# draw nothing in training. Named, since these libraries may be missing.
+# Attributes, by the class that sets them, that differ between equal runs: times, memory
+# addresses, and generators that are seeded by the system and draw nothing in training.
+# The classes are given by name, since these libraries may be missing.
 _NOT_STATE = {
     ("sklearn.model_selection.", "BaseSearchCV"): {"refit_time_"},
     ("sklearn.feature_extraction.", "_VectorizerMixin"): {"_stop_words_id"},
@@ -30,11 +30,11 @@ _IDS_OF_CATBOOST = ("model_guid", "train_finish_time")
 def digest(state):
     """Return a SHA-256 of an estimator's parameters and learnt state.
 
-    Arrays and tensors count by data type, shape and bytes; estimators, modules and
-    optimizers by what they hold; the order of dictionary keys and how objects share
-    memory do not count. Nor do durations that scikit-learn's searches and skorch's
-    histories measure, what skorch's callbacks that watch keep, the address that
-    scikit-learn's vectorizers note of their stop words, the id and the date of a run of
+    The digest covers data type, shape and bytes of arrays and tensors, and the content
+    of estimators, modules and optimizers. It ignores the order of dictionary keys and
+    how objects share memory. It also ignores durations in scikit-learn's searches and
+    skorch's histories, the records of skorch's watching callbacks, the memory address
+    of stop words in scikit-learn's vectorizers, the id and the date of a run of
     CatBoost, and the generators of river's distributions, which only sampling uses.
 
     Parameters
@@ -81,7 +81,7 @@ def _hash(value, path):
 
 
 def _carried_by(function):
-    """Return what a function carries with it: variables around it, or its object."""
+    """Return the state of a function: the variables of its closure, or its object."""
     if isinstance(function, MethodType):
         return () if isinstance(function.__self__, type) else (function.__self__,)
     cells = getattr(function, "__closure__", None) or ()
@@ -93,7 +93,7 @@ def _describe(value):
     """Return a type tag, bytes and parts that together stand for a value."""
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
     if value is None or isinstance(value, bool | int | float | complex | str | bytes):
-        # Some of NumPy's scalars are such too, and its versions write them differently.
+        # Some NumPy scalars are of these types; their repr depends on NumPy's version.
         plain = value.item() if isinstance(value, np.generic) else value
         return kind, repr(plain).encode(), ()
     if isinstance(value, np.ndarray | np.generic):
@@ -143,7 +143,7 @@ def _describe(value):
 
 
 def _is_any(value, package, name):
-    """Tell whether a value is of a class of this name from a package."""
+    """Return whether a value is of a class of this name from a package."""
     return any(
         kind.__name__ == name and kind.__module__.startswith(package)
         for kind in type(value).__mro__

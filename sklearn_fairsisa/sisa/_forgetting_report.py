@@ -16,18 +16,18 @@ from ._words import counted, named_shards, plain_time
 
 
 class ForgettingReport:
-    """All deletion requests to an ensemble: what they took, and what is left to do.
+    """All deletion requests to an ensemble, their cost and the shards left to relearn.
 
     ``SISAClassifier.forgetting_report`` returns it, and notebooks show it. It
-    identifies rows by salted ids alone. It holds for the ensemble as it was when the
-    report was made, which the head of the audit log stands for.
+    identifies rows by salted ids alone. It describes the ensemble at the time when the
+    report was made, which the head of the audit log identifies.
 
     Parameters
     ----------
     log : AuditLog
         Entries of all changes, in order.
     state : State
-        What the ensemble consists of.
+        State of the ensemble.
     behind : DataFrame
         Attribute `behind_` of the ensemble.
     verification : ForgetVerification, default=None
@@ -106,7 +106,7 @@ class ForgettingReport:
         }
 
     def statements(self) -> dict[str, str]:
-        """Return what the report comes to, in sentences.
+        """Return a summary of the report in sentences.
 
         Returns
         -------
@@ -118,27 +118,29 @@ class ForgettingReport:
         amended = [entry for entry in requests if entry["kind"] == "amend"]
         n_rows = sum(entry["n_forgotten"] for entry in erased)
         n_subjects = sum(entry["n_subjects"] for entry in erased)
-        asked = "There was no request to erase rows."
+        sentences = "There was no request to erase rows."
         if erased:
-            asked = f"{counted(len(erased), 'request')} erased {counted(n_rows, 'row')}"
+            sentences = (
+                f"{counted(len(erased), 'request')} erased {counted(n_rows, 'row')}"
+            )
             # Without ids, each row is its own data subject.
             if n_subjects != n_rows:
                 people = counted(n_subjects, "data subject")
-                asked += f" of {people}, counted in each request"
-            asked += "."
+                sentences += f" of {people}, counted in each request"
+            sentences += "."
         if amended:
             n_rows = sum(entry["n_amended"] for entry in amended)
-            asked += (
+            sentences += (
                 f" {counted(len(amended), 'request')} corrected "
                 f"{counted(n_rows, 'row')}, whose earlier values are erased."
             )
         left = counted(self._ensemble["rows_retained"], "row")
         shards = self._behind["shard"].tolist()
         return {
-            "requests": f"{asked} The ensemble holds {left}.",
+            "requests": f"{sentences} The ensemble holds {left}.",
             "behind": (
                 f"Behind: {named_shards(shards)}. Until they relearn, their members "
-                "predict as they were before they saw any erased row, or abstain."
+                "predict as they did before they saw any erased row, or abstain."
                 if shards
                 else "No shard is behind: all members have learnt from all rows left."
             ),
@@ -152,9 +154,9 @@ class ForgettingReport:
         -------
         str
             An object with the tables of the report, each a list of objects, the
-            ``definitions`` of their columns, the ``statements`` that the report comes
-            to, the versions of libraries under which the last entry was made, and the
-            head of the audit log.
+            ``definitions`` of their columns, the ``statements`` that summarise the
+            report, the versions of libraries under which the last entry was made, and
+            the head of the audit log.
         """
         verification = self.verification
         report = {
@@ -263,16 +265,18 @@ class ForgettingReport:
         return sorted(lost.difference(self.verification.shards))
 
     def _compared_shards(self):
-        found = self.verification
-        if found is None:
+        result = self.verification
+        if result is None:
             return []
         return [
             {"shard": shard, "digest": a, "digest_retrained": b, "equal": a == b}
-            for shard, a, b in zip(found.shards, found.digests, found.digests_retrained)
+            for shard, a, b in zip(
+                result.shards, result.digests, result.digests_retrained
+            )
         ]
 
     def _verified(self):
-        """Return what was verified, and what was not, in sentences."""
+        """Return the scope and the result of the verification in sentences."""
         if self.verification is None:
             return (
                 "This report has no verification. verify_forgotten() retrains the "

@@ -27,7 +27,7 @@ INPUTS = ("n_features_in_", "feature_names_in_")
 
 
 def require_members(base, ensemble):
-    """Refuse learners that do not vote or cannot be retrained to the same bits.
+    """Refuse learners that are not classifiers or not retrained to the same bits.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def require_members(base, ensemble):
 
 
 def require_continuing(base, what):
-    """Refuse a learner that cannot go on from where it was, which `what` needs."""
+    """Refuse a learner that cannot continue training, which `what` needs."""
     obstacle = why_not_continuing(base)
     if obstacle is not None:
         raise ValueError(
@@ -66,7 +66,7 @@ def check_rows(estimator, X, y, subjects, *, reset):
     Returns
     -------
     X : container
-        Such that rows of it can be taken.
+        Indexable by rows.
     y : ndarray of shape (n,)
     subjects : list or None
     inputs : dict
@@ -79,7 +79,7 @@ def check_rows(estimator, X, y, subjects, *, reset):
     check_consistent_length(X, y)
     check_classification_targets(y)
     check_container(X)
-    # A copy is checked, so that a later refusal has changed nothing.
+    # A copy is checked, so that a later error leaves the estimator unchanged.
     checked = copy.copy(estimator)
     for name in INPUTS if reset else ():
         vars(checked).pop(name, None)
@@ -88,7 +88,7 @@ def check_rows(estimator, X, y, subjects, *, reset):
     if subjects is not None:
         subjects = check_subjects(subjects, len(y))
     X = indexable(X)[0]
-    # Before any shard is trained, and by the position in X, not in a shard.
+    # Checked before any shard is trained, so that errors give the position in X.
     check_raw_rows(estimator._base(), X)
     return X, y, subjects, inputs
 

@@ -28,7 +28,7 @@ class Forgettability:
     leaks : tuple of str
         Parts that still depend on forgotten rows, each with what to do about it.
     advice : tuple of str
-        Points that the estimator does not show and its user has to check.
+        Points that the user has to check, since the estimator does not show them.
     """
 
     exact: tuple
@@ -85,10 +85,10 @@ def check_forgettable(estimator: Estimator) -> Forgettability:
         raise TypeError(
             f"estimator must be an instance of an estimator, got {estimator!r}."
         )
-    found = _Findings()
-    _look_at(estimator, found)
+    findings = _Findings()
+    _look_at(estimator, findings)
     return Forgettability(
-        tuple(found.exact), tuple(found.leaks), (*found.advice, _REQUESTS)
+        tuple(findings.exact), tuple(findings.leaks), (*findings.advice, _REQUESTS)
     )
 
 
@@ -104,46 +104,46 @@ class _Findings:
         self.exact, self.leaks, self.advice = [], [], []
 
 
-def _look_at(estimator, found):
+def _look_at(estimator, findings):
     if isinstance(estimator, SISAClassifier):
-        _look_at_sisa(estimator, found)
+        _look_at_sisa(estimator, findings)
     elif isinstance(estimator, Pipeline) and _holds_sisa(estimator):
         for name, step in estimator.steps[:-1]:
-            _look_at_step_before(name, step, found)
+            _look_at_step_before(name, step, findings)
         if estimator.memory is not None:
-            found.leaks.append(
+            findings.leaks.append(
                 "The Pipeline's memory= caches the output of its steps. Pass None."
             )
-        _look_at(last_step(estimator), found)
+        _look_at(last_step(estimator), findings)
     elif isinstance(estimator, FrozenEstimator) and _holds_sisa(estimator):
-        _look_at(estimator.estimator, found)
+        _look_at(estimator.estimator, findings)
     elif _holds_sisa(estimator):
-        _look_around(estimator, found)
+        _look_around(estimator, findings)
         for value in estimator.get_params(deep=False).values():
             parts = value if isinstance(value, list | tuple) else [value]
             for part in parts:
                 part = part[1] if isinstance(part, tuple) and len(part) == 2 else part
                 if isinstance(part, BaseEstimator) and _holds_sisa(part):
-                    _look_at(part, found)
+                    _look_at(part, findings)
     else:
-        _look_at_learner(estimator, found)
+        _look_at_learner(estimator, findings)
 
 
-def _look_around(estimator, found):
+def _look_around(estimator, findings):
     """Look at a meta-estimator around an ensemble."""
     name = type(estimator).__name__
     if isinstance(estimator, BaseSearchCV):
-        found.leaks.append(
+        findings.leaks.append(
             f"{name} chooses parameters by rows that may be forgotten. Choose them on "
             "other rows, then fit SISAClassifier."
         )
     elif hasattr(estimator, "forget"):
-        found.exact.append(
+        findings.exact.append(
             f"Calibration of {name}: counted and solved again by its forget, which "
             "forgets in the ensemble too. Call it instead of the ensemble's own."
         )
     else:
-        found.leaks.append(
+        findings.leaks.append(
             f"{name} around the ensemble has no forget, so what it has learnt from "
             "rows stays. Fit it again after every deletion."
         )
@@ -153,24 +153,24 @@ def _holds_sisa(estimator):
     return holds(estimator, SISAClassifier)
 
 
-def _look_at_step_before(name, step, found):
+def _look_at_step_before(name, step, findings):
     """Look at a step of a Pipeline that all shards share."""
     if step in (None, "passthrough"):
         return
     what = f"Step {name!r} ({type(step).__name__})"
     if isinstance(step, FrozenEstimator):
-        found.advice.append(
+        findings.advice.append(
             f"{what} is frozen: exact only if it was fitted on none of these rows."
         )
     elif _learns_nothing(step):
-        found.exact.append(f"{what}: stateless, learns nothing from the rows.")
+        findings.exact.append(f"{what}: stateless, learns nothing from the rows.")
         if hasattr(step, "forget"):
-            found.advice.append(
+            findings.advice.append(
                 f"{what} keeps a cache that the ensemble cannot reach. Call its forget "
                 "with the forgotten rows, or put it into the base learner."
             )
     else:
-        found.leaks.append(
+        findings.leaks.append(
             f"{what} learns from all rows before they reach the ensemble, and still "
             "depends on forgotten ones. Put it into the base learner: "
             f"SISAClassifier(make_pipeline({type(step).__name__}(...), learner))."
@@ -182,15 +182,15 @@ def _learns_nothing(step):
     return isinstance(step, HashingVectorizer) or not get_tags(step).requires_fit
 
 
-def _look_at_sisa(sisa, found):
+def _look_at_sisa(sisa, findings):
     base = sisa._base()
-    _look_at_learner(base, found)
-    found.exact.append(
+    _look_at_learner(base, findings)
+    findings.exact.append(
         "Plan: the place of a row follows from the seed and its position or "
         "data-subject id, not from its values, as stratified shards would."
     )
     if sisa.random_state is None:
-        found.advice.append(
+        findings.advice.append(
             "random_state=None draws a new seed in every fit. With an integer, other "
             "people can repeat the proof."
         )
@@ -198,57 +198,57 @@ def _look_at_sisa(sisa, found):
     if log is not None and len(log):
         present = set().union(*(rows.labels for rows in sisa._state.rows))
         if len(present) < len(sisa.classes_):
-            found.leaks.append(
+            findings.leaks.append(
                 "classes_ names a class of which every row was forgotten. This reveals "
                 "that it existed. Refit to remove it."
             )
 
 
-def _look_at_learner(estimator, found):
+def _look_at_learner(estimator, findings):
     """Look at the learner that each shard trains."""
     learner = last_step(estimator)
     name = type(learner).__name__
     if isinstance(estimator, Pipeline) and len(estimator) > 1:
         for step_name, step in estimator.steps[:-1]:
             if isinstance(step, FrozenEstimator):
-                found.advice.append(
+                findings.advice.append(
                     f"Step {step_name!r} is frozen: exact only if it was fitted on "
                     "none of these rows."
                 )
-        found.exact.append(
+        findings.exact.append(
             "Steps before the learner are fitted in each shard, on its first slice, "
             "and again when a row of that slice is forgotten."
         )
-    before = len(found.leaks)
+    before = len(findings.leaks)
     params = learner.get_params(deep=False)
     if is_skorch(learner):
-        _look_at_net(learner, found)
-    found.leaks.extend(rows_to_watch(estimator))
-    _look_at_callbacks(estimator, found)
+        _look_at_net(learner, findings)
+    findings.leaks.extend(rows_to_watch(estimator))
+    _look_at_callbacks(estimator, findings)
     if isinstance(learner, FrozenEstimator):
-        found.leaks.append(
+        findings.leaks.append(
             f"{name} is not trained by the ensemble, so what it has learnt from rows "
             "stays. Pass the unfitted learner."
         )
     if caches_steps(estimator):
-        found.leaks.append(
+        findings.leaks.append(
             "A Pipeline with memory= caches the output of its steps, where forget "
             "cannot reach it. fit refuses it. Pass memory=None."
         )
     if params.get("early_stopping") is True:
-        found.advice.append(
+        findings.advice.append(
             f"{name} has early_stopping=True: a shard's stopping epoch depends on its "
             "rows. A replay decides it again, so it is exact if fit trains. "
             "partial_fit refuses or ignores it."
         )
     if not is_skorch(learner) and _may_be_unseeded(learner):
-        found.advice.append(
+        findings.advice.append(
             f"{name} has no random_state. Training seeds the generators of random, "
             "numpy and torch. If the learner has a generator of its own, replays "
             "differ, which verify_forgotten() detects."
         )
-    if len(found.leaks) == before:
-        found.exact.append(
+    if len(findings.leaks) == before:
+        findings.exact.append(
             f"Members of {name}: retrained without the row, bit for bit."
         )
 
@@ -259,48 +259,48 @@ def _may_be_unseeded(learner):
     return not own and "random_state" not in learner.get_params(deep=False)
 
 
-def _look_at_net(net, found):
+def _look_at_net(net, findings):
     torch = sys.modules["torch"]
     if isinstance(net.module, torch.nn.Module):
-        found.leaks.append(
+        findings.leaks.append(
             f"The net holds an instance of {type(net.module).__name__}, which training "
             "changes and cloning copies with its weights. Pass the class."
         )
     if type(net.train_split).__name__ == "partial":
-        found.leaks.append(
+        findings.leaks.append(
             "train_split holds a validation set of rows that forget cannot reach. Pass "
             "train_split=None."
         )
     elif type(net.train_split).__name__ == "ValidSplit" and net.train_split.cv == 5:
-        found.exact.append(
+        findings.exact.append(
             "train_split: skorch's default, which would hold a fifth of each shard "
             "out, is switched off."
         )
     elif net.train_split is not None:
-        found.advice.append(
+        findings.advice.append(
             "train_split holds rows of each shard out from training; they are dropped "
             "when forgotten. train_split=None trains on all of them."
         )
     if not str(net.device).startswith("cpu"):
-        found.advice.append(
+        findings.advice.append(
             "On a GPU equal bits need torch.use_deterministic_algorithms(True), one "
             "kind of card and one version of torch. verify_forgotten() checks them."
         )
 
 
-def _look_at_callbacks(estimator, found):
+def _look_at_callbacks(estimator, findings):
     """Look at the skorch callbacks of a learner, at any depth."""
     for callback in callbacks_of(estimator):
         verdict = judge(callback)
         if verdict.role is None:
-            found.leaks.append(f"Callback {verdict.name} {verdict.reason}")
+            findings.leaks.append(f"Callback {verdict.name} {verdict.reason}")
         elif is_declared(callback):
-            found.advice.append(
-                f"Callback {verdict.name} states that it is {verdict.role!r}. The "
-                "ensemble cannot check this, nor what it keeps outside of itself."
+            findings.advice.append(
+                f"Callback {verdict.name} states the role {verdict.role!r}. The "
+                "ensemble cannot check this, nor what the callback stores elsewhere."
             )
         elif writes_outside(callback):
-            found.advice.append(
+            findings.advice.append(
                 f"Callback {verdict.name} writes curves outside of the ensemble, which "
                 "forget does not change. They depend on forgotten rows."
             )

@@ -26,7 +26,7 @@ from .._utils.callbacks import check_callbacks
 _ACCUMULATING = (BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB)
 
 _DEFAULT_PASSES = 10
-# Parameters that name classes, and whether a dict of them has to name all.
+# Parameters that name classes, and whether their dict has to name all classes.
 _NAMING_CLASSES = {
     "class_weight": True,
     "sampling_strategy": False,
@@ -39,7 +39,7 @@ def last_step(estimator):
 
 
 def param_prefix(estimator):
-    """Return what the names of the learner's own parameters begin with."""
+    """Return the prefix of the names of the learner's own parameters."""
     return f"{estimator.steps[-1][0]}__" if isinstance(estimator, Pipeline) else ""
 
 
@@ -57,7 +57,7 @@ def why_not_continuing(estimator):
     sampler = sampling_step(estimator)
     if sampler is not None:
         return f"{sampler} resamples rows, which only fit of a Pipeline does"
-    # These say so in partial_fit alone, which nobody may have called.
+    # These learners raise only in partial_fit, which the user may not have called.
     if isinstance(learner, BaseSGDClassifier):
         if isinstance(learner.class_weight, str):
             return f"{name}(class_weight={learner.class_weight!r}) has no partial_fit"
@@ -118,7 +118,7 @@ def share_watched(estimator):
 
 
 def rows_to_watch(estimator):
-    """Return why rows that a part of an estimator is given to watch have to go."""
+    """Return why rows given to a part of an estimator to watch are refused."""
     return [
         f"{name}=(X, y) has rows of its own, which every member would keep and "
         f"forget() cannot reach. Give the share of rows to watch, such as {name}=0.1."
@@ -156,13 +156,13 @@ def make_prototype(estimator, classes, codes):
     classes : ndarray of shape (K,)
         Class labels. Members predict them as 0..K-1.
     codes : dict
-        From the class labels of `estimator` to those of members.
+        Maps the class labels of `estimator` to those of members.
 
     Raises
     ------
     ValueError
-        If the learner would carry something from one shard to another, has weights
-        for unknown classes, or a callback that loads a state or steers by rows.
+        If the learner would pass information between shards, has weights for unknown
+        classes, or has a callback that loads a state or steers by rows.
     """
     check_callbacks(estimator)
     _refuse_given_watch(estimator)
@@ -180,7 +180,7 @@ def make_prototype(estimator, classes, codes):
     if is_skorch(prototype):
         _absorb_skorch_defaults(last_step(prototype), n_classes)
     _recode_class_weights(prototype, n_classes, codes)
-    # A learner may write them into what it saves.
+    # A learner may store the names of the classes in the model it saves.
     if hasattr(last_step(prototype), "name_classes"):
         last_step(prototype).name_classes(classes.tolist())
     return prototype
@@ -212,7 +212,7 @@ def _recode_class_weights(estimator, n_classes, codes):
             )
         recoded = renamed_classes(weights, codes)
         if _NAMING_CLASSES[param]:
-            # Learners refuse a dict that lacks some.
+            # Learners refuse a dict that lacks some of the classes.
             recoded = dict.fromkeys(range(n_classes), 1.0) | recoded
         estimator.set_params(**{param: recoded})
 
@@ -240,7 +240,7 @@ def _refuse_other_names(estimator, name, codes):
     if any(label != code for label, code in codes.items()):
         raise ValueError(
             f"{name} of {type(estimator).__name__} names classes by the labels "
-            f"{list(codes)}, but members know them as {list(codes.values())}. Give "
+            f"{list(codes)}, but members use the labels {list(codes.values())}. Give "
             "labels that count from 0, or leave it out."
         )
 
@@ -254,7 +254,7 @@ def _settle_cache_dirs(estimator):
 
 
 def holds(estimator, kind):
-    """Return whether an estimator is, or has within it, an instance of a class."""
+    """Return whether an estimator is or contains an instance of a class."""
     parts = (estimator, *estimator.get_params(deep=True).values())
     return any(isinstance(part, kind) for part in parts)
 
@@ -304,7 +304,7 @@ def _absorb_skorch_defaults(net, n_classes):
     if _is_binary_net(net):
         if n_classes > 2:
             raise ValueError(
-                f"{type(net).__name__} tells two classes apart, but y has {n_classes}. "
+                f"{type(net).__name__} supports two classes, but y has {n_classes}. "
                 "Use skorch.NeuralNetClassifier, with an output for each class."
             )
         return

@@ -21,7 +21,7 @@ from ._learners import last_step
 
 
 def learner_calls(base, whole):
-    """Return what training calls: by method of the ensemble, an object and a method.
+    """Return the object and the method that training calls, by the ensemble's method.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def split_metadata(ensemble, method, n_rows, *, subjects, sample_weight, **other
 
 
 def _weight_name(base, learner, method):
-    """Return the name under which a learner, or the Pipeline of it, takes weights."""
+    """Return the name under which a learner, or its Pipeline, takes weights."""
     routed = get_config()["enable_metadata_routing"]
     name = weight_param(learner if routed else base, method, or_any=True)
     if name is None:
@@ -139,7 +139,7 @@ def appended_metadata(earlier, sample_weight, n_rows):
     ----------
     earlier : Block
     sample_weight : array-like, float or None
-        Without it, rows that follow weighted ones weigh 1.
+        By default 1, if earlier rows have weights.
     n_rows : int
 
     Returns
@@ -149,7 +149,7 @@ def appended_metadata(earlier, sample_weight, n_rows):
     Raises
     ------
     ValueError
-        If earlier rows have values other than weights, or no weights while these have.
+        If earlier rows have values other than weights, or only these rows have weights.
     """
     names = list(earlier.params)
     others = [name for name in names if not name.endswith("sample_weight")]

@@ -6,9 +6,9 @@ from numbers import Integral, Real
 
 import numpy as np
 
-# Separate streams of one seed, so that no two uses share a generator. 3 is free.
+# Separate streams of one seed, so that no two uses share a generator. 3 is unused.
 _ASSIGN, _TRAIN, _WATCH, _HOLD_OUT = 0, 1, 2, 4
-# What a plan has in place of a shard for rows that no shard trains on.
+# Shard in a plan of rows that no shard trains on.
 HELD_OUT = -1
 
 
@@ -68,8 +68,8 @@ def subject_key(subject, seed):
 def drawn_to_hold_out(n_rows, share, seed, *, subjects=None, batch=0):
     """Return which rows of a batch are held out from training.
 
-    It follows from the seed and each row's own position or data subject, never from the
-    values, labels or groups of any row.
+    The result follows from the seed and each row's own position or data subject, never
+    from the values, labels or groups of any row.
 
     Parameters
     ----------
@@ -85,10 +85,10 @@ def drawn_to_hold_out(n_rows, share, seed, *, subjects=None, batch=0):
     Returns
     -------
     ndarray of bool of shape (n_rows,)
-        Of positions, the share is exact up to rounding; of subjects, on average.
+        The share is exact up to rounding for positions, and on average for subjects.
     """
     if subjects is not None:
-        # Another key than that of the shards, or some shards would lose all subjects.
+        # With the key of the shards, some shards would lose all subjects.
         keys = [subject_key(subject, f"{seed} held out") for subject in subjects]
         return np.array(keys, dtype=np.uint64) < np.uint64(share * (2**64 - 1))
     rng = _generator(seed, _HOLD_OUT, batch)
@@ -105,9 +105,9 @@ class Plan:
     seed. The place of a row with an id is a keyed hash of the id, so it never depends
     on another row. Shards then have equal sizes only on average. Rows that are appended
     later form one more slice of each of their shards. Shards and slices are counted
-    from 0. Rows that are held out, to calibrate, are in no shard: in place of one they
-    have -1, and in place of the slice the number of batches before theirs. Forgetting
-    never changes a plan.
+    from 0. Rows that are held out for calibration are in no shard: their shard is -1,
+    and their slice is the number of batches before theirs. Forgetting never changes a
+    plan.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ class Plan:
         Number of slices of each shard, later batches included.
 
     n_batches : int
-        Number of times rows were given.
+        Number of batches of rows given.
 
     held_out : float, default=0.0
         Share of the rows that no shard trains on.
@@ -256,7 +256,7 @@ def passes_per_stage(epochs, n_slices, n_stages=None):
     Parameters
     ----------
     epochs : int
-        Passes over the whole shard whose cost the schedule may have, e'.
+        Number e' of passes over the whole shard that cost as much as the schedule.
 
     n_slices : int
         Number of slices R the schedule is made for.
@@ -271,10 +271,10 @@ def passes_per_stage(epochs, n_slices, n_stages=None):
 
     Notes
     -----
-    Stage r trains on slices 1..r, so :math:`e_r = 2e'/(R+1)` passes each cost what
-    e' passes over the shard cost. Fractions are rounded cumulatively from the last
-    stage backwards, where at least one pass is made: rounded forwards, the last
-    stage may get none, and its rows would never be seen.
+    Stage r trains on slices 1..r, so :math:`e_r = 2e'/(R+1)` passes in each stage cost
+    as much in all as e' passes over the shard. Fractions are rounded cumulatively from
+    the last stage backwards, where at least one pass is made: rounded forwards, the
+    last stage may get none, and its rows would never be seen.
 
     Examples
     --------
@@ -302,8 +302,8 @@ def expected_replay_cost(n_shards, n_slices, n_deletions, replay="prefix"):
         Number of shards S and of slices per shard R.
 
     n_deletions : int or array of int
-        Rows k deleted in one request, drawn uniformly. Of rows with data-subject ids,
-        which share a slice, the number of subjects.
+        Number k of rows deleted in one request, drawn uniformly. With data-subject ids,
+        the number of subjects, since the rows of a subject share a slice.
 
     replay : {"prefix", "slice"}, default="prefix"
         Whether stage i trains on slices 1..i or, as learners that accumulate

@@ -21,7 +21,7 @@ class RecommendedPlan:
     speed_up : float
         ``1 / expected_cost``.
     storage_bytes : int or None
-        Of all checkpoints and rows; None if no sizes were given.
+        Size of all checkpoints and rows; None if no sizes were given.
     rows_per_shard : int
         Rows that a member learns from.
     """
@@ -59,7 +59,7 @@ def recommend_plan(
     n_rows : int
         Number of rows.
     deletions_per_request : int, default=1
-        Number k of rows forgotten together. With data-subject ids, of subjects.
+        Number k of rows forgotten together; with data-subject ids, of subjects.
     min_rows_per_shard : int, default=1000
         Fewest rows that a member may learn from. It bounds the accuracy lost by
         sharding. Learning curves of the learner show a suitable value.
@@ -136,7 +136,8 @@ def recommend_plan(
             smallest = checkpoint_bytes + n_rows * row_bytes
             raise ValueError(
                 f"storage={storage} bytes do not hold one checkpoint and the rows, "
-                f"{smallest} bytes. Allow as much, or keep the rows elsewhere."
+                f"which take {smallest} bytes. Allow as much, or keep the rows "
+                "elsewhere."
             )
     costs = np.array(
         [expected_replay_cost(s, r, deletions_per_request, replay) for s, r in pairs]

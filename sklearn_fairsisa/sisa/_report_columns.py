@@ -1,4 +1,4 @@
-"""What the tables of a forgetting report consist of, in words."""
+"""Titles and definitions of the columns of a forgetting report."""
 
 from dataclasses import dataclass
 
@@ -18,10 +18,10 @@ class Column:
     definition: str
 
 
-#: What the tables of a forgetting report consist of. Frame, page and JSON follow it.
+#: The tables of a forgetting report. Frame, page and JSON have these columns.
 TABLES = {
     "ensemble": {
-        "learner": Column("Learner", "Class of what each shard trains."),
+        "learner": Column("Learner", "Class of the learner that each shard trains."),
         "n_shards": Column(
             "Shards, S",
             "Disjoint sets of rows. Each trains one member, which never sees the "
@@ -41,7 +41,7 @@ TABLES = {
             "Rows given", "Rows that were ever given for training."
         ),
         "rows_forgotten": Column(
-            "Rows erased", "Rows of these that were erased on request."
+            "Rows erased", "Those of the rows given that were erased on request."
         ),
         "rows_retained": Column("Rows left", "Rows that the ensemble still holds."),
     },
@@ -57,8 +57,8 @@ TABLES = {
         ),
         "full_sample_visits": Column(
             "Retraining, sample visits",
-            "What training the whole ensemble from scratch after each request would "
-            "have taken.",
+            "Rows trained on if the whole ensemble were retrained from scratch after "
+            "each request, counted once per pass.",
         ),
         "share": Column(
             "Share of retraining", "Relearning divided by retraining, in sample visits."
@@ -77,8 +77,8 @@ TABLES = {
         ),
         "request": Column(
             "Of request",
-            "Of a relearn entry, the entry of the request in whose call it happened; "
-            "empty if it was a call of its own.",
+            "For a relearn entry, the entry of the request whose call relearnt; empty "
+            "if relearn was called by itself.",
         ),
         "requested_at": Column("Requested", "When the call was made, in UTC."),
         "time": Column(
@@ -92,7 +92,8 @@ TABLES = {
         "n_amended": Column("Rows corrected", "Rows whose values were replaced."),
         "n_subjects": Column(
             "Data subjects",
-            "People these rows are of. Without ids, each row is its own data subject.",
+            "People to whom these rows belong. Without ids, each row is its own data "
+            "subject.",
         ),
         "rows": Column(
             "Salted ids",
@@ -106,7 +107,7 @@ TABLES = {
         "first_slices": Column(
             "From slice",
             "For each of these shards, the earliest slice that the change concerned, "
-            "counted from 0. What was learnt before it stayed.",
+            "counted from 0. Training on earlier slices was kept.",
         ),
         "sample_visits": Column(
             "Sample visits",
@@ -154,7 +155,7 @@ TABLES = {
     "behind": {
         "shard": Column("Shard", "Number of the shard, counted from 0."),
         "stage": Column(
-            "Learnt", "Slices that the member has learnt from. With none it abstains."
+            "Learnt", "Slices that the member has learnt from. Without any it abstains."
         ),
         "n_stages": Column("Of slices", "Slices of the shard, later batches included."),
         "rows_missing": Column(
@@ -166,8 +167,8 @@ TABLES = {
         "reason": Column(
             "Reason",
             "deferred: training was left to relearn. interrupted: a fit did not end. "
-            "Else the class of the error that training raised; the whole message is in "
-            "the attribute behind_, as it may quote a row.",
+            "Otherwise the class of the error that training raised; the whole message "
+            "is only in the attribute behind_, since it may quote a row.",
         ),
     },
     "verification": {

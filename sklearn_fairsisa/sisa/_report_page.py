@@ -108,13 +108,13 @@ def page(report):
 def body(report):
     """Return the content of the page, without its style."""
     tables, statements = report.tables(), report.statements()
-    said = "".join(f"<li>{escape(text)}</li>\n" for text in statements.values())
+    items = "".join(f"<li>{escape(text)}</li>\n" for text in statements.values())
     sections = (
         ("Ensemble", _facts("ensemble", tables, "Plan and rows"), _versions(report)),
         ("Requests", _requests(report, tables)),
-        ("What they took", _facts("cost", tables, "Cost of all requests"), _COST_NOTE),
+        ("Cost", _facts("cost", tables, "Cost of all requests"), _COST_NOTE),
         ("Verification", _verification(statements, tables)),
-        ("What is behind", _behind(statements, tables)),
+        ("Shards behind", _behind(statements, tables)),
         ("What this report does not say", _LIMITS),
         ("Audit log", _log(report, tables)),
         ("Salted ids of the erased rows", _ids(tables)),
@@ -124,7 +124,7 @@ def body(report):
     return (
         "<header>\n<h1>Forgetting report</h1>\n"
         f'<p class="made">Made on {_time(report.made)} UTC</p>\n'
-        f'<ul class="{status}">\n{said}</ul>\n</header>\n'
+        f'<ul class="{status}">\n{items}</ul>\n</header>\n'
         + "".join(_section(*section) for section in sections)
     )
 
@@ -138,12 +138,12 @@ _COST_NOTE = (
     "not complete.</p>\n"
 )
 _LIMITS = (
-    "<p>Erased are the rows in what the ensemble holds: members, checkpoints, rows, "
-    "caches and files. Copies elsewhere, earlier predictions, earlier copies of the "
-    "model, backups, and whatever was computed from the rows before they were given "
-    "for training are not covered. The class labels and the number of rows that were "
-    "ever given remain. Whether a request was lawful, and who made it, is not "
-    "recorded.</p>\n"
+    "<p>The rows are erased from everything that the ensemble holds: members, "
+    "checkpoints, rows, caches and files. The report does not cover copies elsewhere, "
+    "earlier predictions, earlier copies of the model, backups, and data computed from "
+    "the rows before they were given for training. The class labels and the number of "
+    "rows that were ever given remain. The report does not record whether a request "
+    "was lawful, or who made it.</p>\n"
 )
 
 
@@ -173,7 +173,7 @@ def _records(table, tables, caption, names=None, records=None):
     names = TABLES[table] if names is None else names
     if not records:
         return ""
-    # Most ensembles are never asked to correct rows, and paper is narrow.
+    # Most ensembles have no corrected rows, and paper is narrow.
     names = [n for n in names if n != "n_amended" or any(r[n] for r in records)]
     kinds = {name: _kind(*(record[name] for record in records)) for name in names}
     head = "".join(
@@ -249,10 +249,10 @@ def _ids(tables):
 def _definitions(report):
     titles = {
         "ensemble": "Ensemble",
-        "cost": "What they took",
+        "cost": "Cost",
         "requests": "Requests and audit log",
         "verification": "Verification",
-        "behind": "What is behind",
+        "behind": "Shards behind",
     }
     columns = report.columns()
     return "".join(

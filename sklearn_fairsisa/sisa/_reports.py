@@ -15,7 +15,7 @@ REQUESTS = ("forget", "amend")
 
 @dataclass(frozen=True)
 class ForgetReport:
-    """What one call of ``forget`` did.
+    """Report of one call of ``forget``.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class ForgetReport:
         where the shards were left behind.
 
     full_sample_visits : int
-        What training the whole ensemble on the retained rows would have taken.
+        Sample visits of training the whole ensemble on the retained rows.
 
     seconds : float
         Duration of the request.
@@ -91,8 +91,8 @@ class ForgetVerification:
         ensemble as it was then.
 
     companions : dict of str to bool
-        For what is kept with the ensemble and was up to date, as fair rules are, by
-        name: whether learning it from scratch gave the same.
+        For each companion of the ensemble that was up to date, such as a fair rule, by
+        name: whether learning it from scratch gave the same result.
 
     time : str, default=now
         When it ended, in UTC.
@@ -115,25 +115,25 @@ class ForgetVerification:
 
     @property
     def statement(self):
-        """What was found, as sentences."""
+        """The result in sentences."""
         return " ".join([self._of_members(), *map(self._of_companion, self.companions)])
 
     def _of_companion(self, name):
-        end = "the same." if self.companions[name] else "another."
+        end = "the same result." if self.companions[name] else "another result."
         return f"Learning {name!r} from scratch gave {end}"
 
     def _of_members(self):
         if not self.shards:
             return "No row has been forgotten, so there was no shard to retrain."
         differing = self.differing_shards
-        found = (
+        result = (
             f"members that differ from those in use in {named_shards(differing)}."
             if differing
             else "members equal bit for bit to those in use."
         )
         return (
             f"Retraining {named_shards(self.shards)} from scratch on the rows left "
-            f"gave {found}"
+            f"gave {result}"
         )
 
     def __bool__(self):
@@ -184,23 +184,23 @@ def audit_facts(
     seconds,
     request,
 ):
-    """Return what the audit log holds of a change that was carried out.
+    """Return the facts about a change for its entry in the audit log.
 
     Parameters
     ----------
     change : Change
     before : State
-        What was changed; unused for a fit.
+        State before the change; unused for a fit.
     work : Work
-        What a store began for the change, and is about to commit.
+        Work that a store began for the change, and is about to commit.
     digests : tuple of str
         Those of the members before the change.
     sample_visits : int
     full_sample_visits : int
-        Those of a training on the rows that the change leaves.
+        Sample visits of a full training on the rows after the change.
     seconds : float
     request : int or None
-        Number of the entry with the deletion for which shards are relearnt.
+        Number of the entry of the request for which shards are relearnt.
 
     Returns
     -------
@@ -224,7 +224,7 @@ def audit_facts(
         "first_slices": list(change.firsts.values()),
         "sample_visits": sample_visits,
         "full_sample_visits": full_sample_visits,
-        # The rows of a subject share a slice, so subjects are what is drawn.
+        # The rows of a subject share a slice, so the formula counts subjects.
         "expected_share": expected_replay_cost(
             plan.n_shards, plan.n_slices, n_subjects, state.recipe.replay
         )
@@ -240,7 +240,7 @@ def audit_facts(
 
 
 def forget_report(entry, rows):
-    """Return the report of a request out of its entry in the audit log."""
+    """Return the report of a request from its entry in the audit log."""
     names = (
         "n_subjects", "sample_visits", "full_sample_visits", "seconds",
         "digest_before", "digest_after",
@@ -294,7 +294,7 @@ def requests_of(log):
 
 
 def rows_of_later_log(log, later, state):
-    """Return the rows that a later copy of a log knows as forgotten or amended.
+    """Return the rows that a later copy of a log lists as forgotten or amended.
 
     Parameters
     ----------
@@ -303,7 +303,7 @@ def rows_of_later_log(log, later, state):
     later : AuditLog
         Of the same ensemble, as it went on after the backup.
     state : State
-        Of the restored ensemble, whose salt tells which rows the ids are of.
+        Of the restored ensemble, whose salt maps ids to rows.
 
     Returns
     -------
@@ -330,13 +330,13 @@ def rows_of_later_log(log, later, state):
     if any(entry["kind"] == "fit" for entry in since):
         raise ValueError(
             "The log has a fit after the backup, so its deletions are of other rows. "
-            "Restore a backup of after that fit. Nothing was forgotten."
+            "Restore a backup made after that fit. Nothing was forgotten."
         )
     ids = {salted_row(i, state.salt): i for i in range(state.plan.n_rows)}
-    found, n_unknown = {}, 0
+    rows, n_unknown = {}, 0
     for kind in REQUESTS:
-        asked = {id for e in since if e["kind"] == kind for id in e["rows"]}
-        found[kind] = {ids[id] for id in asked & ids.keys()}
-        n_unknown += len(asked - ids.keys())
-    amended = found["amend"] - found["forget"]
-    return sorted(found["forget"]), sorted(amended), n_unknown
+        named = {id for e in since if e["kind"] == kind for id in e["rows"]}
+        rows[kind] = {ids[id] for id in named & ids.keys()}
+        n_unknown += len(named - ids.keys())
+    amended = rows["amend"] - rows["forget"]
+    return sorted(rows["forget"]), sorted(amended), n_unknown

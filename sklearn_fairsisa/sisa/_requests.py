@@ -33,26 +33,26 @@ def check_indices(indices, n_rows):
     """
     if isinstance(indices, set | frozenset | range):
         indices = list(indices)
-    asked = np.atleast_1d(np.asarray(indices))
-    if asked.ndim != 1:
+    index = np.atleast_1d(np.asarray(indices))
+    if index.ndim != 1:
         raise ValueError(
-            f"indices must be one-dimensional, got an array of shape {asked.shape}."
+            f"indices must be one-dimensional, got an array of shape {index.shape}."
         )
-    if asked.dtype == bool:
-        if len(asked) != n_rows:
+    if index.dtype == bool:
+        if len(index) != n_rows:
             raise ValueError(
-                f"indices is a mask of length {len(asked)}, but {n_rows} rows were "
+                f"indices is a mask of length {len(index)}, but {n_rows} rows were "
                 "given to fit and partial_fit. Pass a mask of that length, forgotten "
                 "rows included, or integer indices."
             )
-        return np.flatnonzero(asked)
-    if asked.size == 0:
+        return np.flatnonzero(index)
+    if index.size == 0:
         return np.empty(0, dtype=np.intp)
-    if asked.dtype.kind not in "iu":
-        wrong = [i for i in asked.tolist() if not isinstance(i, Integral)]
-        if not wrong and asked.dtype == object:
+    if index.dtype.kind not in "iu":
+        wrong = [i for i in index.tolist() if not isinstance(i, Integral)]
+        if not wrong and index.dtype == object:
             raise ValueError(
-                f"Row {asked.max()} is unknown: rows 0 to {n_rows - 1} were given to "
+                f"Row {index.max()} is unknown: rows 0 to {n_rows - 1} were given to "
                 "fit and partial_fit. Nothing was forgotten."
             )
         what = f"{wrong[0]!r} of type {type(wrong[0]).__name__}" if wrong else "bool"
@@ -60,13 +60,13 @@ def check_indices(indices, n_rows):
             f"indices must be integers, got {what}. Pass positions of rows in the "
             "order they were given to fit."
         )
-    outside = asked[(asked < 0) | (asked >= n_rows)]
+    outside = index[(index < 0) | (index >= n_rows)]
     if len(outside):
         raise ValueError(
             f"Row {outside[0]} is unknown: rows 0 to {n_rows - 1} were given to fit "
             "and partial_fit. Nothing was forgotten."
         )
-    return np.unique(asked).astype(np.intp)
+    return np.unique(index).astype(np.intp)
 
 
 def check_rows_to_amend(indices, n_given):
@@ -81,7 +81,7 @@ def check_rows_to_amend(indices, n_given):
     Raises
     ------
     ValueError
-        If they are no integers, name a row twice, or are not as many as the values.
+        If they are not integers, name a row twice, or differ in number from the values.
     """
     index = np.atleast_1d(np.asarray(indices))
     if not index.size:
@@ -106,7 +106,7 @@ def check_rows_to_amend(indices, n_given):
 
 
 def amended_codes(state, index, labels):
-    """Return the codes of corrected labels, having checked that the rows are there.
+    """Return the codes of corrected labels, after checking that the rows exist.
 
     Parameters
     ----------
@@ -117,14 +117,14 @@ def amended_codes(state, index, labels):
     Raises
     ------
     ValueError
-        If a row is unknown or was forgotten, or a label is no class of the ensemble.
+        If a row is unknown or was forgotten, or a label is not a class of the ensemble.
     """
     check_indices(index, state.plan.n_rows)
-    gone = np.intersect1d(index, state.forgotten)
-    if len(gone):
+    forgotten = np.intersect1d(index, state.forgotten)
+    if len(forgotten):
         raise ValueError(
-            f"Row {gone[0]} was forgotten, so it has no values to correct. Nothing was "
-            "changed."
+            f"Row {forgotten[0]} was forgotten, so it has no values to correct. "
+            "Nothing was changed."
         )
     known = state.classes.tolist()
     unknown = [label for label in labels.tolist() if label not in known]
@@ -154,7 +154,7 @@ def check_shards(shards, plan):
         known = isinstance(shard, Integral) and 0 <= shard < plan.n_shards
         if isinstance(shard, bool | np.bool_) or not known:
             raise ValueError(
-                f"There is no shard {shard!r}: they are numbered from 0 to "
+                f"There is no shard {shard!r}: shards are numbered from 0 to "
                 f"{plan.n_shards - 1}. Nothing was done."
             )
     return [int(shard) for shard in given]
@@ -229,8 +229,8 @@ def asked_rows(indices, subjects, n_rows, rows_of_subjects):
             "fit was given no data-subject ids. Pass subjects= to fit, or name rows by "
             "their indices."
         )
-    asked = check_subjects_asked(subjects)
-    return np.union1d(rows, rows_of_subjects(asked)).astype(np.intp)
+    ids = check_subjects_asked(subjects)
+    return np.union1d(rows, rows_of_subjects(ids)).astype(np.intp)
 
 
 def check_subjects_asked(subjects):
@@ -251,20 +251,20 @@ def check_subjects_asked(subjects):
     """
     if isinstance(subjects, set | frozenset | range | Iterator):
         subjects = list(subjects)
-    asked = np.atleast_1d(subject_ids(subjects))
-    if asked.ndim != 1 or not all(isinstance(one, Hashable) for one in asked):
+    ids = np.atleast_1d(subject_ids(subjects))
+    if ids.ndim != 1 or not all(isinstance(one, Hashable) for one in ids):
         raise ValueError(
-            f"subjects must be one-dimensional, got shape {asked.shape} or lists "
+            f"subjects must be one-dimensional, got shape {ids.shape} or lists "
             "within. Give a list of data-subject ids, such as a column of a data "
             "frame. Nothing was forgotten."
         )
     # True is 1 and False is 0, so a mask would delete these two.
-    if any(isinstance(subject, bool | np.bool_) for subject in asked):
+    if any(isinstance(subject, bool | np.bool_) for subject in ids):
         raise ValueError(
             "subjects holds booleans, which look like a mask of rows. Pass a mask as "
             "indices, and data-subject ids as subjects. Nothing was forgotten."
         )
-    return asked.tolist()
+    return ids.tolist()
 
 
 def check_known_subjects(subjects, is_known):
@@ -283,12 +283,12 @@ def check_known_subjects(subjects, is_known):
     more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""
     types = ""
     for entry in unknown:
-        meant = known_as(subjects[entry], is_known)
-        if meant is not None:
+        known_id = known_as(subjects[entry], is_known)
+        if known_id is not None:
             given = type(subjects[entry]).__name__
             types = (
-                f" Entry {entry} is known as {type(meant).__name__}, not as {given}: "
-                "give ids of the type that fit was given."
+                f" Entry {entry} is known as {type(known_id).__name__}, not as "
+                f"{given}: give ids of the type that fit was given."
             )
             break
     raise ValueError(

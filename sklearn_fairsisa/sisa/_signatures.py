@@ -1,4 +1,4 @@
-"""Certificates that anybody can check who has the signer's public key."""
+"""Certificates that anybody with the signer's public key can check."""
 
 import json
 from os import PathLike
@@ -14,7 +14,7 @@ def signed(facts, key):
     Parameters
     ----------
     facts : dict
-        The statement, of values that JSON has.
+        The statement, with values of JSON's types.
     key : bytes, str or path
         Private Ed25519 or Ed448 key in PEM format, or the file that holds it.
 

@@ -34,7 +34,7 @@ class ClassifierOfSomeClasses(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
 
     @property
     def classes_(self):
-        """Labels that predictions are of."""
+        """Labels that are predicted."""
         return self.classes
 
     def __sklearn_is_fitted__(self):
@@ -57,7 +57,7 @@ class ClassifierOfSomeClasses(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
 
 
 def fit_some_classes(member, X, y, **params):
-    """Fit a classifier to the classes that occur, whatever labels it needs.
+    """Fit a classifier to the classes that occur, encoded as it needs.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def fit_some_classes(member, X, y, **params):
         A dict of its class weights names all classes.
     X : rows
     y : ndarray of int
-        Out of the labels 0..n_classes-1.
+        Labels out of 0..n_classes-1.
     **params : dict
         Of the classifier's ``fit``.
 
@@ -85,7 +85,7 @@ def fit_some_classes(member, X, y, **params):
 def _renames_classes(estimator, present):
     """Rename the classes of parameters to 0..k-1; return whether that sufficed.
 
-    It does not where parts of an estimator name classes: some of them receive the
+    It does not suffice if parts of an estimator name classes: some of them receive the
     labels as they are, others 0 and 1 for each class.
     """
     if isinstance(estimator, Pipeline):

@@ -222,9 +222,9 @@ def train_shards(recipe, tasks, *, verbose=False, caller=None):
 
 
 def _check_predicts(member, rows, n_classes):
-    """Have a member predict, so that one that cannot is noticed where it was trained.
+    """Predict a row, so that a member that cannot predict fails in training.
 
-    Nearest neighbours, for one, can be fitted to fewer rows than they look for.
+    Nearest neighbours, for example, can be fitted to fewer rows than n_neighbors.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -243,7 +243,7 @@ def replay_visits(recipe, rows, n_stages, first_stage=0):
 
 def have_weight(recipe, rows, n_stages):
     """Return for each stage whether it has rows of nonzero weight to train on."""
-    # Learners refuse rows that all have weight zero, and forgetting may leave such.
+    # Forgetting may leave only rows of weight 0, which learners refuse.
     have = rows.slices_of_weight(n_stages)
     watched = _watched(recipe, rows)
     if watched is not None:
@@ -268,7 +268,7 @@ def _steps(recipe, rows, n_stages):
 
 def _fits_whole(recipe, labels):
     # `fit` learns the classes from the rows, so a member that lacks a class could not
-    # continue once it comes. partial_fit is given all classes.
+    # continue with rows of it. partial_fit is given all classes.
     lacks_class = len(labels) < recipe.n_classes
     prototype = recipe.prototype
     learns_classes = can_continue(prototype) and not is_skorch(prototype)
@@ -355,7 +355,7 @@ def _continue(recipe, work):
         seed_owners(owners, training_seed(recipe.seed, task.shard, stage, step))
         # The first pass has checked these rows for NaN and infinity.
         with config_context(assume_finite=step > 0 or None):
-            # The last pass may have what the passes before must leave as it is.
+            # Earlier passes get the rows lent again: the last needs them unchanged.
             is_last = step == work.passes - 1
             own_X, own_y, own = given if is_last else _lent_again(learner, *given)
             learner.partial_fit(own_X, own_y, classes=classes, **own)
@@ -416,7 +416,7 @@ def _fit_whole(recipe, work):
     member = copy.deepcopy(recipe.prototype)
     set_random_states(member, work.seed)
     X, y = as_input(member, work.X), as_labels(member, y)
-    # A net that lacks a class here has been told of it, and has an output for it.
+    # A net has an output for every class, also for those without rows here.
     fit = type(member).fit if can_continue(member) else fit_some_classes
     params = work.params
     if recipe.routed:

@@ -17,9 +17,9 @@ def member_scores(member, X, n_classes):
     """Return a member's score of each class, in [0, 1] with rows summing to 1.
 
     These are the member's probabilities if it has any, or else the logistic function
-    (softmax) of its decision function, or else its vote. A class that the member never
-    saw scores 0. Where scores are NaN or infinite, all classes get the same score, with
-    a warning.
+    (softmax) of its decision function, or else its vote. The score of a class that the
+    member never saw is 0. Where scores are NaN or infinite, all classes get the same
+    score, with a warning.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def member_scores(member, X, n_classes):
         # zero. The other members must still predict.
         scores[unknown] = 1 / n_classes
         warnings.warn(
-            f"A {type(member).__name__} gave scores that are no numbers for "
+            f"A {type(member).__name__} gave scores that are not numbers for "
             f"{unknown.sum()} of {len(scores)} samples. All classes get the same score "
             "there.",
             UserWarning,

@@ -1,4 +1,4 @@
-"""Numbers, shards and times as they stand in sentences."""
+"""Numbers, shards and times for sentences."""
 
 
 def counted(number, noun):

@@ -9,7 +9,7 @@ from .._utils.isolation import this_process
 from ._learners import places
 from ._training import ShardTask, UntrainedShard, replay_visits, train_shards
 
-# Where joblib keeps its backends of one machine.
+# Module of joblib's backends for one machine.
 _OWN_BACKENDS = "joblib._parallel_backends"
 
 
@@ -22,14 +22,14 @@ def train_members(
     ----------
     state : State
     firsts : dict of int to int
-        Earliest stage to train of each shard that must be.
+        Earliest stage to train, for each shard to train.
     store : Store, default=None
         Holds the checkpoints to start from, unless all are trained from the first
         stage on.
     n_stages : dict of int to int, default=None
-        Number of stages of each shard; None is all that the plan has.
+        Number of stages of each shard; None is the number in the plan.
     keep_going : bool, default=False
-        Whether an error in training one shard leaves the others to be trained.
+        Whether to train the other shards after an error in one shard.
     n_jobs : int or None
     verbose : bool
         Whether to print a line after each stage of each shard.
@@ -37,8 +37,8 @@ def train_members(
     Returns
     -------
     iterator of TrainedShard
-        In any order; UntrainedShard in place of one whose training raised an error, if
-        the others go on.
+        In any order. With `keep_going`, an UntrainedShard in place of a shard whose
+        training raised an error.
     """
     if n_stages is None:
         n_stages = state.plan.n_stages
@@ -83,14 +83,14 @@ def _try_to_train(recipe, tasks, **how):
         raise
     except Exception as error:
         if len(tasks) > 1:
-            # The error of one shard is not that of others in the same program.
+            # An error in one shard must not affect the others in the same program.
             alone = [_try_to_train(recipe, [task], **how) for task in tasks]
             return list(chain.from_iterable(alone))
         return [UntrainedShard(tasks[0].shard, error)]
 
 
 def visits_behind(state, store, shard):
-    """Return the sample visits that a member takes to learn what it has not."""
+    """Return the sample visits that a member needs to learn its missing slices."""
     progress = store.progress(shard)
     if progress.stage == progress.n_stages:
         return 0

@@ -20,7 +20,7 @@ PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Number(Interval):
-    """An interval, as a constraint of a parameter, that excludes True and False."""
+    """A parameter constraint: an interval that excludes True and False."""
 
     def is_satisfied_by(self, val):
         return not isinstance(val, bool) and super().is_satisfied_by(val)

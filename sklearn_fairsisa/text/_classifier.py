@@ -64,8 +64,8 @@ class TransformerClassifier(
     training that was stopped and resumed gives the same bits as one that never
     stopped.
 
-    No row stops the training early. All are trained on, unless `watch` holds some out
-    to draw a curve by which to choose `max_epochs`.
+    Training never stops early. It uses all rows, unless `watch` holds some out to draw
+    a curve for the choice of `max_epochs`.
 
     Parameters
     ----------
@@ -157,21 +157,20 @@ class TransformerClassifier(
     watch : float, tuple (X, y) or None, default=None
         Texts that are scored after each epoch, see `history_`. They never steer the
         training. A float in (0, 1) is the share of the rows that is held out from
-        training and watched instead: they follow from the seed and their positions. In
-        a :class:`~sklearn_fairsisa.SISAClassifier` they follow from its seed and from
-        the own index or data subject of a row, which keeps its role whatever is
-        forgotten, and the share holds on average. A tuple has other texts and their
-        labels, and leaves the trained weights as they are. An ensemble refuses it,
-        since it could not forget them.
+        training and watched instead; the seed and the positions determine which rows.
+        In a :class:`~sklearn_fairsisa.SISAClassifier`, its seed and the row's own index
+        or data subject determine whether a row is watched, so no deletion changes its
+        role, and the share holds on average. A tuple gives other texts and their
+        labels, and leaves the trained weights as they are. An ensemble refuses a tuple,
+        since it could not forget these texts.
 
     callbacks : list of skorch callbacks, default=None
         Callbacks that watch the training, or act by a schedule or by the gradients,
         such as EpochScoring, GradientNormClipping and Freezer. They are initialised
         again by each call, and see labels as positions in `classes_`. A class of your
-        own states which it does: ``fairsisa_role = "watches"`` or ``"scheduled"``.
-        Those that load a state or steer by rows, such as LoadInitState and
-        EarlyStopping, raise an error, and so does LRScheduler, in place of which there
-        is `scheduler`.
+        own states its role: ``fairsisa_role = "watches"`` or ``"scheduled"``. Callbacks
+        that load a state or steer by rows, such as LoadInitState and EarlyStopping,
+        raise an error, and so does LRScheduler: use `scheduler` instead.
 
     random_state : int, RandomState instance or None, default=None
         Determines new weights, the order of rows and dropout. If it is another int
@@ -414,8 +413,8 @@ class TransformerClassifier(
             watched = check_mask(watched, len(texts))
             if isinstance(self.watch, tuple):
                 raise ValueError(
-                    "watched= chooses among the rows, and watch=(X, y) has others. "
-                    "Give only one of them."
+                    "watched= selects rows to watch, and watch=(X, y) gives other "
+                    "rows. Give only one of them."
                 )
         return texts, y, watched
 
@@ -591,9 +590,9 @@ class TransformerClassifier(
         return tokenizer
 
     def name_classes(self, names: Sequence[Any]) -> None:
-        """Give the names of classes that training knows by their positions.
+        """Set the names of the classes, which training numbers from 0.
 
-        An ensemble tells its members what their labels 0..K-1 stand for, so that the
+        An ensemble passes the names of the labels 0..K-1 to its members, so that the
         config of a saved network has these names.
 
         Parameters
@@ -676,7 +675,7 @@ class TransformerClassifier(
 
 
 def _history_of(records):
-    """Return a history of skorch with some epochs of earlier calls."""
+    """Return a skorch history with records of epochs of earlier calls."""
     history = History()
     for record in records:
         history.new_epoch()
@@ -686,7 +685,7 @@ def _history_of(records):
 
 
 def _record(record, n_rows, n_watched):
-    """Return what is kept of an epoch in a history of skorch."""
+    """Return the record of an epoch from its entry in a skorch history."""
     loss = float(record["train_loss"])
     kept = {"epoch": record["epoch"], "train_loss": loss, "rows": n_rows}
     if n_watched is not None:
@@ -709,7 +708,7 @@ def _names_of_parts(freeze):
 
 
 def _lora_arguments(lora):
-    """Return the arguments of a LoraConfig, which are given as a dict or as such."""
+    """Return the arguments of a LoraConfig, given as a dict or as a LoraConfig."""
     if lora is None:
         return None
     return lora.to_dict() if hasattr(lora, "to_dict") else dict(lora)

@@ -73,8 +73,8 @@ class TransformerEmbedder(
 
     cache : bool, default=True
         Whether to keep vectors in the memory of this process, for all embedders with
-        the same settings. Up to 256 MiB are kept, those used last. Pickles leave them
-        out.
+        the same settings. At most 256 MiB are kept; the least recently used vectors go
+        first. Pickles leave them out.
 
     cache_dir : str or path, default=None
         Folder in which vectors are also kept, in SQLite files without a size limit.

@@ -57,9 +57,9 @@ def _find_loaded(key):
 
 
 def with_trust(model_kwargs):
-    """Return arguments of ``from_pretrained`` that trust code only if they say so.
+    """Return arguments of ``from_pretrained`` that always set ``trust_remote_code``.
 
-    Without a word on trust, transformers would ask on the standard input.
+    It is False by default. Without it, transformers asks on the standard input.
     """
     trusted = bool(model_kwargs.get("trust_remote_code"))
     return {**model_kwargs, "trust_remote_code": trusted}
@@ -83,7 +83,7 @@ def load_config(model, model_kwargs):
 
 
 def _load_tokenizer(model, model_kwargs, tokenizer, config):
-    """Return the tokenizer: by default the model's, for a config one that hashes."""
+    """Return the tokenizer: by default the model's, or a hashing one for a config."""
     if isinstance(tokenizer, PreTrainedTokenizerBase):
         return _without_truncation(copy.deepcopy(tokenizer))
     if tokenizer is None and isinstance(model, PretrainedConfig):

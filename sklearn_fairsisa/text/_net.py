@@ -31,7 +31,7 @@ class Step:
         return sum(len(labels) for _, labels in self.batches)
 
     def __iter__(self):
-        # As skorch unpacks a batch: what goes in, and the labels.
+        # skorch unpacks a batch into inputs and labels.
         yield [inputs for inputs, _ in self.batches]
         yield torch.cat([labels for _, labels in self.batches])
 
@@ -156,7 +156,7 @@ class TextNet(NeuralNetClassifier):
 
     @property
     def _default_callbacks(self):
-        # Those of skorch average the scores of batches, here of unequal size.
+        # skorch's valid_* callbacks average over batches, which here differ in size.
         return [
             (name, callback)
             for name, callback in super()._default_callbacks
@@ -164,7 +164,7 @@ class TextNet(NeuralNetClassifier):
         ]
 
     def get_all_learnable_params(self):
-        # Not those that other networks share, which a callback could change.
+        # Weights that other networks share are left out: a callback could change them.
         trained = {
             id(p) for group in self.optimizer_.param_groups for p in group["params"]
         }

@@ -31,7 +31,7 @@ class Job:
     X : ndarray of shape (n, n_inputs)
     labels : ndarray of int, shape (n,)
     batches : ndarray of int, shape (steps, batch_size)
-        Rows of each step; arbitrary ones fill a smaller batch.
+        Rows of each step; arbitrary rows fill a smaller batch.
     shares : ndarray of shape (steps, batch_size)
         Share of each row in the loss of its batch; 0 for those that fill it.
     """

@@ -78,7 +78,7 @@ def _column(X, text_column):
     if X.ndim == 1:
         return X.tolist()
     if X.ndim != 2:
-        raise ValueError(f"X has {X.ndim} dimensions. Give texts in 1, or in 2.")
+        raise ValueError(f"X has {X.ndim} dimensions. Give texts in 1 or 2 dimensions.")
     return X[:, _position(X.shape[1], text_column)].tolist()
 
 

@@ -186,7 +186,7 @@ def _forget_words(tokenizer):
 
 
 def _token_of_empty_text(tokenizer, pad_id):
-    """Return a token for the empty text, whose end padding alone would hide."""
+    """Return a token for an empty text, which would otherwise be only padding."""
     for name in ("bos_token_id", "cls_token_id", "unk_token_id", "eos_token_id"):
         token = getattr(tokenizer, name, None)
         if token is not None and token != pad_id:

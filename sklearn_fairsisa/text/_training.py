@@ -32,7 +32,7 @@ class NetworkSpec:
     model : str, path or config
     model_kwargs : dict
     labels : tuple of str
-        Names of the classes, which the network's config tells those who load it.
+        Names of the classes, for the config of the network.
     pad_id : int
     seed : int
     freeze : tuple of str
@@ -91,7 +91,7 @@ class NetworkSpec:
 class Training:
     """A network with its optimizer and generators.
 
-    Pickles and copies only keep what differs between trainings. Frozen weights are
+    Pickles and copies only contain what differs between trainings. Frozen weights are
     loaded once per process, and the network is assembled when it is next used.
 
     Parameters
@@ -258,7 +258,7 @@ def _with_adapters(module, lora, seed):
         adapted = peft.get_peft_model(module, config)
     for name, weight in adapted.named_parameters():
         # Layers without pretrained weights, which some models have below the head, are
-        # trained. Of the head itself, peft trains a copy.
+        # trained. peft trains a copy of the head itself.
         if id(weight) in own and ".original_module." not in name:
             weight.requires_grad_(True)
     # bias="all" trains weights of the base model.

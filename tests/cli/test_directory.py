@@ -153,7 +153,7 @@ def test_an_id_is_read_as_a_number_only_as_that_is_written(directory, capsys, te
         (b"index,why\n1,asked,too\n", "needs 2 values"),
         (b"subject\n7\n \n", "the subject is not empty"),
         (b"subject\nnobody\n", "unknown"),
-        (b'index\n"1\n', "is no CSV file"),
+        (b'index\n"1\n', "is not a CSV file"),
         (b"index\n\xff\n", "decode"),
     ],
 )

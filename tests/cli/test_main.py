@@ -2,20 +2,25 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from inspect import signature
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import sklearn_fairsisa
 from sklearn_fairsisa import SISAClassifier
 from sklearn_fairsisa.cli._parser import main, make_parser
-from sklearn_fairsisa.cli._report import output_folder
-from sklearn_fairsisa.cli._task import keep_large_groups, load_task, split_rows
+from sklearn_fairsisa.cli._report import objective_sentence, output_folder
+from sklearn_fairsisa.cli._run import Settings, run
+from sklearn_fairsisa.cli._task import keep_large_groups, load_task, split_folds
+from sklearn_fairsisa.cli._verdict import paired_changes, verdict
 
 pytest.importorskip("torch")
 
-QUICK = ["--n-samples=500", "--epochs=1", "--n-resamples=50", "--forget", "1", "5"]
+QUICK = ["--n-samples=500", "--epochs=1", "--n-folds=2", "--n-resamples=50"]
+QUICK += ["--forget", "1", "5"]
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +58,14 @@ def test_the_result_tells_everything_needed_to_judge_it(result):
         ):
             interval = method["metrics"][name]
             assert 0 <= interval["low"] <= interval["estimate"] <= interval["high"] <= 1
-    by_name = {method["name"]: method for method in found["methods"]}
-    for name in ("aggregate_then_postprocess", "ensemble"):
-        assert by_name[name]["equalized_odds_difference_in_calibration"] < 1e-9
+    people = found["task"]["people_by_group"].values()
+    assert sum(sum(counts.values()) for counts in people) == 500
+    assert found["task"]["people"] == 500
+    assert found["objective"] == "accuracy_score"
+    forgetting, shards, repair = found["verdict"]
+    assert "Forgetting one row took" in forgetting
+    assert "One model has a gap of" in shards
+    assert repair.startswith("smooth_ensemble, the default rule, ")
     forgetting = found["forgetting"]
     assert forgetting["verified_bit_for_bit"] is True
     assert forgetting["forgotten_rows"] == 6
@@ -123,6 +133,13 @@ def test_a_folder_of_something_else_is_not_touched(tmp_path, capsys):
         (["--attribute", "race"], "no attribute 'race'"),
         (["--n-samples", "30"], "Fewer than two groups"),
         (["--n-shards", "400"], "cannot fill 400"),
+        (["--n-shards", "1"], "--n-shards must be 2 or more"),
+        (["--n-folds", "1"], "--n-folds must be between 2 and"),
+        (["--n-folds", "41"], "--n-folds must be between 2 and --min-group-rows"),
+        (["--data", "tweets"], "must be posts, hatexplain, or the path of a .csv"),
+        (["--data", "no.csv"], "There is no file no.csv"),
+        (["--target", "y"], "--target names a part of a file, but --data is 'posts'"),
+        (["--model", "boosting"], "reads tables, but the data are texts"),
         (["--forget", "5000"], "--forget asks for 5000"),
         (["--frozen"], "vectors carry no information"),
         (["--data", "hatexplain", "--data-home", "/nowhere"], "/nowhere"),
@@ -143,8 +160,7 @@ def test_impossible_settings_end_in_one_clear_line(options, message, tmp_path, c
         (["--forget", "1", "0"], "--forget: must be 1 or more, got 0"),
         (["--random-state", "-1"], "--random-state: must be in 0 to 2**32 - 1, got -1"),
         (["--n-jobs", "0"], "--n-jobs: must not be 0"),
-        (["--attribute", "age"], "'race', 'religion', 'gender'"),
-        (["--data", "tweets"], "'posts', 'hatexplain'"),
+        (["--n-folds", "0"], "--n-folds: must be 1 or more, got 0"),
         (["--epochs", "many"], "--epochs: invalid"),
     ],
 )
@@ -249,22 +265,20 @@ def test_help_explains_every_option():
         assert action.help
 
 
-def test_rows_without_a_group_only_train():
+def test_every_person_is_held_out_once_and_rows_without_a_group_only_train():
     rng = np.random.default_rng(0)
     y = rng.integers(2, size=400)
     groups = rng.choice(np.array(["a", "b", None], dtype=object), size=400)
-    train, calibration, test = split_rows(y, groups, seed=0)
-    assert sorted([*train, *calibration, *test]) == list(range(400))
-    ungrouped = np.flatnonzero([group is None for group in groups])
-    assert set(ungrouped) <= set(train)
-    for group in ("a", "b"):
-        for label in (0, 1):
-            of = [
-                np.sum((groups[rows] == group) & (y[rows] == label))
-                for rows in (train, calibration, test)
-            ]
-            shares = np.array(of) / sum(of)
-            np.testing.assert_allclose(shares, [0.6, 0.2, 0.2], atol=0.03)
+    folds = split_folds(y, groups, 5, seed=0)
+    compared = np.flatnonzero([group is not None for group in groups])
+    held_out = np.concatenate([test for _, test in folds])
+    assert sorted(held_out) == compared.tolist()
+    for train, test in folds:
+        assert sorted([*train, *test]) == list(range(400))
+        for group in ("a", "b"):
+            for label in (0, 1):
+                alike = (groups == group) & (y == label)
+                assert abs(alike[test].sum() - alike.sum() / 5) < 1
 
 
 def test_small_groups_are_left_out_and_counted():
@@ -278,7 +292,196 @@ def test_small_groups_are_left_out_and_counted():
 
 def test_the_corpus_splits_into_its_large_groups(hatexplain_home):
     task = load_task("hatexplain", data_home=hatexplain_home, n_samples=None)
-    assert set(task.groups[task.test]) == {"Islam", "Jewish"}
+    assert set(task.groups[task.compared]) == {"Islam", "Jewish"}
     rows = {group: sum(counts.values()) for group, counts in task.left_out.items()}
     assert rows == {"Buddhism": 1, "Christian": 36, "Hindu": 13}
     assert len(task.y) == 19_229
+
+
+@pytest.fixture
+def people(tmp_path):
+    """A table of people with numbers, categories, missing values, and its file."""
+    rng = np.random.default_rng(0)
+    n = 600
+    frame = pd.DataFrame(
+        {
+            "age": rng.normal(40, 10, n).round(),
+            "job": rng.choice(["clerk", "nurse", None], n),
+            "member": rng.random(n) < 0.5,
+            "sex": rng.choice(["f", "m"], n),
+        }
+    )
+    frame.loc[::50, "age"] = np.nan
+    frame.loc[::75, "sex"] = None
+    score = (frame["age"].fillna(40) - 40) / 10 + rng.normal(size=n)
+    frame["hired"] = np.where(score > 0, "yes", "no")
+    frame.to_csv(tmp_path / "people.csv", index=False)
+    return frame, tmp_path / "people.csv"
+
+
+OF_PEOPLE = ["--target=hired", "--attribute=sex", "--pos-label=yes", "--n-folds=2"]
+
+
+@pytest.mark.parametrize("model", ["logistic", "boosting"])
+def test_a_table_of_ones_own_is_compared(people, model, tmp_path, capsys):
+    _, path = people
+    options = [f"--data={path}", *OF_PEOPLE, f"--model={model}", "--n-resamples=20"]
+    output = tmp_path / "out"
+    assert main([*options, "--forget=2", "--output", str(output)]) == 0
+    printed = capsys.readouterr().out
+    assert "592 people of people.csv, sex" in " ".join(printed.split())
+    assert "[1/12] Loading the data" in printed
+    found = json.loads((output / "results.json").read_text())
+    assert found["task"]["pos_label"] == "yes"
+    assert found["forgetting"]["verified_bit_for_bit"] is True
+    by_name = {method["name"]: method for method in found["methods"]}
+    assert by_name["one model"]["metrics"]["accuracy_score"]["estimate"] > 0.65
+
+
+def test_parquet_holds_the_same_as_csv_and_the_attribute_is_no_feature(people):
+    frame, path = people
+    frame.to_parquet(path.with_suffix(".parquet"))
+    about = {"target": "hired", "attribute": "sex", "pos_label": "yes"}
+    of_csv, of_parquet = (
+        load_task(str(file), **about) for file in (path, path.with_suffix(".parquet"))
+    )
+    assert list(of_csv.X.columns) == ["age", "job", "member"]
+    pd.testing.assert_frame_equal(of_csv.X, of_parquet.X)
+    np.testing.assert_array_equal(of_csv.y, frame["hired"] == "yes")
+    assert of_csv.y.tolist() == of_parquet.y.tolist()
+    assert of_csv.groups.tolist() == of_parquet.groups.tolist()
+    assert of_csv.groups[0] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"target": None}, "--target is missing. Name a column of"),
+        ({"target": "hirde"}, "no column 'hirde' (--target). Its columns are age"),
+        ({"text": "sex"}, "must be different columns"),
+        ({"target": "age"}, "12 of 600 rows have no 'age'"),
+        (
+            {"target": "member", "attribute": "age", "pos_label": None},
+            "'age' has",
+        ),
+        ({"pos_label": None}, "Say which one is positive: --pos-label"),
+        ({"pos_label": "maybe"}, "--pos-label 'maybe' is none of the labels"),
+        ({"text": "job"}, "rows have no 'job'"),
+    ],
+)
+def test_columns_that_do_not_fit_are_explained(people, options, message):
+    _, path = people
+    about = {"target": "hired", "attribute": "sex", "pos_label": "yes"}
+    with pytest.raises(ValueError, match=re.escape(message)):
+        load_task(str(path), **about | options)
+
+
+def test_the_same_people_get_the_good_outcome_whatever_the_labels_are_called(people):
+    frame, path = people
+    about = {"target": "hired", "attribute": "sex"}
+    plain = load_task(str(path), **about, pos_label="yes")
+    frame["hired"] = frame["hired"].map({"yes": "accepted", "no": "turned down"})
+    frame.to_csv(path, index=False)
+    renamed = load_task(str(path), **about, pos_label="accepted")
+    np.testing.assert_array_equal(plain.y, renamed.y)
+
+
+def test_options_of_texts_are_refused_for_tables(people, tmp_path, capsys):
+    _, path = people
+    for option in ("--frozen", "--epochs=3", "--n-slices=2", "--model=minilm"):
+        options = [f"--data={path}", *OF_PEOPLE, option]
+        assert main([*options, "--output", str(tmp_path / "out")]) == 1
+        assert option.split("=")[0] in capsys.readouterr().err
+
+
+def test_skewed_labels_ask_for_balanced_accuracy_and_the_output_says_so(people):
+    frame, path = people
+    # A third of those turned down is left.
+    few = np.arange(len(frame)) % 3 == 0
+    frame = frame[(frame["hired"] == "yes") | few]
+    frame.to_csv(path, index=False)
+    settings = Settings(
+        str(path), target="hired", attribute="sex", pos_label="yes",
+        min_group_rows=10, n_folds=2, n_resamples=5, forget=(1,),
+    )  # fmt: skip
+    found = run(settings, lambda step, done, total: None).results
+    assert found["objective"] == "balanced_accuracy_score"
+    assert objective_sentence(found).startswith(
+        f"The rules maximise balanced accuracy: {found['task']['positive_share']:.0%}"
+    )
+    asked = replace(settings, objective="accuracy_score")
+    found = run(asked, lambda step, done, total: None).results
+    assert found["objective"] == "accuracy_score"
+
+
+def test_paired_changes_are_those_of_resampled_people():
+    rng = np.random.default_rng(0)
+    n = 400
+    y, groups = rng.integers(0, 2, n), rng.choice(["a", "b"], n)
+    before = ((y + rng.normal(size=n) * (1 + (groups == "a"))) > 0.5).astype(float)
+    after = np.clip(0.8 * before + 0.1, 0, 1)
+
+    def quantities(rows):
+        gap, accuracy = [], []
+        for decided in (before[rows], after[rows]):
+            label, group = y[rows], groups[rows]
+            rates = [
+                [decided[(label == k) & (group == name)].mean() for name in "ab"]
+                for k in (0, 1)
+            ]
+            gap.append(max(abs(a - b) for a, b in rates))
+            accuracy.append(
+                (decided[label == 1].mean() + 1 - decided[label == 0].mean()) / 2
+            )
+        return gap[1] - gap[0], accuracy[1] - accuracy[0]
+
+    drawn = []
+    members = [np.flatnonzero(groups == name) for name in "ab"]
+    for _ in range(600):
+        rows = np.concatenate([rng.choice(rows, len(rows)) for rows in members])
+        drawn.append(quantities(rows))
+    found = paired_changes(y, before, after, groups, 2000, seed=0)
+    expected = quantities(np.arange(n))
+    names = "equalized_odds_difference", "balanced_accuracy_score"
+    for name, value, samples in zip(names, expected, np.transpose(drawn)):
+        assert found[name]["change"] == pytest.approx(value, abs=1e-12)
+        high, low = 2 * value - np.quantile(samples, [0.025, 0.975])
+        spread = np.std(samples)
+        assert found[name]["low"] == pytest.approx(low, abs=0.4 * spread)
+        assert found[name]["high"] == pytest.approx(high, abs=0.4 * spread)
+
+
+@pytest.mark.parametrize(
+    ("shards", "repair", "constant", "sentences"),
+    [
+        ((0.01, 0.2), (-0.3, -0.1), False, ("less equal", "reduces the gap from")),
+        ((-0.2, -0.1), (0.1, 0.3), False, ("more equal", "increases the gap from")),
+        ((-0.1, 0.1), (-0.1, 0.1), True, ("may be chance", "does not detectably")),
+    ],
+)
+def test_the_verdict_claims_what_intervals_show(shards, repair, constant, sentences):
+    def change(low, high):
+        interval = {"change": (low + high) / 2, "low": low, "high": high}
+        return {"equalized_odds_difference": interval} | {
+            "balanced_accuracy_score": interval
+        }
+
+    def method(name):
+        gap = {"equalized_odds_difference": {"estimate": 0.25}}
+        return {"name": name, "metrics": gap, "nearly_constant": constant}
+
+    said = verdict(
+        {
+            "forgetting": {
+                "requests": [{"rows": 1, "share": 0.15}],
+                "forgotten_rows": 13,
+            },
+            "methods": [method(n) for n in ("one model", "SISA", "smooth_ensemble")],
+            "changes": {"shards": change(*shards), "repair": change(*repair)},
+        }
+    )
+    assert len(said) == 3
+    assert "one row took 15% of a full training" in said[0]
+    for sentence, part in zip(said[1:], sentences):
+        assert part in sentence
+    assert ("nearly the same for everyone" in said[2]) is constant

@@ -56,7 +56,7 @@ def test_rows_of_no_group_train_but_do_not_calibrate(kind, calibration):
         )
 
 
-@pytest.mark.parametrize("method", ["ensemble", "smooth_ensemble"])
+@pytest.mark.parametrize("method", ["ensemble", "soft_ensemble"])
 def test_the_rule_is_that_of_the_rows_of_a_group_alone(method):
     table, y, grouped = make_table("text")
     fair = fitted(table, y, method=method, calibration=0.3)

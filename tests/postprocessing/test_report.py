@@ -536,3 +536,49 @@ def test_groups_of_a_single_positive_are_reported_as_unknown(method):
     report = fit((X[keep], y[keep], group[keep]), method=method).fairness_report_
     assert report.bound > 0.5
     assert report.small_groups == ["a", "b"] or report.small_groups == ["b"]
+
+
+# Without the rule
+
+
+def test_the_gap_without_the_rule_is_that_of_the_ensembles_own_decisions():
+    rng = np.random.default_rng(0)
+    y, group = rng.integers(0, 2, (2, 900))
+    noise = np.where(group == 0, 0.1, 0.4)[:, None]
+    votes = y[:, None] ^ (rng.random((900, 3)) < noise)
+    fair = FairEnsemblePostprocessor(objective="balanced_accuracy_score")
+    report = fair.fit(votes, y, sensitive_features=group).fairness_report_
+    own = votes.sum(axis=1) >= 2
+    rates = [
+        [own[(group == a) & (y == label)].mean() for a in (0, 1)] for label in (0, 1)
+    ]
+    without = report.without_rule
+    assert without["calibration"] == pytest.approx(np.ptp(rates, axis=1).max())
+    right = [(own == y)[y == label].mean() for label in (0, 1)]
+    assert without["objective"] == pytest.approx(np.mean(right))
+    assert without["low"] < without["calibration"] < without["high"]
+    assert report.is_fairer
+    assert "Without the rule the objective is" in str(report)
+
+
+def test_a_rule_that_is_not_expected_to_be_fairer_than_none_says_so():
+    rng = np.random.default_rng(1)
+    y, group = rng.integers(0, 2, (2, 200))
+    scores = np.clip(y[:, None] + rng.normal(scale=0.3, size=(200, 3)), 0, 1)
+    fair = FairEnsemblePostprocessor(tol=0.9).fit(scores, y, sensitive_features=group)
+    with pytest.warns(UserWarning, match="not expected to be fairer") as told:
+        report = fair.fairness_report_
+    assert told[0].filename == __file__
+    assert not report.is_fairer
+    assert "not expected to be fairer than none" in str(report)
+
+
+def test_tiny_groups_are_named_in_fit_with_the_rows_that_they_would_need():
+    rng = np.random.default_rng(0)
+    y, group = rng.integers(0, 2, 300), np.where(np.arange(300) < 8, "tiny", "great")
+    y[:8] = [0, 0, 1, 1, 1, 1, 1, 1]
+    scores = np.clip(y[:, None] + rng.normal(size=(300, 2)), 0, 1)
+    message = "'tiny' on 2.*needs about 100 rows"
+    with pytest.warns(UnsupportedToleranceWarning, match=message) as told:
+        FairEnsemblePostprocessor().fit(scores, y, sensitive_features=group)
+    assert told[0].filename == __file__

@@ -299,8 +299,8 @@ def test_what_a_watcher_keeps_is_no_part_of_a_digest():
 
 def test_what_only_its_author_knows_is_left_to_the_author():
     advice = str(check_forgettable(make_net(Diary(), Halving())))
-    assert "Diary states that it is 'watches'" in advice
-    assert "Halving states that it is 'scheduled'" in advice
+    assert "Diary states the role 'watches'" in advice
+    assert "Halving states the role 'scheduled'" in advice
     assert "curves outside" in str(check_forgettable(make_net(cb.TensorBoard(None))))
 
 

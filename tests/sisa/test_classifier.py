@@ -481,7 +481,9 @@ def test_class_weights_of_classes_that_cannot_be_told_are_refused():
     np.testing.assert_array_equal(sisa.transform(X), before)
     assert make_sisa(nested).fit(X, y)
     lower = FixedThresholdClassifier(LogisticRegression(), threshold=0.3, pos_label=1)
-    with pytest.raises(ValueError, match=r"pos_label of Fixed.* members know them as"):
+    with pytest.raises(
+        ValueError, match=r"pos_label of Fixed.* members use the labels"
+    ):
         SISAClassifier(lower, n_shards=2).fit(X, y + 1)
 
 
@@ -711,14 +713,16 @@ def test_a_learner_may_train_the_equal_stages_of_several_shards_at_a_time():
     assert sisa.verify_forgotten()
 
 
-def test_a_member_whose_scores_are_no_numbers_leaves_the_decision_to_the_others():
+def test_a_member_whose_scores_are_not_numbers_leaves_the_decision_to_the_others():
     X, y = make_classification(60, random_state=0)
     sisa = SISAClassifier(GaussianNB(), n_shards=3, aggregation="mean", random_state=0)
     sisa.fit(X, y)
     before = sisa.score(X, y)
     # Of a single row, all variances are zero.
     sisa.forget(sisa.plan_.rows(0)[1:])
-    with pytest.warns(UserWarning, match=r"GaussianNB gave .* no numbers for 60 of 60"):
+    with pytest.warns(
+        UserWarning, match=r"GaussianNB gave .* not numbers for 60 of 60"
+    ):
         scores = sisa.predict_proba(X)
     assert np.isfinite(scores).all()
     with pytest.warns(UserWarning, match="get the same score"):

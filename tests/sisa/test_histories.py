@@ -5,9 +5,11 @@ import shutil
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from effort import EFFORT
 from held import digests
+from scipy.sparse import csr_array
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.naive_bayes import GaussianNB
@@ -78,6 +80,28 @@ LEARNERS = {
 }
 
 
+CONTAINERS = {
+    "array": np.asarray,
+    "frame": lambda X: pd.DataFrame(X, columns=list("abcd")),
+    "list": np.ndarray.tolist,
+    "sparse": csr_array,
+}
+DENSE_ONLY, NO_WEIGHTS = {"bayes", "scaled sgd"}, {"scaled sgd"}
+
+
+def contained(name, seed):
+    """Return a container of rows and whether rows have weights, another each seed."""
+    kinds = [kind for kind in CONTAINERS if kind != "sparse" or name not in DENSE_ONLY]
+    weighted = bool(seed % 2) and name not in NO_WEIGHTS
+    return CONTAINERS[kinds[seed % len(kinds)]], weighted
+
+
+def batch_of(rows, X, y, container, weighted):
+    """Return what `fit` and `partial_fit` are given of some rows."""
+    weight = {"sample_weight": 1.0 + np.arange(N)[rows] % 3} if weighted else {}
+    return (container(X[rows]), y[rows]), weight
+
+
 def make_sisa(name, directory=None):
     learner, params = LEARNERS[name]()
     params = dict(params)
@@ -87,10 +111,11 @@ def make_sisa(name, directory=None):
     return SISAClassifier(learner, n_shards=3, random_state=0, **params)
 
 
-def play(name, rng, directory):
+def play(name, rng, directory, contents):
     """Play a random history; return the ensemble, with its batches and deletions."""
     continues = hasattr(make_sisa(name), "partial_fit")
-    sisa = make_sisa(name, directory).fit(X[:N_FIRST], y[:N_FIRST])
+    given, weight = batch_of(slice(N_FIRST), X, y, *contents)
+    sisa = make_sisa(name, directory).fit(*given, **weight)
     gone, n_rows, n_batches = set(), N_FIRST, 0
     for _ in range(rng.integers(3, 9)):
         what = rng.choice(
@@ -109,8 +134,9 @@ def play(name, rng, directory):
                 max_sample_visits=int(rng.integers(cost.min(), cost.sum() + 1))
             )
         elif what == "batch" and continues and n_batches < N_BATCHES:
-            batch = slice(n_rows, n_rows + N_BATCH)
-            sisa.partial_fit(X[batch], y[batch])
+            rows = slice(n_rows, n_rows + N_BATCH)
+            given, weight = batch_of(rows, X, y, *contents)
+            sisa.partial_fit(*given, **weight)
             n_rows, n_batches = n_rows + N_BATCH, n_batches + 1
         elif what == "copy" and directory is None:
             sisa = pickle.loads(pickle.dumps(sisa))
@@ -130,17 +156,22 @@ def test_histories_end_in_the_digests_of_plain_deletions(name, durable, tmp_path
         directory = tmp_path / "d" if durable else None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            sisa, n_batches, gone = play(name, rng, directory)
+            contents = contained(name, seed)
+            sisa, n_batches, gone = play(name, rng, directory, contents)
             assert len(sisa.behind_) == 0
             # All rows first, then one deletion, of rows that held other values.
             twin_X, twin_y = X.copy(), y.copy()
             twin_X[gone] = 1e3
-            order = make_sisa(name).fit(twin_X[:N_FIRST], twin_y[:N_FIRST])
+            relabelled = [row for row in gone if row != LATE]
+            twin_y[relabelled] = y[relabelled] % 3 + 1
+            given, weight = batch_of(slice(N_FIRST), twin_X, twin_y, *contents)
+            order = make_sisa(name).fit(*given, **weight)
             for batch in range(n_batches):
                 rows = slice(N_FIRST + batch * N_BATCH, N_FIRST + (batch + 1) * N_BATCH)
-                order.partial_fit(twin_X[rows], twin_y[rows])
+                given, weight = batch_of(rows, twin_X, twin_y, *contents)
+                order.partial_fit(*given, **weight)
             order.forget(gone)
-        assert digests(sisa) == digests(order)
+        assert digests(sisa) == digests(order), seed
         assert sisa.verify_forgotten()
         if durable:
             shutil.rmtree(directory)

@@ -355,7 +355,7 @@ def test_probabilities_in_any_form_are_scores(answer, n_classes):
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_scores_that_are_not_finite_are_left_to_the_caller(n_classes):
     asked = ask_everything(n_classes, answer="opposite infinities")
-    with pytest.warns(UserWarning, match="Foreign gave scores that are no numbers"):
+    with pytest.warns(UserWarning, match="Foreign gave scores that are not numbers"):
         found = asked["transform"]()
     np.testing.assert_allclose(found, 1 / n_classes)
     with pytest.raises(ValueError, match="contain NaN or infinity"):

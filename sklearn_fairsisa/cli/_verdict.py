@@ -1,0 +1,154 @@
+"""What a comparison found, in three sentences."""
+
+import numpy as np
+
+DEFAULT = "smooth_ensemble"
+_N_AT_ONCE = 50
+
+
+def changes(y, decisions, groups, settings):
+    """Changes of gap and balanced accuracy on the same people, with 95% intervals.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+        Labels 0 and 1.
+    decisions : dict of str to ndarray of shape (n,)
+        Probabilities of the positive decision.
+    groups : ndarray of str of shape (n,)
+    settings : Settings
+
+    Returns
+    -------
+    dict
+        For the pairs of interest, dicts with the keys ``from``, ``to``, and for each
+        quantity ``change``, ``low`` and ``high``.
+    """
+    pairs = {"shards": ("one model", "SISA"), "repair": ("SISA", DEFAULT)}
+    return {
+        name: {"from": before, "to": after}
+        | paired_changes(
+            y,
+            decisions[before],
+            decisions[after],
+            groups,
+            settings.n_resamples,
+            settings.random_state,
+        )
+        for name, (before, after) in pairs.items()
+    }
+
+
+def paired_changes(y, before, after, groups, n_resamples, seed):
+    """Change of gap and balanced accuracy, with basic bootstrap intervals.
+
+    People are drawn with replacement within each group, both decisions of a person
+    together.
+    """
+    rng = np.random.default_rng(seed)
+    both = np.stack([before, after])
+    sums = []
+    for group in np.unique(groups):
+        rows = np.flatnonzero(groups == group)
+        # Counted: people of each label, and the selected among them, by each rule.
+        values = np.stack(
+            [
+                part
+                for label in (0, 1)
+                for part in (y[rows] == label, *((y[rows] == label) * both[:, rows]))
+            ],
+            axis=1,
+        )
+        share = np.full(len(rows), 1 / len(rows))
+        drawn = [
+            rng.multinomial(len(rows), share, size) @ values
+            for size in _sizes(n_resamples)
+        ]
+        sums.append(np.concatenate([values.sum(axis=0)[None], *drawn]))
+    # Of shape (1 + n_resamples, n_groups, n_labels, 3); the first is what was found.
+    sums = np.stack(sums, axis=1).reshape(1 + n_resamples, -1, 2, 3)
+    with np.errstate(invalid="ignore"):
+        rates = sums[..., 1:] / sums[..., :1]
+        of_all = sums.sum(axis=1)
+        overall = of_all[..., 1:] / of_all[..., :1]
+    gap = np.nanmax(np.nanmax(rates, axis=1) - np.nanmin(rates, axis=1), axis=1)
+    accuracy = (1 - overall[:, 0] + overall[:, 1]) / 2
+    return {
+        name: _interval(values[:, 1] - values[:, 0])
+        for name, values in (
+            ("equalized_odds_difference", gap),
+            ("balanced_accuracy_score", accuracy),
+        )
+    }
+
+
+def _sizes(n):
+    return [_N_AT_ONCE] * (n // _N_AT_ONCE) + [n % _N_AT_ONCE] * (n % _N_AT_ONCE > 0)
+
+
+def _interval(values):
+    found, drawn = values[0], values[1:]
+    high, low = 2 * found - np.nanquantile(drawn, [0.025, 0.975])
+    return {"change": float(found), "low": float(low), "high": float(high)}
+
+
+def verdict(results):
+    """Return three sentences: on forgetting, on shards, on the repair.
+
+    Parameters
+    ----------
+    results : dict
+        As ``results.json`` holds them.
+
+    Returns
+    -------
+    list of str
+    """
+    request = results["forgetting"]["requests"][0]
+    forgetting = (
+        f"Forgetting {_rows(request['rows'])} took {request['share']:.0%} of a full "
+        f"training, and after all {results['forgetting']['forgotten_rows']} deletions "
+        "the ensemble is, bit for bit, one that never saw these rows."
+    )
+    gaps = {
+        method["name"]: method["metrics"]["equalized_odds_difference"]["estimate"]
+        for method in results["methods"]
+    }
+    shards, repair = results["changes"]["shards"], results["changes"]["repair"]
+    moved = shards["equalized_odds_difference"]
+    if moved["low"] > 0:
+        found = "so sharding made decisions less equal"
+    elif moved["high"] < 0:
+        found = "so sharding made decisions more equal"
+    else:
+        found = "which may be chance"
+    sharding = (
+        f"One model has a gap of {gaps['one model']:.3f} between the groups and the "
+        f"ensemble one of {gaps['SISA']:.3f} ({_change(moved)}), {found}."
+    )
+    default = next(m for m in results["methods"] if m["name"] == DEFAULT)
+    moved = repair["equalized_odds_difference"]
+    if moved["high"] < 0:
+        found = "reduces the gap"
+    elif moved["low"] > 0:
+        found = "increases the gap"
+    else:
+        found = "does not detectably change the gap, which goes"
+    repaired = (
+        f"{DEFAULT}, the default rule, {found} from {gaps['SISA']:.3f} to "
+        f"{gaps[DEFAULT]:.3f} ({_change(moved)}), at a balanced accuracy that "
+        f"changes by {_change(repair['balanced_accuracy_score'])}"
+    )
+    if default["nearly_constant"]:
+        repaired += ", but decides nearly the same for everyone"
+    return [forgetting, sharding, repaired + "."]
+
+
+def _rows(k):
+    return "one row" if k == 1 else f"{k} rows"
+
+
+def _change(interval):
+    return (
+        f"{interval['change']:+.3f} [{interval['low']:+.3f}, {interval['high']:+.3f}]"
+    )

@@ -1,0 +1,207 @@
+r"""Fair rules for people whose group is estimated, and not known.
+
+Notes
+-----
+Of a person :math:`q(a, j \mid x) = P(A=a, Y=j \mid x)` is estimated. A rate of group a
+is linear in the probabilities :math:`p_k(x)` of the decisions:
+
+.. math:: P(k \mid A=a, Y=j) = E[q(a, j \mid x)\, p_k(x)] / P(A=a, Y=j) .
+
+So are accuracy, mean recall and expected cost. With :math:`\lambda` the multipliers of
+the constraints, the best rule decides for the k of greatest
+
+.. math:: \sum_{a, j} \Lambda_{ajk}\, q(a, j \mid x), \qquad
+    \Lambda_{ajk} = g_{jk} - \lambda_{ajk} / P(A=a, Y=j) ,
+
+where g is the gain. Where x varies smoothly, hardly anybody is in a tie, and no
+decision need be randomised.
+
+Rates are those of the people whose group and label are known, as far as these are many:
+a rate that rests on n people counts them with weight :math:`n / (n + m)`, and with
+:math:`m / (n + m)` what the estimates expect. Equal rates as estimated would be as
+wrong as the estimates; equal counts of few people would be equalities of noise.
+
+References
+----------
+Menon, Williamson (2018), The cost of fairness in binary classification, FAT*, section
+4. Zeng, Cheng, Dobriban (2024), Bayes-optimal fair classification with linear disparity
+constraints via pre-, in- and post-processing. Xian, Zhao (2024), A unified
+post-processing framework for group fairness in classification.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from ._cost_rules import RulePool, best_decision
+from ._level_rules import RuleTable
+from ._programs import cheapest_weights
+from ._rates import sum_by, unit_gains
+
+# People that the estimates weigh as much as.
+MODEL_PEOPLE = 100.0
+# A search ends after so many rounds, or so many that gained less than is of note.
+_MAX_ROUNDS, _PATIENCE, _GAIN = 60, 8, 1e-6
+
+
+@dataclass(frozen=True)
+class JointRule:
+    """A mixture of rules that decide at least cost, whatever the group is.
+
+    Parameters
+    ----------
+    prices : ndarray of shape (n_rules, n_groups * n_classes, n_classes)
+        What each decision on a person of a group and class is worth.
+    weights : ndarray of shape (n_rules,)
+        Positive; sum to 1.
+    confusion : ndarray of shape (n_groups, n_classes, n_classes)
+        Weight of the people of each true class (row) and decision (column), counted
+        and estimated as in the module's Notes.
+    counted : ndarray of shape (n_groups, n_classes)
+        With which weight people are counted, and not estimated.
+    cells : RuleTable
+        People are in one cell if all rules decide alike on them. `cell` holds arrays
+        of codes.
+    """
+
+    prices: np.ndarray
+    weights: np.ndarray
+    confusion: np.ndarray
+    counted: np.ndarray
+    cells: RuleTable
+
+    @classmethod
+    def fit(cls, joint, group, label, weight, problem, *, people=MODEL_PEOPLE):
+        """Solve on calibration rows.
+
+        Parameters
+        ----------
+        joint : ndarray of shape (n_samples, n_groups, n_classes)
+            Estimated probabilities of group and class. They may sum to less than 1 in
+            a row, where other groups are possible.
+        group, label : ndarray of int of shape (n_samples,)
+            Known groups and classes, each of which some row is of.
+        weight : ndarray of shape (n_samples,), or None
+        problem : Problem
+        people : float, default=100.0
+            Number of people that the estimates weigh as much as.
+        """
+        n_rows, n_groups, n_classes = joint.shape
+        n_kinds = n_groups * n_classes
+        weight = np.ones(n_rows) if weight is None else weight
+        joint = joint.reshape(n_rows, n_kinds)
+        seen = weight[:, None] * np.eye(n_kinds)[group * n_classes + label]
+        totals, number = seen.sum(axis=0), (seen > 0).sum(axis=0)
+        expected = weight[:, None] * joint
+        expected *= totals / np.maximum(expected.sum(axis=0), 1e-300)
+        counted = number / np.maximum(number + people, 1)
+        by_kind = counted * seen + (1 - counted) * expected
+        totals = totals.reshape(n_groups, n_classes)
+        gain = np.tile(unit_gains(totals.sum(axis=0), problem.objective), (n_groups, 1))
+        pool = RulePool(joint, by_kind, 1e-9 * np.abs(gain).max())
+        for k in range(n_classes):
+            pool.add(np.eye(n_classes)[[k] * n_kinds])
+        pool.add_best(gain)
+        # What deciding right on everybody gains, more than the worst decisions.
+        scale = totals.sum(axis=0) @ np.ptp(gain[:n_classes], axis=1)
+        best, n_rounds_without_gain = -np.inf, 0
+        for _ in range(_MAX_ROUNDS):
+            confusion = pool.confusion
+            worth = (confusion * gain).sum(axis=(1, 2))
+            mixed, price = _best_mixture(confusion, worth, gain, totals, problem)
+            value = mixed @ worth
+            n_rounds_without_gain += 1
+            if value > best + _GAIN * scale:
+                best, n_rounds_without_gain = value, 0
+            # A rule between those that are mixed randomises nobody.
+            between = np.tensordot(mixed, np.stack(pool.prices), axes=1)
+            added = [pool.add(between), pool.add(price), pool.add_best(price)]
+            if n_rounds_without_gain == _PATIENCE or not any(added):
+                break
+        part = pool.mixture(np.append(mixed, np.zeros(len(pool.prices) - len(mixed))))
+        by_group = np.eye(n_groups)[group] * weight[:, None]
+        mass = sum_by(part.code, by_group, len(part.cell)).T
+        cells = RuleTable(
+            np.repeat(np.arange(n_groups), len(part.cell)),
+            [cell for _ in range(n_groups) for cell in part.cell],
+            mass.ravel() / mass.sum(),
+            np.tile(part.probability, (n_groups, 1)),
+        )
+        confusion = np.tensordot(mixed, confusion, axes=1)
+        return cls(
+            part.prices,
+            part.weights,
+            confusion.reshape(n_groups, n_classes, n_classes),
+            counted.reshape(n_groups, n_classes),
+            cells,
+        )
+
+    @property
+    def probability(self):
+        """Probabilities of each cell, of the second of two classes."""
+        probability = self.cells.probability
+        return probability[:, 1] if probability.shape[1] == 2 else probability
+
+    def table(self, names):
+        """Cells are the decisions of the rules that are mixed, such as "1|0"."""
+        names = np.asarray(names, dtype=object)
+        return RuleTable(
+            self.cells.group,
+            ["|".join(names[decided]) for decided in self.cells.cell],
+            self.cells.mass,
+            self.probability,
+        )
+
+    def selection_probability(self, joint):
+        """Probabilities of rows, of the second of two classes or of each.
+
+        Parameters
+        ----------
+        joint : ndarray of shape (n_samples, n_groups, n_classes)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+        """
+        n_rows, _, n_classes = joint.shape
+        probability = np.zeros((n_rows, n_classes))
+        joint = joint.reshape(n_rows, -1)
+        for price, weight in zip(self.prices, self.weights):
+            probability[np.arange(n_rows), best_decision(joint, price)] += weight
+        # Weights that sum to 1 up to rounding must not randomise certain decisions.
+        probability = np.where(probability > 1 - 1e-12, 1.0, probability)
+        return probability[:, 1] if n_classes == 2 else probability
+
+
+def _best_mixture(confusion, worth, gain, totals, problem):
+    """Weights of rules, and what decisions on each kind of people are worth.
+
+    Parameters
+    ----------
+    confusion : ndarray of shape (n_rules, n_groups * n_classes, n_classes)
+    worth : ndarray of shape (n_rules,)
+    gain : ndarray of shape (n_groups * n_classes, n_classes)
+    totals : ndarray of shape (n_groups, n_classes)
+    problem : Problem
+    """
+    n_groups, n_classes = totals.shape
+    confusion = confusion.reshape(len(worth), n_groups, n_classes, n_classes)
+    price = gain.reshape(n_groups, n_classes, n_classes).copy()
+    rates, block = problem.rates(n_groups, n_classes), np.zeros(len(worth), dtype=int)
+    if not rates:
+        weight, _ = cheapest_weights(block, -worth, None, 0, [])
+    else:
+        values = np.concatenate([rate.of(confusion, totals).T for rate in rates])
+        weight, multiplier = cheapest_weights(
+            block,
+            -worth,
+            sparse.csr_array(values),
+            len(rates),
+            problem.constraint.limits(),
+        )
+        for rate, charge in zip(rates, multiplier):
+            people = totals[:, rate.counted].sum(axis=1)
+            price[:, rate.pairs] += (charge / people)[:, None]
+    weight = np.where(weight < 1e-9, 0.0, weight)
+    return weight / weight.sum(), price.reshape(gain.shape)
