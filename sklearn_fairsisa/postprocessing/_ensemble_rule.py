@@ -283,7 +283,7 @@ def _is_any_behind(ensemble):
 def _numbers_of(parts, place, n_rows):
     """Return rows of several parts as numbers, each in its place."""
     found = []
-    for rows in parts:
+    for rows in (part.block for part in parts):
         where = np.flatnonzero(place[rows.index] >= 0)
         if len(where):
             found.append((place[rows.index[where]], as_numbers(take(rows.X, where))))

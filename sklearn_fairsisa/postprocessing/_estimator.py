@@ -421,8 +421,8 @@ class FairEnsemblePostprocessor(
     >>> fair = fair.fit(votes, y, sensitive_features=group)
     >>> fair.operating_points_.round(3)
        group  false_positive_rate  true_positive_rate
-    0      0                0.465               0.766
-    1      1                0.465               0.766
+    0      0                0.464               0.766
+    1      1                0.464               0.766
     """
 
     # The rule and its rows, where no ensemble keeps them.

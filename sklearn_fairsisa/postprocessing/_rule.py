@@ -22,7 +22,7 @@ _N_TOLS = 11
 # Halvings of the interval that holds the least slack at which there is a rule.
 _N_HALVINGS = 20
 # Rows for which members are left out at a time.
-_BLOCK = 4096
+_BLOCK = 2048
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,11 +137,11 @@ class FairRule:
         """Decide by one rule; if all members count, each is left out for its share."""
         if counted is not None or self.silent_share is None:
             return getattr(rule, what)(scores, code, counted)
-        if what == "margin":
-            each = rule.margins(scores, code)
-        else:
-            each = leaving_out(rule, scores, code)
-        return sum(share * one for share, one in zip(self.silent_share, each))
+        silent, decided = np.flatnonzero(self.silent_share), 0.0
+        each = leaving_out(rule, what, scores, code, silent)
+        for position, share in enumerate(self.silent_share[silent]):
+            decided = decided + share * each[:, position]
+        return decided
 
     def randomised_share(self, rows):
         """Share of the weight of rows whose decision is randomised."""
