@@ -466,6 +466,10 @@ class DirectoryStore:
             self._known.shards[file.name] = Shard.from_json(self.read(file))
         return self._known.shards[file.name]
 
+    def note(self, file, shard):
+        """Remember what the file of a shard holds."""
+        self._known.shards[file.name] = shard
+
     def _shards(self, ensemble):
         return [] if ensemble is None else list(map(self._shard, ensemble.shards))
 
@@ -531,7 +535,9 @@ class DirectoryStore:
         current = self.manifest.current
         if current is None:
             return None
-        lists = current.shards if shards is None else [current.shards[s] for s in shards]
+        lists = (
+            current.shards if shards is None else [current.shards[s] for s in shards]
+        )
         for part in (current, *map(self._shard, lists)):
             if sha256 in part.by_digest:
                 return part.by_digest[sha256]
