@@ -9,6 +9,8 @@ from numbers import Real
 import numpy as np
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.compose import ColumnTransformer
+from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model._stochastic_gradient import BaseSGDClassifier
 from sklearn.naive_bayes import (
     BernoulliNB,
@@ -18,10 +20,11 @@ from sklearn.naive_bayes import (
     MultinomialNB,
 )
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils.validation import has_fit_parameter
 
 from .._utils.callbacks import check_callbacks
+from .._utils.lending import lent
 
 _ACCUMULATING = (BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB)
 
@@ -66,6 +69,38 @@ def why_not_continuing(estimator):
     return None
 
 
+def subtracts(estimator):
+    """Return whether rows are subtracted from a fitted learner instead of replayed."""
+    return why_not_subtracting(estimator) is None
+
+
+def why_not_subtracting(estimator):
+    """Return why rows cannot be subtracted from a fitted learner, None if they can.
+
+    Such a learner has a method ``partial_unfit(X, y, sample_weight=None)``, after which
+    its state equals one that never saw the rows.
+    """
+    learner = last_step(estimator)
+    name = type(learner).__name__
+    if not hasattr(learner, "partial_unfit"):
+        return f"{name} has no partial_unfit"
+    if trains_together(estimator) or share_watched(estimator) is not None:
+        return f"{name} trains on rows in a way of its own"
+    if isinstance(estimator, Pipeline):
+        for step, part in estimator.steps[:-1]:
+            if not learns_nothing(part):
+                return f"step {step!r} ({type(part).__name__}) learns from rows"
+    return why_not_continuing(estimator)
+
+
+def learns_nothing(step):
+    """Return whether fitting a step of a Pipeline leaves nothing of the rows in it."""
+    if step in (None, "passthrough") or isinstance(step, FrozenEstimator):
+        return True
+    # Before scikit-learn 1.8 HashingVectorizer is tagged as one that needs a fit.
+    return isinstance(step, HashingVectorizer) or not get_tags(step).requires_fit
+
+
 def sampling_step(estimator):
     """Return the name of a Pipeline's step that changes the number of rows, if any."""
     if isinstance(estimator, Pipeline):
@@ -81,8 +116,11 @@ def accumulates(estimator):
     """Return whether a row that is seen twice counts twice, as in naive Bayes.
 
     A learner may state it in an attribute ``accumulates`` of the class or the instance.
+    What rows can be subtracted from accumulates them.
     """
     learner = last_step(estimator)
+    if hasattr(learner, "partial_unfit"):
+        return True
     return getattr(learner, "accumulates", isinstance(learner, _ACCUMULATING))
 
 
@@ -175,6 +213,9 @@ def make_prototype(estimator, classes, codes):
             "A Pipeline with memory= caches the output of its steps, where forget() "
             "cannot reach it. Pass memory=None."
         )
+    if share_watched(estimator) is not None:
+        # If it watched all rows, nothing would be trained and say so.
+        last_step(estimator)._validate_params()
     prototype, n_classes = clone(estimator), len(classes)
     _settle_cache_dirs(prototype)
     if is_skorch(prototype):
@@ -376,7 +417,8 @@ def check_raw_rows(estimator, X):
     Parameters
     ----------
     estimator : estimator
-        It is searched for estimators of texts that get `X` unchanged.
+        It is searched for estimators of texts that get `X`, or what stateless steps
+        make of it.
     X : rows
     """
     for reader, rows in _readers(estimator, lambda: X):
@@ -390,33 +432,56 @@ def forget_in_caches(estimator, X):
     Parameters
     ----------
     estimator : estimator
-        It is searched for transformers with ``forget`` that get `X` unchanged.
+        It is searched for transformers with ``forget``, and for classifiers with
+        ``forget_states``, that get `X`, or what stateless steps make of it.
     X : rows
     """
     for reader, rows in _readers(estimator, lambda: X):
-        if _has_cache(reader):
-            reader.forget(rows())
+        forget = _forget_of(reader)
+        if forget is not None:
+            forget(rows())
 
 
-def _has_cache(estimator):
-    return hasattr(estimator, "forget") and not is_classifier(estimator)
+def _forget_of(estimator):
+    """Return the function of an estimator that empties its cache of rows, or None."""
+    if hasattr(estimator, "forget_states"):
+        return estimator.forget_states
+    # A classifier's forget is that of its rows.
+    if hasattr(estimator, "forget") and not is_classifier(estimator):
+        return estimator.forget
+    return None
 
 
 def _readers(estimator, rows):
     """Yield the parts that get raw rows, each with a function that returns its rows."""
     if isinstance(estimator, Pipeline):
-        # Only the first step gets raw rows.
-        yield from _readers(estimator.steps[0][1], rows)
+        # The first step gets raw rows, and others what stateless steps make of them.
+        for _, step in estimator.steps:
+            yield from _readers(step, rows)
+            if step in (None, "passthrough"):
+                continue
+            if not _is_stateless(step):
+                return
+            rows = partial(_transformed, step, rows)
     elif isinstance(estimator, ColumnTransformer):
         for _, part, columns in estimator.transformers:
             yield from _readers(part, partial(_some_columns, rows, columns))
-    elif hasattr(estimator, "_check_texts") or _has_cache(estimator):
+    elif hasattr(estimator, "_check_texts") or _forget_of(estimator) is not None:
         yield estimator, rows
     elif hasattr(estimator, "get_params") and not isinstance(estimator, type):
         for value in estimator.get_params(deep=False).values():
             parts = value if isinstance(value, list | tuple) else [value]
             for part in parts:
                 yield from _readers(part[1] if _is_named(part) else part, rows)
+
+
+def _is_stateless(step):
+    tagged = hasattr(step, "transform") and hasattr(step, "__sklearn_tags__")
+    return tagged and not get_tags(step).requires_fit
+
+
+def _transformed(step, rows):
+    return step.transform(lent(rows(), step))
 
 
 def _some_columns(rows, columns):

@@ -221,6 +221,42 @@ def train_shards(recipe, tasks, *, verbose=False, caller=None):
     ]
 
 
+def subtract(recipe, shard, member, gone, added, left):
+    """Subtract rows from the member of a shard and add others.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Of a learner with ``partial_unfit``.
+    shard : int
+    member : estimator
+        It is not changed.
+    gone, added : Block
+    left : ShardRows
+        The rows that the member has learnt in the end.
+
+    Returns
+    -------
+    estimator
+    """
+    member = copy.deepcopy(member)
+    seed = training_seed(recipe.seed, shard, 0)
+    routing = config_context(enable_metadata_routing=recipe.routed)
+    with one_thread(), routing:
+        for method, rows in (("partial_unfit", gone), ("partial_fit", added)):
+            if not rows.weighs:
+                continue
+            work = _StageWork(None, 0, seed, member=member)
+            _lend(work, recipe, rows.X, rows.y, rows.params)
+            with forked_generators(seed), writes_named(recipe.prototype):
+                learner, X, params = _reach_learner(recipe, work)
+                getattr(learner, method)(X, work.y, **params)
+        # As a checkpoint, it must hold no view of rows.
+        member = copy.deepcopy(member)
+        _check_predicts(member, left, recipe.n_classes)
+    return member
+
+
 def _check_predicts(member, rows, n_classes):
     """Predict a row, so that a member that cannot predict fails in training.
 
@@ -312,20 +348,17 @@ def _prepare(recipe, task, stage, member):
     passes = 1 if whole else recipe.passes(stage + 1)[stage]
     if passes == 0:
         return nothing
-    member = copy.deepcopy(member)
+    work = _StageWork(task, stage, seed, passes, whole, copy.deepcopy(member))
+    _lend(work, recipe, X, y, params)
+    work.params |= recipe.settings
+    return work
+
+
+def _lend(work, recipe, X, y, params):
+    """Have a work use rows that its learner cannot change for others."""
     learner = recipe.prototype
-    params = {name: lent(value, learner) for name, value in params.items()}
-    return _StageWork(
-        task,
-        stage,
-        seed,
-        passes,
-        whole,
-        member,
-        lent(X, learner),
-        lent(y, learner),
-        params | recipe.settings,
-    )
+    work.X, work.y = lent(X, learner), lent(y, learner)
+    work.params = {name: lent(value, learner) for name, value in params.items()}
 
 
 def _train(recipe, works):
