@@ -3,9 +3,9 @@
     python benchmarks/serving.py
 
 Sizes are those of pickles: of a post-processor with all that forgetting needs, and of
-its `for_serving()`. Times are the least of many decisions on one row, on one core, beside
-those of one model on all rows and of fairlearn's `ThresholdOptimizer` around it, in
-the same turns. A minute; nothing is written.
+its `for_serving()`. Times are the least of many decisions on one row, on one core,
+beside those of one model on all rows and of fairlearn's `ThresholdOptimizer` around it,
+in the same turns. A minute; nothing is written.
 """
 
 import argparse
