@@ -1,9 +1,7 @@
 """The HateXplain corpus, read from its published files."""
 
 import json
-import os
 from collections import Counter
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -11,15 +9,19 @@ import pandas as pd
 from sklearn.utils import Bunch
 
 from .._utils.typing import BunchOrTuple, FilePath
+from ._files import Release, check_option, find_folder
 
 _COMMIT = "01d742279dac941981f53806154481c0e15ee686"
-_URL = f"https://raw.githubusercontent.com/hate-alert/HateXplain/{_COMMIT}/Data/"
 _POSTS, _SPLITS = "dataset.json", "post_id_divisions.json"
-_SHA256 = {
-    _POSTS: "63bb3340fee0ec469b09690d04cb68f7c187787dd8b83807f071892c084967fb",
-    _SPLITS: "c2fb0d89862e7897b11ea3e9380753f15a793482b4b70ad0532dfb1212212835",
-}
-_ENV = "SKLEARN_FAIRSISA_DATA"
+_RELEASE = Release(
+    corpus="HateXplain",
+    url=f"https://raw.githubusercontent.com/hate-alert/HateXplain/{_COMMIT}/Data/",
+    sha256={
+        _POSTS: "63bb3340fee0ec469b09690d04cb68f7c187787dd8b83807f071892c084967fb",
+        _SPLITS: "c2fb0d89862e7897b11ea3e9380753f15a793482b4b70ad0532dfb1212212835",
+    },
+    folder=f"hatexplain/{_COMMIT[:12]}",
+)
 
 _SUBSETS = ("train", "val", "test")
 _LABELS = ("normal", "offensive", "hatespeech")
@@ -153,10 +155,10 @@ def fetch_hatexplain(
     >>> posts.data.shape  # doctest: +SKIP
     (473,)
     """
-    _check_option("subset", subset, ("all", *_SUBSETS))
-    _check_option("sensitive", sensitive, (None, *_ATTRIBUTES))
-    _check_option("target", target, tuple(_TARGET_NAMES))
-    folder = _find_folder(data_home, download_if_missing)
+    check_option("subset", subset, ("all", *_SUBSETS))
+    check_option("sensitive", sensitive, (None, *_ATTRIBUTES))
+    check_option("target", target, tuple(_TARGET_NAMES))
+    folder = find_folder(_RELEASE, data_home, download_if_missing)
     annotations = _read_json(folder / _POSTS)
     splits = _read_json(folder / _SPLITS)
 
@@ -190,68 +192,6 @@ def fetch_hatexplain(
     if sensitive is not None:
         bunch.sensitive_features = column(sensitive)
     return bunch
-
-
-def _check_option(name, value, options):
-    if value not in options:
-        known = ", ".join(map(repr, options))
-        raise ValueError(f"{name}={value!r} is unknown. Choose one of {known}.")
-
-
-def _find_folder(data_home, download_if_missing):
-    """Return the folder with both files."""
-    origin = f"data_home={os.fspath(data_home)!r}" if data_home is not None else None
-    if data_home is None and os.environ.get(_ENV):
-        data_home = os.environ[_ENV]
-        origin = f"The environment variable {_ENV}={data_home!r}"
-    if data_home is None:
-        return _cached_folder(download_if_missing)
-    folder = Path(data_home).expanduser()
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"{origin} is not a folder. Name the folder with {_POSTS} and "
-            f"{_SPLITS} of HateXplain."
-        )
-    missing = [name for name in _SHA256 if not (folder / name).is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f"{origin} lacks {' and '.join(missing)}. Name the folder with "
-            f"{_POSTS} and {_SPLITS} of HateXplain, or leave it out to download them."
-        )
-    return folder
-
-
-def _cached_folder(download_if_missing):
-    try:
-        import pooch
-    except ImportError:
-        raise ImportError(
-            "Downloading HateXplain needs pooch. Install it with `pip install pooch`, "
-            f"or name a folder with {_POSTS} and {_SPLITS} by data_home= or by "
-            f"the environment variable {_ENV}."
-        ) from None
-    folder = Path(pooch.os_cache("sklearn-fairsisa")) / "hatexplain" / _COMMIT[:12]
-    advice = (
-        f"Put {_POSTS} and {_SPLITS} (from {_URL}) into a folder, and name it by "
-        f"data_home= or by the environment variable {_ENV}."
-    )
-    missing = [name for name in _SHA256 if not (folder / name).is_file()]
-    if missing and not download_if_missing:
-        raise OSError(
-            f"HateXplain is not in {folder} and download_if_missing=False. {advice}"
-        )
-    for name in missing:
-        try:
-            pooch.retrieve(
-                _URL + name, f"sha256:{_SHA256[name]}", fname=name, path=folder
-            )
-        # requests' errors are OSErrors; a wrong digest is a ValueError.
-        except (OSError, ValueError) as error:
-            raise OSError(
-                f"HateXplain could not be downloaded from {_URL + name}. {advice} "
-                f"The cause: {error}"
-            ) from error
-    return folder
 
 
 def _read_json(path):

@@ -337,18 +337,32 @@ class OnScores:
         score = self.weights.score(scores, group, counted)
         return self.rule.selection_probability(score, group)
 
-    def leaving_out(self, scores, group, silent):
-        """Probability of selection of rows with each silent member left out."""
+    def margin(self, scores, group, counted=None):
+        """How far the scores of rows lie above the thresholds of their groups."""
+        return self.rule.margin(self.weights.score(scores, group, counted), group)
+
+    def leaving_out(self, what, scores, group, silent):
+        """Probability or margin of rows with each silent member left out."""
         left_out = self.weights.leaving_out(scores, group, silent)
-        return self.rule.selection_probability(left_out, group)
+        return getattr(self.rule, what)(left_out, group)
 
 
 @dataclass(frozen=True)
 class OnProbabilities:
-    """A rule on class probabilities estimated from scores and group."""
+    """A rule on class probabilities estimated from scores and group.
+
+    Parameters
+    ----------
+    model : MultinomialModel
+    rule : CostRuleMixture
+    reversed : ndarray of bool of shape (n_groups,)
+        Groups in which people of a class have the smaller scores of it beyond doubt,
+        and in another the greater.
+    """
 
     model: MultinomialModel
     rule: CostRuleMixture
+    reversed: np.ndarray
 
     @classmethod
     def learn(cls, rows):
@@ -356,14 +370,15 @@ class OnProbabilities:
         model = MultinomialModel.fit(rows)
         eta = model.probabilities(rows.scores, rows.group, rows.counted)
         given = eta, rows.group, rows.label, rows.weight
-        return lambda problem: cls(model, CostRuleMixture.fit(*given, problem))
+        turned = _ranked_otherwise(rows)
+        return lambda problem: cls(model, CostRuleMixture.fit(*given, problem), turned)
 
     def selection_probability(self, scores, group, counted=None):
         """Probabilities of rows of known groups."""
         eta = self.model.probabilities(scores, group, counted)
         return self.rule.selection_probability(eta, group)
 
-    def leaving_out(self, scores, group, silent):
+    def leaving_out(self, what, scores, group, silent):
         """Probabilities of rows with each silent member left out."""
         each = self.model.leaving_out(scores, group, silent)
         decided = [self.rule.selection_probability(eta, group) for eta in each]
@@ -404,6 +419,23 @@ class OnJoint:
         return self.rule.selection_probability(scores)
 
 
+def _ranked_otherwise(rows):
+    """Return which groups rank a class in reverse that another group ranks rightly."""
+    mean, _ = _mean_logits(rows.scores, rows.counted)
+    weight = np.ones(len(mean)) if rows.weight is None else rows.weight
+    ranked = np.array(
+        [
+            [
+                _ranked_in_reverse(sign * score, rows.group, weight, rows.label == k)
+                for k, score in enumerate(mean.T)
+            ]
+            for sign in (1, -1)
+        ]
+    )
+    in_reverse, rightly = ranked
+    return (in_reverse & rightly.any(axis=1, keepdims=True)).any(axis=0)
+
+
 def _ranked_in_reverse(score, group, weight, label):
     r"""Whether the positives of each group have the smaller scores beyond doubt.
 
@@ -425,14 +457,15 @@ def _ranked_in_reverse(score, group, weight, label):
     return np.bincount(group, part) < -_DOUBT * spread
 
 
-def leaving_out(rule, scores, group, silent):
+def leaving_out(rule, what, scores, group, silent):
     """Return a rule's probabilities with each silent member left out in turn.
 
     Parameters
     ----------
     rule : object
-        It has ``selection_probability``. If it also has ``leaving_out``, that takes
-        the members' logits once.
+        If it has ``leaving_out``, that takes the members' logits once.
+    what : {"selection_probability", "margin"}
+        Method of the rule.
     scores : ndarray of shape (n_samples, n_members[, n_classes])
     group : ndarray of int of shape (n_samples,)
     silent : ndarray of int of shape (n_silent,)
@@ -443,12 +476,12 @@ def leaving_out(rule, scores, group, silent):
     ndarray of shape (n_samples, n_silent[, n_classes])
     """
     if hasattr(rule, "leaving_out"):
-        return rule.leaving_out(scores, group, silent)
+        return rule.leaving_out(what, scores, group, silent)
     counted = np.ones(scores.shape[:2], dtype=bool)
     each = []
     for member in silent:
         counted[:, member] = False
-        each.append(rule.selection_probability(scores, group, counted))
+        each.append(getattr(rule, what)(scores, group, counted))
         counted[:, member] = True
     return np.stack(each, axis=1)
 

@@ -38,7 +38,7 @@ class Serving:
                 f"X holds the outputs of {scores.shape[1]} members, but fit saw "
                 f"{n_members}. Give the outputs of the same members."
             )
-        return scores
+        return calibrated.problem.turned(scores)
 
     def evidence(self, seen, group):
         """Scores that the members, and heads, give to new rows of some groups.

@@ -24,6 +24,7 @@ from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils.validation import has_fit_parameter
 
 from .._utils.callbacks import check_callbacks
+from .._utils.lending import lent
 
 _ACCUMULATING = (BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB)
 
@@ -212,6 +213,9 @@ def make_prototype(estimator, classes, codes):
             "A Pipeline with memory= caches the output of its steps, where forget() "
             "cannot reach it. Pass memory=None."
         )
+    if share_watched(estimator) is not None:
+        # If it watched all rows, nothing would be trained and say so.
+        last_step(estimator)._validate_params()
     prototype, n_classes = clone(estimator), len(classes)
     _settle_cache_dirs(prototype)
     if is_skorch(prototype):
@@ -413,7 +417,8 @@ def check_raw_rows(estimator, X):
     Parameters
     ----------
     estimator : estimator
-        It is searched for estimators of texts that get `X` unchanged.
+        It is searched for estimators of texts that get `X`, or what stateless steps
+        make of it.
     X : rows
     """
     for reader, rows in _readers(estimator, lambda: X):
@@ -427,33 +432,56 @@ def forget_in_caches(estimator, X):
     Parameters
     ----------
     estimator : estimator
-        It is searched for transformers with ``forget`` that get `X` unchanged.
+        It is searched for transformers with ``forget``, and for classifiers with
+        ``forget_states``, that get `X`, or what stateless steps make of it.
     X : rows
     """
     for reader, rows in _readers(estimator, lambda: X):
-        if _has_cache(reader):
-            reader.forget(rows())
+        forget = _forget_of(reader)
+        if forget is not None:
+            forget(rows())
 
 
-def _has_cache(estimator):
-    return hasattr(estimator, "forget") and not is_classifier(estimator)
+def _forget_of(estimator):
+    """Return the function of an estimator that empties its cache of rows, or None."""
+    if hasattr(estimator, "forget_states"):
+        return estimator.forget_states
+    # A classifier's forget is that of its rows.
+    if hasattr(estimator, "forget") and not is_classifier(estimator):
+        return estimator.forget
+    return None
 
 
 def _readers(estimator, rows):
     """Yield the parts that get raw rows, each with a function that returns its rows."""
     if isinstance(estimator, Pipeline):
-        # Only the first step gets raw rows.
-        yield from _readers(estimator.steps[0][1], rows)
+        # The first step gets raw rows, and others what stateless steps make of them.
+        for _, step in estimator.steps:
+            yield from _readers(step, rows)
+            if step in (None, "passthrough"):
+                continue
+            if not _is_stateless(step):
+                return
+            rows = partial(_transformed, step, rows)
     elif isinstance(estimator, ColumnTransformer):
         for _, part, columns in estimator.transformers:
             yield from _readers(part, partial(_some_columns, rows, columns))
-    elif hasattr(estimator, "_check_texts") or _has_cache(estimator):
+    elif hasattr(estimator, "_check_texts") or _forget_of(estimator) is not None:
         yield estimator, rows
     elif hasattr(estimator, "get_params") and not isinstance(estimator, type):
         for value in estimator.get_params(deep=False).values():
             parts = value if isinstance(value, list | tuple) else [value]
             for part in parts:
                 yield from _readers(part[1] if _is_named(part) else part, rows)
+
+
+def _is_stateless(step):
+    tagged = hasattr(step, "transform") and hasattr(step, "__sklearn_tags__")
+    return tagged and not get_tags(step).requires_fit
+
+
+def _transformed(step, rows):
+    return step.transform(lent(rows(), step))
 
 
 def _some_columns(rows, columns):

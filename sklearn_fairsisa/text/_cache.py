@@ -1,4 +1,4 @@
-"""Vectors of texts, stored under keyed hashes that do not reveal the texts."""
+"""Arrays of texts, stored under keyed hashes that do not reveal the texts."""
 
 import os
 import re
@@ -16,6 +16,8 @@ from .._utils.isolation import emptied_in_workers
 _KEY_BYTES = 32
 # A folder may also hold other files.
 _FINGERPRINT = re.compile(r"[0-9a-f]{32}$")
+# Number of new vectors that are computed before they are stored.
+_STORED_AT_A_TIME = 1024
 
 
 class MemoryCache:
@@ -54,7 +56,7 @@ class MemoryCache:
             for name, vector in zip(_names(self._secret, texts), vectors):
                 self._remove(name)
                 # A view would keep its whole batch alive after the row is forgotten.
-                self._vectors[name] = vector.copy()
+                self._vectors[name] = vector if vector.base is None else vector.copy()
                 self._n_bytes += vector.nbytes
             while self._n_bytes > self.max_bytes:
                 self._remove(next(iter(self._vectors)))
@@ -85,13 +87,16 @@ class DiskCache:
     Parameters
     ----------
     path : str or path
+    dtype : str, default="<f4"
+        Data type of the vectors, which are read as flat arrays.
     """
 
     # SQLite limits the number of values in a query.
     _CHUNK = 500
 
-    def __init__(self, path):
+    def __init__(self, path, dtype="<f4"):
         self.path = Path(path)
+        self.dtype = dtype
 
     def get(self, texts):
         """Return the vector of each text, or None."""
@@ -105,7 +110,7 @@ class DiskCache:
                 stored.update(database.execute(query, chunk[1]))
         vectors = (stored.get(name) for name in names)
         return [
-            None if vector is None else np.frombuffer(vector, dtype="<f4")
+            None if vector is None else np.frombuffer(vector, dtype=self.dtype)
             for vector in vectors
         ]
 
@@ -117,7 +122,7 @@ class DiskCache:
             database.executemany(
                 "INSERT OR REPLACE INTO vectors VALUES (?, ?)",
                 (
-                    (name, vector.astype("<f4").tobytes())
+                    (name, vector.astype(self.dtype).tobytes())
                     for name, vector in zip(_names(secret, texts), vectors)
                 ),
             )
@@ -143,11 +148,18 @@ class DiskCache:
     @contextmanager
     def _open(self):
         """Yield a connection with an open transaction, and the secret of the file."""
-        with closing(sqlite3.connect(self.path, timeout=60)) as database:
-            database.execute("PRAGMA secure_delete = ON")
-            with database:
-                (secret,) = database.execute("SELECT secret FROM secret").fetchone()
-                yield database, secret
+        try:
+            with closing(sqlite3.connect(self.path, timeout=60)) as database:
+                database.execute("PRAGMA secure_delete = ON")
+                with database:
+                    query = "SELECT secret FROM secret"
+                    (secret,) = database.execute(query).fetchone()
+                    yield database, secret
+        except sqlite3.DatabaseError as error:
+            raise OSError(
+                f"The cache {str(self.path)!r} cannot be read: {error}. Delete it if "
+                "it is damaged, or give another cache_dir=."
+            ) from error
 
     def _create(self):
         """Create a file without vectors, unless another process did."""
@@ -179,10 +191,10 @@ _in_memory: dict[str, MemoryCache] = {}
 _in_memory_lock = threading.Lock()
 
 
-def memory_cache(fingerprint):
+def memory_cache(fingerprint, max_bytes=2**28):
     """Return the cache of this process for vectors with a fingerprint."""
     with _in_memory_lock:
-        return _in_memory.setdefault(fingerprint, MemoryCache())
+        return _in_memory.setdefault(fingerprint, MemoryCache(max_bytes))
 
 
 @emptied_in_workers
@@ -192,9 +204,9 @@ def empty_memory():
         _in_memory.clear()
 
 
-def disk_cache(folder, fingerprint):
+def disk_cache(folder, fingerprint, dtype="<f4"):
     """Return the cache of a folder for vectors with a fingerprint."""
-    return DiskCache(Path(folder) / f"{fingerprint}.sqlite")
+    return DiskCache(Path(folder) / f"{fingerprint}.sqlite", dtype)
 
 
 def forget_everywhere(texts, folder=None):
@@ -211,6 +223,54 @@ def forget_everywhere(texts, folder=None):
         files = sorted(Path(folder).glob("*.sqlite"))
         caches += [DiskCache(file) for file in files if _FINGERPRINT.match(file.stem)]
     return sum(cache.forget(texts) for cache in caches)
+
+
+def look_up_or_compute(texts, caches, compute):
+    """Return vectors from the caches, the fastest first; compute and store the rest.
+
+    Parameters
+    ----------
+    texts : list of str
+    caches : list of MemoryCache or DiskCache
+    compute : callable
+        Takes different texts, and yields positions and vectors of some at a time.
+
+    Returns
+    -------
+    list of ndarray
+    """
+    vectors = [None] * len(texts)
+    missing = range(len(texts))
+    for level, cache in enumerate(caches):
+        here = cache.get([texts[i] for i in missing])
+        found = [(i, vector) for i, vector in zip(missing, here) if vector is not None]
+        for i, vector in found:
+            vectors[i] = vector
+        if level and found:
+            caches[0].put([texts[i] for i, _ in found], [v for _, v in found])
+        missing = [i for i in missing if vectors[i] is None]
+
+    positions = {}
+    for i in missing:
+        positions.setdefault(texts[i], []).append(i)
+    new = list(positions)
+    batches = compute(new) if new else ()
+    waiting = []
+    for rows, computed in batches:
+        for row, vector in zip(rows, computed):
+            for i in positions[new[row]]:
+                vectors[i] = vector
+            waiting.append((new[row], vector))
+        if len(waiting) >= _STORED_AT_A_TIME:
+            _store(caches, waiting)
+            waiting = []
+    _store(caches, waiting)
+    return vectors
+
+
+def _store(caches, items):
+    for cache in caches if items else ():
+        cache.put([text for text, _ in items], [vector for _, vector in items])
 
 
 def _names(secret, texts):

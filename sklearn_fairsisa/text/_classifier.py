@@ -6,7 +6,9 @@ import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from numbers import Integral, Real
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -20,11 +22,13 @@ from skorch.history import History
 
 from .._utils.devices import computes_bfloat16, pick_device
 from .._utils.typing import FilePath, RandomState
-from .._utils.validation import check_no_missing_labels
+from .._utils.validation import class_labels
 from ._batches import tokens_per_batch
+from ._cache import forget_everywhere
 from ._checks import (
     COUNT,
     NOT_NEGATIVE,
+    NOT_NEGATIVE_COUNT,
     POSITIVE,
     PRECISIONS,
     Number,
@@ -42,8 +46,10 @@ from ._folders import portable
 from ._loading import load_config, load_tokenizer_once
 from ._logits import LogitsMixin
 from ._net import SCORES, Epochs, Watched, learning_rate_factor
+from ._states import StatesSpec, states_of
 from ._tokens import pad_token, tokenize
 from ._training import NetworkSpec, Training
+from ._trunk import check_layers
 
 if TYPE_CHECKING:
     from skorch import NeuralNetClassifier
@@ -51,6 +57,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 _FITTED = ("classes_", "max_length_", "n_truncated_", "history_", "_training")
+_TEXTS_AT_A_TIME = 4096
 _OPTIMIZERS = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
@@ -136,10 +143,29 @@ class TransformerClassifier(
         ``["wte", "wpe", "h.0"]`` in a GPT-2. Frozen weights are loaded once per
         process and shared by all its models. Pickles and copies leave them out.
 
+    trainable_layers : int or None, default=None
+        Number of layers, the last ones, that are trained together with the head. What
+        is below them is the trunk: it stays frozen, and the states of a text's tokens
+        that it gives are computed once. All members share them, in training, replays
+        and predictions. With 0 only the head is trained; None, or as many as there
+        are, trains everything, embeddings included. For BERT, RoBERTa, CamemBERT,
+        XLM-RoBERTa, MPNet, DistilBERT, GPT-2, Llama and Mistral. A config draws its
+        trunk from a fixed seed.
+
+    cache_dir : str or path, default=None
+        Folder in which the trunk's states are also kept, in SQLite files without a size
+        limit. Without it, up to 1 GiB of states are kept in the memory of the process,
+        those used last, and the others are computed again when they are needed.
+
+    cache_dtype : {"float32", "float16"}, default="float32"
+        Data type of the trunk's states. Half precision halves their memory; the tail
+        is trained on the rounded states.
+
     lora : dict or None, default=None
         Arguments of peft's ``LoraConfig``, such as ``{"r": 8}``. Only small adapters,
         the head and weights that the model lacks are trained; all others are frozen,
-        as with `freeze`. Where peft has no default layers to adapt, queries and values
+        as with `freeze`. With `trainable_layers`, only those layers are adapted. Where
+        peft has no default layers to adapt, queries and values
         are adapted in a DistilBERT, and all linear layers in other models.
 
     mixed_precision : {"auto", "bf16", "fp16"} or None, default="auto"
@@ -236,6 +262,11 @@ class TransformerClassifier(
     .. [2] E. J. Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models",
        ICLR 2022.
 
+    Caches of states keep BLAKE2 hashes of the texts, keyed with a random secret of each
+    cache, and never the texts. States still reveal much about their text. An ensemble
+    erases them with their row; otherwise call `forget_states`. Texts to predict are
+    cached as well as training texts.
+
     Examples
     --------
     >>> from transformers import BertConfig
@@ -253,7 +284,7 @@ class TransformerClassifier(
     _parameter_constraints: dict = {  # noqa: RUF012
         **TextModelMixin._parameter_constraints,
         "batch_size": [COUNT],
-        "max_epochs": [Number(Integral, 0, None, closed="left")],
+        "max_epochs": [NOT_NEGATIVE_COUNT],
         "lr": [NOT_NEGATIVE],
         "weight_decay": [NOT_NEGATIVE],
         "warmup": [Number(Real, 0, 1, closed="left")],
@@ -265,6 +296,9 @@ class TransformerClassifier(
         "gradient_accumulation": [COUNT],
         "class_weight": [StrOptions({"balanced"}), Mapping, None],
         "freeze": [str, Sequence, None],
+        "trainable_layers": [NOT_NEGATIVE_COUNT, None],
+        "cache_dir": [str, PathLike, None],
+        "cache_dtype": [StrOptions({"float32", "float16"})],
         "lora": [Mapping, HasMethods("to_dict"), None],
         "mixed_precision": [StrOptions({"auto", *PRECISIONS}), None],
         "watch": [Number(Real, 0, 1, closed="neither"), tuple, None],
@@ -293,6 +327,9 @@ class TransformerClassifier(
         gradient_accumulation: int = 1,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         freeze: str | Sequence[str] | None = None,
+        trainable_layers: int | None = None,
+        cache_dir: FilePath | None = None,
+        cache_dtype: Literal["float32", "float16"] = "float32",
         lora: Mapping[str, Any] | None = None,
         mixed_precision: Literal["auto", "bf16", "fp16"] | None = "auto",
         device: str = "auto",
@@ -319,6 +356,9 @@ class TransformerClassifier(
         self.gradient_accumulation = gradient_accumulation
         self.class_weight = class_weight
         self.freeze = freeze
+        self.trainable_layers = trainable_layers
+        self.cache_dir = cache_dir
+        self.cache_dtype = cache_dtype
         self.lora = lora
         self.mixed_precision = mixed_precision
         self.device = device
@@ -357,9 +397,9 @@ class TransformerClassifier(
     ) -> Self:
         """Continue training, with new rows or the same ones.
 
-        `model`, `tokenizer`, `model_kwargs`, `max_length`, `optimizer`, `freeze` and
-        `lora` keep their values of the first call; other parameters may change between
-        calls.
+        `model`, `tokenizer`, `model_kwargs`, `max_length`, `optimizer`, `freeze`,
+        `trainable_layers` and `lora` keep their values of the first call; other
+        parameters may change between calls.
 
         Parameters
         ----------
@@ -433,7 +473,7 @@ class TransformerClassifier(
         # which parameters may have changed.
         self._validate_params()
         texts = self._check_texts(X)
-        y = check_no_missing_labels(y)
+        y = class_labels(y)
         check_classification_targets(y)
         if len(texts) != len(y):
             raise ValueError(
@@ -450,6 +490,12 @@ class TransformerClassifier(
         return texts, y, watched
 
     def _validate_params(self):
+        if not isinstance(self.watch, Real | tuple | None):
+            # The error of the constraint would print all texts.
+            raise ValueError(
+                f"The 'watch' parameter is a {type(self.watch).__name__}. Give a share "
+                "of the rows, such as 0.1, or a tuple of texts and their labels."
+            )
         super()._validate_params()
         optimizer = _OPTIMIZERS.get(self.optimizer, self.optimizer)
         check_optimizer(optimizer, self.optimizer_params or {})
@@ -457,6 +503,11 @@ class TransformerClassifier(
             raise ValueError(
                 "freeze= and lora= are both given, but lora= already freezes all other "
                 "weights. Give only one of them."
+            )
+        if self.freeze is not None and self.trainable_layers is not None:
+            raise ValueError(
+                "freeze= and trainable_layers= are both given, but trainable_layers= "
+                "already freezes all below these layers. Give only one of them."
             )
         check_callbacks(self.callbacks)
 
@@ -559,8 +610,11 @@ class TransformerClassifier(
                 f"watch is a tuple of {len(self.watch)} values. Give two, the texts "
                 "and their labels, or a share such as 0.1."
             )
-        texts = self._check_texts(self.watch[0])
-        y = check_no_missing_labels(self.watch[1])
+        try:
+            texts = self._check_texts(self.watch[0])
+            y = class_labels(self.watch[1])
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"watch=(X, y) cannot be used: {error}") from None
         if y.shape != (len(texts),):
             raise ValueError(
                 f"watch has {len(texts)} texts and labels of shape {y.shape}. Give one "
@@ -576,11 +630,33 @@ class TransformerClassifier(
 
     def _tokens(self, training, texts):
         spec = training.spec
-        return tokenize(training.tokenizer, texts, training.max_length, spec.pad_id)
+        tokens, n_truncated = tokenize(
+            training.tokenizer, texts, training.max_length, spec.pad_id
+        )
+        if spec.n_layers is not None:
+            device, precision = self._device_and_precision()
+            net = training.net(device, precision)
+            states_spec = StatesSpec(
+                trunk=training.trunk,
+                width=net.module_.config.hidden_size,
+                pad_id=spec.pad_id,
+                max_length=training.max_length,
+                dtype=self.cache_dtype,
+                device=device,
+                precision=precision,
+            )
+            states = states_of(texts, tokens, states_spec, self.cache_dir, net.trunk)
+            tokens = replace(tokens, states=states)
+        return tokens, n_truncated
 
     def _new_training(self, classes, device, seed):
         model_kwargs = dict(self.model_kwargs or {})
         config = load_config(self.model, model_kwargs)
+        n_layers = self.trainable_layers
+        if n_layers is not None:
+            check_layers(config, n_layers)
+            # Without a trunk, nothing is frozen.
+            n_layers = None if n_layers == config.num_hidden_layers else n_layers
         tokenizer, digest = load_tokenizer_once(
             self.model, model_kwargs, self.tokenizer, config
         )
@@ -600,6 +676,7 @@ class TransformerClassifier(
             lora=_lora_arguments(self.lora),
             optimizer=optimizer,
             optimizer_params=optimizer_params,
+            n_layers=n_layers,
         )
         training = Training(spec, tokenizer, digest, self.max_length, device)
         training.random_state = self.random_state
@@ -619,6 +696,24 @@ class TransformerClassifier(
                 "model was trained. Restore it, or train again."
             )
         return tokenizer
+
+    def forget_states(self, X: ArrayLike) -> int:
+        """Remove the trunk's states of texts from memory and from `cache_dir`.
+
+        An ensemble does so for the rows that it forgets. The caches of other models and
+        settings are included; texts that are in no cache are ignored.
+
+        Parameters
+        ----------
+        X : list of str, array, Series or DataFrame of n texts
+            Raw texts, in the column `text_column` of a DataFrame.
+
+        Returns
+        -------
+        int
+            Number of entries that were removed.
+        """
+        return forget_everywhere(self._check_texts(X), self.cache_dir)
 
     def name_classes(self, names: Sequence[Any]) -> None:
         """Set the names of the classes, which training numbers from 0.
@@ -682,9 +777,13 @@ class TransformerClassifier(
         with self._advice_on_memory():
             training.tokenizer = self._tokenizer_of(training)
             pad_id, length = training.spec.pad_id, training.max_length
-            tokens = self._tokens(training, texts)[0]
             net = self._current_net()
-            return net.logits(tokens, pad_id, length)
+            return np.concatenate(
+                [
+                    net.logits(self._tokens(training, some)[0], pad_id, length)
+                    for some in _chunks(texts)
+                ]
+            )
 
     @contextmanager
     def _reset_on_failure(self):
@@ -703,6 +802,12 @@ class TransformerClassifier(
             "max_length, train only adapters with lora={'r': 8}, or use "
             "mixed_precision='bf16' on a GPU."
         )
+
+
+def _chunks(texts):
+    """Yield some texts at a time, so that not all of their states are held at once."""
+    for start in range(0, len(texts), _TEXTS_AT_A_TIME):
+        yield texts[start : start + _TEXTS_AT_A_TIME]
 
 
 def _history_of(records):

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from .._utils.devices import pick_device
 from .._utils.typing import FilePath
 from ._batches import infer, tokens_per_batch
-from ._cache import disk_cache, forget_everywhere, memory_cache
+from ._cache import disk_cache, forget_everywhere, look_up_or_compute, memory_cache
 from ._checks import COUNT, PRECISIONS, TextModelMixin, advice_on_memory
 from ._folders import portable, portable_arguments
 from ._loading import load_config, load_tokenizer_once
@@ -31,9 +31,6 @@ from ._tokens import pad_token, tokenize
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
-
-# Number of new vectors that are computed before they are stored.
-_STORED_AT_A_TIME = 1024
 
 
 class TransformerEmbedder(
@@ -71,7 +68,7 @@ class TransformerEmbedder(
 
     tokens_per_batch : int or "auto", default="auto"
         Number of tokens, including padding, that are computed at a time. "auto" is
-        512 on a CPU and 16384 on a GPU.
+        64 on a CPU and 16384 on a GPU.
 
     cache : bool, default=True
         Whether to keep vectors in the memory of this process, for all embedders with
@@ -217,7 +214,7 @@ class TransformerEmbedder(
                 caches.append(memory_cache(fingerprint))
             if self.cache_dir is not None:
                 caches.append(disk_cache(self.cache_dir, fingerprint))
-            return _look_up_or_compute(texts, caches, compute)
+            return np.stack(look_up_or_compute(texts, caches, compute))
 
     def forget(self, X: ArrayLike) -> int:
         """Remove texts from all caches of this process and of `cache_dir`.
@@ -343,39 +340,3 @@ def pool(states, mask, how):
     if how == "max":
         return states.masked_fill(mask == 0, -torch.inf).amax(dim=1)
     return (states * mask).sum(dim=1) / mask.sum(dim=1)
-
-
-def _look_up_or_compute(texts, caches, compute):
-    """Return vectors from the caches, the fastest first; compute and store the rest."""
-    vectors = [None] * len(texts)
-    missing = range(len(texts))
-    for level, cache in enumerate(caches):
-        here = cache.get([texts[i] for i in missing])
-        found = [(i, vector) for i, vector in zip(missing, here) if vector is not None]
-        for i, vector in found:
-            vectors[i] = vector
-        if level and found:
-            caches[0].put([texts[i] for i, _ in found], [v for _, v in found])
-        missing = [i for i in missing if vectors[i] is None]
-
-    positions = {}
-    for i in missing:
-        positions.setdefault(texts[i], []).append(i)
-    new = list(positions)
-    batches = compute(new) if new else ()
-    waiting = []
-    for rows, computed in batches:
-        for row, vector in zip(rows, computed):
-            for i in positions[new[row]]:
-                vectors[i] = vector
-            waiting.append((new[row], vector))
-        if len(waiting) >= _STORED_AT_A_TIME:
-            _store(caches, waiting)
-            waiting = []
-    _store(caches, waiting)
-    return np.stack(vectors)
-
-
-def _store(caches, items):
-    for cache in caches if items else ():
-        cache.put([text for text, _ in items], [vector for _, vector in items])

@@ -19,9 +19,12 @@ from ._loading import (
     quiet,
     with_trust,
 )
+from ._trunk import weights_of_trunk
 
 
-def new_classifier(model, model_kwargs, n_classes, pad_id, seed, *, shared, device):
+def new_classifier(
+    model, model_kwargs, n_classes, pad_id, seed, *, shared, device, n_layers=None
+):
     """Return a classification model whose new weights are drawn from a seed.
 
     New weights are those that were not pretrained: all weights of a config, otherwise
@@ -39,6 +42,8 @@ def new_classifier(model, model_kwargs, n_classes, pad_id, seed, *, shared, devi
         weights whose memory all models of this process share. These are frozen, and
         all others are trained.
     device : str
+    n_layers : int, default=None
+        Number of layers above a trunk, which a config draws from a fixed seed.
 
     Returns
     -------
@@ -48,16 +53,26 @@ def new_classifier(model, model_kwargs, n_classes, pad_id, seed, *, shared, devi
     """
     if isinstance(model, PretrainedConfig):
 
-        def load():
+        def draw(seed):
             config = load_config(model, model_kwargs)
             config.num_labels, config.pad_token_id = n_classes, pad_id
             module = initialised(config, seed, model_kwargs)
-            module = _in_single_precision(module, model_kwargs)
-            return module.to(device), frozenset()
+            return _in_single_precision(module, model_kwargs).to(device)
+
+        def load():
+            module = draw(seed)
+            if n_layers is not None:
+                trunk_key = ("trunk", model_key(model, model_kwargs), device)
+                fixed = load_once(trunk_key, lambda: draw(0))
+                for name in weights_of_trunk(module, frozenset(), n_layers):
+                    weight = module.get_parameter(name)
+                    weight.data = fixed.get_parameter(name).data
+            return module, frozenset()
 
         if shared is None:
             return load()[0].requires_grad_(True), None
         key = ("classifier", model_key(model, model_kwargs), n_classes, device, seed)
+        key = (*key, n_layers)
     else:
 
         def load():

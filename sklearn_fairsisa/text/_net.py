@@ -15,6 +15,7 @@ from ._batches import (
     tokens_per_batch,
     training_steps,
 )
+from ._trunk import Tail, Trunk
 
 SCORES = ("loss", "accuracy", "balanced_accuracy")
 _UNSCALED = torch.amp.GradScaler("cpu", enabled=False)
@@ -116,6 +117,8 @@ class TextNet(NeuralNetClassifier):
     max_grad_norm : float or None
     class_weight : tensor of shape (n_classes,) or None
     watched : Watched or None
+    n_layers : int or None
+        Number of layers above a trunk; None if inputs are tokens without states.
     **kwargs
         Parameters of skorch's net.
     """
@@ -129,6 +132,7 @@ class TextNet(NeuralNetClassifier):
         max_grad_norm=None,
         class_weight=None,
         watched=None,
+        n_layers=None,
         **kwargs,
     ):
         self.precision = precision
@@ -136,6 +140,8 @@ class TextNet(NeuralNetClassifier):
         self.max_grad_norm = max_grad_norm
         self.class_weight = class_weight
         self.watched = watched
+        self.n_layers = n_layers
+        self._trunk = self._tail = None
         super().__init__(module, **kwargs)
 
     def initialize_optimizer(self):
@@ -153,6 +159,28 @@ class TextNet(NeuralNetClassifier):
         )
         self.scaler_ = torch.amp.GradScaler(torch.device(self.device).type)
         return self
+
+    def trunk(self):
+        """Return a function from tokens to their states."""
+        if self._trunk is None:
+            self._trunk = Trunk(self.module_, self.n_layers)
+        kind = torch.device(self.device).type
+
+        def forward(**inputs):
+            with torch.autocast(
+                kind, self.precision, enabled=self.precision is not None
+            ):
+                return self._trunk(**inputs)
+
+        return forward
+
+    def _set_training(self, training=True):
+        if self.n_layers is None:
+            super()._set_training(training)
+            return
+        if self._tail is None:
+            self._tail = Tail(self.module_, self.n_layers)
+        self._tail.view.train(training)
 
     @property
     def _default_callbacks(self):
@@ -199,7 +227,8 @@ class TextNet(NeuralNetClassifier):
         x = {name: tensor.to(self.device) for name, tensor in x.items()}
         kind = torch.device(self.device).type
         with torch.autocast(kind, self.precision, enabled=self.precision is not None):
-            return self.module_(**x, **fit_params).logits
+            network = self.module_ if self.n_layers is None else self._tail
+            return network(**x, **fit_params).logits
 
     def train_step(self, batch, **fit_params):
         """Take an optimizer step on the mean loss of its rows.

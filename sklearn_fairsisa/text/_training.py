@@ -1,17 +1,21 @@
 """The state of a training, from which it resumes with the same bits."""
 
 import copy
+import re
 from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import blake2b
 
 import numpy as np
 import torch
+from transformers.pytorch_utils import Conv1D
 
 from .._utils.isolation import forked_generators
 from ._folders import portable, portable_arguments, without_paths
 from ._generators import Generators
-from ._loading import quiet
+from ._loading import load_once, model_key, quiet
 from ._models import (
+    digest_of_weights,
     initialised,
     longest_input,
     new_classifier,
@@ -19,9 +23,13 @@ from ._models import (
     weights_of_parts,
 )
 from ._net import TextNet
+from ._trunk import body_of, names_in_tail, weights_of_trunk
 
 # Layers to adapt if peft has no default, as in the LoRA paper.
 _TARGETS = {"distilbert": ["q_lin", "v_lin"]}
+
+# Entries of a config that have no part in the states of tokens.
+_NOT_OF_THE_TRUNK = {"_name_or_path", "architectures", "id2label", "label2id"}
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,8 @@ class NetworkSpec:
         Arguments of peft's ``LoraConfig``.
     optimizer : type
     optimizer_params : dict
+    n_layers : int or None
+        Number of layers above the trunk; None if there is no trunk.
     """
 
     model: object
@@ -53,6 +63,7 @@ class NetworkSpec:
     lora: dict | None
     optimizer: type
     optimizer_params: dict
+    n_layers: int | None
 
     def network(self, device):
         """Return a new network, and the digest of the weights that it shares.
@@ -69,16 +80,19 @@ class NetworkSpec:
             drawn,
             shared=shared,
             device="cpu" if shared is None else device,
+            n_layers=self.n_layers,
         )
         module.config.id2label = dict(enumerate(self.labels))
         module.config.label2id = {name: i for i, name in enumerate(self.labels)}
         if self.lora is not None:
-            return _with_adapters(module, self.lora, adapters), digest
+            return _with_adapters(module, self.lora, adapters, self.n_layers), digest
         return module, digest
 
     def _shared(self):
         if self.lora is not None:
             return pretrained_weights
+        if self.n_layers is not None:
+            return partial(weights_of_trunk, n_layers=self.n_layers)
         if self.freeze:
             return partial(weights_of_parts, parts=self.freeze)
         return None
@@ -113,6 +127,8 @@ class Training:
     random_state : object
         Value in the last call.
     generators : Generators
+    trunk : str or None
+        Digest of all that determines the states of tokens.
     """
 
     # Entry of the pickled state with the weights, which files store separately.
@@ -132,6 +148,7 @@ class Training:
         }
         self.max_length = longest_input(max_length, tokenizer, module)
         self._config = module.config if self._shared is None else None
+        self.trunk = None if spec.n_layers is None else self._digest_of_trunk(module)
         self._net = self._new_net(module, device)
         self._packed = None
 
@@ -141,6 +158,26 @@ class Training:
             self._unpack(device)
         self._net.precision = precision
         return self._net
+
+    def _digest_of_trunk(self, module):
+        model = model_key(self.spec.model, self.spec.model_kwargs)
+        n_layers = self.spec.n_layers
+
+        def load():
+            body, _ = body_of(module)
+            names = weights_of_trunk(module, frozenset(), n_layers)
+            weights = digest_of_weights(module, names)
+            # Equal weights compute otherwise with another number of heads, for one.
+            config = {
+                name: value
+                for name, value in body.config.to_dict().items()
+                if name not in _NOT_OF_THE_TRUNK
+            }
+            config = sorted(map(repr, config.items()))
+            parts = (weights, config, n_layers, self.tokenizer_digest)
+            return blake2b(repr(parts).encode(), digest_size=16).hexdigest()
+
+        return load_once(("trunk digest", model, n_layers, self.tokenizer_digest), load)
 
     def for_serving(self):
         """Return a copy that only predicts, and names no path of this machine.
@@ -164,6 +201,7 @@ class Training:
     def _new_net(self, module, device):
         net = TextNet(
             module,
+            n_layers=self.spec.n_layers,
             criterion=torch.nn.CrossEntropyLoss,
             classes=np.arange(len(self.spec.labels)),
             optimizer=self.spec.optimizer,
@@ -251,7 +289,7 @@ class Training:
 _INITS_KEEPING_THE_BASE = (True, False, "gaussian", "orthogonal")
 
 
-def _with_adapters(module, lora, seed):
+def _with_adapters(module, lora, seed, n_layers):
     """Return a module with adapters, whose shared weights are not trained.
 
     Parameters
@@ -260,6 +298,8 @@ def _with_adapters(module, lora, seed):
         Its weights that require no gradient are shared.
     lora : dict
     seed : int
+    n_layers : int or None
+        Number of layers, the last ones, that are adapted; None adapts all.
     """
     try:
         import peft
@@ -274,6 +314,14 @@ def _with_adapters(module, lora, seed):
         targets = _TARGETS.get(module.config.model_type, "all-linear")
         if not {"target_modules", "target_parameters"} & lora.keys():
             lora = {**lora, "target_modules": targets}
+    in_trunk = set()
+    if n_layers is not None:
+        names = weights_of_trunk(module, frozenset(), n_layers)
+        in_trunk = {id(module.get_parameter(name)) for name in names}
+    if n_layers is not None and not lora.get("target_parameters"):
+        default = known.get(module.config.model_type)
+        wanted = lora.get("target_modules") or default
+        lora = {**lora, "target_modules": _targets_in_tail(module, wanted, n_layers)}
     if lora.get("init_lora_weights", True) not in _INITS_KEEPING_THE_BASE:
         _unshare(module.parameters())
     with forked_generators(seed, "cpu"), quiet():
@@ -284,10 +332,46 @@ def _with_adapters(module, lora, seed):
         # trained. peft trains a copy of the head itself.
         if id(weight) in own and ".original_module." not in name:
             weight.requires_grad_(True)
+    if any(w.requires_grad for w in adapted.parameters() if id(w) in in_trunk):
+        raise ValueError(
+            f"lora would train weights below the last {n_layers} layers. Leave out "
+            "what it adds to target_modules, such as bias='all', or trainable_layers."
+        )
     # bias="all" trains weights of the base model.
     trained = (weight for weight in adapted.parameters() if weight.requires_grad)
     _unshare(weight for weight in trained if weight.data_ptr() in shared)
     return adapted
+
+
+def _targets_in_tail(module, wanted, n_layers):
+    """Return the names of the modules that peft would adapt, in the last layers only.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    wanted : str or collection of str
+        ``target_modules`` of a ``LoraConfig``.
+    n_layers : int
+
+    Returns
+    -------
+    list of str
+    """
+    names = names_in_tail(module, n_layers)
+    if wanted == "all-linear":
+        linear = torch.nn.Linear, Conv1D
+        found = [n for n in names if isinstance(module.get_submodule(n), linear)]
+    elif isinstance(wanted, str):
+        found = [name for name in names if re.fullmatch(wanted, name)]
+    else:
+        found = [n for n in names if any(f".{n}".endswith(f".{end}") for end in wanted)]
+    if not found:
+        raise ValueError(
+            f"lora has nothing to adapt: the last {n_layers} layers of the model have "
+            f"no modules that fit target_modules={wanted!r}. Give others, raise "
+            "trainable_layers, or leave out lora to train the layers themselves."
+        )
+    return found
 
 
 def _unshare(weights):

@@ -72,6 +72,14 @@ def test_the_accelerator_is_found_and_taken():
     assert {p.device.type for p in clf.net_.module_.parameters()} == {"sim"}
 
 
+def test_a_tail_above_a_trunk_forgets_exactly():
+    learner = classifier(tiny_bert(num_hidden_layers=2), trainable_layers=1)
+    sisa = SISAClassifier(learner, n_shards=2, n_slices=2, epochs=2, random_state=0)
+    assert sisa.fit(TEXTS, Y).forget([3]).verify_forgotten()
+    alone = np.concatenate([sisa.predict_proba([text]) for text in TEXTS])
+    assert_array_equal(sisa.predict_proba(TEXTS), alone)
+
+
 def test_auto_precision_is_single_where_bfloat16_is_emulated(monkeypatch):
     assert torch.sim.is_bf16_supported()
     assert not computes_bfloat16("sim:0")
