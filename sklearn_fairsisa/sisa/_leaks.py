@@ -3,7 +3,6 @@
 import sys
 from dataclasses import dataclass
 
-import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection._search import BaseSearchCV

@@ -211,9 +211,7 @@ def requested_rows(state, indices, subjects):
         If nothing or something unknown is named.
     """
     # A request by indices alone reads no shard that it does not concern.
-    has_subjects = (
-        subjects is not None and state.rows[0].any_block.subjects is not None
-    )
+    has_subjects = subjects is not None and state.rows[0].any_block.subjects is not None
     rows = asked_rows(
         indices,
         subjects,

@@ -96,9 +96,7 @@ class Block(PlainStateMixin):
 
     def only(self, indices):
         """Return the rows of the given indices, in memory of their own."""
-        return ShardRows.select(
-            np.flatnonzero(np.isin(self.index, indices)), **vars(self)
-        )
+        return self.take(np.flatnonzero(np.isin(self.index, indices)))
 
     def amended(self, index, X, y):
         """Return the rows with other X and y at some indices, in memory of their own.
@@ -321,6 +319,13 @@ class ShardRows:
             place: self.pieces[place]
             for place in sorted({bisect_right(starts, row) - 1 for row in rows})
         }
+
+    def only(self, index, slices):
+        """Return the rows of the given indices as one block."""
+        pieces = self.pieces_with(index, slices).values()
+        if not pieces:
+            return self.any_block.take(np.arange(0))
+        return Block.joined([piece.block.only(index) for piece in pieces])
 
     def without(self, index, slices):
         """Return all rows except those of the given indices, in memory of their own."""

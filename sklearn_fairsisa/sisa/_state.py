@@ -100,6 +100,12 @@ class State:
             for position in np.flatnonzero(np.isin(block.index, indices))
         }
 
+    def block_of(self, shard, indices):
+        """Return as one block those of some rows that are in a shard."""
+        index = np.asarray(indices, dtype=np.intp)
+        index = index[self.plan.shard_of(index) == shard]
+        return self.rows[shard].only(index, self.plan.slice_of(index))
+
     def _blocks_with(self, indices):
         """Yield the blocks that retained rows of some indices are in."""
         retained = np.setdiff1d(indices, self.forgotten).astype(np.intp)

@@ -231,7 +231,7 @@ def subtract(recipe, shard, member, gone, added, left):
     shard : int
     member : estimator
         It is not changed.
-    gone, added : ShardRows
+    gone, added : Block
     left : ShardRows
         The rows that the member has learnt in the end.
 
@@ -244,7 +244,7 @@ def subtract(recipe, shard, member, gone, added, left):
     routing = config_context(enable_metadata_routing=recipe.routed)
     with one_thread(), routing:
         for method, rows in (("partial_unfit", gone), ("partial_fit", added)):
-            if not rows.slices_of_weight(1 + rows.slices.max(initial=0)).any():
+            if not rows.weighs:
                 continue
             work = _StageWork(None, 0, seed, member=member)
             _lend(work, recipe, rows.X, rows.y, rows.params)

@@ -31,7 +31,7 @@ def rows_of(share, joint):
 
 def best_value(share, joint, tol, gain, constraint):
     """Optimum over all probabilities of selection of the kinds, by a dense program."""
-    n_kinds, n_groups, _ = joint.shape
+    n_groups = joint.shape[1]
     mass = share[:, None, None] * joint
     total = mass.sum(axis=0)
     rates = {

@@ -531,7 +531,9 @@ class DirectoryStore:
         current = self.manifest.current
         if current is None:
             return None
-        lists = current.shards if shards is None else [current.shards[s] for s in shards]
+        lists = (
+            current.shards if shards is None else [current.shards[s] for s in shards]
+        )
         for part in (current, *map(self._shard, lists)):
             if sha256 in part.by_digest:
                 return part.by_digest[sha256]
