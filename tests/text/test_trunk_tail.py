@@ -8,7 +8,7 @@ import pytest
 import torch
 from held import digests
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from test_transformer_classifier import assert_same_weights, weights
@@ -302,6 +302,30 @@ def test_a_text_that_a_step_cleaned_leaves_the_cache_with_its_row():
     wrong = [*TEXTS[:-1], None]
     with pytest.raises(TypeError, match="position 59 is missing"):
         clone(sisa).set_params(estimator__functiontransformer__func=None).fit(wrong, Y)
+
+
+class Cleaner(TransformerMixin, BaseEstimator):
+    """A step that scikit-learn takes for one that learns."""
+
+    def fit(self, X, y=None):
+        self.fitted_ = True
+        return self
+
+    def transform(self, X):
+        return upper(X)
+
+
+def test_behind_a_step_that_may_learn_a_deletion_empties_the_caches(tmp_path):
+    sisa = make_sisa(CONFIGS[0], {"cache_dir": str(tmp_path)})
+    sisa.set_params(estimator=make_pipeline(Cleaner(), sisa.estimator)).fit(TEXTS, Y)
+    (cache,) = _cache._in_memory.values()
+    needle = cache.get([TEXTS[12].upper()])[0].tobytes()
+    (path,) = tmp_path.iterdir()
+    assert needle in path.read_bytes()
+    sisa.forget(12)
+    assert cache.get([TEXTS[12].upper()]) == [None]
+    assert needle not in path.read_bytes()
+    assert sisa.verify_forgotten()
 
 
 @pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.DegenerateRuleWarning")
