@@ -401,10 +401,17 @@ def forget_in_caches(estimator, X):
     """
     for reader, rows in _readers(estimator, lambda: X):
         forget = _forget_of(reader)
-        if rows is None and hasattr(reader, "_empty_caches"):
-            reader._empty_caches()
-        elif rows is not None and forget is not None:
+        if rows is None:
+            empty_caches(reader)
+        elif forget is not None:
             forget(rows())
+
+
+def empty_caches(estimator):
+    """Remove all rows from the caches of an estimator's parts that read texts."""
+    for reader, _ in _readers(estimator, None):
+        if hasattr(reader, "_empty_caches"):
+            reader._empty_caches()
 
 
 def _forget_of(estimator):
