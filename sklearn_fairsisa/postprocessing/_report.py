@@ -68,9 +68,11 @@ class FairnessReport(PlainStateMixin):
     unconstrained_groups : ndarray
         Groups decided on without regard to groups. Nothing is known of how far their
         rates lie from those of others.
-    rates_without, objective_without
-        Rates and objective of the ensemble's own decisions on the calibration rows,
-        without the rule. See `without_rule`.
+    rates_without : dict of str to GroupRates
+        Rates of the ensemble's own decisions on the calibration rows, without the rule.
+        See `without_rule`.
+    objective_without : float
+        Their objective.
     counted : ndarray of shape (n_groups, n_classes), default=None
         Where groups are inferred, with which weight the people of each group and class
         are counted in calibration, and not estimated.
