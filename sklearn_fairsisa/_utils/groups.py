@@ -335,16 +335,51 @@ def feature_names(groups):
     -------
     list, or None
     """
-    if isinstance(groups, Mapping):
-        names = list(groups)
-    elif isinstance(groups, pd.MultiIndex):
-        names = list(groups.names)
-    else:
-        names = getattr(groups, "column_names", None) or column_names(groups)
-        names = names or getattr(getattr(groups, "dtype", None), "names", None)
+    names = _names_of(groups)
     if names is None or len(names) < 2 or len(set(names)) < len(names):
         return None
     return list(names)
+
+
+def sensitive_names(X, sensitive_features, sensitive_feature):
+    """Names of the sensitive features, as far as they have some.
+
+    Parameters
+    ----------
+    X : rows
+    sensitive_features : array-like of shape (n_samples,) or (n_samples, k), or None
+        Groups that were passed to a method.
+    sensitive_feature : str, int, list of these, callable or None
+        Columns of X with the groups, or a function of X.
+
+    Returns
+    -------
+    tuple
+        Empty where they have none.
+
+    Examples
+    --------
+    >>> sensitive_names(None, pd.DataFrame({"sex": [0], "age": [1]}), None)
+    ('sex', 'age')
+    """
+    if callable(sensitive_feature):
+        return ()
+    if sensitive_feature is not None:
+        return tuple(np.atleast_1d(np.asarray(sensitive_feature, dtype=object)))
+    names = _names_of(sensitive_features)
+    if names is None:
+        name = getattr(sensitive_features, "name", None)
+        names = [] if name is None else [name]
+    return tuple(names)
+
+
+def _names_of(groups):
+    if isinstance(groups, Mapping):
+        return list(groups)
+    if isinstance(groups, pd.MultiIndex):
+        return list(groups.names)
+    names = getattr(groups, "column_names", None) or column_names(groups)
+    return names or getattr(getattr(groups, "dtype", None), "names", None)
 
 
 def _in_order_of(groups, features):

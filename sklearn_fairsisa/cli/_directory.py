@@ -453,14 +453,19 @@ def _description(rule):
     text = f"{rule['method']}, {among}, {rule['calibration_rows']:,} rows"
     if rule["behind"]:
         return f"{text}; behind"
-    text += f"; gap {rule['gap_in_calibration']:.3f} in calibration"
+    measures = rule.get("in_calibration") or {"gap": rule["gap_in_calibration"]}
+    text += "".join(f"; {name} {value:.3f}" for name, value in measures.items())
+    text += " in calibration"
     if "confidence" not in rule:
         return text
     holds = "holds" if rule["holds"] else "no longer holds"
-    return (
-        f"{text}; a true gap of at most {rule['tol']:g} {holds} at confidence "
-        f"{rule['confidence']:g}: the bound is {rule['bound']:.3f}"
-    )
+    if "gap_in_calibration" in rule:
+        claim = f"a true gap of at most {rule['tol']:g} {holds}"
+        bound = f"the bound is {rule['bound']:.3f}"
+    else:
+        claim = f"that {holds}"
+        bound = f"the bounds need {rule['bound']:.3f} of slack"
+    return f"{text}; {claim} at confidence {rule['confidence']:g}: {bound}"
 
 
 def _verify(args):

@@ -75,8 +75,7 @@ class LogitWeights:
         that agree, need no weights but for their sign, which is negative in a group
         whose positives have the smaller scores.
         """
-        z = _filled(_logits(scores), counted)
-        return cls.of_logits(z, group, label, sample_weight)
+        return cls.of_logits(_logits(scores, counted), group, label, sample_weight)
 
     @classmethod
     def of_logits(cls, z, group, label, sample_weight=None):
@@ -135,34 +134,31 @@ class LogitWeights:
         -------
         ndarray of shape (n_samples,)
         """
-        return self.weighted(_logits(scores), group, counted)
+        return self.weighted(_logits(scores, counted), group)
 
-    def weighted(self, z, group, counted=None):
+    def weighted(self, z, group):
         """Weighted sum of logits of shape (n_samples, n_members)."""
         # Row by row, so that a score never depends on the batch it came in.
-        total = (z * self.weights[group]).sum(axis=1)
-        if counted is None or counted.all():
-            return total
-        # As `leaving_out` adds, so that equal rows have equal scores to the last bit.
-        one = self.leaving_out(z, group)[np.arange(len(z)), counted.argmin(axis=1)]
-        return np.where(counted.all(axis=1), total, one)
+        return (z * self.weights[group]).sum(axis=1)
 
-    def leaving_out(self, z, group):
-        """Weighted sums in which a member has the mean logit of the others.
-
-        Parameters
-        ----------
-        z : ndarray of shape (n_samples, n_members)
-        group : ndarray of int of shape (n_samples,)
+    def leaving_out(self, scores, group, silent):
+        """Score with each silent member left out in turn, in the bits of `score`.
 
         Returns
         -------
-        ndarray of shape (n_samples, n_members)
-            For each member that of leaving it out.
+        ndarray of shape (n_samples, n_silent)
         """
-        weights = self.weights[group]
-        mean = _sums_of_others(z) / (z.shape[1] - 1)
-        return _sums_of_others(weights * z) + weights * mean
+        z, weights = _logits(scores), self.weights[group]
+        left_out, products = np.empty((len(z), len(silent))), z * weights
+        for position, member in enumerate(silent):
+            own = products[:, member].copy()
+            others = z[:, :member], z[:, member + 1 :]
+            before, after = (part.sum(axis=1, initial=0.0) for part in others)
+            mean = (before + after) / (z.shape[1] - 1)
+            products[:, member] = mean * weights[:, member]
+            left_out[:, position] = products.sum(axis=1)
+            products[:, member] = own
+        return left_out
 
 
 @dataclass(frozen=True)
@@ -230,8 +226,22 @@ class MultinomialModel:
 
     def probabilities(self, scores, group, counted=None):
         """Class probabilities of rows, (n_rows, n_classes)."""
-        mean, deviation = _mean_logits(scores, counted)
-        return self._chances(mean, deviation, group)
+        return self._chances(*_mean_logits(scores, counted), group)
+
+    def leaving_out(self, scores, group, silent):
+        """Yield class probabilities with each silent member left out in turn.
+
+        They have the bits of `probabilities`.
+        """
+        by_member = np.ascontiguousarray(_centred_logits(scores).swapaxes(0, 1))
+        before, n_before = np.zeros(by_member.shape[1:]), 0
+        for member in silent:
+            for other in by_member[n_before:member]:
+                before += other
+            total, n_before = before.copy(), member
+            for other in by_member[member + 1 :]:
+                total += other
+            yield self._chances(total / (len(by_member) - 1), None, group)
 
     def _chances(self, mean, deviation, group):
         logit = self.intercept[group]
@@ -243,13 +253,6 @@ class MultinomialModel:
             )
         chance = np.exp(logit - logit.max(axis=1, keepdims=True))
         return chance / chance.sum(axis=1, keepdims=True)
-
-    def leaving_out(self, scores, group):
-        """Yield the class probabilities of rows with each member left out."""
-        z = _centred_logits(scores)
-        mean = _sums_of_others(z) / (z.shape[1] - 1)
-        for member in range(z.shape[1]):
-            yield self._chances(mean[:, member], None, group)
 
 
 @dataclass(frozen=True)
@@ -318,12 +321,10 @@ class OnScores:
         if rows.n_classes > 2:
             # Its probabilities come from a model that groups share already.
             return OnProbabilities.learn(rows)
-        z = _logits(rows.scores)
-        weights = LogitWeights.of_logits(
-            _filled(z, rows.counted), rows.group, rows.label, rows.weight
-        )
+        z = _logits(rows.scores, rows.counted)
+        weights = LogitWeights.of_logits(z, rows.group, rows.label, rows.weight)
         learnt = ScoreRule.learn(
-            weights.weighted(z, rows.group, rows.counted),
+            weights.weighted(z, rows.group),
             rows.group,
             rows.label,
             rows.weight,
@@ -336,10 +337,14 @@ class OnScores:
         score = self.weights.score(scores, group, counted)
         return self.rule.selection_probability(score, group)
 
-    def leaving_out(self, scores, group):
-        """Probability of selection of rows with each member left out."""
-        score = self.weights.leaving_out(_logits(scores), group)
-        return self.rule.selection_probability(score, group).T
+    def margin(self, scores, group, counted=None):
+        """How far the scores of rows lie above the thresholds of their groups."""
+        return self.rule.margin(self.weights.score(scores, group, counted), group)
+
+    def leaving_out(self, what, scores, group, silent):
+        """Probability or margin of rows with each silent member left out."""
+        left_out = self.weights.leaving_out(scores, group, silent)
+        return getattr(self.rule, what)(left_out, group)
 
 
 @dataclass(frozen=True)
@@ -373,10 +378,11 @@ class OnProbabilities:
         eta = self.model.probabilities(scores, group, counted)
         return self.rule.selection_probability(eta, group)
 
-    def leaving_out(self, scores, group):
-        """Probabilities of rows with each member left out."""
-        each = self.model.leaving_out(scores, group)
-        return [self.rule.selection_probability(eta, group) for eta in each]
+    def leaving_out(self, what, scores, group, silent):
+        """Probabilities of rows with each silent member left out."""
+        each = self.model.leaving_out(scores, group, silent)
+        decided = [self.rule.selection_probability(eta, group) for eta in each]
+        return np.stack(decided, axis=1)
 
 
 @dataclass(frozen=True)
@@ -451,50 +457,37 @@ def _ranked_in_reverse(score, group, weight, label):
     return np.bincount(group, part) < -_DOUBT * spread
 
 
-def leaving_out(rule, scores, group):
-    """Return a rule's probabilities with each member left out in turn.
+def leaving_out(rule, what, scores, group, silent):
+    """Return a rule's probabilities with each silent member left out in turn.
 
     Parameters
     ----------
     rule : object
-        It has ``selection_probability``. If it also has ``leaving_out``, that takes
-        one pass instead of one for each member.
+        If it has ``leaving_out``, that takes the members' logits once.
+    what : {"selection_probability", "margin"}
+        Method of the rule.
     scores : ndarray of shape (n_samples, n_members[, n_classes])
     group : ndarray of int of shape (n_samples,)
+    silent : ndarray of int of shape (n_silent,)
+        Rising positions of members.
 
     Returns
     -------
-    ndarray of shape (n_members, n_samples[, n_classes])
+    ndarray of shape (n_samples, n_silent[, n_classes])
     """
     if hasattr(rule, "leaving_out"):
-        return np.stack([*rule.leaving_out(scores, group)])
+        return rule.leaving_out(what, scores, group, silent)
     counted = np.ones(scores.shape[:2], dtype=bool)
     each = []
-    for member in range(scores.shape[1]):
+    for member in silent:
         counted[:, member] = False
-        each.append(rule.selection_probability(scores, group, counted))
+        each.append(getattr(rule, what)(scores, group, counted))
         counted[:, member] = True
-    return np.stack(each)
+    return np.stack(each, axis=1)
 
 
-def _sums_of_others(values):
-    """Sums over all members but each, of shape (n_samples, n_members, ...).
-
-    What the member left out has does not show in a bit, as it would in a difference of
-    sums.
-    """
-    before, after = np.zeros_like(values), np.zeros_like(values)
-    np.cumsum(values[:, :-1], axis=1, out=before[:, 1:])
-    np.cumsum(values[:, :0:-1], axis=1, out=after[:, -2::-1])
-    return before + after
-
-
-def _logits(scores):
-    return logit(scores.clip(_CLIP, 1 - _CLIP))
-
-
-def _filled(z, counted):
-    """Logits in which members that do not count have the mean of the others."""
+def _logits(scores, counted=None):
+    z = logit(scores.clip(_CLIP, 1 - _CLIP))
     if counted is None:
         return z
     return np.where(counted, z, z.mean(axis=1, where=counted, keepdims=True))

@@ -7,7 +7,6 @@ import numpy as np
 
 from ..sisa._without_rows import without_rows
 from ._calibrated import Calibrated, OwnRows
-from ._calibration import CalibrationRows
 from ._members import checked_member_scores, given_scores
 from ._views import as_numbers
 
@@ -39,7 +38,7 @@ class Serving:
                 f"X holds the outputs of {scores.shape[1]} members, but fit saw "
                 f"{n_members}. Give the outputs of the same members."
             )
-        return scores
+        return calibrated.problem.turned(scores)
 
     def evidence(self, seen, group):
         """Scores that the members, and heads, give to new rows of some groups.
@@ -75,20 +74,11 @@ def bare_rule(calibrated):
     OwnRows
     """
     nobody = np.empty(0, dtype=np.intp)
-    given = calibrated.rows
-    rows = CalibrationRows(
-        nobody,
-        nobody,
-        nobody,
-        scores=np.array(given.scores[:0]),
-        has_head=given.has_head,
-        n_joint=given.n_joint,
-    )
     return OwnRows(
         problem=calibrated.problem,
         features=calibrated.features,
         seed=calibrated.seed,
-        rows=rows,
+        rows=calibrated.rows.take(nobody),
         # Without reports, and what else refers to rows.
         rule=without_rows(replace(calibrated.rule), what="The fair rule"),
         bound=calibrated.bound,
@@ -99,4 +89,5 @@ def bare_rule(calibrated):
         holds_labels=getattr(calibrated, "holds_labels", False),
         holds_only_votes=getattr(calibrated, "holds_only_votes", False),
         digests=None,
+        numbers=None,
     )

@@ -5,7 +5,7 @@ import secrets
 import time
 import warnings
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from numbers import Integral
 from os import PathLike
@@ -417,10 +417,11 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
     def _with_batch(self, X, y, sample_weight, classes, subjects, told, trained):
         """Return the change that adds a batch; drop shards trained on other rows."""
         before = self._state
-        check_alike(before.rows[0], subjects)
-        params = appended_metadata(before.rows[0], sample_weight, len(y))
+        earlier = before.rows[0].any_block
+        check_alike(earlier, subjects)
+        params = appended_metadata(earlier, sample_weight, len(y))
         # A data frame without rows may have lost its types.
-        X = next((in_types_of(s.X, X) for s in before.parts if len(s)), X)
+        X = next((in_types_of(s.any_block.X, X) for s in before.parts if len(s)), X)
         classes = union(self.classes_, y if classes is None else classes, y)
         recipe = before.recipe
         if len(classes) > recipe.n_classes:
@@ -700,7 +701,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
     def _behind(self):
         records = []
         for shard in range(self.plan_.n_shards):
-            progress = self._store.progress(shard)
+            progress, rows = self._store.progress(shard), self._state.rows[shard]
             if progress.stage < progress.n_stages:
                 records.append(
                     {
@@ -708,7 +709,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
                         "stage": progress.stage,
                         "n_stages": progress.n_stages,
                         "rows_missing": int(
-                            (self._state.rows[shard].slices >= progress.stage).sum()
+                            rows.counts(progress.n_stages)[progress.stage :].sum()
                         ),
                         "sample_visits": visits_behind(self._state, self._store, shard),
                         "reason": progress.reason,
@@ -1025,7 +1026,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         if len(self.behind_):
             return "All members are behind. Call relearn()."
         return (
-            "Every row has been forgotten, or weighs nothing, so no member is left to "
+            "Every row has been forgotten, or has weight 0, so no member is left to "
             "predict. Fit again, or add rows with partial_fit."
         )
 
@@ -1039,10 +1040,14 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
     def _read(self, function, *args):
         """Return the result of a function for the ensemble as it is at one instant.
 
-        Rows are read when they are needed. If another process has changed the directory
-        since, the function gets the ensemble as it now is in the directory.
+        If another process has changed the directory, the function gets the ensemble as
+        it now is there, unless that does not follow from this one and no row must be
+        read.
         """
         fitted = self._snapshot()
+        if not fitted._store.is_latest():
+            with suppress(ChangedDirectoryError):
+                fitted = fitted._followed()
         while True:
             try:
                 return function(fitted, *args)
@@ -1061,7 +1066,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         known, now = self._audit.entries, opened._audit.entries
         fitted_anew = any(entry["kind"] == "fit" for entry in now[len(known) :])
         if fitted_anew or now[: len(known)] != known:
-            raise
+            raise self._store.changed()
         return opened
 
     def _base(self):
@@ -1086,7 +1091,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
 
     def _has_weights(self):
         """Return whether the training rows have weights."""
-        return bool(self._state.rows[0].params)
+        return bool(self._state.rows[0].any_block.params)
 
     def _weight_param(self):
         """Return the parameter of ``fit`` for weights, None if the learner has none."""
@@ -1432,13 +1437,13 @@ def _without_rows(change):
     """Return the shards of a change, and the classes, that have no rows left."""
     state, shards = change.state, list(change.firsts)
     empty = [shard for shard in shards if len(state.rows[shard]) == 0]
-    absent = np.arange(len(state.classes) if shards else 0)
-    # Shards already read come first, since they mostly have all classes.
+    absent = set(range(len(state.classes) if shards else 0))
+    # Shards that lost rows come first, since they mostly have all classes.
     for number in (*shards, HELD_OUT, *range(state.plan.n_shards)):
-        if not len(absent):
+        if not absent:
             break
-        absent = absent[~np.isin(absent, state.part(number).y)]
-    return empty, state.classes[absent].tolist()
+        absent -= state.part(number).labels
+    return empty, state.classes[sorted(absent)].tolist()
 
 
 def _warn_of_vanished(empty, classes):

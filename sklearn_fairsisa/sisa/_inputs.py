@@ -133,7 +133,7 @@ def check_enough_rows(n_rows, subjects, n_shards, n_slices):
 
 
 def check_alike(earlier, subjects):
-    """Refuse a batch that cannot follow earlier rows, given as a ShardRows."""
+    """Refuse a batch that cannot follow earlier rows, given as one of their blocks."""
     if (subjects is None) != (earlier.subjects is None):
         raise ValueError(
             "subjects must be given to every call or to none, since all rows of a data "

@@ -3,7 +3,6 @@
 import sys
 from dataclasses import dataclass
 
-import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection._search import BaseSearchCV
@@ -197,7 +196,7 @@ def _look_at_sisa(sisa, findings):
         )
     log = getattr(sisa, "forgotten_", None)
     if log is not None and len(log):
-        present = np.unique(np.concatenate([rows.y for rows in sisa._state.rows]))
+        present = set().union(*(rows.labels for rows in sisa._state.rows))
         if len(present) < len(sisa.classes_):
             findings.leaks.append(
                 "classes_ names a class of which every row was forgotten. This reveals "

@@ -87,7 +87,7 @@ class PredictingMixin(ClassifierMixin, TransformerMixin):
         Returns
         -------
         ndarray of shape (n, n_classes)
-            Natural logarithms; of a class without votes minus infinity.
+            Natural logarithms; minus infinity for a class without votes.
 
         Raises
         ------

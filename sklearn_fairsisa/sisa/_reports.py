@@ -225,6 +225,7 @@ def audit_facts(
         "first_slices": list(change.firsts.values()),
         "sample_visits": sample_visits,
         "full_sample_visits": full_sample_visits,
+        # The rows of a subject share a slice, so the formula counts subjects.
         "expected_share": _expected_share(change, before, n_subjects)
         if change.kind in REQUESTS
         else None,

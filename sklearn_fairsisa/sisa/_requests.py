@@ -73,19 +73,19 @@ def _vector(indices):
     if isinstance(indices, Set | range | Iterator):
         indices = list(indices)
     try:
-        asked = np.atleast_1d(np.asarray(indices))
+        index = np.atleast_1d(np.asarray(indices))
     except ValueError:
         raise ValueError(
             "indices holds lists of several lengths. Give one list of integers."
         ) from None
-    if asked.dtype == object:
-        values = asked.ravel().tolist()
+    if index.dtype == object:
+        values = index.ravel().tolist()
         if all(isinstance(value, bool | np.bool_) for value in values):
-            return asked.astype(bool)
+            return index.astype(bool)
         if all(isinstance(value, Integral) for value in values):
             with suppress(OverflowError):
-                return asked.astype(np.int64)
-    return asked
+                return index.astype(np.int64)
+    return index
 
 
 def check_rows_to_amend(indices, n_given):
@@ -211,7 +211,7 @@ def requested_rows(state, indices, subjects):
         If nothing or something unknown is named.
     """
     # A request by indices alone reads no shard that it does not concern.
-    has_subjects = subjects is not None and state.rows[0].subjects is not None
+    has_subjects = subjects is not None and state.rows[0].any_block.subjects is not None
     rows = asked_rows(
         indices,
         subjects,

@@ -136,7 +136,7 @@ def served_classifier(sisa):
     members = []
     for shard, member in enumerate(sisa.estimators_):
         if member is not None:
-            rows = HeldRows(forms_of(member, sisa._state.rows[shard].X))
+            rows = HeldRows(forms_of(member, sisa._state.rows[shard].block.X))
             member = without_rows(member, rows, f"The member of shard {shard}")
         members.append(member)
     if all(member is None for member in members):

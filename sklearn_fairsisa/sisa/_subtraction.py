@@ -87,8 +87,8 @@ def warn_of_failed(state, failed):
 def _rows_of(change, before, shard):
     """Return the rows that the member of a shard loses, and those it gets for them."""
     return (
-        before.rows[shard].only(change.erased_rows),
-        change.state.rows[shard].only(change.amended_rows),
+        before.block_of(shard, change.erased_rows),
+        change.state.block_of(shard, change.amended_rows),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ from ._checks import (
     seed_from,
     share_of_rows,
 )
+from ._folders import portable
 from ._loading import load_config, load_tokenizer_once
 from ._logits import LogitsMixin
 from ._net import SCORES, Epochs, Watched, learning_rate_factor
@@ -418,9 +420,38 @@ class TransformerClassifier(
         """
         texts, y, watched = self._check_rows(X, y, watched)
         training = getattr(self, "_training", None)
+        if training is not None and training.generators is None:
+            raise ValueError(
+                "This classifier was made for serving and only predicts. Train the one "
+                "that it was made of."
+            )
         before = None if training is None else self.classes_
         known = known_classes(y, classes, before)
         return self._train(texts, y, watched, known, training)
+
+    def for_serving(self) -> Self:
+        """Return a copy that only predicts, and names no path of this machine.
+
+        It lacks the state of the optimizer, callbacks and curves. A folder that
+        `model` or `tokenizer` names, whose weights are needed, is packed into it.
+
+        Returns
+        -------
+        TransformerClassifier
+        """
+        check_is_fitted(self)
+        served = copy.copy(self)
+        training = self._training.for_serving()
+        served.__dict__.update(
+            _training=training,
+            model=training.spec.model,
+            model_kwargs=training.spec.model_kwargs or None,
+            tokenizer=portable(self.tokenizer),
+            callbacks=None,
+            watch=None,
+        )
+        served.__dict__.pop("history_", None)
+        return served
 
     @property
     def net_(self) -> NeuralNetClassifier:

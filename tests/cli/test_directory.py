@@ -81,7 +81,7 @@ def test_commands_keep_the_fair_rules_of_a_directory_up_to_date(
     loaded = FairEnsemblePostprocessor.load(directory)
     fair.forget([3, 4])
     assert rule["bound"] == pytest.approx(fair.fairness_report_.bound)
-    assert rule["gap_in_calibration"] == calibrated(fair).rule.constrained_gap
+    assert rule["gap_in_calibration"] == calibrated(fair).rule.excess
     np.testing.assert_array_equal(
         loaded.predict(X, sensitive_features=club),
         fair.predict(X, sensitive_features=club),

@@ -142,17 +142,16 @@ VALUES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
 def test_a_value_of_any_type_comes_back(value):
-    column = np.empty(2, dtype=object)
-    column[:] = [value, "another"] if not isinstance(value, list) else [None, "b"]
-    column[0] = value
+    column = np.fromiter([value, "another"], dtype=object, count=2)
     for given in ([value, 1], column, pd.Series(column, dtype=object)):
         for back in trips(given):
             assert type(back) is type(given)
             assert len(back) == 2
             assert type(back[0]) is type(value)
-            assert repr(back[0]) == repr(value)
+            # Sets have no order to print.
+            assert repr(back[0]) == repr(value) or back[0] == value
 
 
 def test_singletons_come_back_as_themselves():
