@@ -55,6 +55,7 @@ from ._inputs import (
 from ._learners import (
     accumulates,
     default_epochs,
+    empty_caches,
     forget_in_caches,
     last_step,
     make_prototype,
@@ -408,6 +409,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         with self._exclusive() as store:
             change = self._with_batch(*batch, trained)
             if change.firsts.keys() - trained:
+                self._erase_again(fitted._state)
                 return False
             results = [result for result, _ in trained.values()]
             firsts = {result.shard: result.first_stage for result in results}
@@ -1203,6 +1205,8 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
                 "done."
             )
         state = store.state()
+        if state.erased_since(self._state):
+            empty_caches(state.recipe.prototype)
         reports = forget_reports(log, state)
         self._put_in_place(state, store, store.members(), log, reports)
 
@@ -1307,11 +1311,17 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         with self._exclusive() as store:
             state = self._state
             if state is not fitted._state or store.digests != fitted._store.digests:
+                self._erase_again(fitted._state)
                 return False
             state = replace(state, companions={**state.companions, **companions})
             self._commit(store, Change("calibrate", state, {}), (), started)
             self._settled.note(self._snapshot())
         return True
+
+    def _erase_again(self, before):
+        """Empty caches, which rows may have entered while they were being erased."""
+        if self._state.erased_since(before):
+            empty_caches(before.recipe.prototype)
 
     def _swap_in(self, result, trained_on, started, request):
         """Commit a relearnt shard; return False if its rows changed meanwhile."""
@@ -1319,6 +1329,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         with self._exclusive() as store:
             state = self._state
             if not state.has_same_rows(trained_on, shard):
+                self._erase_again(trained_on)
                 return False
             if isinstance(result, UntrainedShard):
                 change = Change("relearn", state, {shard: store.progress(shard).stage})

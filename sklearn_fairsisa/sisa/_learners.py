@@ -422,12 +422,15 @@ def check_raw_rows(estimator, X):
     X : rows
     """
     for reader, rows in _readers(estimator, lambda: X):
-        if hasattr(reader, "_check_texts"):
+        if rows is not None and hasattr(reader, "_check_texts"):
             reader._check_texts(rows())
 
 
 def forget_in_caches(estimator, X):
     """Remove rows from the caches of an estimator, such as those of an embedder.
+
+    Behind a step that learns, nobody knows what it made of a row, so such caches are
+    emptied.
 
     Parameters
     ----------
@@ -438,8 +441,17 @@ def forget_in_caches(estimator, X):
     """
     for reader, rows in _readers(estimator, lambda: X):
         forget = _forget_of(reader)
-        if forget is not None:
+        if rows is None:
+            empty_caches(reader)
+        elif forget is not None:
             forget(rows())
+
+
+def empty_caches(estimator):
+    """Remove all rows from the caches of an estimator's parts that read texts."""
+    for reader, _ in _readers(estimator, None):
+        if hasattr(reader, "_empty_caches"):
+            reader._empty_caches()
 
 
 def _forget_of(estimator):
@@ -453,19 +465,22 @@ def _forget_of(estimator):
 
 
 def _readers(estimator, rows):
-    """Yield the parts that get raw rows, each with a function that returns its rows."""
+    """Yield the parts that may keep rows, each with a function that returns its rows.
+
+    It is None behind a step that learns.
+    """
     if isinstance(estimator, Pipeline):
         # The first step gets raw rows, and others what stateless steps make of them.
         for _, step in estimator.steps:
             yield from _readers(step, rows)
             if step in (None, "passthrough"):
                 continue
-            if not _is_stateless(step):
-                return
-            rows = partial(_transformed, step, rows)
+            reached = rows is not None and _is_stateless(step)
+            rows = partial(_transformed, step, rows) if reached else None
     elif isinstance(estimator, ColumnTransformer):
         for _, part, columns in estimator.transformers:
-            yield from _readers(part, partial(_some_columns, rows, columns))
+            some = None if rows is None else partial(_some_columns, rows, columns)
+            yield from _readers(part, some)
     elif hasattr(estimator, "_check_texts") or _forget_of(estimator) is not None:
         yield estimator, rows
     elif hasattr(estimator, "get_params") and not isinstance(estimator, type):

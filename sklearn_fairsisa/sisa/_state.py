@@ -86,6 +86,12 @@ class State:
         here = self.plan.shards == shard
         return {row: times for row, times in self.amended.items() if here[row]}
 
+    def erased_since(self, before):
+        """Return whether rows of an earlier state, or values of them, are erased."""
+        return len(self.forgotten) > len(before.forgotten) or (
+            self.amended != before.amended
+        )
+
     def inputs_of(self, indices):
         """Yield X of some rows, piece by piece."""
         for block in self._blocks_with(indices):

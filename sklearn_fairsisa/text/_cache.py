@@ -62,8 +62,10 @@ class MemoryCache:
                 self._remove(next(iter(self._vectors)))
 
     def forget(self, texts):
-        """Remove the vectors of some texts; return their number."""
+        """Remove the vectors of some texts, None is all; return their number."""
         with self._lock:
+            if texts is None:
+                return sum(self._remove(name) for name in list(self._vectors))
             return sum(self._remove(name) for name in _names(self._secret, texts))
 
     def _use(self, name):
@@ -128,10 +130,12 @@ class DiskCache:
             )
 
     def forget(self, texts):
-        """Remove the vectors of some texts; return their number."""
+        """Remove the vectors of some texts, None is all; return their number."""
         if self._is_empty():
             return 0
         with self._open() as (database, secret):
+            if texts is None:
+                return database.execute("DELETE FROM vectors").rowcount
             names = sorted(set(_names(secret, texts)))
             return sum(
                 database.execute(
@@ -210,7 +214,7 @@ def disk_cache(folder, fingerprint, dtype="<f4"):
 
 
 def forget_everywhere(texts, folder=None):
-    """Remove texts from all caches of this process and of a folder.
+    """Remove texts from all caches of this process and of a folder; None is all.
 
     Returns
     -------

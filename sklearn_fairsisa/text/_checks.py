@@ -14,6 +14,7 @@ from skorch.callbacks import Callback, InputShapeSetter, LRScheduler
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from .._utils.callbacks import check_listed, judge
+from ._cache import forget_everywhere
 from ._texts import as_texts
 
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -80,6 +81,9 @@ class TextModelMixin:
     def _check_texts(self, X):
         """Return the texts of X as a list of strings, or raise an error."""
         return as_texts(X, self.text_column)
+
+    def _empty_caches(self):
+        forget_everywhere(None, self.cache_dir)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

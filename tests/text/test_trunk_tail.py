@@ -2,13 +2,14 @@
 
 import copy
 import pickle
+import threading
 
 import numpy as np
 import pytest
 import torch
 from held import digests
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from test_transformer_classifier import assert_same_weights, weights
@@ -30,7 +31,13 @@ from transformers import (
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
 from sklearn_fairsisa.sisa._digests import digest
-from sklearn_fairsisa.text import TransformerClassifier, _cache, _loading, _states
+from sklearn_fairsisa.text import (
+    TransformerClassifier,
+    _cache,
+    _classifier,
+    _loading,
+    _states,
+)
 
 TEXTS, Y = sentences(60)
 TEXTS = [f"{text} number {row}" for row, text in enumerate(TEXTS)]
@@ -302,6 +309,66 @@ def test_a_text_that_a_step_cleaned_leaves_the_cache_with_its_row():
     wrong = [*TEXTS[:-1], None]
     with pytest.raises(TypeError, match="position 59 is missing"):
         clone(sisa).set_params(estimator__functiontransformer__func=None).fit(wrong, Y)
+
+
+def test_a_text_that_is_forgotten_while_it_is_trained_on_leaves_the_caches(monkeypatch):
+    sisa = make_sisa(CONFIGS[0], n_shards=1).fit(TEXTS, Y).forget(3, relearn=False)
+    requests = [12]
+
+    def forgetting(texts, *args):
+        # Another request comes after training was given the rows.
+        for row in requests[:1]:
+            requests.clear()
+            other = threading.Thread(
+                target=sisa.forget, args=[row], kwargs={"relearn": False}
+            )
+            other.start()
+            other.join(60)
+            assert row in sisa.forgotten_
+        return _states.states_of(texts, *args)
+
+    monkeypatch.setattr(_classifier, "states_of", forgetting)
+    sisa.relearn()
+    assert not requests
+    (cache,) = _cache._in_memory.values()
+    assert [states is None for states in cache.get([TEXTS[3], TEXTS[12]])] == [1, 1]
+    assert sisa.verify_forgotten()
+
+
+def test_a_text_that_another_estimator_forgot_leaves_the_memory_of_this_one(tmp_path):
+    sisa = make_sisa(CONFIGS[0], checkpoint_dir=tmp_path).fit(TEXTS, Y)
+    here, elsewhere = _cache._in_memory, {}
+    with pytest.MonkeyPatch.context() as patch:  # as in another process
+        patch.setattr(_cache, "_in_memory", elsewhere)
+        SISAClassifier.load(tmp_path).forget(12)
+    (cache,) = here.values()
+    assert cache.get([TEXTS[12]])[0] is not None
+    sisa.forget(3)
+    assert cache.get([TEXTS[12]]) == [None]
+
+
+class Cleaner(TransformerMixin, BaseEstimator):
+    """A step that scikit-learn takes for one that learns."""
+
+    def fit(self, X, y=None):
+        self.fitted_ = True
+        return self
+
+    def transform(self, X):
+        return upper(X)
+
+
+def test_behind_a_step_that_may_learn_a_deletion_empties_the_caches(tmp_path):
+    sisa = make_sisa(CONFIGS[0], {"cache_dir": str(tmp_path)})
+    sisa.set_params(estimator=make_pipeline(Cleaner(), sisa.estimator)).fit(TEXTS, Y)
+    (cache,) = _cache._in_memory.values()
+    needle = cache.get([TEXTS[12].upper()])[0].tobytes()
+    (path,) = tmp_path.iterdir()
+    assert needle in path.read_bytes()
+    sisa.forget(12)
+    assert cache.get([TEXTS[12].upper()]) == [None]
+    assert needle not in path.read_bytes()
+    assert sisa.verify_forgotten()
 
 
 @pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.DegenerateRuleWarning")
