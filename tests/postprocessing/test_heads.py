@@ -169,6 +169,8 @@ def in_kind(kind, X):
     }[kind]  # fmt: skip
 
 
+# Texts and categories of three signs repeat.
+@pytest.mark.filterwarnings("ignore::sklearn_fairsisa.exceptions.SharedCoinWarning")
 @pytest.mark.parametrize(
     "kind", ["array", "frame", "sparse", "wide", "texts", "categories"]
 )
