@@ -21,6 +21,10 @@ class UnconstrainedGroupWarning(UserWarning):
     """A group has too few calibration rows left for the fairness constraint."""
 
 
+class SharedCoinWarning(UserWarning):
+    """Equal rows share one randomised decision, so rates may differ from expected."""
+
+
 class StaleRuleWarning(UserWarning):
     """The ensemble has forgotten rows on which its fair rule still depends."""
 

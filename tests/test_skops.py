@@ -1,5 +1,7 @@
 """Fitted estimators survive skops, the default format of MLflow for models."""
 
+from enum import Enum
+
 import numpy as np
 import pandas as pd
 import polars
@@ -11,7 +13,7 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
 
@@ -49,6 +51,15 @@ ROWS = {
 }
 
 
+class Sex(Enum):
+    WOMAN = object()
+    MAN = "m"
+
+
+def only_numbers(X):
+    return X[["c", "d"]]
+
+
 def travelled(estimator):
     """Return an estimator that was saved and loaded."""
     saved = skops_io.dumps(estimator)
@@ -72,6 +83,32 @@ def test_an_ensemble_predicts_and_forgets_alike_after_skops(rows, durable, tmp_p
     there = SISAClassifier.load(tmp_path) if durable else sisa
     np.testing.assert_array_equal(loaded.transform(X), there.transform(X))
     assert loaded.forget_log_[-1].rows == there.forget_log_[-1].rows
+
+
+def test_columns_ids_and_groups_of_any_type_survive_skops():
+    days = pd.date_range("2024", periods=N, tz="Europe/Paris")
+    X = FRAME.assign(
+        a=days,
+        b=pd.cut(VALUES[:, 0], 3),
+        day=days.tz_localize(None).to_period("D"),
+        sex=np.array([*Sex], dtype=object)[np.arange(N) % 2],
+    )
+    learner = make_pipeline(FunctionTransformer(only_numbers), SGD)
+    sisa = SISAClassifier(learner, n_shards=3, n_slices=2, random_state=0)
+    fair = FairEnsemblePostprocessor(
+        sisa, constraints="demographic_parity", random_state=0
+    ).fit(X, Y, sensitive_features=X[["sex", "a"]].assign(a=days.year), subjects=days)
+    loaded = travelled(fair)
+    groups = X[["sex", "a"]].assign(a=days.year)
+    for one in (fair, loaded):
+        one.forget([3], subjects=[days[7].tz_convert("UTC")])
+    assert loaded.estimator_.verify_forgotten()
+    assert loaded.groups_.tolist() == fair.groups_.tolist()
+    chosen = [
+        one.selection_probability(X, sensitive_features=groups)
+        for one in (fair, loaded)
+    ]
+    np.testing.assert_array_equal(*chosen)
 
 
 @pytest.mark.parametrize(

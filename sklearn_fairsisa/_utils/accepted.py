@@ -1,5 +1,6 @@
 """The containers of rows that are accepted, read into memory where they are lazy."""
 
+from array import array
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping, Set
 from datetime import date, time, timedelta
@@ -94,7 +95,7 @@ def accepted(X, name="X"):
     if sparse.issparse(X):
         return _canonical(X, name)
     if isinstance(X, pd.DataFrame):
-        return _plain_frame(X)
+        return _plain_frame(X, name)
     if isinstance(X, pd.MultiIndex):
         return X.to_frame(index=False)
     if isinstance(X, pd.Series | pd.Index | ExtensionArray):
@@ -106,7 +107,7 @@ def accepted(X, name="X"):
     if _is_only_an_array(X):
         return _plain_array(np.asarray(X), name)
     raise TypeError(
-        f"{name} is {_kind(X)}, but must be {_ACCEPTED}. {_conversion(X, name)}"
+        f"{name} is {kind_of(X)}, but must be {_ACCEPTED}. {_conversion(X, name)}"
     )
 
 
@@ -136,7 +137,7 @@ def check_values(X, name="X"):
             stranger = _stranger(value)
             if stranger is not None:
                 raise TypeError(
-                    f"{name} holds {_kind(stranger)} in row {row}, which may share "
+                    f"{name} holds {kind_of(stranger)} in row {row}, which may share "
                     "memory with other rows, so that a row could not be forgotten. "
                     "Give texts, numbers, dates, NumPy arrays, or lists, tuples, sets "
                     "and dicts of these."
@@ -221,7 +222,7 @@ def _plain_array(X, name):
         )
     if type(X) not in (np.ndarray, np.memmap):
         raise TypeError(
-            f"{name} is {_kind(X)}, a subclass of ndarray whose further properties "
+            f"{name} is {kind_of(X)}, a subclass of ndarray whose further properties "
             f"members would not see. Give np.asarray({name})."
         )
     X = np.asarray(X)
@@ -243,6 +244,10 @@ def _canonical(X, name):
             "dimensions, a row per sample."
         )
     rows = X.tocsr()
+    if rows.indices.dtype == np.int64 and max(rows.nnz, *rows.shape) < 2**31:
+        # Learners that read 32 bits alone refuse what SciPy made of larger integers.
+        indices = rows.indices.astype(np.int32), rows.indptr.astype(np.int32)
+        rows = type(rows)((rows.data, *indices), shape=rows.shape)
     if rows.has_canonical_format:
         return rows
     # Otherwise learners would sort the entries in place.
@@ -251,7 +256,13 @@ def _canonical(X, name):
     return rows
 
 
-def _plain_frame(X):
+def _plain_frame(X, name):
+    if not X.columns.is_unique:
+        several = X.columns[X.columns.duplicated()][0]
+        raise ValueError(
+            f"{name} has several columns named {several!r}. Give each a name of its "
+            f"own, as by {name}.set_axis(range({X.shape[1]}), axis=1)."
+        )
     if type(X) is not pd.DataFrame:
         X = pd.DataFrame(X)
     encoded = [p for p, dtype in enumerate(X.dtypes) if _is_dictionary(dtype)]
@@ -285,7 +296,8 @@ def _is_only_an_array(X):
     return hasattr(X, "__array__") and not any(hasattr(X, other) for other in others)
 
 
-def _kind(X):
+def kind_of(X):
+    """Return the type of an object, and the package that it is from."""
     kind = type(X)
     if X is None:
         return "None"
@@ -300,8 +312,12 @@ def _conversion(X, name):
     package = type(X).__module__.partition(".")[0]
     if X is None:
         return "Give one entry per row."
+    if package == "xarray" and not hasattr(X, "to_numpy"):
+        return f"Give {name}.to_dataframe()."
     if package in _CONVERSIONS:
         return f"Give {_CONVERSIONS[package].format(name=name)}."
+    if isinstance(X, memoryview | bytearray | array):
+        return f"Give np.asarray({name})."
     if isinstance(X, str | bytes | Number):
         return f"For a single sample, give [{name}]."
     if isinstance(X, Mapping):

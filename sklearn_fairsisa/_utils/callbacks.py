@@ -2,12 +2,14 @@
 
 import copy
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, NamedTuple
 
 from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import get_scorer_names
 
 # Where a callback, or a function that it is given, states its role.
 ROLE = "fairsisa_role"
@@ -102,11 +104,12 @@ def judge(callback: Any) -> Verdict:
         return Verdict(name, None, _undeclared(kind, role))
     if SCHEDULED in map(_ROLES_OF_SKORCH.get, bases):
         role = SCHEDULED
-    if callback is not kind:
-        reason = _fault_of_settings(callback, set(bases))
-        if reason:
-            return Verdict(name, None, reason)
-    return Verdict(name, role)
+    try:
+        made = kind() if callback is kind else callback
+    except TypeError as error:
+        return Verdict(name, None, f"has no defaults ({error}). Give an instance.")
+    reason = _fault_of_settings(made, set(bases))
+    return Verdict(name, None if reason else role, reason)
 
 
 def watches(value: Any) -> bool:
@@ -114,6 +117,23 @@ def watches(value: Any) -> bool:
     skorch = sys.modules.get("skorch.callbacks")
     is_callback = skorch is not None and isinstance(value, skorch.Callback)
     return is_callback and judge(value).role == WATCHES
+
+
+def check_listed(callbacks: Any) -> None:
+    """Raise a TypeError unless callbacks are given as skorch takes them."""
+    if callbacks is not None and not isinstance(callbacks, list | tuple):
+        raise TypeError(
+            f"callbacks is a {type(callbacks).__name__}. Give a list of skorch "
+            "callbacks, or of pairs of a name and a callback."
+        )
+    for listed in callbacks or ():
+        is_pair = isinstance(listed, tuple | list)
+        named = listed if is_pair else ("", listed)
+        if len(named) != 2 or not isinstance(named[0], str):
+            raise TypeError(
+                f"callbacks has {listed!r:.60}, which is no pair of a name and a "
+                "callback, such as ('clip', GradientNormClipping())."
+            )
 
 
 def writes_outside(callback: Any) -> bool:
@@ -181,8 +201,14 @@ def _is_callback(value, skorch):
 
 
 def _callbacks_of_net(net):
-    if isinstance(net.callbacks, str):  # "disable"
+    if net.callbacks == "disable":
         return
+    check_listed(net.callbacks)
+    if isinstance(net.callbacks, tuple):
+        raise TypeError(
+            "callbacks of a skorch net is a tuple, which skorch does not take. Give a "
+            "list."
+        )
     for name, listed in net._uniquely_named_callbacks():
         callback = getattr(net, f"callbacks__{name}", listed)
         params = net.get_params_for(f"callbacks__{name}")
@@ -269,6 +295,32 @@ def _fault_of_policy(scheduler):
         for each in value if isinstance(value, list | tuple) else (value,):
             if callable(each) and not _is_plain(each):
                 return _fault_of_object(key, each)
+    return _fault_of_schedule(policy, scheduler.kwargs) if known else ""
+
+
+def _fault_of_schedule(policy, settings):
+    """Return why a policy of torch's or skorch's makes no schedule, if it does not."""
+    if isinstance(policy, str):
+        name = policy
+        policy = getattr(sys.modules["skorch.callbacks.lr_scheduler"], name, None)
+        if policy is None:
+            return (
+                f"has policy={name!r}, which skorch does not know by its name. Give "
+                f"the class, torch.optim.lr_scheduler.{name}."
+            )
+    torch = sys.modules["torch"]
+    weight = torch.nn.Parameter(torch.zeros(1))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            schedule = policy(torch.optim.SGD([weight], 0.1, momentum=0.9), **settings)
+            schedule.step()
+    except Exception as error:
+        # It would say so within the training, after other shards.
+        return (
+            f"has policy={policy.__name__}, which makes no schedule of its settings "
+            f"{settings} ({error}). Give those that its documentation names."
+        )
     return ""
 
 
@@ -280,14 +332,32 @@ def _fault_of_scoring(scoring):
     if not _is_plain(scoring.target_extractor):
         return _fault_of_object("target_extractor", scoring.target_extractor)
     score = scoring.scoring
-    if not callable(score) or _states(score, WATCHES):
+    if score is None or _states(score, WATCHES):
         return ""
+    if not callable(score):
+        if isinstance(score, str) and score in get_scorer_names():
+            return ""
+        return (
+            f"has scoring={score!r:.60}, which is neither the name of a metric, see "
+            "sklearn.metrics.get_scorer_names(), nor a function."
+        )
     metric = getattr(score, "_score_func", None)
     if metric is not None and _is_of(type(score), "sklearn."):
-        return "" if _is_plain(metric) else _fault_of_object("scoring", metric)
-    if _is_of(score, "sklearn.", "sklearn_fairsisa."):
+        for value in (metric, *score._kwargs.values()):
+            if not (_is_plain(value) or _is_setting(value)):
+                return _fault_of_object("scoring", value)
         return ""
+    if _is_of(score, "sklearn.", "sklearn_fairsisa."):
+        # A method of a fitted model is of sklearn's, too.
+        return "" if _is_plain(score) else _fault_of_object("scoring", score)
     return _fault_of_function(scoring, "scoring", WATCHES)
+
+
+def _is_setting(value):
+    """Return whether a value is a number, a text or a list of some."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_setting, value))
+    return isinstance(value, bool | int | float | str | None)
 
 
 def _fault_of_mapping(mapper):
@@ -315,8 +385,7 @@ def _is_initialising(function):
     """Return whether a function freezes weights or initialises them by numbers."""
     if isinstance(function, partial):
         values = (*function.args, *function.keywords.values())
-        numbers = all(isinstance(v, bool | int | float | str | None) for v in values)
-        return numbers and _is_initialising(function.func)
+        return _is_setting(values) and _is_initialising(function.func)
     name = getattr(function, "__name__", "")
     if _is_of(function, "skorch."):
         return name in _FREEZING

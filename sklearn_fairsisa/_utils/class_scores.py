@@ -1,5 +1,7 @@
 """Scores of a fitted classifier for the classes of an ensemble."""
 
+from contextlib import suppress
+
 import numpy as np
 from scipy import sparse
 from scipy.special import expit, softmax
@@ -178,9 +180,13 @@ def _rows(member, method, predict, n_samples):
     output = predict(method)
     if sparse.issparse(output):
         output = output.toarray()
+    if np.ma.is_masked(output):
+        came = "a masked array with masked entries"
+        raise _unusable(member, method, came, "a value for each sample")
     try:
         rows = np.asarray(output)
-    except ValueError:  # lists of several lengths
+    except (ValueError, TypeError, RuntimeError):
+        # Lists of several lengths, tensors that require gradients.
         rows = np.empty(())
     if rows.ndim == 0:
         came = f"a {type(output).__name__}"
@@ -195,12 +201,12 @@ def _rows(member, method, predict, n_samples):
 
 def _numbers(member, method, predict, n_samples):
     rows = _rows(member, method, predict, n_samples)
-    try:
-        # Nets output in single precision, in which sums would be less close to 1.
-        return rows.astype(np.float64)
-    except (TypeError, ValueError):
-        came = f"an array of {rows.dtype}"
-        raise _unusable(member, method, came, "an array of numbers") from None
+    with suppress(TypeError, ValueError):
+        # Others may be read as numbers that they are not: texts, dates, complex ones.
+        if rows.dtype.kind in "biufO":
+            # Nets output in single precision, in which sums would be less close to 1.
+            return rows.astype(np.float64)
+    raise _unusable(member, method, f"an array of {rows.dtype}", "an array of numbers")
 
 
 def _check_probabilities(scores, member):

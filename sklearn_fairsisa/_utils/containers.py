@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils import _safe_indexing
 
-from .accepted import check_values, is_polars
+from .accepted import check_values, is_polars, kind_of
 from .lending import own_objects
 
 # Errors of types that cannot hold a value.
@@ -208,8 +208,8 @@ def in_types_of(held, X):
         X = np.array(X, dtype=object if held.dtype == object else None)
     if type(held) is not type(X) and not (sparse.issparse(held) & sparse.issparse(X)):
         raise ValueError(
-            f"X is a {type(X).__name__}, but fit was given a {type(held).__name__}. "
-            "Give all calls the same kind of container."
+            f"X is {kind_of(X)}, but fit was given {kind_of(held)}. Give all calls the "
+            "same kind of container."
         )
     if isinstance(held, np.ndarray):
         return _cast_array(X, held.dtype)
@@ -238,7 +238,8 @@ def _cast_array(values, dtype):
         return values
     with suppress(*_FAILURES), np.errstate(all="ignore"):
         cast = values.astype(dtype)
-        if both == {"f"} or dtype.kind == "O" or np.array_equal(cast, values):
+        rounded = both == {"f"} and _are_as_finite(cast, values)
+        if rounded or dtype.kind == "O" or np.array_equal(cast, values):
             return cast
     raise _type_error("X", dtype, values.dtype)
 
@@ -254,7 +255,8 @@ def _cast_column(column, dtype, name):
         cast = column.astype(dtype)
         missing = column.isna()
         same = np.asarray((cast == column).fillna(False), dtype=bool) | missing
-        if both == {"f"} or (same.all() and (cast.isna() == missing).all()):
+        rounded = both == {"f"} and _are_as_finite(cast, column)
+        if rounded or (same.all() and (cast.isna() == missing).all()):
             return cast
     raise _type_error(f"Column {name!r}", dtype, column.dtype)
 
@@ -267,9 +269,16 @@ def _cast_polars(column, held):
     with suppress(polars.exceptions.PolarsError):
         cast = column.cast(held.dtype)
         both_floats = column.dtype.is_float() and held.dtype.is_float()
-        if both_floats or cast.cast(column.dtype).equals(column):
+        rounded = both_floats and _are_as_finite(cast, column)
+        if rounded or cast.cast(column.dtype).equals(column):
             return cast
     raise _type_error(f"Column {column.name!r}", held.dtype, column.dtype)
+
+
+def _are_as_finite(cast, values):
+    """Return whether no number became infinite."""
+    cast, values = (np.asarray(v, dtype=np.longdouble) for v in (cast, values))
+    return np.array_equal(np.isinf(cast), np.isinf(values))
 
 
 def _type_error(what, dtype, given):

@@ -2,11 +2,11 @@
 
 import copy
 from collections.abc import Iterable, Mapping, Set
+from contextlib import suppress
 from datetime import date, timedelta
-from decimal import Decimal
 from enum import Enum
 from itertools import pairwise
-from numbers import Integral, Real
+from numbers import Complex, Integral, Number
 
 import numpy as np
 import pandas as pd
@@ -60,7 +60,9 @@ def check_groups(
     Labels are equal where their values are, whatever holds them: ``1``, ``1.0``,
     ``True`` and ``Decimal(1)``; ``0.1`` in single and double precision; an instant in
     any unit and time zone, where times without a zone count as UTC and dates as their
-    midnight. ``1`` and ``"1"`` differ, as do ``"a"`` and ``b"a"``.
+    midnight. ``1`` and ``"1"`` differ, as do ``"a"`` and ``b"a"``. A label is displayed
+    as its value has it, so that this does not depend on which row came first: whole
+    numbers and booleans as integers, instants and durations in microseconds.
     """
     columns = _columns_of(groups, name)
     length = len(columns[0])
@@ -333,16 +335,51 @@ def feature_names(groups):
     -------
     list, or None
     """
-    if isinstance(groups, Mapping):
-        names = list(groups)
-    elif isinstance(groups, pd.MultiIndex):
-        names = list(groups.names)
-    else:
-        names = getattr(groups, "column_names", None) or column_names(groups)
-        names = names or getattr(getattr(groups, "dtype", None), "names", None)
+    names = _names_of(groups)
     if names is None or len(names) < 2 or len(set(names)) < len(names):
         return None
     return list(names)
+
+
+def sensitive_names(X, sensitive_features, sensitive_feature):
+    """Names of the sensitive features, as far as they have some.
+
+    Parameters
+    ----------
+    X : rows
+    sensitive_features : array-like of shape (n_samples,) or (n_samples, k), or None
+        Groups that were passed to a method.
+    sensitive_feature : str, int, list of these, callable or None
+        Columns of X with the groups, or a function of X.
+
+    Returns
+    -------
+    tuple
+        Empty where they have none.
+
+    Examples
+    --------
+    >>> sensitive_names(None, pd.DataFrame({"sex": [0], "age": [1]}), None)
+    ('sex', 'age')
+    """
+    if callable(sensitive_feature):
+        return ()
+    if sensitive_feature is not None:
+        return tuple(np.atleast_1d(np.asarray(sensitive_feature, dtype=object)))
+    names = _names_of(sensitive_features)
+    if names is None:
+        name = getattr(sensitive_features, "name", None)
+        names = [] if name is None else [name]
+    return tuple(names)
+
+
+def _names_of(groups):
+    if isinstance(groups, Mapping):
+        return list(groups)
+    if isinstance(groups, pd.MultiIndex):
+        return list(groups.names)
+    names = getattr(groups, "column_names", None) or column_names(groups)
+    return names or getattr(getattr(groups, "dtype", None), "names", None)
 
 
 def _in_order_of(groups, features):
@@ -454,7 +491,7 @@ def _encode_column(vector, name):
     """Distinct labels of a column, and the position of each row's, -1 if missing."""
     try:
         code, found = _factorize(vector)
-    except TypeError:
+    except (TypeError, ArithmeticError):
         kinds = sorted({type(value).__name__ for value in vector.tolist()})
         raise TypeError(
             f"{name} holds values of the types {kinds[:5]}, which cannot all name a "
@@ -470,23 +507,28 @@ def _encode_column(vector, name):
 
 
 def _plain(value, name):
-    """A label as the one object that stands for all of equal value."""
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
+    """A label as the one object that stands for all of equal value.
+
+    It follows from the value alone. A choice among the spellings that occur would
+    depend on rows that may be forgotten.
+    """
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, bytes):
         return bytes(value)
-    # Timestamps are dates, too.
-    if isinstance(value, np.datetime64 | date):
-        time = pd.Timestamp(value)
-        time = time if time.tz is None else time.tz_convert(None)
-        return time if time.nanosecond else time.as_unit("us")
-    if isinstance(value, np.timedelta64 | timedelta):
-        return pd.Timedelta(value)
-    if isinstance(value, Integral):
-        return int(value)
-    if isinstance(value, Real | Decimal):
+    # Timestamps are dates, too. Numpy's durations are integers to it.
+    if isinstance(value, date | timedelta | np.datetime64 | np.timedelta64):
+        try:
+            return _plain_time(value)
+        except (ValueError, OverflowError) as error:
+            raise ValueError(
+                f"{name} holds {value!r}, which pandas cannot represent ({error}). "
+                "Convert the values, for example with astype(str)."
+            ) from None
+    if isinstance(value, pd.Interval):
+        ends = (_plain(end, name) for end in (value.left, value.right))
+        return pd.Interval(*ends, closed=value.closed)
+    if isinstance(value, Number | np.bool_) and not _is_complex(value):
         return _plain_number(value)
     if isinstance(value, Set | tuple):
         raise TypeError(
@@ -497,18 +539,44 @@ def _plain(value, name):
     return value
 
 
+def _plain_time(value):
+    if isinstance(value, np.datetime64 | np.timedelta64):
+        unit, _ = np.datetime_data(value.dtype)
+        if unit in ("ps", "fs", "as"):  # which pandas misreads
+            value = value.astype(f"{value.dtype.kind}8[ns]")
+    if isinstance(value, np.datetime64 | date):
+        time = pd.Timestamp(value)
+        time = time if time.tz is None else time.tz_convert(None)
+    else:
+        time = pd.Timedelta(value)
+    try:
+        return time.as_unit("us", round_ok=False)
+    except ValueError:
+        return time.as_unit("ns")
+
+
+def _is_complex(value):
+    return isinstance(value, Complex) and value.imag != 0
+
+
 def _plain_number(value):
+    """A whole number as an integer, any other as a float."""
+    if isinstance(value, Complex):
+        value = value.real
+    if isinstance(value, Integral | np.bool_):
+        return int(value)
+    with suppress(OverflowError):  # of infinity
+        if value == int(value):
+            return int(value)
     number = float(value)
-    if not isinstance(value, float | np.floating):
-        return int(value) if np.isfinite(number) and value == int(value) else number
-    if np.isfinite(number) and not number.is_integer():
+    if isinstance(value, float | np.floating):
         for kind in (np.float16, np.float32):
             with np.errstate(over="ignore", under="ignore"):
                 narrow = kind(number)
             # 0.1 in single precision, which is another number, stands for 0.1.
             if float(narrow) == number:
                 return float(str(narrow))
-    return number + 0.0  # of the two zeros the positive one
+    return number
 
 
 def _pack(labels):

@@ -1,7 +1,8 @@
 """Checks of input that the estimators share."""
 
 from datetime import datetime
-from numbers import Real
+from decimal import Decimal
+from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
@@ -11,33 +12,122 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples, column_or_1d, validate_data
 
 from .accepted import accepted, is_polars
+from .columns import n_columns
 
 
-def check_no_missing_labels(y):
-    """Return labels as a vector without missing values.
+def class_labels(y, name="y"):
+    """Return class labels of rows as a vector of one type.
 
     Parameters
     ----------
     y : array-like of shape (n_samples,)
+    name : str, default="y"
+        What to call it in errors.
 
     Returns
     -------
     y : ndarray of shape (n_samples,)
+        Whole numbers are integers, whatever type they came in, so that no row decides
+        on how the classes of others are displayed.
 
     Raises
     ------
     ValueError
-        If y is None, or a label is NaN or None.
+        If y is None, a label is NaN, None or no text, number or boolean, or labels are
+        of several kinds, which numpy would convert to one without a word.
+
+    Examples
+    --------
+    >>> class_labels([1.0, 2, 1])
+    array([1, 2, 1])
+    >>> class_labels(["1", 2])
+    Traceback (most recent call last):
+    ...
+    ValueError: y holds both the text '1' and the number 2. Give labels of one kind.
     """
     if y is None:
         raise ValueError(
             "This estimator requires y to be passed, but the target y is None. Give a "
             "class label for each row."
         )
-    y = column_or_1d(accepted(y, "y"), warn=True)
+    y = accepted(y, name)
+    was_list = isinstance(y, list)
+    if was_list and not any(
+        isinstance(label, list | tuple | np.ndarray) for label in y
+    ):
+        # As an array of texts and numbers, all would be texts.
+        y = np.fromiter(y, dtype=object, count=len(y))
+    try:
+        y = column_or_1d(y, warn=True)
+    except ValueError:
+        if was_list:  # of rows
+            raise _unusable_label(y[0], name) from None
+        raise
     if pd.isna(y).any():
-        raise ValueError("Input y contains NaN or None. Drop the rows without a label.")
-    return y
+        raise ValueError(
+            f"Input {name} contains NaN or None. Drop the rows without a label."
+        )
+    if y.dtype.kind == "O":
+        y = _of_one_kind(y, name)
+        return y.astype(str) if was_list and y.dtype.kind == "O" else y
+    if y.dtype.kind in "mM" and len(y):
+        raise _unusable_label(y[0], name)
+    return _whole(y)
+
+
+def _of_one_kind(labels, name):
+    """Return objects as an array of texts, booleans or numbers."""
+    labels = labels.tolist()
+    first = {}
+    for label in labels:
+        first.setdefault(_kind_of_label(label), label)
+    if None in first:
+        raise _unusable_label(first[None], name)
+    if len(first) > 1:
+        (one, label), (other, another) = list(first.items())[:2]
+        raise ValueError(
+            f"{name} holds both the {one} {label!r} and the {other} {another!r}. Give "
+            "labels of one kind."
+        )
+    if "boolean" in first:
+        return np.array(labels, dtype=bool)
+    if "number" in first:
+        numbers = np.array(list(map(_number, labels)))
+        if numbers.dtype.kind == "O":
+            raise _unusable_label(max(labels, key=abs), name)
+        return _whole(numbers)
+    return np.array(list(map(str.__str__, labels)), dtype=object)
+
+
+def _kind_of_label(label):
+    if isinstance(label, bool | np.bool_):
+        return "boolean"
+    if isinstance(label, str):
+        return "text"
+    # Numpy's durations are integers to it.
+    if isinstance(label, Real | Decimal) and not isinstance(label, np.timedelta64):
+        return "number"
+    return None
+
+
+def _number(label):
+    return int(label) if isinstance(label, Integral) else float(label)
+
+
+def _whole(labels):
+    """Return numbers as integers, if all are whole and small enough to be exact."""
+    if labels.dtype.kind != "f" or not (np.abs(labels) < 2**53).all():
+        return labels
+    whole = labels.astype(np.int64)
+    return whole if (whole == labels).all() else labels
+
+
+def _unusable_label(label, name):
+    return ValueError(
+        f"{name} holds {label!r:.60}, a {type(label).__name__}, which is no class "
+        "label. Give texts, whole numbers of up to 64 bits or booleans, as by "
+        f"[str(label) for label in {name}]."
+    )
 
 
 def check_classes(classes):
@@ -56,15 +146,20 @@ def check_classes(classes):
     ValueError
         If these are not labels in one dimension, or a label is missing.
     """
-    labels = list(classes) if isinstance(classes, set | frozenset) else classes
-    labels = np.asarray(labels)
-    if labels.ndim != 1 or len(labels) == 0 or pd.isna(labels).any():
-        raise ValueError(
-            f"classes={classes!r} is not a list of class labels. Give all labels that "
-            "may occur, in any order, such as classes=[0, 1, 2]."
-        )
-    check_classification_targets(labels)
-    return labels
+    reason = "Give"
+    try:
+        is_set = isinstance(classes, set | frozenset)
+        labels = accepted(list(classes) if is_set else classes, "classes")
+        if len(labels) and getattr(labels, "ndim", 1) == 1:
+            labels = class_labels(labels, "classes")
+            check_classification_targets(labels)
+            return labels
+    except (TypeError, ValueError) as error:
+        reason = f"{error} Give"
+    raise ValueError(
+        f"classes={classes!r} is not a list of class labels. {reason} all labels that "
+        "may occur, in any order, such as classes=[0, 1, 2]."
+    )
 
 
 def check_sample_weight(sample_weight, n_samples, name="sample_weight"):
@@ -163,12 +258,46 @@ def check_subjects(subjects, n_samples):
             "subjects holds booleans, which look like a mask of rows. Give each person "
             "an id of their own."
         )
+    if not all(map(_has_hash, subjects)):
+        raise TypeError(
+            "subjects holds lists, dicts or sets, which can change. Give each person a "
+            "text, a number, or a tuple of these."
+        )
     if pd.isna(subjects).any():
         raise ValueError(
             "subjects has missing values. Give every row a data-subject id; a row "
             "without a subject can have an id of its own."
         )
     return subjects.tolist()
+
+
+def _has_hash(value):
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def check_no_mask(values, name):
+    """Raise a ValueError if some entries are masked, which numpy would read."""
+    if np.ma.is_masked(values):
+        raise ValueError(
+            f"{name} is a masked array with masked entries, which would be read as if "
+            f"they were not. Give {name}.compressed()."
+        )
+
+
+def check_some_rows(X):
+    """Raise a ValueError if there are no rows, or rows without columns."""
+    if _num_samples(X) == 0:
+        raise ValueError("X has 0 samples. Give at least one.")
+    shape = getattr(X, "shape", ())
+    if len(shape) == 2 and shape[1] == 0:
+        raise ValueError(
+            f"X has 0 feature(s) (shape={tuple(shape)}) while a minimum of 1 is "
+            "required."
+        )
 
 
 def check_numbers_of_rows(values, name="sample_weight"):
@@ -194,7 +323,8 @@ def check_numbers_of_rows(values, name="sample_weight"):
     >>> check_numbers_of_rows([[1.5], [2]])
     array([1.5, 2. ])
     """
-    numbers = np.asarray(accepted(values, name))
+    numbers = accepted(values, name)
+    numbers = numbers.toarray() if sparse.issparse(numbers) else np.asarray(numbers)
     if numbers.ndim == 2 and numbers.shape[1] == 1:
         numbers = numbers[:, 0]
     if numbers.ndim != 1:
@@ -250,9 +380,8 @@ def check_like_fit(estimator, X):
         If X has names and the rows of ``fit`` had none, or the other way round.
     """
     (X,) = indexable(accepted(X))
-    if _num_samples(X) == 0:
-        raise ValueError("X has 0 samples. Give at least one.")
-    if hasattr(estimator, "n_features_in_") and getattr(X, "ndim", 2) == 1:
+    check_some_rows(X)
+    if hasattr(estimator, "n_features_in_") and n_columns(X) is None:
         raise ValueError(
             f"X has one dimension, but {type(estimator).__name__} was fitted on "
             f"{estimator.n_features_in_} features. Reshape your data with "

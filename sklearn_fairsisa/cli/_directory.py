@@ -1,8 +1,12 @@
-"""Commands over a durable directory: ``fairsisa forget|status|verify|report DIR``."""
+"""Commands over a durable directory: ``fairsisa forget|export|status|... DIR``."""
 
 import csv
+import hashlib
 import json
+import os
+import pickle
 import re
+import secrets
 import sys
 import warnings
 from pathlib import Path
@@ -78,6 +82,22 @@ def add_commands(subparsers):
         help="retrain every member from scratch, for example after an upgrade",
     )
     _add_work_options(relearn)
+    export = _add(
+        subparsers, "export", _export, "write what predicts, without rows, ids and log"
+    )
+    export.add_argument(
+        "output",
+        type=Path,
+        metavar="OUT",
+        help="file to write, or to replace at one instant: a pickle",
+    )
+    which = export.add_mutually_exclusive_group()
+    which.add_argument(
+        "--rule", metavar="NAME", help="fair rule to export, if there are several"
+    )
+    which.add_argument(
+        "--no-rule", action="store_true", help="export the ensemble without a fair rule"
+    )
     _add(subparsers, "status", _status, "show what a directory holds")
     verify = _add(
         subparsers, "verify", _verify, "retrain from scratch and compare every bit"
@@ -343,6 +363,53 @@ def _as_fitted(subjects, sisa):
     return [text if known is None else known for text, known in zip(subjects, fitted)]
 
 
+def _export(args):
+    from ..postprocessing import FairEnsemblePostprocessor
+    from ..sisa import SISAClassifier
+
+    fitted = SISAClassifier.load(args.directory)
+    rules, behind = fitted._state.companions, fitted.behind_["shard"].tolist()
+    head = fitted._audit.head
+    if args.rule is not None or (rules and not args.no_rule):
+        fitted = FairEnsemblePostprocessor.load(args.directory, name=args.rule)
+        head = fitted.estimator_._audit.head
+    data = pickle.dumps(fitted.for_serving(), protocol=5)
+    n_bytes = len(data)
+    _replace_file(args.output, data)
+    facts = {
+        "output": str(args.output),
+        "bytes": n_bytes,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "rule": getattr(fitted, "_name", None),
+        "behind": behind,
+        "audit_head": head,
+    }
+    rule = "no fair rule" if facts["rule"] is None else f"the rule {facts['rule']!r}"
+    _print_result(
+        args,
+        facts,
+        f"wrote {args.output}, {n_bytes:,} bytes: the ensemble with {rule}, as of the "
+        f"log's head {head}",
+    )
+    if behind:
+        _print_error(f"shards {behind} are behind; relearn, then export again")
+    return OK
+
+
+def _replace_file(path, data):
+    """Write a file such that readers have the old or the new one, never a part."""
+    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with new.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+
+
 def _status(args):
     from ..sisa._workers import visits_behind
     from ..sisa.store import open_directory
@@ -386,14 +453,19 @@ def _description(rule):
     text = f"{rule['method']}, {among}, {rule['calibration_rows']:,} rows"
     if rule["behind"]:
         return f"{text}; behind"
-    text += f"; gap {rule['gap_in_calibration']:.3f} in calibration"
+    measures = rule.get("in_calibration") or {"gap": rule["gap_in_calibration"]}
+    text += "".join(f"; {name} {value:.3f}" for name, value in measures.items())
+    text += " in calibration"
     if "confidence" not in rule:
         return text
     holds = "holds" if rule["holds"] else "no longer holds"
-    return (
-        f"{text}; a true gap of at most {rule['tol']:g} {holds} at confidence "
-        f"{rule['confidence']:g}: the bound is {rule['bound']:.3f}"
-    )
+    if "gap_in_calibration" in rule:
+        claim = f"a true gap of at most {rule['tol']:g} {holds}"
+        bound = f"the bound is {rule['bound']:.3f}"
+    else:
+        claim = f"that {holds}"
+        bound = f"the bounds need {rule['bound']:.3f} of slack"
+    return f"{text}; {claim} at confidence {rule['confidence']:g}: {bound}"
 
 
 def _verify(args):

@@ -75,8 +75,13 @@ def row_coins(columns, seed):
                     digest.update(b"%d:%d:" % (j, len(text[i])) + text[i])
             coins[i] = int.from_bytes(digest.digest(), "little")
             begin = end
+    return as_uniform(coins)
+
+
+def as_uniform(hashes):
+    """Numbers in [0, 1) of 64-bit hashes."""
     # The 53 leading bits fill a double exactly, so 1.0 cannot occur.
-    return (coins >> np.uint64(11)) * 2.0**-53
+    return (hashes >> np.uint64(11)) * 2.0**-53
 
 
 def class_probabilities(probability):

@@ -23,7 +23,7 @@ from scipy.special import ndtr
 # Beyond six standard errors lies less than rounding in what follows.
 _Z = np.linspace(-6.0, 6.0, 97)
 # A group whose rate is certain still needs a density.
-_LEAST_ERROR = 1e-7
+LEAST_ERROR = 1e-7
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,30 @@ def spread_probability(q, rates):
     return float(np.prod([_one_spread(q, np.asarray(r), s) for r, s in rates]))
 
 
-def spread_quantile(level, rates):
+def quantile(level, probability, least, most):
+    """Value at which a probability that rises with it reaches a level.
+
+    Parameters
+    ----------
+    level : float
+        In (0, 1).
+    probability : callable
+        Takes a value and returns the probability of at most that.
+    least, most : float
+        Ends of what is searched; they are returned where it lies beyond.
+
+    Returns
+    -------
+    float
+    """
+    if probability(most) <= level:
+        return most
+    if probability(least) >= level:
+        return least
+    return float(brentq(lambda q: probability(q) - level, least, most, xtol=1e-5))
+
+
+def spread_quantile(level, rates, most=1.0):
     """Difference that the rates keep within at a probability.
 
     Parameters
@@ -127,25 +150,21 @@ def spread_quantile(level, rates):
     level : float
         Probability in (0, 1).
     rates : sequence of (rate, error), arrays of shape (n_groups,)
+    most : float, default=1.0
+        Greatest difference that there may be, that of rates.
 
     Returns
     -------
     float
-        At least 0, at most 1, as differences of rates are.
+        At least 0, at most `most`.
     """
-    if spread_probability(1.0, rates) <= level:
-        return 1.0
-    if spread_probability(0.0, rates) >= level:
-        return 0.0
-    return float(
-        brentq(lambda q: spread_probability(q, rates) - level, 0.0, 1.0, xtol=1e-5)
-    )
+    return quantile(level, lambda q: spread_probability(q, rates), 0.0, most)
 
 
-def expected_spread(rates):
-    """Mean of the greatest difference over all rates, in [0, 1]."""
+def expected_spread(rates, most=1.0):
+    """Mean of the greatest difference over all rates, in [0, `most`]."""
     # Where the probability rises from nothing to one.
-    least, most = (spread_quantile(level, rates) for level in (1e-6, 1 - 1e-6))
+    least, most = (spread_quantile(level, rates, most) for level in (1e-6, 1 - 1e-6))
     beyond, _ = fixed_quad(
         lambda q: [1 - spread_probability(at, rates) for at in q], least, most, n=16
     )
@@ -181,7 +200,7 @@ def largest_error(level, claim, rates):
     greatest = max(error.max() for _, error in rates)
     if excess(greatest) >= 0:
         return np.inf
-    return float(brentq(excess, _LEAST_ERROR, greatest, rtol=1e-6))
+    return float(brentq(excess, LEAST_ERROR, greatest, rtol=1e-6))
 
 
 def _one_spread(q, rate, error):
@@ -189,7 +208,7 @@ def _one_spread(q, rate, error):
         return 0.0
     if len(rate) == 1:
         return 1.0
-    error = np.maximum(error, _LEAST_ERROR)[:, None]
+    error = np.maximum(error, LEAST_ERROR)[:, None]
     rate = rate[:, None]
     # All the distributions change only where some group's does, here or q further on.
     edges = (rate + error * _Z).ravel()

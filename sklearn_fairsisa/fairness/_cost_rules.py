@@ -8,6 +8,7 @@ import numpy as np
 
 from ._level_rules import RuleTable
 from ._mixtures import solve_mixtures
+from ._problem import InfeasibleError
 from ._rates import sum_by, unit_gains
 
 # Most rounds of a search, and rounds without gain after which it ends.
@@ -44,7 +45,7 @@ class CostRuleMixture:
     calibration however wrong :math:`\eta` is; only the choice of candidates depends on
     it.
 
-    The constant rules are candidates, so the constraints can always be met.
+    The constant rules are candidates, so differences can always be met.
     """
 
     prices: tuple[np.ndarray, ...]
@@ -78,16 +79,22 @@ class CostRuleMixture:
             for k in range(n_classes):
                 pool.add(np.eye(n_classes)[[k] * n_classes])
             pool.add_best(gain)
-        best, n_rounds_without_gain = -np.inf, 0
+        best, n_rounds_without_gain, feasible = -np.inf, 0, False
         for _ in range(_MAX_ROUNDS):
             sizes = [len(pool.prices) for pool in pools]
             code = np.repeat(np.arange(n_groups), sizes)
             confusion = np.concatenate([pool.confusion for pool in pools])
             worth = (confusion * gain).sum(axis=(1, 2))
-            mixed, price = solve_mixtures(
-                code, code, worth, partial(_added, confusion), totals, problem
-            )
-            value = mixed @ worth
+            program = code, code, worth, partial(_added, confusion), totals, problem
+            try:
+                mixed, price, _ = solve_mixtures(*program)
+                value = mixed @ worth
+                if not feasible:
+                    best, feasible = -np.inf, True
+            except InfeasibleError:
+                # Candidates that bring the rates within bounds come first.
+                mixed, price, excess = solve_mixtures(*program, least_excess=True)
+                value = -excess
             n_rounds_without_gain += 1
             if value > best + 1e-9:
                 n_rounds_without_gain = 0
@@ -95,6 +102,8 @@ class CostRuleMixture:
             added = [pool.add_best(price[a]) for a, pool in enumerate(pools)]
             if n_rounds_without_gain == _PATIENCE or not any(added):
                 break
+        if not feasible:
+            raise InfeasibleError("No mixture of rules keeps all constraints.")
         split = np.split(mixed, np.cumsum(sizes)[:-1])
         parts = [pool.mixture(w) for pool, w in zip(pools, split)]
         mass = np.concatenate([part.mass for part in parts])

@@ -36,6 +36,8 @@ from scipy import sparse
 
 from ._cost_rules import RulePool, best_decision
 from ._level_rules import RuleTable
+from ._mixtures import charge_rates, defined, share_of
+from ._problem import InfeasibleError
 from ._programs import cheapest_weights
 from ._rates import sum_by, unit_gains
 
@@ -105,12 +107,20 @@ class JointRule:
         pool.add_best(gain)
         # What deciding right on everybody gains, more than the worst decisions.
         scale = totals.sum(axis=0) @ np.ptp(gain[:n_classes], axis=1)
-        best, n_rounds_without_gain = -np.inf, 0
+        best, n_rounds_without_gain, feasible = -np.inf, 0, False
         for _ in range(_MAX_ROUNDS):
             confusion = pool.confusion
             worth = (confusion * gain).sum(axis=(1, 2))
-            mixed, price = _best_mixture(confusion, worth, gain, totals, problem)
-            value = mixed @ worth
+            program = confusion, worth, gain, totals, problem
+            try:
+                mixed, price, _ = _best_mixture(*program)
+                value = mixed @ worth
+                if not feasible:
+                    best, feasible = -np.inf, True
+            except InfeasibleError:
+                # Candidates that bring the rates within bounds come first.
+                mixed, price, excess = _best_mixture(*program, least_excess=True)
+                value = -excess
             n_rounds_without_gain += 1
             if value > best + _GAIN * scale:
                 best, n_rounds_without_gain = value, 0
@@ -119,6 +129,8 @@ class JointRule:
             added = [pool.add(between), pool.add(price), pool.add_best(price)]
             if n_rounds_without_gain == _PATIENCE or not any(added):
                 break
+        if not feasible:
+            raise InfeasibleError("No mixture of rules keeps all constraints.")
         part = pool.mixture(np.append(mixed, np.zeros(len(pool.prices) - len(mixed))))
         by_group = np.eye(n_groups)[group] * weight[:, None]
         mass = sum_by(part.code, by_group, len(part.cell)).T
@@ -174,7 +186,7 @@ class JointRule:
         return probability[:, 1] if n_classes == 2 else probability
 
 
-def _best_mixture(confusion, worth, gain, totals, problem):
+def _best_mixture(confusion, worth, gain, totals, problem, *, least_excess=False):
     """Weights of rules, and what decisions on each kind of people are worth.
 
     Parameters
@@ -184,24 +196,21 @@ def _best_mixture(confusion, worth, gain, totals, problem):
     gain : ndarray of shape (n_groups * n_classes, n_classes)
     totals : ndarray of shape (n_groups, n_classes)
     problem : Problem
+    least_excess : bool, default=False
+        Whether to exceed the constraints by as little as possible, at any loss.
     """
     n_groups, n_classes = totals.shape
     confusion = confusion.reshape(len(worth), n_groups, n_classes, n_classes)
-    price = gain.reshape(n_groups, n_classes, n_classes).copy()
-    rates, block = problem.rates(n_groups, n_classes), np.zeros(len(worth), dtype=int)
-    if not rates:
-        weight, _ = cheapest_weights(block, -worth, None, 0, [])
-    else:
-        values = np.concatenate([rate.of(confusion, totals).T for rate in rates])
-        weight, multiplier = cheapest_weights(
-            block,
-            -worth,
-            sparse.csr_array(values),
-            len(rates),
-            problem.constraint.limits(),
-        )
-        for rate, charge in zip(rates, multiplier):
-            people = totals[:, rate.counted].sum(axis=1)
-            price[:, rate.pairs] += (charge / people)[:, None]
+    price = gain.reshape(n_groups, n_classes, n_classes) * (not least_excess)
+    bounds, bounded = problem.bounded(totals), []
+    for rate, part, people, limits in bounds:
+        hits = confusion[..., rate.pairs].sum(axis=-1).T
+        rates = share_of(people)[:, None] * sum_by(part, hits, len(people))
+        bounded.append(defined(sparse.csr_array(rates), limits, people))
+    block = np.zeros(len(worth), dtype=int)
+    weight, multipliers, excess = cheapest_weights(
+        block, -worth, bounded, least_excess=least_excess
+    )
+    charge_rates(price, bounds, multipliers)
     weight = np.where(weight < 1e-9, 0.0, weight)
-    return weight / weight.sum(), price.reshape(gain.shape)
+    return weight / weight.sum(), price.reshape(gain.shape), excess

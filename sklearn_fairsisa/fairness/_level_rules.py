@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from ._rates import by_decision
+from ._rates import by_decision, unit_gains
 from ._regions import Region
 from ._solve import operating_points
+from ._thresholds import best_thresholds, merged, thinned
 
 # Distances below this are rounding errors: HiGHS answers to 1e-10.
 _ROUNDING = 3e-10
@@ -46,6 +47,43 @@ class LevelRule:
         fpr, tpr = operating_points(regions, problem)
         by_level = tuple(selection_by_level(*point) for point in zip(regions, fpr, tpr))
         return cls(regions, fpr, tpr, by_level)
+
+    @classmethod
+    def solve_thresholds(cls, regions, problem):
+        """Find the best whole levels to select, the greatest first, in each group.
+
+        Parameters
+        ----------
+        regions : tuple of Region of length n_groups
+            With a level for each distinct score.
+        problem : Problem
+
+        Returns
+        -------
+        rule : LevelRule
+        gap : float
+            How much more at most other thresholds may gain.
+        """
+        totals = np.array([region.totals for region in regions])
+        gains = unit_gains(totals.sum(axis=0), problem.objective)
+        # Several constraints have so many unknowns that fewer thresholds are tried.
+        is_list = len(problem.constraints) > 1
+        some = [
+            thinned(region) if is_list else np.arange(len(region.share))
+            for region in regions
+        ]
+        tried = [merged(*pair) if is_list else pair[0] for pair in zip(regions, some)]
+        selected, gap = best_thresholds(tried, problem, gains)
+        selected = [vertices[k] for vertices, k in zip(some, selected)]
+        fpr, tpr = (
+            np.array([getattr(r, name)[k] for r, k in zip(regions, selected)])
+            for name in ("fpr", "tpr")
+        )
+        by_level = tuple(
+            (np.arange(len(region.precision)) < k).astype(float)
+            for region, k in zip(regions, selected)
+        )
+        return cls(regions, fpr, tpr, by_level), gap
 
     @property
     def confusion(self):

@@ -21,7 +21,7 @@ from ._programs import cheapest_weights
 from ._rates import sum_by, unit_gains
 
 
-def solve_mixtures(block, group, gain, adds, totals, problem):
+def solve_mixtures(block, group, gain, adds, totals, problem, *, least_excess=False):
     r"""Best weights of options within blocks.
 
     Parameters
@@ -36,6 +36,8 @@ def solve_mixtures(block, group, gain, adds, totals, problem):
     totals : ndarray of shape (n_groups, n_classes)
         Weight of each class of each group.
     problem : Problem
+    least_excess : bool, default=False
+        Whether to exceed the constraints by as little as possible, at any loss.
 
     Returns
     -------
@@ -45,40 +47,68 @@ def solve_mixtures(block, group, gain, adds, totals, problem):
         Gain of a unit weight of class j decided k in group a, less what it costs the
         constraints. By duality an option outside the program would improve on it only
         if it were worth more at these prices than its block is.
+    excess : float
+        By how much constraints are exceeded.
+
+    Raises
+    ------
+    InfeasibleError
+        If no weights keep the constraints.
     """
-    n_groups, n_classes = totals.shape
     price = np.repeat(
-        unit_gains(totals.sum(axis=0), problem.objective)[None], n_groups, axis=0
+        unit_gains(totals.sum(axis=0), problem.objective)[None], len(totals), axis=0
     )
-    rates = problem.rates(n_groups, n_classes)
-    if not rates:
-        weight, _ = cheapest_weights(block, -gain, None, 0, [])
-    else:
-        people = np.stack([rate.counted for rate in rates]) @ totals.T
-        unit = np.divide(1, people, out=np.zeros_like(people), where=people > 0)
+    if least_excess:
+        price *= 0.0
+    bounds, bounded = problem.bounded(totals), []
+    for rate, part, people, limits in bounds:
         # Most options add nothing to most rates.
-        values, places, options = [], [], []
-        for r, rate in enumerate(rates):
-            value = adds(rate, unit[r, group])
-            (option,) = np.nonzero(value)
-            values.append(value[option])
-            places.append(r * n_groups + group[option])
-            options.append(option)
-        by_group = sparse.csr_array(
-            (
-                np.concatenate(values),
-                (np.concatenate(places), np.concatenate(options)),
-            ),
-            (len(rates) * n_groups, len(block)),
+        value = adds(rate, share_of(people)[part[group]])
+        (option,) = np.nonzero(value)
+        rates = sparse.csr_array(
+            (value[option], (part[group[option]], option)), (len(people), len(block))
         )
-        weight, multiplier = cheapest_weights(
-            block, -gain, by_group, len(rates), problem.constraint.limits()
-        )
-        for rate, charge in zip(rates, multiplier * unit):
-            price[:, rate.pairs] += charge[:, None]
+        bounded.append(defined(rates, limits, people))
+    weight, multipliers, excess = cheapest_weights(
+        block, -gain, bounded, least_excess=least_excess
+    )
+    charge_rates(price, bounds, multipliers)
     # Rounding errors must not randomise certain decisions.
     weight = np.where(weight < 1e-9, 0.0, weight)
-    return weight / np.bincount(block, weights=weight)[block], price
+    return weight / np.bincount(block, weights=weight)[block], price, excess
+
+
+def charge_rates(price, bounds, multipliers):
+    """Add to prices, in place, what decisions cost the limits of rates.
+
+    Parameters
+    ----------
+    price : ndarray of shape (n_groups, n_classes, n_classes)
+    bounds : list
+        As `Problem.bounded` gives it.
+    multipliers : list of ndarray
+        What a unit of each rate costs, of the parts that have people.
+    """
+    for (rate, part, people, _), charge in zip(bounds, multipliers):
+        of_part = np.zeros(len(people))
+        of_part[people > 0] = charge
+        price[:, rate.pairs] += (of_part * share_of(people))[part, None]
+
+
+def share_of(people):
+    """What a unit of weight is of the people of each part, 0 where there are none."""
+    return np.divide(1, people, out=np.zeros_like(people), where=people > 0)
+
+
+def defined(rates, limits, people):
+    """Rates and limits of the parts that have people, whose rates are defined."""
+    some = people > 0
+    if some.all():
+        return rates, limits
+    return rates[some], [
+        (c, *(np.broadcast_to(end, len(people))[some] for end in ends))
+        for c, *ends in limits
+    ]
 
 
 def solve_cells(counts, problem):
@@ -105,7 +135,7 @@ def solve_cells(counts, problem):
     level = level.ravel()
     weight, totals = sum_by(level, counts.weight, len(levels)), counts.totals
     # Option k of a level decides k on all its people.
-    probability, _ = solve_mixtures(
+    probability, _, _ = solve_mixtures(
         np.repeat(np.arange(len(levels)), n_classes),
         np.repeat(levels[:, 0].astype(np.int64), n_classes),
         (weight @ unit_gains(totals.sum(axis=0), problem.objective)).ravel(),

@@ -83,34 +83,6 @@ def selection_rates(total, chosen):
         return chosen.sum(axis=-1) / total.sum(axis=-1)
 
 
-def spread(rates):
-    """Greatest difference between groups, over one or several rates.
-
-    A seminorm of the rates, so that a gap is never further from the true one than the
-    spread of the errors of the rates.
-
-    Parameters
-    ----------
-    rates : ndarray of shape (..., n_groups, n_rates)
-        NaN where undefined; such a group is left out.
-
-    Returns
-    -------
-    gap : ndarray of shape (...)
-        NaN where no rate is defined.
-
-    Examples
-    --------
-    >>> spread(np.array([[0.5, 0.25], [0.25, 0.75], [np.nan, 0.5]]))
-    np.float64(0.5)
-    """
-    defined = ~np.isnan(rates)
-    high = np.max(rates, axis=-2, where=defined, initial=-np.inf)
-    low = np.min(rates, axis=-2, where=defined, initial=np.inf)
-    gap = np.max(high - low, axis=-1)
-    return np.where(gap < 0, np.nan, gap)[()]
-
-
 def gap_rates(gap, decided, total=None):
     """Rates of each group that a gap compares, of shape (..., n_groups, n_rates)."""
     rates = RATES[GAPS[gap]](decided.shape[-1])

@@ -137,6 +137,24 @@ def threshold_regions(counts):
     return _regions(counts, order, np.cumsum(new_level) - 1)
 
 
+def score_regions(counts):
+    """Region of each group with a level for each cell, the greatest first.
+
+    Parameters
+    ----------
+    counts : CellCounts
+        Codes order the cells. Each group needs rows.
+
+    Returns
+    -------
+    tuple of Region of length n_groups
+    """
+    starts = np.searchsorted(counts.group, np.arange(counts.n_groups + 1))
+    n_entries = len(counts.group)
+    order = (starts[:-1] + starts[1:] - 1)[counts.group] - np.arange(n_entries)
+    return _regions(counts, order, np.arange(n_entries))[0]
+
+
 def _regions(counts, order, block):
     """Regions from entries in falling order, `block` numbering the levels."""
     empty = np.setdiff1d(np.arange(counts.n_groups), counts.group)

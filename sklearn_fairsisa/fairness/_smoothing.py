@@ -34,6 +34,11 @@ of being in the group, which are modelled by the same functions of s beside the 
 :math:`\log P_0(s \mid a) / P(s)`. The model weighs as much as `_MODEL_PEOPLE` people
 against those of the group.
 
+*No difference.* Where groups do not differ more than by chance in how scores spread
+given the label, a common threshold is fair, and anything else is noise. Each group's
+scores are therefore shrunk towards those of all people of the label, as far as the
+evidence of a difference is weak. Where rows are many, the models give way to counts.
+
 References
 ----------
 Qin, Zhang (1997), A goodness-of-fit test for logistic regression models based on
@@ -47,6 +52,7 @@ from scipy.special import expit, ndtri
 
 from ._cells import CellCounts
 from ._hierarchy import fit_hierarchy
+from ._rates import sum_by
 
 # Finer differences of scores than these quantiles are not modelled.
 _N_BINS = 256
@@ -54,6 +60,10 @@ _FREQUENCIES = np.arange(2, 9)
 # Coefficients of about 0.3 are expected.
 _RATE = 0.1
 _MODEL_PEOPLE = 300.0
+# Frequencies by which groups are compared, and standard errors that are chance.
+_COMPARED, _CAUTION = (1, 2), 3.0
+# People of a group and label beyond which more and more are counted as they are.
+_MANY_PEOPLE = 4000.0
 
 
 def smooth_counts(counts, people=1.0):
@@ -128,7 +138,55 @@ def _smooth(counts, people):
         own = people * in_bin.sum(axis=1, keepdims=True)
         lent = _MODEL_PEOPLE / (_MODEL_PEOPLE + own)
         smooth = _scaled(smooth, 1 - lent) + _scaled(expected, lent)
-    return _scaled(smooth, counts.totals / smooth.totals)
+        smooth = _scaled(smooth, counts.totals / smooth.totals)
+        same = _sameness(counts, people)
+        smooth = _scaled(smooth, 1 - same) + _scaled(_pooled(smooth, cell), same)
+    smooth = _scaled(smooth, counts.totals / smooth.totals)
+    counted = (1 - _MANY_PEOPLE / (people * counts.totals)).clip(min=0.0)
+    if not counted.any():
+        return smooth
+    return _scaled(smooth, 1 - counted) + _scaled(counts, counted)
+
+
+def _sameness(counts, people):
+    r"""How far each group's scores, given the label, are those of all, in [0, 1].
+
+    Notes
+    -----
+    With u the rank of a score among all people of its label, the means over the n
+    people of a group of :math:`f_m = \sqrt 2 \cos \pi m u` have a variance of 1/n if
+    groups do not differ, and of :math:`1/n + \tau_m^2` if they do. As between the
+    studies of a meta-analysis, :math:`\tau_m^2` is estimated by moments, from both
+    labels; here less what chance may add. The greatest of them counts, and the share is
+    that of 1/n.
+    """
+    mass = sum_by(counts.cell, counts.weight, int(counts.cell.max()) + 1)
+    rank = ((np.cumsum(mass, axis=0) - mass / 2) / mass.sum(axis=0))[counts.cell]
+    size = people * counts.totals
+    n_free = 2 * (counts.n_groups - 1)
+    chance = n_free + _CAUTION * np.sqrt(2 * n_free)
+    spread = size * (1 - size / size.sum(axis=0))
+    variance = 0.0
+    for m in _COMPARED:
+        wave = np.sqrt(2) * np.cos(np.pi * m * rank)
+        mean = sum_by(counts.group, counts.weight * wave, counts.n_groups)
+        mean /= counts.totals
+        found = (np.sum(size * mean**2) - chance) / spread.sum()
+        variance = max(variance, found)
+    return 1 / (1 + size * variance)
+
+
+def _pooled(counts, cell):
+    """Counts of each label spread in each group as in all, over some cells."""
+    nearest = np.searchsorted(cell, counts.cell).clip(max=len(cell) - 1)
+    spread = sum_by(nearest, counts.weight, len(cell))
+    spread /= spread.sum(axis=0)
+    return CellCounts(
+        np.repeat(np.arange(counts.n_groups), len(cell)),
+        np.tile(cell, counts.n_groups),
+        (counts.totals[:, None, :] * spread).reshape(-1, 2),
+        counts.n_groups,
+    )
 
 
 def _fit_labels(counts, weight, rank, people):

@@ -13,9 +13,8 @@ intersection of the regions reaches up to the lowest upper boundary.
 """
 
 import numpy as np
-from scipy import sparse
 
-from ._programs import cheapest_weights
+from ._mixtures import solve_mixtures
 from ._rates import unit_gains
 
 _RISING = {(True, False): "fpr", (False, True): "tpr", (True, True): "share"}
@@ -35,22 +34,27 @@ def operating_points(regions, problem):
 
     Notes
     -----
-    Where rates that rise along the boundaries are to be equal, the problem has one
-    unknown and is solved exactly by merging the regions' vertices. Otherwise it is a
-    linear program over mixtures of vertices, solved by HiGHS.
+    Where rates that rise along the boundaries are to be equal, and nothing else is
+    demanded, the problem has one unknown and is solved exactly by merging the regions'
+    vertices. Otherwise it is a linear program over mixtures of vertices, solved by
+    HiGHS.
     """
     totals = np.array([region.totals for region in regions])
     gains = unit_gains(totals.sum(axis=0), problem.objective)
     worth = totals.T * (gains[:, 1] - gains[:, 0])[:, None]
     # A unit of each group's TPR gains the one, a unit of its FPR loses the other.
     weights = worth[1], -worth[0]
-    rates = problem.rates(len(regions), 2)
-    if not rates:
+    bounds = problem.bounded(totals)
+    if not bounds:
         return _unconstrained(regions, *weights)
-    rising = [_rising(rate) for rate in rates]
-    if problem.constraint.limits() != [(1.0, 0.0, 0.0)] or None in rising:
-        return _by_program(regions, *weights, rates, problem.constraint.limits())
-    if len(rates) == 1:
+    rising = [_rising(rate) for rate, *_ in bounds]
+    equal = all(
+        limits == [(1.0, 0.0, 0.0)] and len(people) == len(regions)
+        for _, _, people, limits in bounds
+    )
+    if not equal or None in rising or len(problem.constraints) > 1:
+        return _by_program(regions, *weights, totals, problem)
+    if len(rising) == 1:
         return _common_rate(regions, *weights, rising[0])
     return _common_point(regions, *weights)
 
@@ -153,33 +157,20 @@ def _common_rate(regions, tpr_gain, fpr_cost, rate):
     return fpr, tpr
 
 
-def _by_program(regions, tpr_gain, fpr_cost, rates, limits):
-    """Linear program over mixtures of each group's vertices.
-
-    Mixtures of vertices are the monotone rules. A rule beneath the diagonal is never
-    better, so the optimum is that over all rules.
-    """
-    n_groups = len(regions)
-    sizes = [len(region.fpr) for region in regions]
-    group = np.repeat(np.arange(n_groups), sizes)
+def _by_program(regions, tpr_gain, fpr_cost, totals, problem):
+    """Linear program over mixtures of each group's vertices, the monotone rules."""
+    group = np.repeat(np.arange(len(regions)), [len(region.fpr) for region in regions])
     fpr = np.concatenate([region.fpr for region in regions])
     tpr = np.concatenate([region.tpr for region in regions])
     confusion = np.concatenate([region.confusion for region in regions])
-    values = np.stack([rate.of(confusion) for rate in rates])
-    at = np.arange(len(rates))[:, None] * n_groups + group
-    vertex = np.broadcast_to(np.arange(len(group)), at.shape)
-    weight, _ = cheapest_weights(
+    weight, _, _ = solve_mixtures(
         group,
-        fpr_cost[group] * fpr - tpr_gain[group] * tpr,
-        sparse.csr_array(
-            (values.ravel(), (at.ravel(), vertex.ravel())),
-            (len(rates) * n_groups, len(group)),
-        ),
-        len(rates),
-        limits,
+        group,
+        tpr_gain[group] * tpr - fpr_cost[group] * fpr,
+        lambda rate, unit: unit * confusion[:, rate.pairs].sum(axis=1),
+        totals,
+        problem,
     )
-    weight = weight.clip(0)
-    weight /= np.bincount(group, weights=weight)[group]
     return (
         np.bincount(group, weights=weight * fpr),
         np.bincount(group, weights=weight * tpr),

@@ -35,7 +35,7 @@ from .._utils.groups import (
 )
 from .._utils.pipelines import reach_last_step
 from .._utils.typing import Estimator, RandomState, Rows, SensitiveFeature
-from .._utils.validation import check_no_missing_labels
+from .._utils.validation import class_labels
 from ._response import names, respond, takes_groups
 
 
@@ -167,7 +167,7 @@ class FairlearnAdapter(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _fit(self, X, y, sensitive_features):
         validate_data(self, X, skip_check_array=True)
-        y = check_no_missing_labels(y)
+        y = class_labels(y)
         check_consistent_length(X, y)
         check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)

@@ -3,8 +3,8 @@
 import numpy as np
 
 from .._utils.groups import check_groups, encode_groups
-from ..fairness._constraints import GAPS, RATES
-from ..fairness._rates import SCORES, by_decision, gap_rates, spread
+from ..fairness._constraints import GAPS, RATES, spread
+from ..fairness._rates import SCORES, by_decision, gap_rates
 
 NAMES = (*SCORES, *GAPS)
 

@@ -128,7 +128,10 @@ def respond(estimator, X, method, *, groups=None, pos_label=None, random_state=N
 
 def _selection_probability(estimator, call, pos_label):
     classes = getattr(estimator, "classes_", np.array([0, 1]))
-    flipped = pos_label is not None and pos_label == classes[0]
+    own = getattr(estimator, "pos_label_", classes[-1])
+    flipped = (
+        len(classes) == 2 and (classes[-1] if pos_label is None else pos_label) != own
+    )
     if hasattr(estimator, "selection_probability"):
         probability = call(estimator.selection_probability)
     elif hasattr(estimator, "_pmf_predict"):

@@ -12,9 +12,12 @@ from sklearn.utils.validation import _num_samples
 
 from .._utils.groups import (
     check_groups,
+    sensitive_names,
     split_sensitive,
 )
 from .._utils.typing import RandomState, Rows, SensitiveFeature
+from ..fairness._constraints import Constraint
+from ._measures import measure_score
 from ._response import accepts, check_method, decider, own_groups, respond
 
 # Endings of the names of scores in scikit-learn and fairlearn.
@@ -40,11 +43,13 @@ class FairScorer:
 
     Parameters
     ----------
-    metric : callable, or dict of str to callable
+    metric : callable, constraint object, or dict of str to these
         ``metric(y_true, y_pred, *, sensitive_features, sample_weight)``, for example a
         metric of fairlearn or scikit-learn; both keywords are optional. Several metrics
         in a dict are computed from one response, so that the estimator predicts once.
-        Pass such a scorer as the whole of ``scoring``.
+        Pass such a scorer as the whole of ``scoring``. An object of
+        :mod:`sklearn_fairsisa.constraints` scores what it bounds: the least ratio, the
+        least rate, or the negated greatest difference, whatever `greater_is_better`.
 
     response_method : str, default="predict"
         Method that gives the metric's ``y_pred``: "predict", "predict_proba",
@@ -105,7 +110,9 @@ class FairScorer:
 
     def __init__(
         self,
-        metric: Callable[..., float] | Mapping[str, Callable[..., float]],
+        metric: Callable[..., float]
+        | Constraint
+        | Mapping[str, Callable[..., float] | Constraint],
         *,
         response_method: Literal[
             "predict", "predict_proba", "decision_function", "selection_probability"
@@ -185,11 +192,17 @@ class FairScorer:
             groups = check_groups(sensitive_features, _num_samples(y))
         elif self.sensitive_feature is not None:
             groups = split_sensitive(X, self.sensitive_feature, False)[1]
+        features = sensitive_names(X, sensitive_features, self.sensitive_feature)
         estimator, X = decider(estimator, X)
         if groups is None:
             groups = own_groups(estimator, X)
+            own = getattr(estimator, "sensitive_feature", None)
+            features = sensitive_names(X, None, own)
         for metric in self._metrics.values():
-            if groups is None and accepts(metric, "sensitive_features"):
+            needs_groups = isinstance(metric, Constraint) or accepts(
+                metric, "sensitive_features"
+            )
+            if groups is None and needs_groups:
                 raise ValueError(
                     f"{_name(metric)} needs the groups, but the scorer was given "
                     "none. Name the column of X by "
@@ -207,15 +220,22 @@ class FairScorer:
             random_state=self.random_state,
         )
         y = np.asarray(y)
-        if self.pos_label is None and self.response_method == "predict":
+        if self.pos_label is None:
             for metric in self._metrics.values():
-                _check_countable(y, metric)
+                if self.response_method == "predict" or isinstance(metric, Constraint):
+                    _check_countable(y, metric)
         if self.pos_label is not None:
             y = (y == self.pos_label).astype(int)
             if self.response_method == "predict":
                 response = (response == self.pos_label).astype(int)
         values = {}
         for name, metric in self._metrics.items():
+            if isinstance(metric, Constraint):
+                label, probability = self._decided(estimator, y, response)
+                values[name] = measure_score(
+                    metric, label, probability, groups, features, sample_weight
+                )
+                continue
             keywords = {}
             if accepts(metric, "sensitive_features"):
                 keywords["sensitive_features"] = groups
@@ -224,6 +244,25 @@ class FairScorer:
             value = float(metric(y, response, **keywords))
             values[name] = value if name in self._scores else -value
         return values if isinstance(self.metric, Mapping) else values[None]
+
+    def _decided(self, estimator, y, response):
+        """Codes of the classes, and the probabilities of the decisions."""
+        if self.response_method in ("predict_proba", "decision_function"):
+            raise ValueError(
+                "A constraint is about decisions, which response_method="
+                f"{self.response_method!r} does not give. Use 'predict' or "
+                "'selection_probability'."
+            )
+        is_soft = self.response_method == "selection_probability"
+        if self.pos_label is not None:
+            return y, response.astype(float)
+        classes = getattr(
+            estimator, "classes_", np.union1d(y, () if is_soft else response)
+        )
+        label = np.searchsorted(classes, y)
+        if is_soft:
+            return label, response
+        return label, np.eye(len(classes))[np.searchsorted(classes, response)]
 
     def set_score_request(self, **requests: bool | str | None) -> Self:
         """Set the metadata that routing passes to the scorer.
@@ -262,7 +301,8 @@ class FairScorer:
     def _accept_sample_weight(self):
         # Scikit-learn calls this method of scorers when metadata routing is off.
         return all(
-            accepts(metric, "sample_weight") for metric in self._metrics.values()
+            isinstance(metric, Constraint) or accepts(metric, "sample_weight")
+            for metric in self._metrics.values()
         )
 
     def __repr__(self):
@@ -291,7 +331,7 @@ def _by_name(metric):
     """Return metrics by name. The name of a single metric is None."""
     metrics = dict(metric) if isinstance(metric, Mapping) else {None: metric}
     for function in metrics.values():
-        if not callable(function):
+        if not (callable(function) or isinstance(function, Constraint)):
             raise TypeError(
                 f"metric must be callable, got {function!r}. Give a function such as "
                 "fairlearn.metrics.equalized_odds_difference, or a dict of them."
@@ -336,9 +376,13 @@ def _check_countable(y, metric):
     """Refuse labels that fairlearn would count as negative: all labels except 1."""
     metric = _without_options(metric)
     counts = getattr(metric, "_metric_fn", metric)
-    if not getattr(counts, "__module__", "").startswith("fairlearn."):
-        return
     labels = np.unique(y).tolist()
+    if isinstance(metric, Constraint):
+        # Of more classes each is counted, and the accuracy has no positive one.
+        if len(labels) > 2 or metric.rate == "accuracy":
+            return
+    elif not getattr(counts, "__module__", "").startswith("fairlearn."):
+        return
     if not (set(labels) <= {0, 1} or set(labels) <= {-1, 1}):
         raise ValueError(
             f"{_name(metric)} counts the label 1 as positive, but y contains "

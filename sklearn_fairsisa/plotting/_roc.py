@@ -47,6 +47,9 @@ class GroupRocDisplay:
     aggregate_points : dict of str to (float, float), default=None
         FPR and TPR of the members' aggregate in each group.
 
+    title : str, default=""
+        What is drawn, above the axes.
+
     Attributes
     ----------
     ax_ : matplotlib Axes, or ndarray of Axes if each group has its own
@@ -69,11 +72,13 @@ class GroupRocDisplay:
         operating_points: Mapping[Any, tuple[float, float]] | None = None,
         member_points: Mapping[Any, ArrayLike] | None = None,
         aggregate_points: Mapping[Any, tuple[float, float]] | None = None,
+        title: str = "",
     ) -> None:
         self.boundaries = boundaries
         self.operating_points = operating_points
         self.member_points = member_points
         self.aggregate_points = aggregate_points
+        self.title = title
 
     @classmethod
     def from_estimator(
@@ -118,6 +123,7 @@ class GroupRocDisplay:
             operating_points={name: points[0] for name, points in chosen.items()},
             member_points=_points_of(members[~of_all], names),
             aggregate_points={name: points[0] for name, points in aggregate.items()},
+            title=_title_of(estimator),
         ).plot(ax)
 
     @classmethod
@@ -209,6 +215,7 @@ class GroupRocDisplay:
         more = self._kind_handles()
         ax.set_xlabel("false positive rate")
         ax.set_ylabel("true positive rate")
+        ax.set_title(self.title, fontsize=9)
         _place_legend(ax, handles + more[0], labels + more[1])
         self.ax_, self.figure_ = ax, ax.figure
         return self
@@ -245,6 +252,7 @@ class GroupRocDisplay:
             ax.set_xlabel("false positive rate", fontsize=9)
         for ax in axes[:, 0]:
             ax.set_ylabel("true positive rate", fontsize=9)
+        figure.suptitle(self.title, fontsize=9)
         handles, labels = self._kind_handles(others=True)
         figure.legend(
             handles,
@@ -386,6 +394,22 @@ def _points_of(frame, names):
     # One by one, since a Series compares a tuple element by element.
     groups, rates = frame["group"].tolist(), frame[_RATES].to_numpy()
     return {name: rates[[group == name for group in groups]] for name in names}
+
+
+def _title_of(estimator):
+    """Return what the regions are of: the method, and what it sees of people."""
+    from ..postprocessing._methods import METHODS
+
+    method = estimator._problem.method
+    if METHODS[method].has_rule_per_member:
+        return f"{method}; regions of all rules on the votes"
+    regions = (
+        "weighted sum of logits"
+        if hasattr(estimator, "member_weights_")
+        else ("votes" if method == "ensemble" else "the ensemble's label")
+    )
+    estimated = ", as estimated" if method == "smooth_ensemble" else ""
+    return f"{method}; regions of {regions}{estimated}"
 
 
 def _regions_of(estimator, names):

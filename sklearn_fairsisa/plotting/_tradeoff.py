@@ -30,10 +30,22 @@ _TITLES = {
 }
 
 
+# Of what constraint objects bound from below.
+_GREATER_IS_FAIRER = "_ratio", "_group_min", "_ratio_by_", "_group_min_by_"
+
+
+def _is_greater_fairer(name):
+    ends, inside = _GREATER_IS_FAIRER[:2], _GREATER_IS_FAIRER[2:]
+    return name.removesuffix("_counted").endswith(ends) or any(
+        p in name for p in inside
+    )
+
+
 class FairnessTradeoffDisplay:
     """Gap between groups against accuracy, each method as a point or a curve.
 
-    Methods in the upper left are better. It is recommended to create the display with
+    Methods in the upper left are better; of ratios, and of the least rate of a group,
+    those in the upper right. It is recommended to create the display with
     :meth:`from_results` or :meth:`from_intervals`.
 
     Parameters
@@ -296,7 +308,9 @@ class FairnessTradeoffDisplay:
     def _finish_axes(self, ax, narrow):
         ax.margins(0.08)
         ax.autoscale_view()
-        ax.set_xlim(left=0)
+        is_kept = _is_greater_fairer(self.gap_name)
+        if not is_kept:
+            ax.set_xlim(left=0)
         if self.noise_floor is not None:
             low, high = np.broadcast_to(self.noise_floor, 2)
             low = 0 if np.ndim(self.noise_floor) == 0 else low
@@ -314,13 +328,14 @@ class FairnessTradeoffDisplay:
                 color="#777777",
             )
         space = "\n" if narrow else "  "
-        ax.set_xlabel(f"{self.gap_name}{space}(smaller is fairer)", color=INK)
+        fairer = "greater" if is_kept else "smaller"
+        ax.set_xlabel(f"{self.gap_name}{space}({fairer} is fairer)", color=INK)
         ax.set_ylabel(self.score_name, color=INK)
         ax.annotate(
             "better",
-            (0.02, 0.98),
+            (0.98 if is_kept else 0.02, 0.98),
             xycoords="axes fraction",
-            xytext=(26, -20),
+            xytext=(-52 if is_kept else 26, -20),
             textcoords="offset points",
             fontsize=8,
             color="#777777",

@@ -8,23 +8,29 @@ import numpy as np
 
 from .._utils.groups import encode_groups
 from .._utils.isolation import one_thread
+from .._utils.plain import PlainStateMixin
 from .._utils.warnings import level_of_caller
 from ..exceptions import (
     DegenerateRuleWarning,
     UnconstrainedGroupWarning,
     UnsupportedToleranceWarning,
 )
-from ..fairness._constraints import Problem
+from ..fairness._problem import Problem
 from ._calibration import CalibrationRows
+from ._coins import warn_of_shared
 from ._heads import N_FOLDS, FoldedNumbers, Heads
 from ._held_out import tightened
 from ._methods import METHODS
-from ._rule import FairRule, learn_rule
+from ._rule import FairRule, learn_rule, unreachable
 from ._subjects import Subjects
 
 
+class PosedProblem(PlainStateMixin, Problem):
+    """A problem that files of any format can hold, whatever names its groups."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class Calibrated:
+class Calibrated(PlainStateMixin):
     """A fair rule, the problem it solves and the rows that it is solved on.
 
     Parameters
@@ -39,6 +45,8 @@ class Calibrated:
         None until it is solved, as after rows were erased.
     bound : float, default=0.0
         Upper confidence bound of the rule's true gap, if the problem demands one.
+    by_subject : bool, default=False
+        Whether coins of calibration rows are those of people.
     heads : Heads, default=None
         Evidence that knows the group. None where there is none, or it is silent.
     """
@@ -49,6 +57,7 @@ class Calibrated:
     rows: CalibrationRows
     rule: FairRule | None = None
     bound: float = 0.0
+    by_subject: bool = False
     heads: Heads | None = None
 
     def solved(self) -> Self:
@@ -57,7 +66,7 @@ class Calibrated:
         # The number of threads that share a sum affects its rounding.
         with one_thread():
             if problem.confidence is None:
-                rule, bound = learn_rule(self.rows, problem)(problem.tol), 0.0
+                rule, bound = learn_rule(self.rows, problem)(problem.slack), 0.0
             else:
                 rule, bound = tightened(self.rows, problem)
         return replace(self, rule=rule, bound=bound)
@@ -67,18 +76,48 @@ class Calibrated:
         left = self.rows.without(rows)
         return replace(self, rows=left, rule=None, bound=0.0, heads=None)
 
+    @property
+    def is_infeasible(self) -> bool:
+        """Whether no rule keeps the constraints, so that this one misses them."""
+        return self.rule is not None and self.rule.problem.slack > self.problem.slack
+
+    def check_feasible(self) -> None:
+        """Raise if no rule keeps the constraints."""
+        if self.is_infeasible:
+            raise ValueError(unreachable(self.rows, self.problem))
+
+    def warn_of_shared_coins(self) -> None:
+        """Warn if calibration rows that are decided at random share coins."""
+        rule, rows = self.rule, self.rows
+        if rule is not None and rows.coins is not None and not self.by_subject:
+            probability = rule.selection_probability(rows.scores, rows.group)
+            warn_of_shared(probability, rows.coins, "calibration rows")
+
     def warn(self) -> None:
         """Warn of a rule that may not be what was wanted."""
         problem, rule = self.problem, self.rule
         if rule is None:
             return
-        if self.bound > problem.tol:
+        if self.is_infeasible:
             warnings.warn(
-                f"The calibration rows do not support a true gap of at most "
-                f"{problem.tol:g} at confidence {problem.confidence:g}: even with "
-                f"tolerance 0 in calibration it may be {self.bound:.3f}. Give more "
-                "rows of the groups that fairness_report_ calls too small, raise tol, "
-                "or use a method that overfits less.",
+                f"{unreachable(self.rows, problem)} Until then the rule misses its "
+                f"bounds by up to {rule.problem.slack:.3f}. Fit again with others.",
+                UnsupportedToleranceWarning,
+                stacklevel=level_of_caller(),
+            )
+        elif self.bound > problem.slack:
+            claim = f"a true gap of at most {problem.slack:g}"
+            missed = f"even with tolerance 0 in calibration it may be {self.bound:.3f}"
+            helps = "raise tol"
+            if not problem.name:
+                claim = f"that {problem} hold for new people"
+                missed = f"the rule may miss the bounds by {self.bound:.3f}"
+                helps = "loosen the bounds"
+            warnings.warn(
+                f"The calibration rows do not support {claim} at confidence "
+                f"{problem.confidence:g}: {missed}. Give more rows of the groups "
+                f"that fairness_report_ calls too small, {helps}, or use a method that "
+                "overfits less.",
                 UnsupportedToleranceWarning,
                 stacklevel=level_of_caller(),
             )
@@ -88,6 +127,17 @@ class Calibrated:
                 'the members. Try objective="balanced_accuracy_score", other costs, '
                 "or a greater tol.",
                 DegenerateRuleWarning,
+                stacklevel=level_of_caller(),
+            )
+        turned = rule.reversed_groups
+        if len(turned):
+            warnings.warn(
+                f"Members score classes in reverse in the groups {turned.tolist()}: "
+                "people of a class have the smaller scores of it, as if its labels or "
+                f"features were coded the other way round. method={problem.method!r} "
+                "has one model for all groups. Correct the coding, or use "
+                'method="ensemble", which learns from each group what a vote means.',
+                UserWarning,
                 stacklevel=level_of_caller(),
             )
         lost = problem.groups[rule.code < 0]

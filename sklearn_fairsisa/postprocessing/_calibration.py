@@ -35,6 +35,8 @@ class CalibrationRows:
         Members that did not learn from a row, so that their predictions count.
     aggregation : Aggregation
         How the ensemble decides by its members' predictions.
+    coins : ndarray of shape (n_rows,), or None
+        Coins that ``predict`` settles randomised decisions by, NaN where unknown.
     has_head : bool, default=False
         Whether there is a column of scores more after those of the members: that of a
         head which knows the group, see `Heads`.
@@ -49,6 +51,7 @@ class CalibrationRows:
     scores: np.ndarray | None = None
     counted: np.ndarray | None = None
     aggregation: Aggregation = PLURALITY
+    coins: np.ndarray | None = None
     has_head: bool = False
     n_joint: int = 0
 
@@ -154,6 +157,7 @@ class CalibrationRows:
             weight=None if self.weight is None else self.weight[kept],
             scores=None if self.scores is None else self.scores[kept],
             counted=None if self.counted is None else self.counted[kept],
+            coins=None if self.coins is None else self.coins[kept],
         )
 
 

@@ -8,10 +8,12 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 
 from .._utils.groups import distinct
-from .._utils.validation import check_no_missing_labels, check_sample_weight
+from .._utils.validation import check_sample_weight, class_labels
 from .._utils.warnings import level_of_caller
 from ..exceptions import UnsupportedToleranceWarning
+from ..fairness._constraints import Constraint
 from ..fairness._rates import label_totals
+from ..fairness._thresholds import check_thresholds
 from ._aggregation import PLURALITY, aggregation_of
 from ._calibration import votes_of
 from ._methods import METHODS
@@ -77,9 +79,159 @@ def _check_two_costs(objective):
         raise ValueError("Both costs are zero. Give an error a cost.")
 
 
-def check_confidence(confidence, tol):
-    """Raise if confidence is requested in a gap of zero, which no data give."""
-    if confidence is not None and tol == 0:
+def check_positive(pos_label, classes, problem):
+    """Return whether, of two classes, the first is the positive one.
+
+    Parameters
+    ----------
+    pos_label : object
+        None where it is not given.
+    classes : ndarray of shape (n_classes,)
+    problem : Problem
+
+    Raises
+    ------
+    ValueError
+        If there is no such class, there are more than two, or the objective or a
+        constraint has to know which is positive, and does not.
+    """
+    names = classes.tolist()
+    if pos_label is not None:
+        if len(names) > 2:
+            raise ValueError(
+                f"pos_label={pos_label!r} is for two classes, but there are {names}. "
+                "Leave it at None; each class has rates of its own."
+            )
+        if pos_label not in names:
+            raise ValueError(f"pos_label={pos_label!r} is not one of {names}.")
+        return pos_label == names[0]
+    if len(names) > 2 or names in ([0, 1], [-1, 1]):
+        return False
+    for each in (*problem.constraints, problem.objective):
+        if isinstance(each, Constraint):
+            if each.is_symmetric:
+                continue
+            what = f"The constraint on the {each.rate}"
+        elif isinstance(each, str):
+            continue
+        else:
+            what = "The objective"
+        raise ValueError(
+            f"{what} depends on which class is positive, and y takes values in "
+            f"{names}. Give it by pos_label, for example pos_label={names[1]!r}, or "
+            "use the labels 0 and 1."
+        )
+    return False
+
+
+def check_randomise(problem):
+    """Raise unless a problem has rules without randomised decisions."""
+    if problem.randomise:
+        return
+    if problem.method not in ("smooth_ensemble", "soft_ensemble"):
+        raise ValueError(
+            f"method={problem.method!r} has too few cells for rules without randomised "
+            'decisions. randomise=False needs "smooth_ensemble" or "soft_ensemble".'
+        )
+    if problem.infers:
+        raise ValueError(
+            "randomise=False finds a threshold for each group, which inferred groups "
+            "do not have. Leave it at True."
+        )
+    if len(problem.classes) > 2:
+        raise ValueError(
+            f"randomise=False is for two classes, but y holds "
+            f"{problem.classes.tolist()}. Leave it at True."
+        )
+    check_thresholds(problem)
+
+
+def check_constraints(constraints, tol):
+    """Constraint objects as a tuple; raise unless they can stand together.
+
+    Parameters
+    ----------
+    constraints : Constraint, list or tuple
+    tol : float
+
+    Raises
+    ------
+    TypeError
+        If something in a list is no constraint object.
+    ValueError
+        If there is none, one bounds what another bounds, or `tol` is not 0.
+    """
+    if isinstance(constraints, Constraint):
+        constraints = (constraints,)
+    for constraint in constraints:
+        if not isinstance(constraint, Constraint):
+            raise TypeError(
+                f"constraints holds {constraint!r}. Give a word alone, or a list of "
+                "Difference, Ratio and AtLeast of sklearn_fairsisa.constraints."
+            )
+    if not constraints:
+        raise ValueError(
+            "constraints is an empty list. Give a constraint, or use an ensemble "
+            "without a rule."
+        )
+    if tol != 0:
+        raise ValueError(
+            f"tol={tol:g} is for constraints given by a word; constraint objects carry "
+            "their own bounds. Leave tol at 0, and set at_most= or at_least=."
+        )
+    bounded = [(type(each), each.rate, each.by) for each in constraints]
+    for k, key in enumerate(bounded):
+        if key in bounded[:k]:
+            raise ValueError(
+                f"{constraints[bounded.index(key)]!r} and {constraints[k]!r} bound the "
+                "same. Give the stricter one alone."
+            )
+    return tuple(constraints)
+
+
+def check_attributes(problem):
+    """Raise unless constraints are about features and groups that there are."""
+    for constraint in problem.constraints:
+        if constraint.by is not None and constraint.by not in problem.features:
+            known = (
+                f"are {list(problem.features)}" if problem.features else "have no names"
+            )
+            raise ValueError(
+                f"{constraint!r} is by {constraint.by!r}, but the sensitive features "
+                f"{known}. Give a data frame whose columns have names, or names of "
+                "columns of X as sensitive_feature."
+            )
+        floors = getattr(constraint, "at_least", None)
+        if not isinstance(floors, dict):
+            continue
+        names, _ = problem.parts(constraint, len(problem.groups))
+        unknown = [name for name in floors if name not in names]
+        if unknown:
+            raise ValueError(
+                f"{constraint!r} bounds the rate of the groups {unknown}, but there "
+                f"are {names[:20]}."
+            )
+
+
+def check_confidence(confidence, tol, constraints=()):
+    """Raise if confidence is requested in a gap of zero, which no data give.
+
+    Parameters
+    ----------
+    confidence : float or None
+    tol : float
+    constraints : sequence of Constraint, default=()
+        Those that carry their own bounds, in place of `tol`.
+    """
+    if confidence is None:
+        return
+    for each in constraints:
+        if 1.0 in (1.0 - getattr(each, "at_most", 1.0), getattr(each, "at_least", 0.0)):
+            raise ValueError(
+                f"confidence={confidence} is about true rates, and no number of rows "
+                f"shows that they keep {each!r}. Allow some difference."
+            )
+    if not constraints and tol == 0:
         raise ValueError(
             f"confidence={confidence} is about the true difference between groups, "
             "and no number of rows shows that to be exactly tol=0. Allow some, for "
@@ -126,7 +278,7 @@ def check_tells_groups(calibrated):
 
 def check_labels(y, among="y"):
     """The classes, and each row's: whether it is the second of two, else its code."""
-    y = check_no_missing_labels(y)
+    y = class_labels(y)
     assert_all_finite(y, input_name="y")
     check_classification_targets(y)
     classes, code = distinct(y)
@@ -216,7 +368,7 @@ def check_groups_suffice(problem, rows, what="calibration rows", held_out=False)
     totals = label_totals(
         rows.group, rows.label, len(groups), rows.weight, len(classes)
     )
-    suffices = problem.constraint.needs(totals)
+    suffices = problem.needs(totals)
     if suffices.all():
         return
     a = int(np.argmin(suffices))
@@ -261,16 +413,21 @@ def warn_of_tiny_groups(calibrated):
     """
     rows, problem = calibrated.rows.weighed, calibrated.problem
     n_groups, n_classes = len(problem.groups), len(problem.classes)
-    if problem.constraint.at_most >= 1 or n_groups < 2:
+    if n_groups < 2:
         return
     number = label_totals(rows.group, rows.label, n_groups, None, n_classes)
-    rates = problem.constraint.rates(n_classes)
-    fewest = np.min([number[:, r.counted].sum(axis=1) for r in rates], axis=0)
-    tiny = np.flatnonzero(fewest < _TINY)
-    if len(tiny):
-        which = ", ".join(
-            f"{problem.groups.tolist()[a]!r} on {fewest[a]:.0f}" for a in tiny
-        )
+    tiny: dict[str, float] = {}
+    for constraint in problem.demands:
+        names, part = problem.parts(constraint, n_groups)
+        if not constraint.binds(len(names)):
+            continue
+        for rate in constraint.rates(n_classes):
+            people = np.bincount(part, number[:, rate.counted].sum(axis=1), len(names))
+            for a in np.flatnonzero(people < _TINY):
+                name = repr(names[a])
+                tiny[name] = min(people[a], tiny.get(name, np.inf))
+    if tiny:
+        which = ", ".join(f"{name} on {fewest:.0f}" for name, fewest in tiny.items())
         warnings.warn(
             "Groups have a rate that rests on very few calibration rows: "
             f"{which}. The rule may be less fair to them than none. For a standard "

@@ -15,6 +15,7 @@ from ._checks import (
     check_groups_suffice,
     check_members_suffice,
     check_objective,
+    check_positive,
     rows_suffice,
 )
 from ._heads import N_FOLDS, FoldedNumbers, Heads, drawn_folds, shards_heard
@@ -25,20 +26,22 @@ from ._views import as_numbers, of_width
 
 @dataclass(frozen=True)
 class NewRows:
-    """What a companion must be told of rows that are appended.
+    """What a companion must be told of rows that are appended, or corrected.
 
     Parameters
     ----------
-    groups : array of shape (n_rows,)
-        Masked where a row is of no group.
+    groups : array of shape (n_rows,), or None
+        Masked where a row is of no group. None keeps those of corrected rows.
     weight : ndarray of shape (n_rows,), or None
     objective : object
         As the parameter, to be read anew if there is a new class.
+    coins : ndarray of shape (n_rows,), or None
     """
 
-    groups: np.ndarray
-    weight: np.ndarray | None
-    objective: Any
+    groups: np.ndarray | None
+    weight: np.ndarray | None = None
+    objective: Any = None
+    coins: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,17 +78,20 @@ class EnsembleRule(Calibrated):
         rule = self.rule if self.is_current(digests) else None
         facts = {
             "method": problem.method,
-            "constraint": self.params["constraints"],
-            "tol": problem.tol,
+            "constraint": str(problem),
+            "tol": problem.slack,
             "groups": [str(group) for group in problem.groups.tolist()],
             "calibration_rows": len(self.rows),
             "behind": rule is None,
-            "gap_in_calibration": None if rule is None else rule.constrained_gap,
         }
+        if problem.name:
+            facts["gap_in_calibration"] = None if rule is None else rule.excess
+        else:
+            facts["in_calibration"] = None if rule is None else rule.measures
         if problem.confidence is not None:
             facts["confidence"] = problem.confidence
             facts["bound"] = None if rule is None else self.bound
-            facts["holds"] = None if rule is None else self.bound <= problem.tol
+            facts["holds"] = None if rule is None else self.bound <= problem.slack
         return facts
 
     def without(self, rows) -> Self:
@@ -101,8 +107,9 @@ class EnsembleRule(Calibrated):
         Rows that it is told nothing of train, but do not calibrate.
         """
         problem, rows, kept = self.problem, self.rows, self.kept
-        params, label = self.params, rows.label.astype(np.intp)
+        params, label = self.params, problem.codes(rows.label)
         if len(after.classes) > len(before.classes):
+            check_positive(params["pos_label"], after.classes, problem)
             label = np.searchsorted(after.classes, before.classes)[label]
             objective = problem.objective
             if told is not None:
@@ -137,13 +144,20 @@ class EnsembleRule(Calibrated):
         if known.weight is not None:
             weight = np.ones(len(rows))
             weight[among] = known.weight[place]
-        if told is None:
-            rows, told = rows[among], self.problem.groups[known.group[place]]
+        groups, coins = (None, None) if told is None else (told.groups, told.coins)
+        if self.by_subject and known.coins is not None:
+            # Whatever the values of a row, it is of the same person.
+            coins = np.full(len(rows), np.nan)
+            coins[among] = known.coins[place]
+        if groups is None:
+            rows, groups = rows[among], self.problem.groups[known.group[place]]
             weight = None if weight is None else weight[among]
+            coins = None if coins is None else coins[among]
         left = self.without(rows)._without_empty_groups()
-        label = left.rows.label.astype(np.intp)
+        label = self.problem.codes(left.rows.label)
         left = replace(left, rows=replace(left.rows, label=label))
-        amended = left._with_rows(rows, after, NewRows(told, weight, None))
+        told = NewRows(groups, weight, coins=coins)
+        amended = left._with_rows(rows, after, told)
         amended._check_new_groups(self.problem.groups)
         return amended
 
@@ -174,8 +188,7 @@ class EnsembleRule(Calibrated):
             problem, rows, order = _joined(
                 problem, rows, index, after, told, self.across
             )
-        if len(problem.classes) == 2:
-            rows = replace(rows, label=rows.label.astype(bool))
+        rows = replace(rows, label=problem.labels(rows.label))
         if kept is not None:
             unknown = np.full((len(rows) - len(kept), *kept.shape[1:]), np.nan)
             kept = np.concatenate([kept, unknown])[order]
@@ -206,7 +219,7 @@ class EnsembleRule(Calibrated):
             self.kept, self.digests, self.rows.index, ensemble, self.across
         )
         scores = kept if len(present) == kept.shape[1] else kept[:, present]
-        rows, heads = replace(rows, scores=scores), None
+        rows, heads = replace(rows, scores=self.problem.turned(scores)), None
         if has_heads:
             heads, rows = self._hearing_heads(rows, ensemble, np.array(present))
         new = replace(self, rows=rows, kept=kept, digests=digests, heads=heads)
@@ -270,7 +283,7 @@ def _is_any_behind(ensemble):
 def _numbers_of(parts, place, n_rows):
     """Return rows of several parts as numbers, each in its place."""
     found = []
-    for rows in parts:
+    for rows in (part.block for part in parts):
         where = np.flatnonzero(place[rows.index] >= 0)
         if len(where):
             found.append((place[rows.index[where]], as_numbers(take(rows.X, where))))
@@ -298,6 +311,12 @@ def _joined(problem, rows, index, after, told, across):
         if new_weight is None:
             new_weight = np.ones(len(calibrates))
         weight = np.concatenate([weight, new_weight[calibrates]])
+    coins = rows.coins
+    if coins is not None:
+        new_coins = np.full(len(calibrates), np.nan)
+        if told.coins is not None:
+            new_coins = told.coins
+        coins = np.concatenate([coins, new_coins[calibrates]])
     joined = np.concatenate([rows.index, index])
     order = np.argsort(joined, kind="stable")
     rows = replace(
@@ -306,6 +325,7 @@ def _joined(problem, rows, index, after, told, across):
         group=np.concatenate([group, new_group]),
         label=np.concatenate([rows.label, after.labels(index)]),
         weight=weight,
+        coins=coins,
     )
     return replace(problem, groups=names), rows.take(order), order
 

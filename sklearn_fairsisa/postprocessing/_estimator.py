@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
-from typing import Any, Literal, Self
+from typing import Any, Literal, NoReturn, Self
 
 import numpy as np
 import pandas as pd
@@ -33,15 +33,14 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
     _num_samples,
     check_is_fitted,
-    column_or_1d,
     validate_data,
 )
 
-from .._utils.accepted import accepted, in_memory
-from .._utils.columns import row_columns
+from .._utils.accepted import accepted
 from .._utils.groups import (
     feature_names,
     group_codes,
+    sensitive_names,
     split_groups,
     without_columns,
 )
@@ -54,7 +53,9 @@ from .._utils.typing import (
 )
 from .._utils.validation import (
     check_like_fit,
+    check_some_rows,
     check_subjects,
+    class_labels,
 )
 from .._utils.warnings import level_of_caller
 from ..exceptions import (
@@ -66,15 +67,16 @@ from ..fairness._coins import (
     class_probabilities,
     draw_classes,
     is_random,
-    row_coins,
 )
-from ..fairness._constraints import CONSTRAINTS, Problem
+from ..fairness._constraints import CONSTRAINTS, Constraint
 from ..sisa import CheckpointPolicy, SISAClassifier
 from ..sisa._inputs import INPUTS
 from ..sisa._plan import HELD_OUT
 from ..sisa._requests import asked_rows, requested_rows
+from ..sisa._serving import absent, served_classifier
+from ..sisa._without_rows import without_rows
 from ._aggregation import aggregation_of
-from ._calibrated import OwnRows, groups_and_codes
+from ._calibrated import OwnRows, PosedProblem, groups_and_codes
 from ._calibration import (
     CalibrationRows,
     are_votes,
@@ -83,17 +85,22 @@ from ._calibration import (
     held_out_share,
 )
 from ._checks import (
+    check_attributes,
     check_confidence,
+    check_constraints,
     check_groups_suffice,
     check_infers,
     check_labels,
     check_objective,
+    check_positive,
+    check_randomise,
     check_some_row_counts,
     check_tells_groups,
     check_weight,
     checked_aggregation,
     warn_of_tiny_groups,
 )
+from ._coins import check_one_group_each, coins_of, first_coins, warn_of_shared
 from ._ensemble_rule import NewRows, begun
 from ._fitted import FittedRuleMixin, solved
 from ._heads import FoldedNumbers, drawn_folds
@@ -105,7 +112,7 @@ from ._members import (
 )
 from ._methods import METHODS, hears_heads
 from ._rule import tradeoff_table
-from ._serving import Serving
+from ._serving import Serving, bare_rule
 from ._subjects import Subjects
 from ._training import Training
 from ._views import as_numbers
@@ -114,7 +121,8 @@ _OBJECTIVES = ("accuracy_score", "balanced_accuracy_score")
 # The rule of ``fit`` among those that an ensemble keeps.
 _NAME = "rule"
 _FITTED = ("estimator_", "_name", "_own")
-# By whether rows are held out.
+_REQUESTED = {"sensitive_features": True, "subjects": True}
+_SERVED = "the FairEnsemblePostprocessor that it was made of"
 
 
 class FairEnsemblePostprocessor(
@@ -128,7 +136,7 @@ class FairEnsemblePostprocessor(
 
     On calibration rows that the members have not learnt from, it finds the rule on
     (group, members' outputs) that optimises an objective while the groups' error or
-    selection rates are equal. The rule is exact for these rows, and randomised where
+    selection rates are equal, as counted or as estimated there. It is randomised where
     equality demands it. With more than two classes the rates are the confusion rates,
     P(decision = k | Y = j, group) for all j and k.
 
@@ -140,8 +148,9 @@ class FairEnsemblePostprocessor(
         voting, forests. Frozen by :class:`~sklearn.frozen.FrozenEstimator`, it is used
         as it is; so is each classifier of a list, which must be fitted and frozen.
         With None, X holds the members' outputs, one column each: votes 0 and 1, scores
-        in [0, 1], or class labels. A member votes for the positive class
-        ``classes_[1]`` where its score is above one half. With more than two classes
+        in [0, 1], or class labels. Scores are those of ``classes_[1]``, whatever
+        `pos_label`. A member votes for the positive class where its score of that is
+        above one half. With more than two classes
         X holds class labels, one column per member, or scores of all classes, member
         by member, and a member votes for the first class of greatest score.
 
@@ -172,14 +181,18 @@ class FairEnsemblePostprocessor(
           of fold, which groups share as far as they agree. With more classes it is
           ``"soft_ensemble"``, whose estimates are smooth there.
 
-    constraints : str, default="equalized_odds"
+    constraints : str, Difference, Ratio, AtLeast or list of these objects, \
+            default="equalized_odds"
         ``"equalized_odds"``, ``"demographic_parity"``,
         ``"true_positive_rate_parity"``, ``"false_positive_rate_parity"``,
         ``"false_negative_rate_parity"`` or ``"true_negative_rate_parity"``, as in
         fairlearn. With more than two classes: all confusion rates; the share of each
         decision; for ``"true_positive_rate_parity"`` each class's recall,
         P(decision = k | Y = k); for ``"false_positive_rate_parity"`` each class
-        against the rest, P(decision = k | Y != k).
+        against the rest, P(decision = k | Y != k). These words are short for a
+        :class:`~sklearn_fairsisa.constraints.Difference` that is at most `tol`.
+        The objects of :mod:`sklearn_fairsisa.constraints` carry their own bounds, all
+        of which the rule keeps; `tol` must be 0 beside them.
 
     objective : {"accuracy_score", "balanced_accuracy_score"}, dict or array-like, \
             default="accuracy_score"
@@ -199,6 +212,12 @@ class FairEnsemblePostprocessor(
         tolerance is 0 and an `UnsupportedToleranceWarning` says what is missing. Costs
         ten more rules per tolerance tried, in ``fit`` and in ``forget``, and with
         ``"ensemble"`` and ``"postprocess_then_aggregate"`` 110 more in all.
+
+    pos_label : int, float, bool or str, default=None
+        Positive class of two: that of the good outcome, which rates, costs,
+        `selection_probability`, `transform` and pictures are about. With None it is
+        ``classes_[1]``; costs and constraints on rates that are not the same for both
+        classes then raise unless the labels are 0 and 1, or -1 and 1.
 
     sensitive_feature : str, int, list of these, or callable, default=None
         Where X holds the group: a column name, a position, several of them (each
@@ -236,6 +255,14 @@ class FairEnsemblePostprocessor(
         Rows of no group given to ``fit`` train the ensemble, unless they are refused or
         held out, but do not calibrate.
 
+    randomise : bool, default=True
+        Whether decisions may be randomised. With False each group has a threshold, and
+        these are the best that keep the constraints, which must leave some room, as a
+        `tol` above 0. For two classes and the methods on scores. Of several
+        constraints 200 thresholds per group are tried; see `optimality_gap_`. Across
+        shards the mean of the scores without each member in turn is compared with the
+        threshold. Only such a rule has :meth:`decision_function`.
+
     random_state : int, RandomState instance or None, default=None
         Source of the held-out rows, of the coins' key, and of the seeds of `estimator`
         that are None. Pass an int for repeatable results.
@@ -243,11 +270,17 @@ class FairEnsemblePostprocessor(
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Labels; of two, the second is the positive one.
+        Sorted labels.
+
+    pos_label_ : object
+        Positive class, of two: `pos_label`, or else ``classes_[1]``.
 
     groups_ : ndarray of shape (n_groups,)
         Sorted groups that ``fit`` saw. Groups of several sensitive features are tuples
-        with a value per feature, also in the column group of the tables below.
+        with a value per feature, also in the column group of the tables below. Whole
+        numbers and booleans are integers here, however they came. The name of a group
+        remains when its last row is forgotten, as that of a class does; fit again to
+        remove it.
 
     estimator_ : classifier, list or None
         The fitted ensemble.
@@ -264,6 +297,12 @@ class FairEnsemblePostprocessor(
 
     tol_ : float
         Tolerance that the rule keeps in calibration: `tol`, or less with `confidence`.
+        Beside constraint objects it is 0, or less than that where `confidence` makes
+        all of their bounds stricter by as much.
+
+    optimality_gap_ : float
+        With ``randomise=False``, how much better in calibration other thresholds may
+        be: 0 for one constraint; of several, how much better a randomised rule is.
 
     fairness_report_ : FairnessReport
         Guarantees of the rule for new people: an interval and a confidence bound
@@ -276,10 +315,14 @@ class FairEnsemblePostprocessor(
         Columns group, cell, mass (share of the calibration weight) and probability of
         the positive decision. Cells are the ensemble's label, all members' votes
         ("0110", "-" for the one left out across shards), a member and its vote
-        ("3:1"), or an interval of the score. With more than two classes
+        ("3:1"), or an interval of the score, in units of log-odds. Neighbouring
+        intervals of equal probability are one. With more than two classes
         probability_<class> for each; the cells are class names, all members' votes
         ("cat|cat|dog", or "cat|-|dog" across shards), a member and its vote ("3:cat"),
         or the decisions of the rules that ``"soft_ensemble"`` mixes ("cat|dog").
+
+    rule_summary_ : str
+        What the cells are, and a line for each group: who is decided on how. Print it.
 
     boundaries_ : DataFrame
         Columns group, false_positive_rate and true_positive_rate: vertices of the
@@ -348,8 +391,10 @@ class FairEnsemblePostprocessor(
     where :math:`\eta` are the estimated class probabilities; its dual prices propose
     the matrices :math:`\Lambda`. With two classes such rules are thresholds.
 
-    The coin of a person is a keyed hash of the row of X, so the same person gets the
-    same decision in any batch or order, in single or double precision. Where X holds
+    The coin of a person is a keyed hash of the row of X, or of the id in ``subjects``
+    where these are given, so the same person gets the same decision in any batch or
+    order, in single or double precision. Without ids, people whose rows are equal share
+    a coin. Where X holds
     nothing but votes (``estimator=None``), people are not distinguishable: their coins
     come from `random_state` by position.
 
@@ -376,27 +421,30 @@ class FairEnsemblePostprocessor(
     >>> fair = fair.fit(votes, y, sensitive_features=group)
     >>> fair.operating_points_.round(3)
        group  false_positive_rate  true_positive_rate
-    0      0                0.465               0.766
-    1      1                0.465               0.766
+    0      0                0.464               0.766
+    1      1                0.464               0.766
     """
 
     # The rule and its rows, where no ensemble keeps them.
     _own: OwnRows | None = None
 
-    # Requested by default: a fair decision without the group does not exist.
-    __metadata_request__fit = {"sensitive_features": True}  # noqa: RUF012
-    __metadata_request__partial_fit = {"sensitive_features": True}  # noqa: RUF012
-    __metadata_request__predict = {"sensitive_features": True}  # noqa: RUF012
-    __metadata_request__score = {"sensitive_features": True}  # noqa: RUF012
-    __metadata_request__transform = {"sensitive_features": True}  # noqa: RUF012
+    # Requested by default: a fair decision without the group does not exist, nor does
+    # one that is a person's own without the person.
+    __metadata_request__fit = _REQUESTED
+    __metadata_request__partial_fit = _REQUESTED
+    __metadata_request__predict = _REQUESTED
+    __metadata_request__decision_function = {"sensitive_features": True}  # noqa: RUF012
+    __metadata_request__score = _REQUESTED
+    __metadata_request__transform = _REQUESTED
 
     _parameter_constraints: dict = {  # noqa: RUF012
         "estimator": [HasMethods(["fit"]), list, tuple, None],
         "method": [StrOptions(set(METHODS))],
-        "constraints": [StrOptions(set(CONSTRAINTS))],
+        "constraints": [StrOptions(set(CONSTRAINTS)), Constraint, list, tuple],
         "objective": [StrOptions(set(_OBJECTIVES)), dict, list, tuple, np.ndarray],
         "tol": [Interval(Real, 0, 1, closed="both")],
         "confidence": [Interval(Real, 0, 1, closed="neither"), None],
+        "pos_label": [Real, str, "boolean", None],
         "sensitive_feature": [str, Real, list, tuple, callable, None],
         "drop_sensitive": ["boolean"],
         "calibration": [
@@ -405,6 +453,7 @@ class FairEnsemblePostprocessor(
         ],
         "sensitive_at_predict": ["boolean"],
         "unknown_group": [StrOptions({"error", "unconstrained", "inferred"})],
+        "randomise": ["boolean"],
         "random_state": ["random_state"],
     }
 
@@ -413,18 +462,20 @@ class FairEnsemblePostprocessor(
         estimator: Estimator | Sequence[Any] | None = None,
         *,
         method: str = "smooth_ensemble",
-        constraints: str = "equalized_odds",
+        constraints: str | Constraint | Sequence[Constraint] = "equalized_odds",
         objective: Literal["accuracy_score", "balanced_accuracy_score"]
         | dict[str, float]
         | Sequence[Sequence[float]]
         | NDArray[Any] = "accuracy_score",
         tol: float = 0.0,
         confidence: float | None = None,
+        pos_label: Any = None,
         sensitive_feature: SensitiveFeature = None,
         drop_sensitive: bool = True,
         calibration: float | Literal["cross_shard", "auto"] = "auto",
         sensitive_at_predict: bool = True,
         unknown_group: Literal["error", "unconstrained", "inferred"] = "error",
+        randomise: bool = True,
         random_state: RandomState = None,
     ) -> None:
         self.estimator = estimator
@@ -433,11 +484,13 @@ class FairEnsemblePostprocessor(
         self.objective = objective
         self.tol = tol
         self.confidence = confidence
+        self.pos_label = pos_label
         self.sensitive_feature = sensitive_feature
         self.drop_sensitive = drop_sensitive
         self.calibration = calibration
         self.sensitive_at_predict = sensitive_at_predict
         self.unknown_group = unknown_group
+        self.randomise = randomise
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=False)
@@ -486,7 +539,9 @@ class FairEnsemblePostprocessor(
             lacks the labels that the constraint needs, or the members' outputs are
             unusable.
         """
-        X, y = indexable(accepted(X), in_memory(y))
+        X = accepted(X)
+        check_some_rows(X)
+        X, y = indexable(X, class_labels(y))
         # Work on a copy, so that a failed fit changes nothing.
         fitted = copy.copy(self)
         for name in INPUTS:
@@ -501,16 +556,19 @@ class FairEnsemblePostprocessor(
             weighed = _safe_indexing(y, np.flatnonzero(weight))
             check_labels(weighed, "y among the rows of positive weight")
         names, group = groups_and_codes(groups)
-        problem = self._posed(names, classes)
+        features = sensitive_names(X, sensitive_features, self.sensitive_feature)
+        problem = self._posed(names, classes, features)
         share = held_out_share(self.estimator, self.calibration)
+        label = problem.labels(label)
         rows = CalibrationRows(np.arange(len(label)), group, label, weight)
         about = {"problem": problem, "features": feature_names(sensitive_features)}
-        train = Training(self, seen, y, weight, subjects)
+        train = Training(self, seen, y, weight, subjects, given=X)
         if isinstance(self.estimator, SISAClassifier):
             found = fitted._train_sharded(train, rows, share, about)
         else:
             found = fitted._calibrate_own(train, rows, share, about)
         self.__dict__ = {**fitted.__dict__, **found}
+        self._calibrated().warn_of_shared_coins()
         warn_of_tiny_groups(self._calibrated())
         if not self.sensitive_at_predict:
             self._warn_of_gap()
@@ -584,11 +642,16 @@ class FairEnsemblePostprocessor(
                 sample_weight=sample_weight,
                 subjects=subjects,
             )
-        X, y = indexable(check_like_fit(self, X), in_memory(y))
+        X, y = indexable(check_like_fit(self, X), class_labels(y))
         calibrated = self._calibrated()
         seen, groups = self._split(X, sensitive_features, calibrated.features)
         weight = check_weight(sample_weight, _num_samples(y))
-        told = {self._name: NewRows(groups, weight, self.objective)}
+        if calibrated.by_subject and subjects is not None:
+            subjects = check_subjects(subjects, _num_samples(y))
+        coins = first_coins(
+            X, subjects if calibrated.by_subject else None, calibrated.seed
+        )
+        told = {self._name: NewRows(groups, weight, self.objective, coins)}
         with self.estimator_._exclusive():
             # Members are weighted where they were in fit.
             trains = sample_weight if self.estimator_._has_weights() else None
@@ -678,17 +741,18 @@ class FairEnsemblePostprocessor(
         )
         weight = check_weight(given.get("sample_weight"), len(retained))
         names, group = groups_and_codes(groups)
-        if len(classes) == 2:
-            label = label == 1
+        problem = self._posed(
+            names, classes, sensitive_names(None, sensitive_features, None)
+        )
         rows = CalibrationRows(
             retained,
             group,
-            label[retained],
+            problem.labels(label[retained]),
             weight,
             aggregation=aggregation_of(ensemble),
         )
         about = {
-            "problem": self._posed(names, classes),
+            "problem": problem,
             "features": feature_names(sensitive_features),
             "seed": int(check_random_state(self.random_state).randint(2**31)),
             "params": self._own_params(),
@@ -696,6 +760,8 @@ class FairEnsemblePostprocessor(
             "across": not plan.held_out,
         }
         rule = begun(rows, fitted._state, **about)
+        if not rule.problem.name:
+            rule.updated(fitted).check_feasible()
         with ensemble._settled.during_change(ensemble):
             while not ensemble._attach(fitted, {name: rule}, time.perf_counter()):
                 fitted = ensemble._snapshot()
@@ -788,7 +854,11 @@ class FairEnsemblePostprocessor(
         return self
 
     def predict(
-        self, X: Rows, *, sensitive_features: ArrayLike | None = None
+        self,
+        X: Rows,
+        *,
+        sensitive_features: ArrayLike | None = None,
+        subjects: ArrayLike | None = None,
     ) -> NDArray[Any]:
         """Decide on samples, at random where the rule is randomised.
 
@@ -801,6 +871,11 @@ class FairEnsemblePostprocessor(
                 default=None
             Groups, if X does not hold them.
 
+        subjects : array-like of shape (n_samples,), default=None
+            Data-subject ids, the person whom each row is of. A randomised decision is
+            then the person's: the same in all calls, and another for other people
+            whose rows are equal. Without ids it is the row's.
+
         Returns
         -------
         y : ndarray of shape (n_samples,)
@@ -810,24 +885,32 @@ class FairEnsemblePostprocessor(
         ------
         ValueError
             If the groups are not given, incomplete, or unknown while `unknown_group`
-            is "error".
+            is "error", or if a subject has rows of several groups.
+
+        Warns
+        -----
+        SharedCoinWarning
+            If equal rows are decided on at random and `subjects` are not given.
         """
         serving = self._serving()
-        X, seen, group = self._people(serving, X, sensitive_features)
+        X, seen, group = self._people(serving, X, sensitive_features, subjects)
         probability = self._probability(serving, seen, group)
         uncertain = np.flatnonzero(is_random(probability))
-        probability = class_probabilities(probability)
-        decided = probability.argmax(axis=1)
+        decided = class_probabilities(probability).argmax(axis=1)
         if len(uncertain):
-            calibrated = serving.calibrated
-            if getattr(calibrated, "holds_only_votes", False):
+            calibrated, chosen = serving.calibrated, probability[uncertain]
+            if subjects is not None:
+                ids = check_subjects(subjects, len(decided))
+                ids = [ids[row] for row in uncertain]
+                coins = coins_of(None, ids, calibrated.seed)
+            elif getattr(calibrated, "holds_only_votes", False):
                 coins = np.random.default_rng(calibrated.seed).random(len(decided))
                 coins = coins[uncertain]
             else:
-                columns = row_columns(_safe_indexing(X, uncertain))
-                coins = row_coins(columns, calibrated.seed)
-            decided[uncertain] = draw_classes(probability[uncertain], coins)
-        return serving.calibrated.problem.classes[decided]
+                coins = coins_of(_safe_indexing(X, uncertain), None, calibrated.seed)
+                warn_of_shared(chosen, coins, "rows")
+            decided[uncertain] = draw_classes(class_probabilities(chosen), coins)
+        return serving.calibrated.problem.decisions[decided]
 
     def selection_probability(
         self, X: Rows, *, sensitive_features: ArrayLike | None = None
@@ -846,7 +929,7 @@ class FairEnsemblePostprocessor(
         Returns
         -------
         probability : ndarray of shape (n_samples,) or (n_samples, n_classes)
-            Probability of the decision ``classes_[1]``, in [0, 1]; with more than two
+            Probability of the decision ``pos_label_``, in [0, 1]; with more than two
             classes, of each decision.
 
         Warns
@@ -859,7 +942,7 @@ class FairEnsemblePostprocessor(
         _, seen, group = self._people(serving, X, sensitive_features)
         return self._probability(serving, seen, group)
 
-    def _people(self, serving, X, sensitive_features):
+    def _people(self, serving, X, sensitive_features, subjects=None):
         """Return new rows, the same as members see them, and codes of their groups.
 
         Where groups are inferred, what is named of X to hold them is left out of both.
@@ -868,9 +951,13 @@ class FairEnsemblePostprocessor(
         problem = calibrated.problem
         if not problem.sensitive_at_predict:
             seen = self._without_groups(X)
+            if subjects is not None:
+                check_subjects(subjects, _num_samples(seen))
             return seen, seen, np.full(_num_samples(seen), -1)
         X = check_like_fit(self, X)
         seen, groups = self._split(X, sensitive_features, calibrated.features)
+        if subjects is not None:
+            check_one_group_each(check_subjects(subjects, len(groups)), groups)
         codes = group_codes(
             groups, problem.groups, accepts_unknown=problem.accepts_unknown
         )
@@ -885,12 +972,12 @@ class FairEnsemblePostprocessor(
         dropped, X = without_columns(self, X, feature)
         return check_like_fit(dropped, X)
 
-    def _probability(self, serving, seen, group):
-        """Probability of selection by what counted at some instant."""
+    def _probability(self, serving, seen, group, what="selection_probability"):
+        """What the rule of some instant says of people, their probabilities."""
         calibrated = solved(serving.calibrated)
         self._warn_if_stale(serving)
         scores = serving.evidence(seen, group)
-        return calibrated.rule.selection_probability(scores, group)
+        return getattr(calibrated.rule, what)(scores, group)
 
     def _warn_if_stale(self, serving):
         """Warn if the ensemble is known to have changed since the rule was solved."""
@@ -912,10 +999,18 @@ class FairEnsemblePostprocessor(
                 stacklevel=level_of_caller(),
             )
 
-    def transform(
-        self, X: Rows, *, sensitive_features: ArrayLike | None = None
+    @available_if(lambda self: not self.randomise)
+    def decision_function(
+        self,
+        X: Rows,
+        *,
+        sensitive_features: ArrayLike | None = None,
     ) -> NDArray[np.float64]:
-        """Return the expected decision as columns.
+        """Return how far the scores of people lie beyond the threshold of their group.
+
+        Only with ``randomise=False``. There is no ``predict_proba``: that would be the
+        probability of the labels, which a fair rule does not have, rather than that of
+        the decision.
 
         Parameters
         ----------
@@ -928,11 +1023,48 @@ class FairEnsemblePostprocessor(
 
         Returns
         -------
-        probability : ndarray of shape (n_samples, 1) or (n_samples, n_classes)
+        margin : ndarray of shape (n_samples,)
+            In log-odds. Above 0 the decision is ``classes_[1]``.
         """
-        probability = self.selection_probability(
-            X, sensitive_features=sensitive_features
-        )
+        serving = self._serving()
+        problem = serving.calibrated.problem
+        _, seen, group = self._people(serving, X, sensitive_features)
+        margin = self._probability(serving, seen, group, "margin")
+        return -margin if problem.flipped else margin
+
+    def transform(
+        self,
+        X: Rows,
+        *,
+        sensitive_features: ArrayLike | None = None,
+        subjects: ArrayLike | None = None,
+    ) -> NDArray[np.float64]:
+        """Return the expected decision as columns.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix, data frame or list of length n_samples
+            Of the kind given to ``fit``.
+
+        sensitive_features : array-like of shape (n_samples,) or (n_samples, k), \
+                default=None
+            Groups, if X does not hold them.
+
+        subjects : array-like of shape (n_samples,), default=None
+            Data-subject ids. Nothing is drawn here, so that they are only checked.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_samples, 1) or (n_samples, n_classes)
+
+        Raises
+        ------
+        ValueError
+            As by :meth:`predict`.
+        """
+        serving = self._serving()
+        _, seen, group = self._people(serving, X, sensitive_features, subjects)
+        probability = self._probability(serving, seen, group)
         return probability.reshape(len(probability), -1)
 
     def fit_transform(
@@ -975,7 +1107,9 @@ class FairEnsemblePostprocessor(
             sample_weight=sample_weight,
             subjects=subjects,
         )
-        return self.transform(X, sensitive_features=sensitive_features)
+        return self.transform(
+            X, sensitive_features=sensitive_features, subjects=subjects
+        )
 
     def score(
         self,
@@ -984,6 +1118,7 @@ class FairEnsemblePostprocessor(
         *,
         sensitive_features: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        subjects: ArrayLike | None = None,
     ) -> float:
         """Return the accuracy of the decisions.
 
@@ -1002,12 +1137,63 @@ class FairEnsemblePostprocessor(
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows; None weighs them alike.
 
+        subjects : array-like of shape (n_samples,), default=None
+            Data-subject ids, as for :meth:`predict`.
+
         Returns
         -------
         float
         """
-        decided = self.predict(X, sensitive_features=sensitive_features)
-        return accuracy_score(y, decided, sample_weight=sample_weight)
+        decided = self.predict(
+            X, sensitive_features=sensitive_features, subjects=subjects
+        )
+        weight = check_weight(sample_weight, len(decided))
+        return accuracy_score(class_labels(y), decided, sample_weight=weight)
+
+    def for_serving(self) -> "ServedPostprocessor":
+        """Return what decides alike, and holds nothing else.
+
+        It has the rule, the key of the coins, and the members as they serve, without
+        rows, ids, checkpoints, log and paths. It cannot forget: serve anew after each
+        deletion.
+
+        Returns
+        -------
+        ServedPostprocessor
+            With the methods that decide, which give the same bits.
+
+        Raises
+        ------
+        ValueError
+            If the rule is not solved, or a member holds rows, as nearest neighbours
+            and kernel machines do.
+        """
+        serving = self._serving()
+        solved(serving.calibrated)
+        self._warn_if_stale(serving)
+        if self._own is not None:
+            return self._served(serving)
+        return serving.estimator._read(
+            lambda fitted: self._served(Serving(self._rule_of(fitted), fitted))
+        )
+
+    def _served(self, serving):
+        """Return what is served of a rule and its members."""
+        served, estimator = ServedPostprocessor(), serving.estimator
+        if isinstance(estimator, SISAClassifier):
+            estimator = served_classifier(estimator)
+        else:
+            estimator = without_rows(estimator)
+        params = self.get_params(deep=False)
+        params |= {"estimator": estimator, "random_state": None}
+        vars(served).update(
+            {name: value for name, value in vars(self).items() if name in INPUTS},
+            **params,
+            estimator_=estimator,
+            _own=bare_rule(solved(serving.calibrated)),
+            _name=None,
+        )
+        return served
 
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
@@ -1152,11 +1338,12 @@ class FairEnsemblePostprocessor(
         """
         check_is_fitted(self)
         self._rule_of(self.estimator_)
-        X, y = indexable(check_like_fit(self, X), in_memory(y))
-        seen, told = X, {}
+        X, y = indexable(check_like_fit(self, X), class_labels(y))
+        seen, groups, calibrated = X, None, self._calibrated()
         if sensitive_features is not None or self.sensitive_feature is not None:
-            features = self._calibrated().features
-            seen, told[self._name] = self._split(X, sensitive_features, features)
+            seen, groups = self._split(X, sensitive_features, calibrated.features)
+        coins = first_coins(X, None, calibrated.seed)
+        told = {self._name: NewRows(groups, coins=coins)}
         self.estimator_._amend(indices, seen, y, relearn, told)
         return self
 
@@ -1241,11 +1428,12 @@ class FairEnsemblePostprocessor(
         ----------
         tols : array-like of float in [0, 1], default=None
             Tolerances in calibration, whatever `confidence`. None is 11 of them,
-            evenly spaced from 0 to the gap without a constraint.
+            evenly spaced from 0 to the gap without a constraint. Beside constraint
+            objects they are by how much all bounds are loosened.
 
         X, y, sensitive_features, sample_weight : default=None
             New rows to evaluate on, as for ``score``. None is the calibration rows,
-            where the tolerance is kept exactly.
+            where the tolerance is kept as estimated by the rule's model of them.
 
         Returns
         -------
@@ -1254,7 +1442,10 @@ class FairEnsemblePostprocessor(
             selection_rate (of two classes), the differences between groups (largest
             minus least) called equalized_odds_difference,
             demographic_parity_difference, true_positive_rate_difference and
-            false_positive_rate_difference, and randomised_share.
+            false_positive_rate_difference, what constraint objects bound, such as
+            selection_rate_ratio_by_sex or true_positive_rate_group_min, and
+            randomised_share. On the calibration rows these are as estimated, and
+            <name>_counted as counted; the two differ with ``"smooth_ensemble"`` alone.
         """
         serving = self._serving()
         calibrated = solved(serving.calibrated)
@@ -1289,23 +1480,36 @@ class FairEnsemblePostprocessor(
         del params["estimator"]
         return params
 
-    def _posed(self, groups, classes):
+    def _posed(self, groups, classes, features):
         """Return the problem that the parameters pose."""
-        check_confidence(self.confidence, self.tol)
+        is_named = isinstance(self.constraints, str)
+        if is_named:
+            constraints = (CONSTRAINTS[self.constraints],)
+        else:
+            constraints = check_constraints(self.constraints, self.tol)
+        check_confidence(self.confidence, self.tol, () if is_named else constraints)
         infers = not self.sensitive_at_predict or self.unknown_group == "inferred"
         if infers:
             check_infers(self.method)
-        return Problem(
-            CONSTRAINTS[self.constraints],
+        problem = PosedProblem(
+            constraints,
             check_objective(self.objective, classes),
-            self.method,
-            groups,
-            classes,
-            self.confidence,
-            self.unknown_group != "error",
-            self.sensitive_at_predict,
-            infers,
-        ).within(float(self.tol))
+            slack=float(self.tol),
+            name=self.constraints if is_named else "",
+            method=self.method,
+            groups=groups,
+            classes=classes,
+            features=features,
+            confidence=self.confidence,
+            accepts_unknown=self.unknown_group != "error",
+            sensitive_at_predict=self.sensitive_at_predict,
+            infers=infers,
+            randomise=bool(self.randomise),
+        )
+        check_attributes(problem)
+        check_randomise(problem)
+        flipped = check_positive(self.pos_label, classes, problem)
+        return replace(problem, flipped=flipped)
 
     def _calibrated(self):
         """What counts of the rule at this instant."""
@@ -1382,9 +1586,11 @@ class FairEnsemblePostprocessor(
             "params": self._own_params(),
             "inputs": {k: v for k, v in vars(self).items() if k in INPUTS},
             "across": share == 0,
+            "by_subject": train.subjects is not None,
         }
         estimator._validate_params()
-        rows = replace(rows, aggregation=aggregation_of(estimator))
+        coins = first_coins(train.given, train.subjects, about["seed"])
+        rows = replace(rows, aggregation=aggregation_of(estimator), coins=coins)
         estimator._start(
             train.X,
             train.y,
@@ -1395,7 +1601,9 @@ class FairEnsemblePostprocessor(
             held_out=share,
             companions={_NAME: lambda state: begun(rows, state, **about)},
         )
-        check_tells_groups(solved(estimator._state.companions[_NAME]))
+        rule = solved(estimator._state.companions[_NAME])
+        rule.check_feasible()
+        check_tells_groups(rule)
         return {"estimator_": estimator, "_name": _NAME, "_own": None}
 
     def _calibrate_own(self, train, rows, share, about):
@@ -1413,7 +1621,8 @@ class FairEnsemblePostprocessor(
             estimator = train.fitted(np.flatnonzero(trains))
         elif estimator is not None:
             estimator = clone(estimator)
-        classes = about["problem"].classes
+        problem = about["problem"]
+        classes = problem.classes
         given_labels = estimator is None and holds_labels(X, classes)
         seen = _safe_indexing(X, calibrating)
         if estimator is None:
@@ -1421,23 +1630,31 @@ class FairEnsemblePostprocessor(
         else:
             scores = checked_member_scores(estimator, seen, classes)
         # In memory of their own, as a forgotten row may not survive in a view.
+        scores = problem.turned(np.array(scores))
         rows = replace(
             rows,
-            scores=np.array(scores),
+            scores=scores,
             aggregation=checked_aggregation(
-                estimator, self.method, seen, scores, classes
+                estimator, self.method, seen, scores, problem.decisions
             ),
         )
-        sisa = reached_sisa(estimator)
+        sisa, seed = reached_sisa(estimator), int(train.rng.randint(2**31))
+        holds_only_votes = estimator is None and are_votes(scores)
+        if holds_only_votes and subjects is None:
+            coins = np.random.default_rng(seed).random(n_given)
+        else:
+            coins = first_coins(train.given, subjects, seed)
+        rows = replace(rows, coins=coins[calibrating])
         own = OwnRows(
             **about,
-            seed=int(train.rng.randint(2**31)),
+            seed=seed,
+            by_subject=subjects is not None,
             rows=rows,
             n_given=n_given,
             trains=trains,
             subjects=None if subjects is None else Subjects.of(subjects),
             holds_labels=given_labels,
-            holds_only_votes=estimator is None and are_votes(rows.scores),
+            holds_only_votes=holds_only_votes,
             digests=None if sisa is None else sisa._store.digests,
         )
         if hears_heads(own.problem) and (estimator is not None or own.problem.infers):
@@ -1446,18 +1663,18 @@ class FairEnsemblePostprocessor(
             fold = drawn_folds(calibrating, own.seed, subjects)
             own = replace(own, numbers=FoldedNumbers(as_numbers(seen), fold))
         own = own.solved()
+        own.check_feasible()
         check_tells_groups(own)
         own.warn()
         return {"estimator_": estimator, "_own": own, "_name": None}
 
     def _evaluation_rows(self, serving, X, y, sensitive_features, sample_weight):
-        X, y = indexable(check_like_fit(self, X), in_memory(y))
+        X, y = indexable(check_like_fit(self, X), class_labels(y))
         features, problem = serving.calibrated.features, serving.calibrated.problem
         seen, groups = self._split(X, sensitive_features, features)
         group = group_codes(
             groups, problem.groups, accepts_unknown=problem.accepts_unknown
         )
-        y = column_or_1d(y)
         unknown = np.setdiff1d(y, problem.classes)
         if len(unknown) or (group < 0).any():
             given = (
@@ -1469,9 +1686,7 @@ class FairEnsemblePostprocessor(
                 f"Rates need labels out of {problem.classes.tolist()} and groups out "
                 f"of {problem.groups.tolist()}, but got {given}. Leave these rows out."
             )
-        label = np.searchsorted(problem.classes, y)
-        if len(problem.classes) == 2:
-            label = label.astype(bool)
+        label = problem.labels(np.searchsorted(problem.classes, y))
         return CalibrationRows(
             np.arange(len(label)),
             group,
@@ -1491,6 +1706,105 @@ class FairEnsemblePostprocessor(
             allow_missing=self.unknown_group != "error",
             features=features,
         )
+
+
+class ServedPostprocessor(FairEnsemblePostprocessor):
+    """Decisions of a `FairEnsemblePostprocessor`, without what only forgetting needs.
+
+    :meth:`FairEnsemblePostprocessor.for_serving
+    <sklearn_fairsisa.FairEnsemblePostprocessor.for_serving>` returns it. It holds the
+    rule, the key of the coins and the members, and no row, id, checkpoint, log or path.
+    Its decisions have the same bits.
+
+    Attributes
+    ----------
+    estimator_ : ServedClassifier or other ensemble
+        The members.
+
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+
+    groups_ : ndarray
+        Groups.
+
+    rule_ : DataFrame
+        The rule as a table.
+
+    See Also
+    --------
+    FairEnsemblePostprocessor : The post-processor that forgets.
+
+    Examples
+    --------
+    >>> import pickle
+    >>> import numpy as np
+    >>> from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> X, group = rng.normal(size=(400, 2)), np.arange(400) % 2
+    >>> y = (X[:, 0] + rng.normal(size=400) > 0).astype(int)
+    >>> fair = FairEnsemblePostprocessor(SISAClassifier(random_state=0), random_state=0)
+    >>> served = fair.fit(X, y, sensitive_features=group).for_serving()
+    >>> decided = served.predict(X, sensitive_features=group)
+    >>> bool((decided == fair.predict(X, sensitive_features=group)).all())
+    True
+    >>> any(row.tobytes() in pickle.dumps(served) for row in X)
+    False
+    """
+
+    amend = absent("amend", _SERVED)
+    attach = absent("attach", _SERVED)
+    behind_ = absent("behind_", _SERVED)
+    calibration_indices_ = absent("calibration_indices_", _SERVED)
+    fairness_report_ = absent("fairness_report_", _SERVED)
+    forget = absent("forget", _SERVED)
+    forgotten_ = absent("forgotten_", _SERVED)
+    load = absent("load", _SERVED)
+    member_points_ = absent("member_points_", _SERVED)
+    partial_fit = absent("partial_fit", _SERVED)
+    randomised_share_ = absent("randomised_share_", _SERVED)
+    relearn = absent("relearn", _SERVED)
+    tradeoff = absent("tradeoff", _SERVED)
+
+    def __init__(self) -> None:
+        pass
+
+    def fit(self, X: Rows, y: ArrayLike, **fit_params: Any) -> NoReturn:
+        """Raise an error, since what is served is not trained.
+
+        Parameters
+        ----------
+        X : ignored
+            Rows.
+
+        y : ignored
+            Labels.
+
+        **fit_params : dict
+            Ignored too.
+
+        Raises
+        ------
+        TypeError
+            In any case.
+        """
+        raise TypeError(
+            f"A {type(self).__name__} only decides. Fit {_SERVED}, and serve that anew."
+        )
+
+    def for_serving(self) -> "ServedPostprocessor":
+        """Return itself.
+
+        Returns
+        -------
+        ServedPostprocessor
+        """
+        return self
+
+    def _findings(self):
+        return [("Operating points in calibration", self.operating_points_)]
+
+    def __sklearn_clone__(self):
+        return self
 
 
 def _of_rows(values, rows, n_rows, what):

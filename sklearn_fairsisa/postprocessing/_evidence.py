@@ -141,6 +141,25 @@ class LogitWeights:
         # Row by row, so that a score never depends on the batch it came in.
         return (z * self.weights[group]).sum(axis=1)
 
+    def leaving_out(self, scores, group, silent):
+        """Score with each silent member left out in turn, in the bits of `score`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_silent)
+        """
+        z, weights = _logits(scores), self.weights[group]
+        left_out, products = np.empty((len(z), len(silent))), z * weights
+        for position, member in enumerate(silent):
+            own = products[:, member].copy()
+            others = z[:, :member], z[:, member + 1 :]
+            before, after = (part.sum(axis=1, initial=0.0) for part in others)
+            mean = (before + after) / (z.shape[1] - 1)
+            products[:, member] = mean * weights[:, member]
+            left_out[:, position] = products.sum(axis=1)
+            products[:, member] = own
+        return left_out
+
 
 @dataclass(frozen=True)
 class MultinomialModel:
@@ -207,7 +226,24 @@ class MultinomialModel:
 
     def probabilities(self, scores, group, counted=None):
         """Class probabilities of rows, (n_rows, n_classes)."""
-        mean, deviation = _mean_logits(scores, counted)
+        return self._chances(*_mean_logits(scores, counted), group)
+
+    def leaving_out(self, scores, group, silent):
+        """Yield class probabilities with each silent member left out in turn.
+
+        They have the bits of `probabilities`.
+        """
+        by_member = np.ascontiguousarray(_centred_logits(scores).swapaxes(0, 1))
+        before, n_before = np.zeros(by_member.shape[1:]), 0
+        for member in silent:
+            for other in by_member[n_before:member]:
+                before += other
+            total, n_before = before.copy(), member
+            for other in by_member[member + 1 :]:
+                total += other
+            yield self._chances(total / (len(by_member) - 1), None, group)
+
+    def _chances(self, mean, deviation, group):
         logit = self.intercept[group]
         # Row by row, so that nothing depends on the batch a row came in.
         logit += np.stack([(mean * own).sum(axis=1) for own in self.mean], axis=1)
@@ -301,13 +337,32 @@ class OnScores:
         score = self.weights.score(scores, group, counted)
         return self.rule.selection_probability(score, group)
 
+    def margin(self, scores, group, counted=None):
+        """How far the scores of rows lie above the thresholds of their groups."""
+        return self.rule.margin(self.weights.score(scores, group, counted), group)
+
+    def leaving_out(self, what, scores, group, silent):
+        """Probability or margin of rows with each silent member left out."""
+        left_out = self.weights.leaving_out(scores, group, silent)
+        return getattr(self.rule, what)(left_out, group)
+
 
 @dataclass(frozen=True)
 class OnProbabilities:
-    """A rule on class probabilities estimated from scores and group."""
+    """A rule on class probabilities estimated from scores and group.
+
+    Parameters
+    ----------
+    model : MultinomialModel
+    rule : CostRuleMixture
+    reversed : ndarray of bool of shape (n_groups,)
+        Groups in which people of a class have the smaller scores of it beyond doubt,
+        and in another the greater.
+    """
 
     model: MultinomialModel
     rule: CostRuleMixture
+    reversed: np.ndarray
 
     @classmethod
     def learn(cls, rows):
@@ -315,12 +370,19 @@ class OnProbabilities:
         model = MultinomialModel.fit(rows)
         eta = model.probabilities(rows.scores, rows.group, rows.counted)
         given = eta, rows.group, rows.label, rows.weight
-        return lambda problem: cls(model, CostRuleMixture.fit(*given, problem))
+        turned = _ranked_otherwise(rows)
+        return lambda problem: cls(model, CostRuleMixture.fit(*given, problem), turned)
 
     def selection_probability(self, scores, group, counted=None):
         """Probabilities of rows of known groups."""
         eta = self.model.probabilities(scores, group, counted)
         return self.rule.selection_probability(eta, group)
+
+    def leaving_out(self, what, scores, group, silent):
+        """Probabilities of rows with each silent member left out."""
+        each = self.model.leaving_out(scores, group, silent)
+        decided = [self.rule.selection_probability(eta, group) for eta in each]
+        return np.stack(decided, axis=1)
 
 
 @dataclass(frozen=True)
@@ -357,6 +419,23 @@ class OnJoint:
         return self.rule.selection_probability(scores)
 
 
+def _ranked_otherwise(rows):
+    """Return which groups rank a class in reverse that another group ranks rightly."""
+    mean, _ = _mean_logits(rows.scores, rows.counted)
+    weight = np.ones(len(mean)) if rows.weight is None else rows.weight
+    ranked = np.array(
+        [
+            [
+                _ranked_in_reverse(sign * score, rows.group, weight, rows.label == k)
+                for k, score in enumerate(mean.T)
+            ]
+            for sign in (1, -1)
+        ]
+    )
+    in_reverse, rightly = ranked
+    return (in_reverse & rightly.any(axis=1, keepdims=True)).any(axis=0)
+
+
 def _ranked_in_reverse(score, group, weight, label):
     r"""Whether the positives of each group have the smaller scores beyond doubt.
 
@@ -378,6 +457,35 @@ def _ranked_in_reverse(score, group, weight, label):
     return np.bincount(group, part) < -_DOUBT * spread
 
 
+def leaving_out(rule, what, scores, group, silent):
+    """Return a rule's probabilities with each silent member left out in turn.
+
+    Parameters
+    ----------
+    rule : object
+        If it has ``leaving_out``, that takes the members' logits once.
+    what : {"selection_probability", "margin"}
+        Method of the rule.
+    scores : ndarray of shape (n_samples, n_members[, n_classes])
+    group : ndarray of int of shape (n_samples,)
+    silent : ndarray of int of shape (n_silent,)
+        Rising positions of members.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_silent[, n_classes])
+    """
+    if hasattr(rule, "leaving_out"):
+        return rule.leaving_out(what, scores, group, silent)
+    counted = np.ones(scores.shape[:2], dtype=bool)
+    each = []
+    for member in silent:
+        counted[:, member] = False
+        each.append(getattr(rule, what)(scores, group, counted))
+        counted[:, member] = True
+    return np.stack(each, axis=1)
+
+
 def _logits(scores, counted=None):
     z = logit(scores.clip(_CLIP, 1 - _CLIP))
     if counted is None:
@@ -391,10 +499,15 @@ def _mean_logits(scores, counted):
     Arrays of shape (n_rows, n_classes) and (n_rows, n_members * n_classes); the
     latter is None where not all members count for each row.
     """
-    z = np.log(scores.clip(_CLIP, 1 - _CLIP))
-    z -= z.mean(axis=2, keepdims=True)
+    z = _centred_logits(scores)
     if counted is not None:
         # Each row lacks another member, so no weights of members can be learnt.
         return z.mean(axis=1, where=counted[:, :, None]), None
     mean = z.mean(axis=1)
     return mean, (z - mean[:, None]).reshape(len(z), -1)
+
+
+def _centred_logits(scores):
+    z = np.log(scores.clip(_CLIP, 1 - _CLIP))
+    z -= z.mean(axis=2, keepdims=True)
+    return z

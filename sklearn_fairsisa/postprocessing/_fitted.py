@@ -12,6 +12,7 @@ from .._utils.html import FindingsMixin
 from .._utils.warnings import level_of_caller
 from ._calibrated import Calibrated
 from ._report import FairnessReport, fairness_report
+from ._summary import cells_of, rule_lines, rule_summary
 
 
 class FittedRuleMixin(FindingsMixin):
@@ -29,6 +30,16 @@ class FittedRuleMixin(FindingsMixin):
         return self._problem.classes
 
     @property
+    def pos_label_(self) -> Any:
+        """Positive class; see Attributes."""
+        decisions = self._problem.decisions
+        if len(decisions) > 2:
+            raise AttributeError(
+                f"None of the {len(decisions)} classes is the positive one."
+            )
+        return decisions[1]
+
+    @property
     def groups_(self) -> NDArray[Any]:
         """Groups; see Attributes."""
         return self._problem.groups
@@ -36,12 +47,17 @@ class FittedRuleMixin(FindingsMixin):
     @property
     def tol_(self) -> float:
         """Tolerance that the rule keeps in calibration; see Attributes."""
-        return self._solved().rule.problem.tol
+        return self._solved().rule.problem.slack
 
     @property
     def rule_(self) -> pd.DataFrame:
         """The rule as a table; see Attributes."""
         return _constraining(self._solved()).table()
+
+    @property
+    def rule_summary_(self) -> str:
+        """The rule in a few lines per group; see Attributes."""
+        return rule_summary(_constraining(self._solved()))
 
     @property
     def operating_points_(self) -> pd.DataFrame:
@@ -96,10 +112,21 @@ class FittedRuleMixin(FindingsMixin):
         return solved.rule.randomised_share(solved.rows)
 
     @property
+    def optimality_gap_(self) -> float:
+        """How much better other thresholds may be; see Attributes."""
+        rule = _constraining(self._solved())
+        if rule.problem.randomise:
+            raise AttributeError(
+                "Rules that may randomise are the best of all. Only randomise=False "
+                "has a gap to state."
+            )
+        return rule.fair.rule.optimality_gap
+
+    @property
     def fairness_report_(self) -> FairnessReport:
         """Guarantees of the rule for new people; see Attributes."""
         solved = self._solved()
-        rule, claim = _constraining(solved), solved.problem.tol
+        rule, claim = _constraining(solved), solved.problem.slack
         # Cross-fitting solves for ten rules at least.
         if claim not in rule.reports:
             report = fairness_report(rule, solved.rows, claim)
@@ -144,14 +171,16 @@ class FittedRuleMixin(FindingsMixin):
         problem, rule = calibrated.problem, calibrated.rule
         if rule is None:
             return self.estimator_._findings()
+        within = f" within {problem.slack:g}" if problem.name else ""
         title = (
-            f"{problem.method}, {problem.constraint.name} within {problem.tol:g}: "
+            f"{problem.method}, {problem}{within}: "
             f"{rule.value:.3f} in calibration, "
-            f"{rule.randomised_share(calibrated.rows):.1%} decided at random"
+            f"{rule.randomised_share(calibrated.rows):.1%} decided at random. "
+            f"{cells_of(problem)}"
         )
         found = [(title, rule.points())]
         if rule.fair is not None:
-            found.append(("Rule", rule.table()))
+            found.append(("Rule", rule_lines(rule)))
         if hasattr(self.estimator_, "_findings"):
             found += self.estimator_._findings()
         return found

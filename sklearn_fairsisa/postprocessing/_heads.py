@@ -124,8 +124,9 @@ class Heads:
         n_groups, of_two = len(problem.groups), rows.n_classes == 2
         knows_group = problem.sensitive_at_predict and of_two
         found, logits = [], None
+        means = MemberLogits.of(rows.scores, rows.counted)
         for f, hears in enumerate(heard):
-            known = _known(rows.scores, hears, rows.counted)
+            known = means.mean_of(hears)
             others, own = np.flatnonzero(fold != f), np.flatnonzero(fold == f)
             group = rows.group[others]
             given = {
@@ -173,11 +174,12 @@ class Heads:
         blocks = []
         for start in range(0, len(scores), _BLOCK):
             here = slice(start, start + _BLOCK)
+            means = MemberLogits.of(scores[here])
             parts = [
                 heads.logits(
                     numbers[here],
                     group[here],
-                    _known(scores[here], hears),
+                    means.mean_of(hears),
                     knows_group=self.knows_group,
                 )
                 for heads, hears in zip(self.folds, self.heard)
@@ -244,12 +246,39 @@ def drawn_folds(index, seed, subjects=None):
     return (N_FOLDS * drawn[index]).astype(np.intp)
 
 
-def _known(scores, hears, counted=None):
-    """Mean logit of the members heard that count for a row, one column or none."""
-    if scores.ndim == 3 or not hears.any():
-        return np.empty((len(scores), 0))
-    z = logit(scores.astype(np.float64).clip(_CLIP, 1 - _CLIP))
-    counted = hears & (np.ones(z.shape, dtype=bool) if counted is None else counted)
-    # One by one, so that a sum never depends on the batch it came in.
-    total = sum(np.where(c, m, 0.0) for c, m in zip(counted.T, z.T))
-    return (total / np.maximum(counted.sum(axis=1), 1))[:, None]
+@dataclass(frozen=True)
+class MemberLogits:
+    """Logits of each member, which the heads of all folds share.
+
+    Parameters
+    ----------
+    columns : list of ndarray of shape (n_rows,)
+        Of two classes, 0 where a member does not count for a row.
+    counted : list of ndarray of bool of shape (n_rows,)
+    n_rows : int
+    """
+
+    columns: list[np.ndarray]
+    counted: list[np.ndarray]
+    n_rows: int
+
+    @classmethod
+    def of(cls, scores, counted=None):
+        """Return those of members that gave these scores, none of more classes."""
+        if scores.ndim == 3:
+            return cls([], [], len(scores))
+        z = logit(scores.astype(np.float64).clip(_CLIP, 1 - _CLIP))
+        counted = np.ones(z.shape, dtype=bool) if counted is None else counted
+        of_members = [np.ascontiguousarray(column) for column in counted.T]
+        columns = [np.where(c, m, 0.0) for c, m in zip(of_members, z.T)]
+        return cls(columns, of_members, len(scores))
+
+    def mean_of(self, hears):
+        """Mean of the members heard that count for a row, one column or none."""
+        heard = np.flatnonzero(hears) if self.columns else []
+        if not len(heard):
+            return np.empty((self.n_rows, 0))
+        # One by one, so that a sum never depends on the batch it came in.
+        total = sum(self.columns[member] for member in heard)
+        n_counted = sum(self.counted[member].astype(np.intp) for member in heard)
+        return (total / np.maximum(n_counted, 1))[:, None]

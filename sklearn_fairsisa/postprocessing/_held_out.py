@@ -30,7 +30,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..fairness._coins import class_probabilities
-from ..fairness._confidence import estimate_rates, spread_quantile
+from ..fairness._confidence import estimate_rates, quantile
 from ._methods import METHODS
 from ._rule import learn_rule
 
@@ -44,21 +44,46 @@ _N_STEPS = 6
 _CLOSE = 0.98
 
 
-def constrained_rates(problem):
-    """Rates that the constraint bounds, by name."""
-    rates = problem.constraint.rates(len(problem.classes))
-    return {rate.name(problem.classes): rate for rate in rates}
+def compared(problem, code):
+    """Groups that each constraint compares, of those that a rule constrains.
+
+    Parameters
+    ----------
+    problem : Problem
+    code : ndarray of int of shape (n_groups,)
+        -1 for groups left out.
+
+    Returns
+    -------
+    list of (constraint, names, part)
+        `part` is the position in `names` of each group's, -1 for those left out.
+    """
+    kept = replace(problem, groups=problem.groups[code >= 0])
+    found = []
+    for constraint in problem.constraints:
+        names, part = kept.parts(constraint, len(kept.groups))
+        found.append((constraint, names, np.append(part, -1)[code]))
+    return found
 
 
-def calibrated_rates(rule):
-    """Constrained rates in calibration of each group that a rule constrains."""
-    confusion = rule.confusion[rule.code >= 0]
-    rates = constrained_rates(rule.problem)
-    return {name: rate.of(confusion) for name, rate in rates.items()}
+def calibrated_rates(rule, confusion):
+    """Constrained rates of what is decided in calibration, by constraint and name."""
+    kept = rule.code >= 0
+    problem = replace(rule.problem, groups=rule.problem.groups[kept])
+    return [
+        {
+            rate.name(problem.classes): values
+            for rate, values in zip(
+                constraint.rates(len(problem.classes)),
+                problem.values(constraint, confusion[kept]).T,
+            )
+        }
+        for constraint in problem.constraints
+    ]
 
 
 def estimated_rates(problem, code, rows, probability, **options):
-    """Constrained rates of each group that is constrained, with their errors.
+    """Constrained rates of the groups that are compared, with their errors.
 
     Parameters
     ----------
@@ -73,22 +98,56 @@ def estimated_rates(problem, code, rows, probability, **options):
 
     Returns
     -------
-    dict of str to GroupRates
+    list of dict of str to GroupRates
+        By constraint, then by the rate's name.
     """
-    place, label = code[rows.group], rows.label.astype(np.intp)
+    label = rows.label.astype(np.intp)
     probability = class_probabilities(probability)
-    found = {}
-    for name, rate in constrained_rates(problem).items():
-        chosen = rate.counted[label] & (place >= 0)
-        hits = probability[chosen] * rate.pairs[label[chosen]]
-        found[name] = estimate_rates(
-            place[chosen],
-            hits.sum(axis=1),
-            None if rows.weight is None else rows.weight[chosen],
-            int((code >= 0).sum()),
-            **options,
-        )
+    found = []
+    for constraint, names, part in compared(problem, code):
+        place, of_constraint = part[rows.group], {}
+        for rate in constraint.rates(len(problem.classes)):
+            chosen = rate.counted[label] & (place >= 0)
+            hits = probability[chosen] * rate.pairs[label[chosen]]
+            of_constraint[rate.name(problem.classes)] = estimate_rates(
+                place[chosen],
+                hits.sum(axis=1),
+                None if rows.weight is None else rows.weight[chosen],
+                len(names),
+                **options,
+            )
+        found.append(of_constraint)
     return found
+
+
+def excess_quantile(level, constraints, names, rates, least):
+    """Slack of constraints at which true rates keep them all at a probability.
+
+    Parameters
+    ----------
+    level : float
+    constraints : sequence of Constraint
+    names : sequence of list
+        Groups that each of them compares.
+    rates : sequence of dict of str to GroupRates
+    least : float
+        Least slack that makes a difference.
+
+    Returns
+    -------
+    float
+        At most 1.
+    """
+    uncertain = [[(r.rate, r.error) for r in each.values()] for each in rates]
+
+    def kept(slack):
+        chances = [
+            constraint.loosened(slack).chance(of_constraint, groups)
+            for constraint, groups, of_constraint in zip(constraints, names, uncertain)
+        ]
+        return float(np.prod(chances))
+
+    return quantile(level, kept, least, 1.0)
 
 
 def cross_fitting(rows, problem):
@@ -141,10 +200,14 @@ def held_out_rates(rule, rows, probability, factor):
 
     Returns
     -------
-    dict of str to GroupRates
+    list of dict of str to GroupRates
+        By constraint, then by the rate's name.
     """
     found = estimated_rates(rule.problem, rule.code, rows, probability)
-    return {name: replace(r, error=factor * r.error) for name, r in found.items()}
+    return [
+        {name: replace(r, error=factor * r.error) for name, r in each.items()}
+        for each in found
+    ]
 
 
 def dispersion(rows, problem):
@@ -173,7 +236,7 @@ def dispersion(rows, problem):
                 estimated_rates(problem, refit.code, part, probability, added=0)
                 for part, probability in ((ours, decided), (theirs, there))
             )
-            for ones, others in zip(here.values(), other.values()):
+            for ones, others in zip(*map(_rates_of_all, (here, other))):
                 known = np.isfinite(ones.rate) & np.isfinite(others.rate)
                 if known.sum() < 2:
                     continue
@@ -187,40 +250,52 @@ def dispersion(rows, problem):
     return float(np.sqrt(max(1.0, (squares - noise) / stated)))
 
 
+def _rates_of_all(found):
+    return [rates for each in found for rates in each.values()]
+
+
 def tightened(rows, problem):
-    """Find the greatest tolerance whose rule keeps the true gap within the problem's.
+    """Find the greatest slack whose rule keeps the true rates within the problem's.
 
     Parameters
     ----------
     rows : CalibrationRows
     problem : Problem
-        Its bound is to hold for the true gap, at its confidence.
+        Its constraints are to hold for the true rates, at its confidence.
 
     Returns
     -------
     rule : FairRule
-        Solved at the greatest tolerance found whose bound is within that of the
-        problem, or at 0 if none is.
+        Solved at the greatest slack found whose bound is within that of the problem, or
+        at the least that makes a difference if none is.
     bound : float
-        Upper confidence bound of its true gap.
+        Upper confidence bound of the slack that its true rates need, which is the true
+        gap where differences are not to exceed a tolerance.
     """
-    weighed, wanted = rows.weighed, problem.tol
+    weighed, wanted = rows.weighed, problem.slack
     factor = dispersion(weighed, problem)
     learnt = learn_rule(rows, problem)
     cross = cross_fitting(weighed, problem)
 
     def solve(tol):
         rule = learnt(tol)
-        if rule.is_constant or (rule.code >= 0).sum() < 2:
+        if rule.fair is None:
             return rule, 0.0
+        if rule.is_constant:
+            return rule, rule.excess
         found = held_out_rates(rule, weighed, cross(tol), factor)
-        uncertain = [(rate.rate, rate.error) for rate in found.values()]
-        return rule, spread_quantile(problem.confidence, uncertain)
+        constraints, names, _ = zip(*compared(problem, rule.code))
+        return rule, excess_quantile(
+            problem.confidence, constraints, names, found, problem.strictest
+        )
 
     loosest = solve(wanted)
     if loosest[1] <= wanted:
         return loosest
-    strictest = solve(0.0)
+    strictest = solve(problem.strictest)
+    if not problem.name and strictest[0].is_constant and not loosest[0].is_constant:
+        # The bounds of rates can always be kept by deciding alike for everyone.
+        return loosest
     if strictest[1] > wanted:
         return strictest
     low, high = strictest, loosest
@@ -228,7 +303,7 @@ def tightened(rows, problem):
         # The bound grows with the tolerance, in a line almost.
         part = (wanted - low[1]) / (high[1] - low[1])
         part = min(max(part, 0.1), 0.9)
-        least, most = (rule.problem.tol for rule, _ in (low, high))
+        least, most = (rule.problem.slack for rule, _ in (low, high))
         found = solve(least + part * (most - least))
         if found[1] > wanted:
             high = found

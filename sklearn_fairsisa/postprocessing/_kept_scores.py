@@ -10,6 +10,7 @@ as members score each row on its own.
 """
 
 import numpy as np
+from sklearn.utils.validation import _num_samples
 
 from .._utils.containers import take
 from .._utils.isolation import one_thread
@@ -70,10 +71,10 @@ def _score_part(scores, place, state, part, members):
         if not lacking:
             continue
         if rows is None:
-            rows = state.part(part)
+            rows = state.part(part).block
             there = np.full(state.plan.n_rows, -1)
             there[rows.index] = np.arange(len(rows))
-        X = take(rows.X, _filled(there[block]))
+        X = _at(rows.X, _filled(there[block]))
         for shard in lacking:
             found = member_scores(members[shard], X, len(state.classes))[inside]
             scores[places, shard] = found[:, 1] if scores.ndim == 2 else found
@@ -89,6 +90,12 @@ def _blocks(plan, part):
     order = np.lexsort((given, slices))
     cuts = np.flatnonzero(np.diff(batch[order])) + 1
     return [block for block in np.split(given[order], cuts) if len(block)]
+
+
+def _at(X, positions):
+    """Rows at some positions, not copied if they are all as they are."""
+    as_they_are = np.array_equal(positions, np.arange(_num_samples(X)))
+    return X if as_they_are else take(X, positions)
 
 
 def _filled(positions):

@@ -32,6 +32,8 @@ class Method:
     has_rule_per_member : bool, default=False
         Whether each member has a rule of its own, so that each must have rows of every
         group for which it counts.
+    cells, cells_of_more : str, default=""
+        What the cells of its rules are, for two classes and for more.
     hears_heads : bool, default=False
         Whether heads that know the group are evidence beside the members, for two
         classes.
@@ -44,6 +46,8 @@ class Method:
     is_unstable: bool = False
     aggregates: bool = False
     has_rule_per_member: bool = False
+    cells: str = ""
+    cells_of_more: str = ""
     hears_heads: bool = False
     infers: Callable[[Any, Any], Callable[[Any], Any]] | None = None
 
@@ -58,10 +62,20 @@ def _on_votes(of_two, of_more, **properties):
     return Method(partial(OnVotes.learn, of_two=of_two, of_more=of_more), **properties)
 
 
+_SCORE: dict[str, Any] = {
+    "cells": (
+        "The score is the sum of the members' logits, each times its weight in "
+        "member_weights_, in units of log-odds."
+    ),
+    "cells_of_more": "Cells are the decisions of the rules that are mixed, in turn.",
+}
+
 METHODS = {
     "aggregate_then_postprocess": Method(
         partial(OnDecision.learn, of_two=MajorityRule, of_more=PluralityRule),
         aggregates=True,
+        cells="Cells are the ensemble's own label, 1 if it is positive.",
+        cells_of_more="Cells are the ensemble's own label.",
     ),
     "postprocess_then_aggregate": _on_votes(
         MemberRules,
@@ -69,10 +83,23 @@ METHODS = {
         is_unstable=True,
         aggregates=True,
         has_rule_per_member=True,
+        cells="Cells are a member and its vote. The majority of decisions decides.",
+        cells_of_more="Cells are a member and its vote. Most decisions decide.",
     ),
-    "ensemble": _on_votes(PatternRule, LabelPatternRule, is_unstable=True),
-    "soft_ensemble": Method(OnScores.learn, infers=partial(OnJoint.learn, people=0.0)),
+    "ensemble": _on_votes(
+        PatternRule,
+        LabelPatternRule,
+        is_unstable=True,
+        cells="Cells are the members' votes in turn, 1 for the positive class.",
+        cells_of_more="Cells are the members' votes in turn.",
+    ),
+    "soft_ensemble": Method(
+        OnScores.learn, infers=partial(OnJoint.learn, people=0.0), **_SCORE
+    ),
     "smooth_ensemble": Method(
-        partial(OnScores.learn, smooth=True), hears_heads=True, infers=OnJoint.learn
+        partial(OnScores.learn, smooth=True),
+        hears_heads=True,
+        infers=OnJoint.learn,
+        **_SCORE,
     ),
 }

@@ -7,19 +7,19 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
+from .._utils.plain import PlainStateMixin, to_plain
 from ..fairness._coins import is_random
-from ..fairness._confidence import (
-    GroupRates,
-    expected_spread,
-    largest_error,
-    spread_quantile,
-)
-from ..fairness._constraints import CONSTRAINTS, GAPS, gap_of
+from ..fairness._confidence import GroupRates, largest_error
+from ..fairness._constraints import GAPS, Constraint, Difference
+from ..fairness._rates import score
+from ._coins import realised
 from ._held_out import (
     calibrated_rates,
+    compared,
     cross_fitting,
     dispersion,
     estimated_rates,
+    excess_quantile,
     held_out_rates,
 )
 
@@ -30,7 +30,56 @@ _CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class FairnessReport:
+class Examined(PlainStateMixin):
+    """What is known of the rates that one constraint compares.
+
+    Parameters
+    ----------
+    constraint : Constraint
+    groups : list
+        Names of the groups that it compares.
+    rates : dict of str to GroupRates
+        Cross-fitted estimate of each rate in each group, its standard error, and the
+        number of people that it rests on.
+    estimated, counted, realised : dict of str to ndarray of shape (n_groups,)
+        The same rates in calibration: as the rule's model estimates them, as they are
+        counted on the rows, and as the coins of ``predict`` make them. The latter are
+        of the rows whose coins are known, the first 20,000 at most; NaN if none are.
+    without : dict of str to GroupRates
+        Rates of the ensemble without the rule.
+    """
+
+    constraint: Constraint
+    groups: list[Any]
+    rates: dict[str, GroupRates]
+    estimated: dict[str, np.ndarray]
+    counted: dict[str, np.ndarray]
+    realised: dict[str, np.ndarray]
+    without: dict[str, GroupRates]
+
+    def measured(self, rates, names):
+        """What the constraint bounds, of rates by name."""
+        return self.constraint.measure(np.stack([rates[n] for n in names], axis=1))
+
+    @property
+    def rows_of_table(self):
+        """Names of the rates that each row of the table is about."""
+        table = {self.constraint.measure_name: list(self.rates)}
+        if len(self.rates) == 1:
+            return table
+        of_one_rate = {rate: gap for gap, rate in GAPS.items()}
+        suffix = self.constraint.measure_name.removeprefix(self.constraint.rate)
+        for name in self.rates:
+            if isinstance(self.constraint, Difference) and self.constraint.by is None:
+                # With more than two classes the rate names its gap.
+                suffix = ""
+            row = of_one_rate.get(name, name) if not suffix else name + suffix
+            table.setdefault(row, [name])
+        return table
+
+
+@dataclass(frozen=True)
+class FairnessReport(PlainStateMixin):
     r"""Guarantees of a fair rule for new people.
 
     It is made by :attr:`FairEnsemblePostprocessor.fairness_report_`.
@@ -38,26 +87,27 @@ class FairnessReport:
     Parameters
     ----------
     constraint : str
-        What the rule keeps equal.
+        What the rule keeps equal, or the constraint objects.
     tol : float
-        Tolerance that the rule keeps in calibration.
+        Tolerance that the rule keeps in calibration. Of constraint objects by how much
+        their bounds are loosened, negative where `confidence` made them stricter.
     claim : float
         Gap that the report examines: the tolerance demanded of the rule, or 0.05 where
-        that is 0. See `at` for others.
+        that is 0. Of constraint objects it is by how much their bounds may be missed,
+        which is 0. See `at` for others.
     confidence : float
         Confidence of all intervals and bounds.
     groups : ndarray of shape (n_groups,)
         Groups that the rule constrains. All gaps are gaps between these.
-    rates : dict of str to GroupRates
-        Cross-fitted estimate of each constrained rate, its standard error, and the
-        number of people that it rests on, in each group.
+    examined : tuple of Examined
+        What is known of the rates that each constraint compares.
+    least : float
+        Least slack of the constraints that makes a difference.
     dispersion : float
         Factor in the standard errors; above 1 where rules are unstable.
-    calibrated : dict of str to ndarray of shape (n_groups,)
-        The same rates on the calibration rows.
-    objective, expected_objective : float
-        Value of the objective on the calibration rows, and cross-fitted. A great
-        difference between them is overfitting.
+    objective, counted_objective, expected_objective : float
+        Value of the objective on the calibration rows as estimated and as counted, and
+        cross-fitted. A great difference between them is overfitting.
     randomised_people : int
         Number of calibration rows whose decision is randomised.
     randomised_share : float
@@ -67,19 +117,20 @@ class FairnessReport:
     unconstrained_groups : ndarray
         Groups decided on without regard to groups. Nothing is known of how far their
         rates lie from those of others.
-    rates_without, objective_without
-        Rates and objective of the ensemble's own decisions on the calibration rows,
-        without the rule. See `without_rule`.
+    objective_without : float
+        Objective of the ensemble's own decisions on the calibration rows, without the
+        rule. See `without_rule`.
     counted : ndarray of shape (n_groups, n_classes), default=None
         Where groups are inferred, with which weight the people of each group and class
         are counted in calibration, and not estimated.
 
     Notes
     -----
-    The rule is exact on its calibration rows, so its gap there shows nothing about new
-    people. They differ for two reasons. The rates have noise: a rate equalised on n
-    people is off by about :math:`\sqrt{r(1-r)/n}`. And a rule fits the noise: its
-    rates elsewhere are worse, the more so the smaller the group. Cross-fitting
+    The rule keeps its constraints on its calibration rows, as estimated by its model of
+    them, so its gap there shows nothing about new people. They differ for two reasons.
+    The rates have noise: a rate equalised on n people is off by about
+    :math:`\sqrt{r(1-r)/n}`. And a rule fits the noise: its rates elsewhere are worse,
+    the more so the smaller the group. Cross-fitting
     measures the second: the rows fall into ten folds, a rule is solved on nine and
     decides on the tenth. In the pooled rates :math:`\tilde r_a` the noise cancels
     out, because what a fold adds to its own rates it takes from those of the rule
@@ -122,16 +173,16 @@ class FairnessReport:
     claim: float
     confidence: float
     groups: np.ndarray
-    rates: dict[str, GroupRates]
+    examined: tuple[Examined, ...]
+    least: float
     dispersion: float
-    calibrated: dict[str, np.ndarray]
     objective: float
+    counted_objective: float
     expected_objective: float
     randomised_people: int
     randomised_share: float
     is_degenerate: bool
     unconstrained_groups: np.ndarray
-    rates_without: dict[str, GroupRates]
     objective_without: float
     counted: np.ndarray | None = None
 
@@ -165,9 +216,10 @@ class FairnessReport:
         """Gap that the rule keeps within at `confidence`: its upper confidence bound.
 
         Over all constrained rates at once, between `groups`. NaN if there is one group
-        alone.
+        alone. Of constraint objects it is the slack that they need to be kept at
+        `confidence`, all at once: they are supported where it is at most 0.
         """
-        return float(self._gap_table["bound"].iloc[0])
+        return self._bound
 
     @property
     def holds(self) -> bool:
@@ -190,22 +242,40 @@ class FairnessReport:
     def without_rule(self) -> pd.Series:
         """Objective and gap of the ensemble without the rule, a Series.
 
-        ``objective``, and of the greatest constrained gap the columns of
-        :meth:`to_frame`, by the same formulas: ``calibration``, ``expected``, ``low``,
-        ``high``, ``bound``.
+        ``objective``, and of the greatest constrained gap columns of :meth:`to_frame`
+        by the same formulas: ``counted``, ``expected``, ``low``, ``high``, ``bound``.
+        Of several constraint objects it is about the first.
         """
-        found = {"objective": self.objective_without}
-        rates = self.rates_without
-        return pd.Series(found | self._describe(rates, _observed(rates)))
+        return pd.Series(
+            {"objective": self.objective_without, **self._without(self.examined[0])}
+        )
 
     @property
     def is_fairer(self) -> bool:
-        """Whether a smaller gap is to be expected with the rule than without it."""
-        return bool(self._gap_table["expected"].iloc[0] < self.without_rule["expected"])
+        """Whether a smaller gap is to be expected with the rule than without it.
+
+        Of several constraint objects, whether one is expected to be kept better.
+        """
+        return any(self._is_fairer_in(each) for each in self.examined)
+
+    def _is_fairer_in(self, each):
+        measure = each.constraint.measure_name
+        gain = (
+            self._without(each)["expected"] - self._gap_table.loc[measure, "expected"]
+        )
+        return bool(gain > 0 if isinstance(each.constraint, Difference) else gain < 0)
+
+    def _without(self, each):
+        if _is_alone(each):
+            columns = "counted", "expected", "low", "high", "bound"
+            return dict.fromkeys(columns, np.nan)
+        rates = {name: of.rate for name, of in each.without.items()}
+        counted = each.measured(rates, list(rates))
+        return {"counted": counted, **self._interval(each, each.without)}
 
     def __getstate__(self):
         # Frames made so far can be made again, and not every format saves them.
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {f.name: to_plain(getattr(self, f.name)) for f in fields(self)}
 
     def to_frame(self) -> pd.DataFrame:
         """Return the gap of each constrained rate and its interval.
@@ -213,9 +283,12 @@ class FairnessReport:
         Returns
         -------
         DataFrame
-            Index: names of gaps. Columns: ``calibration`` (on the calibration rows),
-            ``expected``, ``low``, ``high`` and ``bound`` (on new people). Where
-            several rates are constrained, the first row is the greatest of the others.
+            Index: names of gaps, or of what constraint objects bound. Columns:
+            ``estimated``, ``counted`` and ``realised`` (on the calibration rows: by
+            the model of ``"smooth_ensemble"``, by the labels themselves, and by the
+            labels and the randomised decisions of ``predict``), ``expected``, ``low``,
+            ``high`` and ``bound`` (on new people). Where a constraint is on several
+            rates, its first row is the greatest of the others, or the least.
         """
         return self._gap_table.copy()
 
@@ -233,7 +306,8 @@ class FairnessReport:
             already. If every group had the rows it needs, a rule solved at tolerance
             zero would keep its true gap within the claim at the confidence. Overfitting
             is taken to fall with the square root of the rows, as the noise does; it
-            falls faster as a rule.
+            falls faster as a rule. Bounds of ratios, and of rates themselves, need room
+            rather than rows; for them ``rows_needed`` is ``rows``.
         """
         return self._group_table.copy()
 
@@ -246,70 +320,108 @@ class FairnessReport:
     def _leaves_some_out(self):
         return len(self.unconstrained_groups) > 0 and not self.is_degenerate
 
+    @property
+    def _is_about_gap(self):
+        """Whether one tolerance is of all that is constrained."""
+        return self.least == 0
+
+    @cached_property
+    def _bound(self):
+        if self.is_degenerate:
+            return 0.0 if self._is_about_gap else self._excess
+        if self._is_about_gap and len(self.groups) < 2:
+            return np.nan
+        return self._quantile(self.examined)
+
+    @property
+    def _excess(self):
+        """Slack that the rates in calibration need."""
+        return max(
+            each.constraint.excess(
+                np.stack(list(each.estimated.values()), axis=1), each.groups
+            )
+            for each in self.examined
+        )
+
+    def _quantile(self, examined):
+        return excess_quantile(
+            self.confidence,
+            [each.constraint for each in examined],
+            [each.groups for each in examined],
+            [each.rates for each in examined],
+            self.least,
+        )
+
     @cached_property
     def _gap_table(self):
-        table = {gap_of(CONSTRAINTS[self.constraint].rate): list(self.rates)}
-        of_one_rate = {rate: gap for gap, rate in GAPS.items()}
-        for name in self.rates:
-            # With more than two classes the rate names its gap.
-            table.setdefault(of_one_rate.get(name, name), [name])
-        records = {}
-        for gap, names in table.items():
-            rates = {name: self.rates[name] for name in names}
-            records[gap] = self._describe(rates, self.calibrated)
-            if self.is_degenerate:
-                records[gap] = dict.fromkeys(records[gap], 0.0)
+        records = {
+            row: self._describe(each, names)
+            for each in self.examined
+            for row, names in each.rows_of_table.items()
+        }
         return pd.DataFrame.from_dict(records, orient="index").rename_axis("gap")
 
     @cached_property
     def _group_table(self):
-        off = [
-            (rates.rate - self.calibrated[name], rates.error)
-            for name, rates in self.rates.items()
-        ]
-        enough = np.inf
-        if not self._is_within:
-            enough = largest_error(self.confidence, self.claim, off)
         frames = []
-        for name, rates in self.rates.items():
-            rows = np.floor(rates.size + 1e-6)
-            needed = np.ceil(rates.size * (rates.error / enough) ** 2)
-            needed = np.where(rates.error > enough, needed, rows)
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "group": self.groups,
-                        "rate": name,
-                        "estimate": rates.rate,
-                        "standard_error": rates.error,
-                        "rows": rows.astype(int),
-                        "rows_needed": needed.astype(int),
-                    }
+        for each in self.examined:
+            enough = self._largest_error(each)
+            for name, rates in each.rates.items():
+                rows = np.floor(rates.size + 1e-6)
+                needed = np.ceil(rates.size * (rates.error / enough) ** 2)
+                needed = np.where(rates.error > enough, needed, rows)
+                by = each.constraint.by
+                frames.append(
+                    pd.DataFrame(
+                        {
+                            "group": np.fromiter(each.groups, object, len(each.groups)),
+                            "rate": name if by is None else f"{name} by {by}",
+                            "estimate": rates.rate,
+                            "standard_error": rates.error,
+                            "rows": rows.astype(int),
+                            "rows_needed": needed.astype(int),
+                        }
+                    ).infer_objects()
                 )
-            )
         return pd.concat(frames, ignore_index=True)
 
-    def _describe(self, rates, calibrated):
-        """Greatest gap of some rates, by name, given those in calibration."""
-        columns = "calibration", "expected", "low", "high", "bound"
-        if len(self.groups) < 2:
-            return dict.fromkeys(columns, np.nan)
-        around = [(r.rate, r.error) for r in rates.values()]
-        noise = [(np.zeros_like(r.rate), r.error) for r in rates.values()]
-        spread = max(r.spread for r in rates.values())
-        return {
-            "calibration": max(np.ptp(calibrated[name]) for name in rates),
-            "expected": expected_spread(around),
-            "low": max(0.0, spread - spread_quantile(self.confidence, noise)),
-            "high": spread_quantile((1 + self.confidence) / 2, around),
-            "bound": spread_quantile(self.confidence, around),
+    def _largest_error(self, each):
+        """Standard error that no rate may exceed for a constraint to be supported."""
+        allowed = each.constraint.loosened(self.claim)
+        if self._is_within or not isinstance(allowed, Difference):
+            return np.inf
+        if allowed.at_most == 0 or self._quantile([each]) <= self.claim:
+            return np.inf
+        off = [
+            (rates.rate - each.estimated[name], rates.error)
+            for name, rates in each.rates.items()
+        ]
+        return largest_error(self.confidence, allowed.at_most, off)
+
+    def _describe(self, each, names):
+        found = {
+            "estimated": each.measured(each.estimated, names),
+            "counted": each.measured(each.counted, names),
+            "realised": each.measured(each.realised, names),
         }
+        columns = "expected", "low", "high", "bound"
+        if self.is_degenerate:
+            return found | dict.fromkeys(columns, found["estimated"])
+        if _is_alone(each):
+            return dict.fromkeys((*found, *columns), np.nan)
+        rates = {name: each.rates[name] for name in names}
+        return found | self._interval(each, rates)
+
+    def _interval(self, each, rates):
+        """What is to be expected of rates that a constraint compares, by name."""
+        known = [(of_groups.rate, of_groups.error) for of_groups in rates.values()]
+        return each.constraint.interval(self.confidence, known)
 
     def _too_small(self):
         """The most that each group needs, of two classes for each of them."""
         frame = self.group_frame()
         frame = frame[frame["rows_needed"] > frame["rows"]]
-        if len(self.rates) <= 2:
+        if all(len(each.rates) <= 2 for each in self.examined):
             return frame
         worst = frame.sort_values("rows_needed", kind="stable")
         return worst.drop_duplicates("group", keep="last").sort_index()
@@ -339,8 +451,11 @@ class FairnessReport:
                 f"rests on {row['rows']} calibration rows and needs about "
                 f"{row['rows_needed']}."
             )
+        counted = ""
+        if abs(self.counted_objective - self.objective) >= 5e-4:
+            counted = f" as estimated, {self.counted_objective:.3f} as counted"
         yield (
-            f"The objective is {self.objective:.3f} in calibration and "
+            f"The objective is {self.objective:.3f} in calibration{counted} and "
             f"{self.expected_objective:.3f} cross-fitted. "
             f"{self.randomised_people} calibration rows ({self.randomised_share:.1%} "
             "of the weight) are decided at random."
@@ -375,7 +490,12 @@ class FairnessReport:
 
     def _remedy(self):
         """What helps where the rows are enough, but the rule is not."""
-        left = self.to_frame()["calibration"].iloc[0]
+        if not self._is_about_gap:
+            return (
+                f"Give more rows, or fit with confidence={self.confidence:g} to have "
+                "stricter bounds in calibration."
+            )
+        left = self.to_frame()["estimated"].iloc[0]
         rule = (
             f"No group is too small for that, but the rule leaves a gap of {left:.3f}"
         )
@@ -396,17 +516,32 @@ class FairnessReport:
         supported = "is supported" if self._is_within else "is not supported"
         if self._is_within and self._leaves_some_out:
             supported += " there"
+        confidence = f"with {100 * self.confidence:g}% confidence"
+        if self._is_about_gap:
+            return (
+                f"On new people the gap in {self.constraint}{among} is at most "
+                f"{self.bound:.3f} {confidence}; "
+                f"{self._shown()['expected'].iloc[0]:.3f} is to be expected. A gap of "
+                f"at most {self.claim:g} {supported}."
+            )
+        found = []
+        for each in self.examined:
+            measure = each.constraint.measure_name
+            row = self._gap_table.loc[measure]
+            side = "most" if isinstance(each.constraint, Difference) else "least"
+            found.append(
+                f"{measure} is at {side} {row['bound']:.3f}, and "
+                f"{row['expected']:.3f} is to be expected"
+            )
         return (
-            f"On new people the gap in {self.constraint}{among} is at most "
-            f"{self.bound:.3f} with {100 * self.confidence:g}% confidence; "
-            f"{self._shown()['expected'].iloc[0]:.3f} is to be expected. A gap of at "
-            f"most {self.claim:g} {supported}."
+            f"On new people{among}, each {confidence}: {'; '.join(found)}. That all of "
+            f"{self.constraint} hold {supported}."
         )
 
 
-def _observed(rates):
-    """Rates by name, without their errors."""
-    return {name: of_groups.rate for name, of_groups in rates.items()}
+def _is_alone(each):
+    """Whether there is a single group, which has no gap."""
+    return len(each.groups) < 2 and isinstance(each.constraint, Difference)
 
 
 def fairness_report(rule, rows, claim):
@@ -417,36 +552,57 @@ def fairness_report(rule, rows, claim):
     rule : FairRule
     rows : CalibrationRows
     claim : float
-        Gap to examine, 0.05 instead of 0.
+        Gap to examine, 0.05 instead of 0. Of constraint objects the slack.
 
     Returns
     -------
     FairnessReport
     """
     problem, rows = rule.problem, rows.weighed
-    probability = cross_fitting(rows, problem)(problem.tol)
+    probability = cross_fitting(rows, problem)(problem.slack)
     factor = dispersion(rows, problem)
+    counted = rule.counted_on(rows)
     constrained = rule.code >= 0
     random = is_random(rule.selection_probability(rows.scores, rows.group))
     decided = rows.of_members.decided.astype(np.intp)
     decided = np.eye(len(problem.classes))[decided]
     inferring = None if problem.sensitive_at_predict else rule.inferred
     return FairnessReport(
-        constraint=problem.constraint.name,
-        tol=problem.tol,
-        claim=claim or _CLAIM,
+        constraint=str(problem),
+        tol=problem.slack,
+        claim=claim or (_CLAIM if problem.name else 0.0),
         confidence=problem.confidence or _CONFIDENCE,
         groups=problem.groups[constrained],
-        rates=held_out_rates(rule, rows, probability, factor),
+        examined=tuple(
+            Examined(constraint, names, *rates)
+            for (constraint, names, _), *rates in zip(
+                compared(problem, rule.code),
+                held_out_rates(rule, rows, probability, factor),
+                calibrated_rates(rule, rule.confusion),
+                calibrated_rates(rule, counted),
+                calibrated_rates(rule, _realised(rule, rows)),
+                estimated_rates(problem, rule.code, rows, decided),
+            )
+        ),
+        least=problem.strictest,
         dispersion=factor,
-        calibrated=calibrated_rates(rule),
         objective=rule.value,
+        counted_objective=float(score(problem.objective, counted)),
         expected_objective=rule.deciding(rows, probability).value,
         randomised_people=int(random.sum()),
         randomised_share=float(np.average(random, weights=rows.weight)),
         is_degenerate=rule.is_constant,
         unconstrained_groups=problem.groups[~constrained],
-        rates_without=estimated_rates(problem, rule.code, rows, decided),
         objective_without=rule.deciding(rows, decided).value,
         counted=None if inferring is None else inferring.rule.counted,
     )
+
+
+def _realised(rule, rows):
+    """Confusion of what ``predict`` decides on the rows whose coins are known."""
+    n_groups, n_classes = len(rule.code), rows.n_classes
+    if rows.coins is None or np.isnan(rows.coins).all():
+        return np.full((n_groups, n_classes, n_classes), np.nan)
+    rows = rows.take(~np.isnan(rows.coins))
+    probability = rule.selection_probability(rows.scores, rows.group, rows.counted)
+    return rows.confusion(realised(probability, rows.coins), n_groups)

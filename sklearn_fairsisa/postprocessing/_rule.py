@@ -1,6 +1,7 @@
 """A fair rule for any number of classes, and its quality."""
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,14 +9,20 @@ import pandas as pd
 
 from .._utils.groups import group_index
 from ..fairness._coins import is_random
-from ..fairness._constraints import GAPS, Problem, gap_of
+from ..fairness._constraints import GAPS, spread
 from ..fairness._level_rules import snapped
-from ..fairness._rates import SCORES, gap_rates, label_totals, score, spread
+from ..fairness._problem import InfeasibleError, Problem
+from ..fairness._rates import SCORES, gap_rates, label_totals, score
 from ._calibration import joint_of
+from ._evidence import leaving_out
 from ._methods import METHODS
 
 # Tolerances that are tried where none are named.
 _N_TOLS = 11
+# Halvings of the interval that holds the least slack at which there is a rule.
+_N_HALVINGS = 20
+# Rows for which members are left out at a time.
+_BLOCK = 2048
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,39 +88,60 @@ class FairRule:
         -------
         ndarray of shape (n_samples,), or (n_samples, n_classes) of more than two
         """
-        if counted is not None or self.silent_share is None:
-            return self._decide(scores, group, counted)
-        probability = 0.0
-        for silent in np.flatnonzero(self.silent_share):
-            counted = np.ones(scores.shape[:2], dtype=bool)
-            counted[:, silent] = False
-            decided = self._decide(scores, group, counted)
-            probability = probability + self.silent_share[silent] * decided
-        return snapped(probability)
+        if not self.problem.randomise:
+            return (self.margin(scores, group, counted) >= 0).astype(float)
+        return snapped(self._averaged("selection_probability", scores, group, counted))
 
-    def _decide(self, scores, group, counted):
+    def margin(self, scores, group, counted=None):
+        """How far rows lie above their thresholds, where nothing is random.
+
+        Of new people the mean over the members left out, as in calibration one is.
+        """
+        return self._averaged("margin", scores, group, counted)
+
+    def _averaged(self, what, scores, group, counted):
+        """Mean over the members that are left out, unless it is said who counts."""
+        if counted is not None or self.silent_share is None:
+            return self._decide(what, scores, group, counted)
+        # Block by block, as there is a value for each row and each member.
+        starts = range(0, max(len(scores), 1), _BLOCK)
+        blocks = [slice(start, start + _BLOCK) for start in starts]
+        decided = [self._decide(what, scores[b], group[b], None) for b in blocks]
+        return np.concatenate(decided)
+
+    def _decide(self, what, scores, group, counted):
         code = np.append(self.code, -1)[group]
 
-        def by(rule, n_left_out, code, rows=slice(None)):
-            """Decide on some rows by a rule that hears all columns but the last."""
-            stop = scores.shape[1] - n_left_out
-            heard = None if counted is None else counted[rows, :stop]
-            return rule.selection_probability(scores[rows, :stop], code, heard)
+        def by(rule, n_beside, code, rows=slice(None)):
+            """Decide on some rows by a rule that does not read the last columns."""
+            stop = scores.shape[1] - n_beside
+            part = None if counted is None else counted[rows, :stop]
+            return self._by(what, rule, scores[rows, :stop], code, part)
 
         if self.inferred is not None:
             joint = joint_of(scores, self.n_joint)[:, self.code >= 0]
-            probability = self.inferred.selection_probability(joint, code)
+            decided = self.inferred.selection_probability(joint, code)
             if not self.problem.sensitive_at_predict:
-                return probability
+                return decided
         elif self.blind is not None:
             n_beside = self.has_head + self.n_joint
-            probability = by(self.blind, n_beside, np.zeros_like(code))
+            decided = by(self.blind, n_beside, np.zeros_like(code))
         else:
             return by(self.fair, self.n_joint, code)
         known = np.flatnonzero(code >= 0)
         if len(known):
-            probability[known] = by(self.fair, self.n_joint, code[known], known)
-        return probability
+            decided[known] = by(self.fair, self.n_joint, code[known], known)
+        return decided
+
+    def _by(self, what, rule, scores, code, counted):
+        """Decide by one rule; if all members count, each is left out for its share."""
+        if counted is not None or self.silent_share is None:
+            return getattr(rule, what)(scores, code, counted)
+        silent, decided = np.flatnonzero(self.silent_share), 0.0
+        each = leaving_out(rule, what, scores, code, silent)
+        for position, share in enumerate(self.silent_share[silent]):
+            decided = decided + share * each[:, position]
+        return decided
 
     def randomised_share(self, rows):
         """Share of the weight of rows whose decision is randomised."""
@@ -130,33 +158,59 @@ class FairRule:
         return float(score(self.problem.objective, self.confusion))
 
     @property
-    def constrained_gap(self):
-        """Greatest difference between groups of the constrained rates."""
-        return _gap(gap_of(self.problem.constraint.rate), self.confusion)
+    def excess(self):
+        """Least slack at which its rates in calibration keep the constraints."""
+        return self.problem.excess(self.confusion)
 
-    def describe(self, rows=None):
-        """Quality, and differences between groups, in calibration or on other rows.
+    @property
+    def measures(self):
+        """What the constraints bound, in calibration, by name."""
+        return self._measured(self.confusion)
+
+    def counted_on(self, rows):
+        """Confusion of each group on rows, by their own labels.
 
         Parameters
         ----------
-        rows : CalibrationRows, default=None
+        rows : CalibrationRows
+            With `counted`, the rule's own, decided by the members that count.
+        """
+        probability = self.selection_probability(rows.scores, rows.group, rows.counted)
+        return rows.confusion(probability, len(self.code))
+
+    def describe(self, confusion):
+        """Quality, and what is compared between groups, of decisions.
+
+        Parameters
+        ----------
+        confusion : ndarray of shape (n_groups, n_classes, n_classes)
 
         Returns
         -------
         dict of str to float
         """
-        confusion = self.confusion
-        if rows is not None:
-            probability = self.selection_probability(rows.scores, rows.group)
-            confusion = rows.confusion(probability, len(self.code))
         quality = ["accuracy_score", "balanced_accuracy_score"]
         if confusion.shape[2] == 2:
             quality.append("selection_rate")
         total = confusion.sum(axis=2)
-        return {
+        qualities = {
             name.removesuffix("_score"): float(SCORES[name](confusion, total))
             for name in quality
-        } | {gap: _gap(gap, confusion) for gap in GAPS}
+        }
+        return {
+            **qualities,
+            **{gap: float(spread(gap_rates(gap, confusion))) for gap in GAPS},
+            **self._measured(confusion),
+        }
+
+    def _measured(self, confusion):
+        problem = self.problem
+        return {
+            constraint.measure_name: constraint.measure(
+                problem.values(constraint, confusion)
+            )
+            for constraint in problem.constraints
+        }
 
     def table(self):
         """Frame of the cells' probabilities."""
@@ -221,6 +275,12 @@ class FairRule:
         return pd.DataFrame(weights.weights, index, names)
 
     @property
+    def reversed_groups(self):
+        """Groups in which the scores of a class are known to be the wrong way round."""
+        turned = getattr(self.fair, "reversed", [])
+        return self._constrained_groups[np.flatnonzero(turned)]
+
+    @property
     def is_constant(self):
         """Whether everyone is decided on with the same probabilities."""
         rules = [self.fair, self.blind, self.inferred]
@@ -254,17 +314,13 @@ class FairRule:
         )
 
 
-def _gap(name, confusion):
-    return float(spread(gap_rates(name, confusion)))
-
-
 def constrainable(rows, problem):
     """Whether each group has the rows that its constraint and its method need."""
     n_groups, n_classes = len(problem.groups), len(problem.classes)
 
     def suffice(weight):
         totals = label_totals(rows.group, rows.label, n_groups, weight, n_classes)
-        return problem.constraint.needs(totals)
+        return problem.needs(totals)
 
     enough = suffice(rows.weight)
     if METHODS[problem.method].has_rule_per_member and rows.counted is not None:
@@ -286,7 +342,9 @@ def learn_rule(rows, problem):
     Returns
     -------
     callable
-        Takes a tolerance and returns the `FairRule` that is best within it.
+        Takes a slack of the constraints, such as a tolerance, and returns the
+        `FairRule` that is best within it. Where none keeps them, the slack of the rule
+        is the least that allows one.
     """
     method = METHODS[problem.method]
     enough = constrainable(rows, problem)
@@ -308,14 +366,21 @@ def learn_rule(rows, problem):
     if rows.counted is not None and (problem.sensitive_at_predict or fair is None):
         silent_share = np.average(~rows.counted, axis=0, weights=rows.weight)
     shape = len(problem.groups), len(problem.classes), len(problem.classes)
+    groups = problem.groups[enough]
 
-    def solve(tol):
-        bounded = problem.within(tol)
+    def within(learnt, slack):
+        return learnt(replace(problem.within(slack), groups=groups))
+
+    def solve(slack):
+        bounded, decides = problem.within(slack), None
+        if fair is not None:
+            slack, decides = _feasible(partial(within, fair), slack)
+            bounded = problem.within(slack)
         rule = FairRule(
             problem=bounded,
-            fair=fair and fair(bounded),
-            blind=blind and blind(replace(bounded, constraint=None)),
-            inferred=inferred and inferred(bounded),
+            fair=decides,
+            blind=blind and blind(replace(bounded, constraints=())),
+            inferred=inferred and _feasible(partial(within, inferred), slack)[1],
             code=code,
             silent_share=silent_share,
             confusion=np.zeros(shape),
@@ -334,6 +399,53 @@ def learn_rule(rows, problem):
     return solve
 
 
+def _feasible(solve, slack):
+    """Least slack from some on that allows a rule, and the rule."""
+    try:
+        return slack, solve(slack)
+    except InfeasibleError:
+        # Whatever the constraints, a slack of 1 leaves nothing of them.
+        low, high = slack, 1.0
+    rule = solve(high)
+    for _ in range(_N_HALVINGS):
+        middle = (low + high) / 2
+        try:
+            high, rule = middle, solve(middle)
+        except InfeasibleError:
+            low = middle
+    return high, rule
+
+
+def unreachable(rows, problem):
+    """Describe the smallest changes that allow a rule where none keeps a problem."""
+    constraints, enough = problem.constraints, constrainable(rows, problem)
+    part = rows.take(enough[rows.group])
+    code = np.cumsum(enough) - 1
+    learnt = METHODS[problem.method].learn(replace(part, group=code[part.group]))
+    groups, changes = problem.groups[enough], []
+
+    def solve(k, slack):
+        looser = (
+            *constraints[:k],
+            constraints[k].loosened(slack),
+            *constraints[k + 1 :],
+        )
+        return learnt(replace(problem, constraints=looser, groups=groups))
+
+    for k, constraint in enumerate(constraints):
+        try:
+            slack, _ = _feasible(partial(solve, k), problem.slack)
+        except InfeasibleError:
+            continue
+        looser = constraint.loosened(np.ceil(1e3 * slack) / 1e3)
+        changes.append(f"{looser.rounded!r} in place of {constraint!r}")
+    helps = ", or ".join(changes) or "to loosen several of them"
+    return (
+        f"No rule on the calibration rows keeps {problem}. The smallest change that "
+        f"allows one is {helps}."
+    )
+
+
 def tradeoff_table(rows, problem, tols=None, new=None):
     """Solve for several tolerances and describe the rules.
 
@@ -342,14 +454,15 @@ def tradeoff_table(rows, problem, tols=None, new=None):
     rows : CalibrationRows
     problem : Problem
     tols : array-like of float in [0, 1], default=None
-        None is 11 of them, evenly spaced from 0 to the gap without a constraint.
+        None is 11 of them, evenly spaced from 0 to where nothing is constrained.
     new : CalibrationRows, default=None
         Rows to describe the rules on; None is the rows that they are solved on.
 
     Returns
     -------
     DataFrame
-        A row per tolerance: tol, what ``describe`` gives, and randomised_share.
+        A row per tolerance: tol, what ``describe`` gives, and randomised_share. Without
+        new rows also what is counted on those that the rules are solved on.
 
     Raises
     ------
@@ -360,14 +473,20 @@ def tradeoff_table(rows, problem, tols=None, new=None):
         tols = _check_tols(tols)
     solve = learn_rule(rows, problem)
     if tols is None:
-        tols = np.linspace(0.0, solve(1.0).constrained_gap, _N_TOLS)
+        tols = np.linspace(0.0, solve(1.0).excess, _N_TOLS)
     records = []
     for tol in tols:
         rule = solve(float(tol))
+        if new is None:
+            counted = rule.describe(rule.counted_on(rows))
+            described = rule.describe(rule.confusion)
+            described |= {f"{name}_counted": value for name, value in counted.items()}
+        else:
+            described = rule.describe(rule.counted_on(new))
         records.append(
             {
                 "tol": tol,
-                **rule.describe(new),
+                **described,
                 "randomised_share": rule.randomised_share(rows if new is None else new),
             }
         )

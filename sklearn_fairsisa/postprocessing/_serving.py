@@ -1,9 +1,12 @@
 """What a fitted post-processor decides by."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ._calibrated import Calibrated
+import numpy as np
+
+from ..sisa._without_rows import without_rows
+from ._calibrated import Calibrated, OwnRows
 from ._members import checked_member_scores, given_scores
 from ._views import as_numbers
 
@@ -35,7 +38,7 @@ class Serving:
                 f"X holds the outputs of {scores.shape[1]} members, but fit saw "
                 f"{n_members}. Give the outputs of the same members."
             )
-        return scores
+        return calibrated.problem.turned(scores)
 
     def evidence(self, seen, group):
         """Scores that the members, and heads, give to new rows of some groups.
@@ -56,3 +59,35 @@ class Serving:
             return scores
         # The rule for people of unknown groups does not hear what is given one.
         return heads.evidence(as_numbers(seen), scores, group.clip(min=0))
+
+
+def bare_rule(calibrated):
+    """Return what is calibrated without its rows, as far as decisions need it.
+
+    Parameters
+    ----------
+    calibrated : Calibrated
+        Solved.
+
+    Returns
+    -------
+    OwnRows
+    """
+    nobody = np.empty(0, dtype=np.intp)
+    return OwnRows(
+        problem=calibrated.problem,
+        features=calibrated.features,
+        seed=calibrated.seed,
+        rows=calibrated.rows.take(nobody),
+        # Without reports, and what else refers to rows.
+        rule=without_rows(replace(calibrated.rule), what="The fair rule"),
+        bound=calibrated.bound,
+        heads=without_rows(calibrated.heads, what="The fair rule"),
+        n_given=0,
+        trains=nobody,
+        subjects=None,
+        holds_labels=getattr(calibrated, "holds_labels", False),
+        holds_only_votes=getattr(calibrated, "holds_only_votes", False),
+        digests=None,
+        numbers=None,
+    )

@@ -15,9 +15,11 @@ class Training:
     ----------
     fair : FairEnsemblePostprocessor
     X, y, weight, subjects : all rows given to ``fit``
+    given : X with the sensitive feature, as it was given
     """
 
-    def __init__(self, fair, X, y, weight, subjects):
+    def __init__(self, fair, X, y, weight, subjects, given):
+        self.given = given
         self.X, self.y, self.weight, self.subjects = X, y, weight, subjects
         self._estimator, self._is_seeded = fair.estimator, fair.random_state is not None
         self.rng = check_random_state(fair.random_state)

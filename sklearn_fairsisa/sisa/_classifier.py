@@ -5,7 +5,7 @@ import secrets
 import time
 import warnings
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from numbers import Integral
 from os import PathLike
@@ -13,13 +13,11 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn import get_config
 from sklearn.base import (
     BaseEstimator,
-    ClassifierMixin,
     MetaEstimatorMixin,
-    TransformerMixin,
     _fit_context,
 )
 from sklearn.linear_model import SGDClassifier
@@ -27,7 +25,7 @@ from sklearn.utils import check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from .._utils.containers import in_types_of
 from .._utils.html import FindingsMixin
@@ -49,7 +47,7 @@ from ._inputs import (
     check_alike,
     check_enough_rows,
     check_rows,
-    check_samples,
+    refuse_subtracting,
     require_continuing,
     require_members,
     union,
@@ -61,6 +59,7 @@ from ._learners import (
     forget_in_caches,
     last_step,
     make_prototype,
+    subtracts,
     trains_together,
 )
 from ._metadata import (
@@ -70,6 +69,7 @@ from ._metadata import (
     split_metadata,
 )
 from ._plan import HELD_OUT, make_plan
+from ._predicting import PredictingMixin
 from ._report_columns import TABLES
 from ._reports import (
     ForgetVerification,
@@ -82,18 +82,19 @@ from ._requests import (
     check_indices,
     check_rows_to_amend,
     check_shards,
+    check_visits,
     requested_rows,
 )
+from ._serving import ServedClassifier, served_classifier
 from ._state import Change, State, split_rows
+from ._subtraction import subtract_rows, subtracted_visits, warn_of_failed
 from ._training import Recipe, UntrainedShard, replay_visits
-from ._votes import member_scores, member_votes
+from ._votes import member_scores
 from ._workers import replay_stage, train_members, visits_behind
 from .store import CheckpointPolicy, as_policy, create_store, open_directory
 
 
-class SISAClassifier(
-    FindingsMixin, ClassifierMixin, TransformerMixin, MetaEstimatorMixin, BaseEstimator
-):
+class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEstimator):
     """Ensemble over disjoint shards of the rows, from which rows can be deleted.
 
     Each shard's rows train one member, slice by slice, with a checkpoint after every
@@ -113,7 +114,11 @@ class SISAClassifier(
         of the learner or of a step, names labels of y. A learner that accumulates
         statistics, as naive Bayes does, trains each stage on its own slice only. Other
         learners train it on all slices so far, as in the SISA paper. Set the attribute
-        ``accumulates = True`` in a learner of your own that accumulates.
+        ``accumulates = True`` in a learner of your own that accumulates. From members
+        with ``partial_unfit``, such as those of
+        :class:`~sklearn_fairsisa.linear_model.IntegerRidgeClassifier`, :meth:`forget`
+        subtracts rows instead of replaying slices, unless an earlier step of a
+        Pipeline learns from rows; `n_slices` > 1 and `epochs` are refused for them.
 
     n_shards : int, default=5
         Number of shards S. Each trains one member.
@@ -414,10 +419,11 @@ class SISAClassifier(
     def _with_batch(self, X, y, sample_weight, classes, subjects, told, trained):
         """Return the change that adds a batch; drop shards trained on other rows."""
         before = self._state
-        check_alike(before.rows[0], subjects)
-        params = appended_metadata(before.rows[0], sample_weight, len(y))
+        earlier = before.rows[0].any_block
+        check_alike(earlier, subjects)
+        params = appended_metadata(earlier, sample_weight, len(y))
         # A data frame without rows may have lost its types.
-        X = next((in_types_of(s.X, X) for s in before.parts if len(s)), X)
+        X = next((in_types_of(s.any_block.X, X) for s in before.parts if len(s)), X)
         classes = union(self.classes_, y if classes is None else classes, y)
         recipe = before.recipe
         if len(classes) > recipe.n_classes:
@@ -598,7 +604,12 @@ class SISAClassifier(
                     erasing.append(change)
                     for X in self._state.inputs_of(change.erased_rows):
                         forget_in_caches(self._state.recipe.prototype, X)
-                    self._commit(store, change, (), started)
+                    results = subtract_rows(
+                        change, self._state, store, self.estimators_
+                    )
+                    failed = [r for r in results if isinstance(r, UntrainedShard)]
+                    subtracted = [r for r in results if r not in failed]
+                    self._commit(store, change, subtracted, started)
                     # A correction has no report of its own.
                     n_reports = len(self.forget_log_)
                     report = n_reports - 1 if change.kind == "forget" else None
@@ -614,6 +625,7 @@ class SISAClassifier(
                 self._relearn(shards, request)
                 self._calibrate()
             _warn_of_vanished(*vanished)
+            warn_of_failed(self._state, failed)
         except BaseException as error:
             if change is not None and change.is_part_of(self._state):
                 action = "corrected" if change.amended_rows else "erased"
@@ -662,6 +674,7 @@ class SISAClassifier(
             If a member cannot be trained on the remaining rows; it stays behind.
         """
         check_is_fitted(self)
+        check_visits(max_sample_visits)
         with self._exclusive():
             behind = self.behind_
         if shards is not None:
@@ -690,7 +703,7 @@ class SISAClassifier(
     def _behind(self):
         records = []
         for shard in range(self.plan_.n_shards):
-            progress = self._store.progress(shard)
+            progress, rows = self._store.progress(shard), self._state.rows[shard]
             if progress.stage < progress.n_stages:
                 records.append(
                     {
@@ -698,7 +711,7 @@ class SISAClassifier(
                         "stage": progress.stage,
                         "n_stages": progress.n_stages,
                         "rows_missing": int(
-                            (self._state.rows[shard].slices >= progress.stage).sum()
+                            rows.counts(progress.n_stages)[progress.stage :].sum()
                         ),
                         "sample_visits": visits_behind(self._state, self._store, shard),
                         "reason": progress.reason,
@@ -826,8 +839,13 @@ class SISAClassifier(
     def _expected_cost(self, indices, subjects):
         rows, keys = requested_rows(self._state, indices, subjects)
         change = self._state.without(rows, keys)
-        visits = sum(
-            replay_visits(
+        visits = 0
+        for shard, first in change.firsts.items():
+            subtracted = subtracted_visits(change, self._state, self._store, shard)
+            if subtracted is not None:
+                visits += subtracted
+                continue
+            visits += replay_visits(
                 change.state.recipe,
                 change.state.rows[shard],
                 self.plan_.n_stages[shard],
@@ -837,8 +855,6 @@ class SISAClassifier(
                     min(first, self._store.progress(shard).stage),
                 ),
             )
-            for shard, first in change.firsts.items()
-        )
         return {
             "rows": len(rows),
             "shards": list(change.firsts),
@@ -915,134 +931,25 @@ class SISAClassifier(
         self._put_in_place(state, store, store.members(), log, reports)
         return self
 
-    def predict(self, X: Rows) -> NDArray[Any]:
-        """Return the class of each sample.
+    def for_serving(self) -> ServedClassifier:
+        """Return what predicts alike, and holds nothing else.
 
-        Ties go to the first of the tied classes in ``classes_``.
-
-        Parameters
-        ----------
-        X : array-like of length n
-            Of the kind given to ``fit``.
+        It has the members, without rows, ids, checkpoints, log and paths, and cannot
+        forget. Serve it anew after each deletion, so that the earlier one is gone.
 
         Returns
         -------
-        ndarray of shape (n,)
+        ServedClassifier
+            With the methods that predict, which give the same bits.
 
         Raises
         ------
         ValueError
-            If every row has been forgotten, or X has other features.
+            If a member holds rows, as nearest neighbours and kernel machines do, or
+            none can predict.
         """
         check_is_fitted(self)
-        fitted = self._snapshot()
-        return fitted.classes_[fitted.predict_proba(X).argmax(axis=1)]
-
-    def predict_proba(self, X: Rows) -> NDArray[np.float64]:
-        """Return each class's share of the votes, or its mean score.
-
-        Parameters
-        ----------
-        X : array-like of length n
-            Of the kind given to ``fit``.
-
-        Returns
-        -------
-        ndarray of shape (n, n_classes)
-            Share of votes with ``aggregation="majority"``, mean score of the members
-            with ``aggregation="mean"``.
-
-        Raises
-        ------
-        ValueError
-            If every row has been forgotten, or X has other features.
-        """
-        X = check_samples(self, X)
-        fitted = self._snapshot()
-        outputs = member_votes if fitted.aggregation == "majority" else member_scores
-        present = [member for member in fitted.estimators_ if member is not None]
-        if not present:
-            why = (
-                "All members are behind. Call relearn()."
-                if len(fitted.behind_)
-                else "Every row has been forgotten, or has weight 0, so no member is "
-                "left to predict. Fit again, or add rows with partial_fit."
-            )
-            raise ValueError(why)
-        total = sum(outputs(member, X, len(fitted.classes_)) for member in present)
-        return total / len(present)
-
-    def predict_log_proba(self, X: Rows) -> NDArray[np.float64]:
-        """Return the logarithms of what :meth:`predict_proba` returns.
-
-        Parameters
-        ----------
-        X : array-like of length n
-            Of the kind given to ``fit``.
-
-        Returns
-        -------
-        ndarray of shape (n, n_classes)
-            Natural logarithms; minus infinity for a class without votes.
-
-        Raises
-        ------
-        ValueError
-            If every row has been forgotten, or X has other features.
-        """
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
-
-    def transform(self, X: Rows) -> NDArray[np.float64]:
-        """Return the members' scores.
-
-        Parameters
-        ----------
-        X : array-like of length n
-            Of the kind given to ``fit``.
-
-        Returns
-        -------
-        ndarray of shape (n, n_shards) or (n, n_shards * n_classes)
-            With two classes, each member's score of the second class. With more, each
-            member's scores of all classes, member by member. Scores are in [0, 1]:
-            the member's probabilities, the logistic function (softmax) of its
-            decision function, or its vote. A shard without rows scores 1/n_classes.
-        """
-        X = check_samples(self, X)
-        fitted = self._snapshot()
-        n_classes = len(fitted.classes_)
-        abstention = np.full((_num_samples(X), n_classes), 1 / n_classes)
-        scores = [
-            abstention if member is None else member_scores(member, X, n_classes)
-            for member in fitted.estimators_
-        ]
-        if n_classes == 2:
-            return np.column_stack([score[:, 1] for score in scores])
-        return np.hstack(scores)
-
-    def get_feature_names_out(
-        self, input_features: ArrayLike | None = None
-    ) -> NDArray[np.object_]:
-        """Return the names of the columns of ``transform``.
-
-        Parameters
-        ----------
-        input_features : None
-            Not used.
-
-        Returns
-        -------
-        ndarray of str
-            ``sisaclassifier<shard>``, with ``_<class>`` appended for more than two
-            classes.
-        """
-        check_is_fitted(self)
-        name = type(self).__name__.lower()
-        names = [f"{name}{shard}" for shard in range(len(self.estimators_))]
-        if len(self.classes_) > 2:
-            names = [f"{member}_{label}" for member in names for label in self.classes_]
-        return np.array(names, dtype=object)
+        return self._read(served_classifier)
 
     @property
     def n_rows_(self) -> int:
@@ -1117,6 +1024,14 @@ class SISAClassifier(
         )
         return [(title, table)]
 
+    def _why_none_predicts(self):
+        if len(self.behind_):
+            return "All members are behind. Call relearn()."
+        return (
+            "Every row has been forgotten, or has weight 0, so no member is left to "
+            "predict. Fit again, or add rows with partial_fit."
+        )
+
     def _snapshot(self):
         """Return a copy whose attributes all belong to the same instant.
 
@@ -1127,10 +1042,14 @@ class SISAClassifier(
     def _read(self, function, *args):
         """Return the result of a function for the ensemble as it is at one instant.
 
-        Rows are read when they are needed. If another process has changed the directory
-        since, the function gets the ensemble as it now is in the directory.
+        If another process has changed the directory, the function gets the ensemble as
+        it now is there, unless that does not follow from this one and no row must be
+        read.
         """
         fitted = self._snapshot()
+        if not fitted._store.is_latest():
+            with suppress(ChangedDirectoryError):
+                fitted = fitted._followed()
         while True:
             try:
                 return function(fitted, *args)
@@ -1149,7 +1068,7 @@ class SISAClassifier(
         known, now = self._audit.entries, opened._audit.entries
         fitted_anew = any(entry["kind"] == "fit" for entry in now[len(known) :])
         if fitted_anew or now[: len(known)] != known:
-            raise
+            raise self._store.changed()
         return opened
 
     def _base(self):
@@ -1165,7 +1084,8 @@ class SISAClassifier(
     def _fits_members_whole(self):
         """Return whether members are trained by the learner's own ``fit``."""
         by_passes = self.n_slices > 1 or self.epochs is not None
-        return not by_passes and not trains_together(self._base())
+        base = self._base()
+        return not (by_passes or trains_together(base) or subtracts(base))
 
     def _learner_calls(self):
         """Return the methods that training calls, with the part of the learner."""
@@ -1173,7 +1093,7 @@ class SISAClassifier(
 
     def _has_weights(self):
         """Return whether the training rows have weights."""
-        return bool(self._state.rows[0].params)
+        return bool(self._state.rows[0].any_block.params)
 
     def _weight_param(self):
         """Return the parameter of ``fit`` for weights, None if the learner has none."""
@@ -1198,6 +1118,7 @@ class SISAClassifier(
         if self.n_slices > 1 or self.epochs is not None:
             what = "n_slices > 1" if self.n_slices > 1 else "epochs"
             require_continuing(self._base(), what)
+            refuse_subtracting(self._base(), what)
         X, y, subjects, inputs = check_rows(self, X, y, subjects, reset=True)
         params, settings = split_metadata(
             self, method, len(y), subjects=subjects, **given
@@ -1234,6 +1155,11 @@ class SISAClassifier(
             inputs=inputs,
             salt=secrets.token_hex(16),
         )
+        if not len(state.shards_without([])):
+            raise ValueError(
+                "No shard has a row to train on: all are watched or weigh nothing. "
+                "Give more rows, or watch fewer."
+            )
         begun = {name: begin(state) for name, begin in (companions or {}).items()}
         state = replace(state, companions=begun)
         store = create_store(self.checkpoint_dir, getattr(self, "_store", None))
@@ -1522,13 +1448,13 @@ def _without_rows(change):
     """Return the shards of a change, and the classes, that have no rows left."""
     state, shards = change.state, list(change.firsts)
     empty = [shard for shard in shards if len(state.rows[shard]) == 0]
-    absent = np.arange(len(state.classes) if shards else 0)
-    # Shards already read come first, since they mostly have all classes.
+    absent = set(range(len(state.classes) if shards else 0))
+    # Shards that lost rows come first, since they mostly have all classes.
     for number in (*shards, HELD_OUT, *range(state.plan.n_shards)):
-        if not len(absent):
+        if not absent:
             break
-        absent = absent[~np.isin(absent, state.part(number).y)]
-    return empty, state.classes[absent].tolist()
+        absent -= state.part(number).labels
+    return empty, state.classes[sorted(absent)].tolist()
 
 
 def _warn_of_vanished(empty, classes):

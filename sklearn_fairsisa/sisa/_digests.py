@@ -96,6 +96,11 @@ def _describe(value):
         # Some NumPy scalars are of these types; their repr depends on NumPy's version.
         plain = value.item() if isinstance(value, np.generic) else value
         return kind, repr(plain).encode(), ()
+    if isinstance(value, np.ma.MaskedArray):
+        # What lies below the mask is arbitrary.
+        return kind, b"", (value.filled(), np.ma.getmaskarray(value))
+    if isinstance(value, memoryview):
+        value = np.asarray(value)
     if isinstance(value, np.ndarray | np.generic):
         return _describe_array(np.asarray(value))
     if sparse.issparse(value):
@@ -115,7 +120,8 @@ def _describe(value):
         name = f"{value.__module__}.{value.__qualname__}".encode()
         return "name", name, _carried_by(value)
     torch = sys.modules.get("torch")
-    if torch is not None and isinstance(value, torch.Tensor):
+    if torch is not None and _is_in_memory(value, torch):
+        value = value.resolve_conj().resolve_neg()
         flat = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         plain = f"{value.dtype}{tuple(value.shape)}".encode()
         return "tensor", plain + flat.numpy().tobytes(), ()
@@ -133,13 +139,25 @@ def _describe(value):
         return kind, b"", (_state_of_catboost(value),)
     # Some types, such as numpy's ufuncs, are registered in place of a method.
     registered = copyreg.dispatch_table.get(type(value))
-    reduced = value.__reduce_ex__(4) if registered is None else registered(value)
+    try:
+        reduced = value.__reduce_ex__(4) if registered is None else registered(value)
+    except TypeError as error:
+        raise TypeError(
+            f"A learner holds a {kind}, whose state cannot be stored or compared "
+            f"({error}). Create it when it is used, or leave it out in __getstate__."
+        ) from error
     if isinstance(reduced, str):
         return kind, reduced.encode(), ()
     build, args, state, items, pairs = (*reduced, None, None, None)[:5]
     if isinstance(state, dict):
         state = _state_of(value, state)
     return kind, b"", (build, args, state, list(items or ()), list(pairs or ()))
+
+
+def _is_in_memory(value, torch):
+    """Return whether a value is a tensor with a number for each place."""
+    is_tensor = isinstance(value, torch.Tensor)
+    return is_tensor and value.layout == torch.strided and not value.is_meta
 
 
 def _is_any(value, package, name):

@@ -17,10 +17,17 @@ from .._utils.accepted import accepted
 from .._utils.containers import check_container
 from .._utils.validation import (
     check_like_fit,
-    check_no_missing_labels,
+    check_some_rows,
     check_subjects,
+    class_labels,
 )
-from ._learners import check_raw_rows, holds, last_step, why_not_continuing
+from ._learners import (
+    check_raw_rows,
+    holds,
+    last_step,
+    subtracts,
+    why_not_continuing,
+)
 
 # Attributes of an estimator about the X it was fitted on.
 INPUTS = ("n_features_in_", "feature_names_in_")
@@ -60,6 +67,16 @@ def require_continuing(base, what):
     return True
 
 
+def refuse_subtracting(base, what):
+    """Refuse `what`, which trains by stages, for a learner that subtracts rows."""
+    if subtracts(base):
+        name = type(last_step(base)).__name__
+        raise ValueError(
+            f"{what} is of no use to {name}, from whose members rows are subtracted "
+            "instead of training slices again. Leave n_slices=1 and epochs=None."
+        )
+
+
 def check_rows(estimator, X, y, subjects, *, reset):
     """Validate a batch of rows for an estimator, without changing it.
 
@@ -73,9 +90,8 @@ def check_rows(estimator, X, y, subjects, *, reset):
         The estimator's attributes about X, by the names in `INPUTS`.
     """
     X = accepted(X)
-    if isinstance(X, list) and not X:
-        raise ValueError("X is an empty list: 0 sample(s). Give at least one row.")
-    y = _check_y(check_no_missing_labels(y))
+    check_some_rows(X)
+    y = _check_y(class_labels(y))
     check_consistent_length(X, y)
     check_classification_targets(y)
     check_container(X)
@@ -117,7 +133,7 @@ def check_enough_rows(n_rows, subjects, n_shards, n_slices):
 
 
 def check_alike(earlier, subjects):
-    """Refuse a batch that cannot follow earlier rows, given as a ShardRows."""
+    """Refuse a batch that cannot follow earlier rows, given as one of their blocks."""
     if (subjects is None) != (earlier.subjects is None):
         raise ValueError(
             "subjects must be given to every call or to none, since all rows of a data "
@@ -129,10 +145,14 @@ def union(*labels):
     """Return the sorted distinct labels of several lists of labels."""
     parts = [np.asarray(part) for part in labels]
     firsts = [label for part in parts for label in part[:1].tolist()]
-    kinds = {isinstance(label, str): label for label in firsts}
+    # What numpy would convert to one type without a word.
+    kinds = {
+        next(k for k in (str, bool, object) if isinstance(label, k)): label
+        for label in firsts
+    }
     if len(kinds) > 1:
         raise ValueError(
-            f"Labels are both texts, such as {kinds[True]!r}, and numbers, such as "
-            f"{kinds[False]!r}. Give labels of one kind in all calls."
+            f"Labels of several kinds were given: {list(kinds.values())}. Give either "
+            "texts, numbers or booleans in all calls."
         )
     return np.unique(np.concatenate(parts))

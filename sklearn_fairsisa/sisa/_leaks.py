@@ -3,18 +3,23 @@
 import sys
 from dataclasses import dataclass
 
-import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
-from sklearn.utils import get_tags
 
 from .._utils.callbacks import callbacks_of, is_declared, judge, writes_outside
 from .._utils.typing import Estimator
 from ._classifier import SISAClassifier
-from ._learners import caches_steps, holds, is_skorch, last_step, rows_to_watch
+from ._learners import (
+    caches_steps,
+    holds,
+    is_skorch,
+    last_step,
+    learns_nothing,
+    rows_to_watch,
+    why_not_subtracting,
+)
 
 
 @dataclass(frozen=True)
@@ -162,7 +167,7 @@ def _look_at_step_before(name, step, findings):
         findings.advice.append(
             f"{what} is frozen: exact only if it was fitted on none of these rows."
         )
-    elif _learns_nothing(step):
+    elif learns_nothing(step):
         findings.exact.append(f"{what}: stateless, learns nothing from the rows.")
         if hasattr(step, "forget"):
             findings.advice.append(
@@ -175,11 +180,6 @@ def _look_at_step_before(name, step, findings):
             "depends on forgotten ones. Put it into the base learner: "
             f"SISAClassifier(make_pipeline({type(step).__name__}(...), learner))."
         )
-
-
-def _learns_nothing(step):
-    # Before scikit-learn 1.8 HashingVectorizer is tagged as one that needs a fit.
-    return isinstance(step, HashingVectorizer) or not get_tags(step).requires_fit
 
 
 def _look_at_sisa(sisa, findings):
@@ -196,7 +196,7 @@ def _look_at_sisa(sisa, findings):
         )
     log = getattr(sisa, "forgotten_", None)
     if log is not None and len(log):
-        present = np.unique(np.concatenate([rows.y for rows in sisa._state.rows]))
+        present = set().union(*(rows.labels for rows in sisa._state.rows))
         if len(present) < len(sisa.classes_):
             findings.leaks.append(
                 "classes_ names a class of which every row was forgotten. This reveals "
@@ -215,10 +215,11 @@ def _look_at_learner(estimator, findings):
                     f"Step {step_name!r} is frozen: exact only if it was fitted on "
                     "none of these rows."
                 )
-        findings.exact.append(
-            "Steps before the learner are fitted in each shard, on its first slice, "
-            "and again when a row of that slice is forgotten."
-        )
+        if why_not_subtracting(estimator) is not None:
+            findings.exact.append(
+                "Steps before the learner are fitted in each shard, on its first "
+                "slice, and again when a row of that slice is forgotten."
+            )
     before = len(findings.leaks)
     params = learner.get_params(deep=False)
     if is_skorch(learner):
@@ -248,9 +249,22 @@ def _look_at_learner(estimator, findings):
             "differ, which verify_forgotten() detects."
         )
     if len(findings.leaks) == before:
-        findings.exact.append(
-            f"Members of {name}: retrained without the row, bit for bit."
+        findings.exact.append(_how_members_forget(estimator))
+
+
+def _how_members_forget(estimator):
+    learner = last_step(estimator)
+    name = type(learner).__name__
+    obstacle = why_not_subtracting(estimator)
+    if obstacle is None:
+        return (
+            f"Members of {name}: the row is subtracted by partial_unfit, which has to "
+            "leave the bits of a member that never saw it. verify_forgotten() shows it."
         )
+    how = f"Members of {name}: retrained without the row, bit for bit."
+    if hasattr(learner, "partial_unfit"):
+        how += f" The row cannot be subtracted: {obstacle}."
+    return how
 
 
 def _may_be_unseeded(learner):

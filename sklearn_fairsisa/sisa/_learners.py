@@ -9,6 +9,8 @@ from numbers import Real
 import numpy as np
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.compose import ColumnTransformer
+from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model._stochastic_gradient import BaseSGDClassifier
 from sklearn.naive_bayes import (
     BernoulliNB,
@@ -67,6 +69,38 @@ def why_not_continuing(estimator):
     return None
 
 
+def subtracts(estimator):
+    """Return whether rows are subtracted from a fitted learner instead of replayed."""
+    return why_not_subtracting(estimator) is None
+
+
+def why_not_subtracting(estimator):
+    """Return why rows cannot be subtracted from a fitted learner, None if they can.
+
+    Such a learner has a method ``partial_unfit(X, y, sample_weight=None)``, after which
+    its state equals one that never saw the rows.
+    """
+    learner = last_step(estimator)
+    name = type(learner).__name__
+    if not hasattr(learner, "partial_unfit"):
+        return f"{name} has no partial_unfit"
+    if trains_together(estimator) or share_watched(estimator) is not None:
+        return f"{name} trains on rows in a way of its own"
+    if isinstance(estimator, Pipeline):
+        for step, part in estimator.steps[:-1]:
+            if not learns_nothing(part):
+                return f"step {step!r} ({type(part).__name__}) learns from rows"
+    return why_not_continuing(estimator)
+
+
+def learns_nothing(step):
+    """Return whether fitting a step of a Pipeline leaves nothing of the rows in it."""
+    if step in (None, "passthrough") or isinstance(step, FrozenEstimator):
+        return True
+    # Before scikit-learn 1.8 HashingVectorizer is tagged as one that needs a fit.
+    return isinstance(step, HashingVectorizer) or not get_tags(step).requires_fit
+
+
 def sampling_step(estimator):
     """Return the name of a Pipeline's step that changes the number of rows, if any."""
     if isinstance(estimator, Pipeline):
@@ -82,8 +116,11 @@ def accumulates(estimator):
     """Return whether a row that is seen twice counts twice, as in naive Bayes.
 
     A learner may state it in an attribute ``accumulates`` of the class or the instance.
+    What rows can be subtracted from accumulates them.
     """
     learner = last_step(estimator)
+    if hasattr(learner, "partial_unfit"):
+        return True
     return getattr(learner, "accumulates", isinstance(learner, _ACCUMULATING))
 
 
@@ -176,6 +213,9 @@ def make_prototype(estimator, classes, codes):
             "A Pipeline with memory= caches the output of its steps, where forget() "
             "cannot reach it. Pass memory=None."
         )
+    if share_watched(estimator) is not None:
+        # If it watched all rows, nothing would be trained and say so.
+        last_step(estimator)._validate_params()
     prototype, n_classes = clone(estimator), len(classes)
     _settle_cache_dirs(prototype)
     if is_skorch(prototype):

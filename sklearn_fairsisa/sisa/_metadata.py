@@ -137,7 +137,7 @@ def appended_metadata(earlier, sample_weight, n_rows):
 
     Parameters
     ----------
-    earlier : ShardRows
+    earlier : Block
     sample_weight : array-like, float or None
         By default 1, if earlier rows have weights.
     n_rows : int

@@ -134,7 +134,8 @@ _COST_NOTE = (
     "subjects in one request, the formula is the sum over i = 1, &hellip;, R of "
     "2i/(R(R+1)) &middot; [1 &minus; (1 &minus; i/(RS))<sup>k</sup>] of a retraining; "
     "for a learner that accumulates statistics, with 1/R in place of "
-    "2i/(R(R+1)). Requests scatter around it. While shards are behind, relearning is "
+    "2i/(R(R+1)); for one from whose members rows are subtracted, k rows are k visits. "
+    "Requests scatter around it. While shards are behind, relearning is "
     "not complete.</p>\n"
 )
 _LIMITS = (

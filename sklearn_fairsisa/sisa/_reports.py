@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from ._audit import now, salted_row, versions
 from ._digests import combine
+from ._learners import subtracts
 from ._plan import expected_replay_cost
 from ._signatures import signed
 from ._words import named_shards
@@ -225,9 +226,7 @@ def audit_facts(
         "sample_visits": sample_visits,
         "full_sample_visits": full_sample_visits,
         # The rows of a subject share a slice, so the formula counts subjects.
-        "expected_share": expected_replay_cost(
-            plan.n_shards, plan.n_slices, n_subjects, state.recipe.replay
-        )
+        "expected_share": _expected_share(change, before, n_subjects)
         if change.kind in REQUESTS
         else None,
         "seconds": seconds,
@@ -237,6 +236,18 @@ def audit_facts(
         "seed": plan.seed,
         "versions": versions(),
     }
+
+
+def _expected_share(change, before, n_subjects):
+    """Return the share of a full training that a request takes on average."""
+    if subtracts(before.recipe.prototype):
+        # The row goes, and a corrected one comes back.
+        n_visits = len(change.erased_rows) + len(change.amended_rows)
+        return n_visits / before.n_rows
+    plan = before.plan
+    return expected_replay_cost(
+        plan.n_shards, plan.n_slices, n_subjects, before.recipe.replay
+    )
 
 
 def forget_report(entry, rows):

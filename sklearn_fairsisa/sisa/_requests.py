@@ -1,13 +1,13 @@
 """The rows that a deletion request names."""
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Set
 from contextlib import suppress
 from functools import partial
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 
-from .._utils.validation import subject_ids
+from .._utils.validation import check_no_mask, subject_ids
 from ._plan import subject_key
 
 
@@ -31,9 +31,7 @@ def check_indices(indices, n_rows):
         If an index is unknown, negative or not an integer, or a mask has the wrong
         length.
     """
-    if isinstance(indices, set | frozenset | range):
-        indices = list(indices)
-    index = np.atleast_1d(np.asarray(indices))
+    index = _vector(indices)
     if index.ndim != 1:
         raise ValueError(
             f"indices must be one-dimensional, got an array of shape {index.shape}."
@@ -69,6 +67,27 @@ def check_indices(indices, n_rows):
     return np.unique(index).astype(np.intp)
 
 
+def _vector(indices):
+    """Return named rows as an array, whatever holds the integers or booleans."""
+    check_no_mask(indices, "indices")
+    if isinstance(indices, Set | range | Iterator):
+        indices = list(indices)
+    try:
+        index = np.atleast_1d(np.asarray(indices))
+    except ValueError:
+        raise ValueError(
+            "indices holds lists of several lengths. Give one list of integers."
+        ) from None
+    if index.dtype == object:
+        values = index.ravel().tolist()
+        if all(isinstance(value, bool | np.bool_) for value in values):
+            return index.astype(bool)
+        if all(isinstance(value, Integral) for value in values):
+            with suppress(OverflowError):
+                return index.astype(np.int64)
+    return index
+
+
 def check_rows_to_amend(indices, n_given):
     """Return indices of rows to correct, in the order given.
 
@@ -83,7 +102,7 @@ def check_rows_to_amend(indices, n_given):
     ValueError
         If they are not integers, name a row twice, or differ in number from the values.
     """
-    index = np.atleast_1d(np.asarray(indices))
+    index = _vector(indices)
     if not index.size:
         raise ValueError("Nothing to correct was named. Give indices of rows.")
     if index.ndim != 1 or (index.dtype.kind not in "iu" and index.size):
@@ -149,6 +168,7 @@ def check_shards(shards, plan):
     ValueError
         If a shard is unknown or not an integer.
     """
+    check_no_mask(shards, "shards")
     given = np.atleast_1d(np.asarray(shards, dtype=object)).tolist()
     for shard in given:
         known = isinstance(shard, Integral) and 0 <= shard < plan.n_shards
@@ -158,6 +178,15 @@ def check_shards(shards, plan):
                 f"{plan.n_shards - 1}. Nothing was done."
             )
     return [int(shard) for shard in given]
+
+
+def check_visits(visits):
+    """Raise a ValueError unless a limit of sample visits is a number or None."""
+    if visits is not None and not (isinstance(visits, Real) and visits >= 0):
+        raise ValueError(
+            f"max_sample_visits={visits!r} is no number of visits. Give an integer, or "
+            "None for no limit."
+        )
 
 
 def requested_rows(state, indices, subjects):
@@ -182,7 +211,7 @@ def requested_rows(state, indices, subjects):
         If nothing or something unknown is named.
     """
     # A request by indices alone reads no shard that it does not concern.
-    has_subjects = subjects is not None and state.rows[0].subjects is not None
+    has_subjects = subjects is not None and state.rows[0].any_block.subjects is not None
     rows = asked_rows(
         indices,
         subjects,
@@ -247,7 +276,8 @@ def check_subjects_asked(subjects):
     ValueError
         If they have more than one dimension or are booleans.
     """
-    if isinstance(subjects, set | frozenset | range | Iterator):
+    check_no_mask(subjects, "subjects")
+    if isinstance(subjects, Set | range | Iterator):
         subjects = list(subjects)
     ids = np.atleast_1d(subject_ids(subjects))
     if ids.ndim != 1 or not all(isinstance(one, Hashable) for one in ids):

@@ -1,14 +1,16 @@
 """The rows of the shards in the order they are trained on."""
 
-from collections.abc import Sequence
+from bisect import bisect_right
 from dataclasses import dataclass, replace
+from itertools import chain
+from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
 from .._utils.containers import (
     concatenate,
     has_categories,
-    head,
     in_types_of,
     of_type,
     take,
@@ -16,18 +18,18 @@ from .._utils.containers import (
 from .._utils.lending import frozen
 from .._utils.plain import PlainStateMixin
 
+# A deletion copies, or reads and writes, what one piece of a slice holds.
+_PIECE_BYTES = 2**20
+
 
 @dataclass(frozen=True)
-class ShardRows(PlainStateMixin):
-    """The retained rows of one shard, sorted by slice, then by index.
+class Block(PlainStateMixin):
+    """Rows in one piece.
 
     Parameters
     ----------
     index : ndarray of shape (n,)
         Index of each row in the order rows were given.
-
-    slices : ndarray of shape (n,)
-        Slice of each row, non-decreasing.
 
     X : array, sparse matrix, data frame, series or list of length n
 
@@ -42,7 +44,6 @@ class ShardRows(PlainStateMixin):
     """
 
     index: np.ndarray
-    slices: np.ndarray
     X: object
     y: np.ndarray
     subjects: list | None
@@ -57,26 +58,45 @@ class ShardRows(PlainStateMixin):
         super().__setstate__(state)
         self.__post_init__()
 
-    @classmethod
-    def select(cls, where, *, index, slices, X, y, subjects=None, params=None):
-        """Copy the rows at positions `where` out of a batch."""
-        where = where[np.argsort(slices[where], kind="stable")]
-        return cls(
-            index=index[where],
-            slices=slices[where],
-            X=take(X, where),
-            y=y[where],
-            subjects=None if subjects is None else [subjects[i] for i in where],
-            params={name: take(value, where) for name, value in (params or {}).items()},
-        )
-
     def __len__(self):
         return len(self.index)
 
+    @property
+    def has_categories(self):
+        """Whether some column lists the values of all rows of the shard."""
+        return any(map(has_categories, (self.X, *self.params.values())))
+
+    @property
+    def weighs(self):
+        """Whether some row has nonzero ``sample_weight``."""
+        weigh = np.ones(len(self), dtype=bool)
+        for name, value in self.params.items():
+            if name.endswith("sample_weight"):
+                weigh &= np.asarray(value) != 0
+        return bool(weigh.any())
+
+    @classmethod
+    def copied(cls, where, index, X, y, subjects, params):
+        """Return the rows at some positions of a batch, in memory of their own."""
+        return cls(
+            index=index[where],
+            X=take(X, where),
+            y=y[where],
+            subjects=None if subjects is None else [subjects[i] for i in where],
+            params={name: take(value, where) for name, value in params.items()},
+        )
+
+    def take(self, where):
+        """Return the rows at some positions, in memory of their own."""
+        return Block.copied(where, **vars(self))
+
     def without(self, indices):
         """Return all rows except those of the given indices, in memory of their own."""
-        kept = np.flatnonzero(~np.isin(self.index, indices))
-        return ShardRows.select(kept, **vars(self))
+        return self.take(np.flatnonzero(~np.isin(self.index, indices)))
+
+    def only(self, indices):
+        """Return the rows of the given indices, in memory of their own."""
+        return self.take(np.flatnonzero(np.isin(self.index, indices)))
 
     def amended(self, index, X, y):
         """Return the rows with other X and y at some indices, in memory of their own.
@@ -94,124 +114,281 @@ class ShardRows(PlainStateMixin):
         joined = concatenate([self.X, in_types_of(self.X, X)])
         return replace(self, X=take(joined, order), y=labels)
 
-    def joined(self, other):
-        """Return these rows followed by those of later slices."""
-        joined = {
-            name: concatenate([getattr(self, name), getattr(other, name)])
-            for name in ("index", "slices", "X", "y")
-        }
-        params = {
-            name: concatenate([self.params[name], other.params[name]])
-            for name in self.params
-        }
-        subjects = None if self.subjects is None else self.subjects + other.subjects
-        return ShardRows(**joined, subjects=subjects, params=params)
-
     @classmethod
-    def joined_slices(cls, slices):
-        """Return the rows of a shard given slice by slice."""
-        first, *later = slices
-        for rows in later:
-            # Data frames without rows may forget the types of their columns.
-            if len(rows):
-                first = first.joined(rows) if len(first) else rows
-        return first
-
-    def slice(self, slice):
-        """Return the rows of one slice, in memory of their own.
-
-        Categorical columns keep the categories of the whole shard, in their order.
-        """
-        rows = ShardRows.select(np.flatnonzero(self.slices == slice), **vars(self))
-        params = {k: of_type(v, self.params[k]) for k, v in rows.params.items()}
-        return replace(rows, X=of_type(rows.X, self.X), params=params)
-
-    def has_slice_of(self, other, slice, amended):
-        """Return whether a slice equals that of other rows of the same shard.
-
-        Parameters
-        ----------
-        other : ShardRows
-        slice : int
-        amended : sequence of int
-            Indices of rows that do not have the values that they have in `other`.
-        """
-        if has_categories(self.X) or any(map(has_categories, self.params.values())):
-            # All slices of a shard share the order of their categories.
-            return False
-        here, there = self.slices == slice, other.slices == slice
-        if np.isin(self.index[here], amended).any():
-            return False
-        return np.array_equal(self.index[here], other.index[there]) and np.array_equal(
-            self.y[here], other.y[there]
+    def joined(cls, blocks):
+        """Return the rows of several blocks, one after the other."""
+        # Data frames without rows may forget the types of their columns.
+        blocks = [block for block in blocks if len(block)] or blocks[:1]
+        if len(blocks) == 1:
+            return blocks[0]
+        first = blocks[0]
+        return cls(
+            index=np.concatenate([block.index for block in blocks]),
+            X=concatenate([block.X for block in blocks]),
+            y=np.concatenate([block.y for block in blocks]),
+            subjects=None
+            if first.subjects is None
+            else list(chain.from_iterable(block.subjects for block in blocks)),
+            params={
+                name: concatenate([block.params[name] for block in blocks])
+                for name in first.params
+            },
         )
 
-    def recoded(self, codes):
-        """Return the rows with label i renamed to ``codes[i]``."""
-        return replace(self, y=codes[self.y])
 
-    def up_to(self, stage):
-        """Return X, y and params of slices 0..stage."""
-        stop = int(np.searchsorted(self.slices, stage, side="right"))
-        return (
-            head(self.X, stop),
-            self.y[:stop],
-            {name: head(value, stop) for name, value in self.params.items()},
-        )
-
-    def of(self, stage):
-        """Return X, y and params of one slice."""
-        where = np.flatnonzero(self.slices == stage)
-        return (
-            take(self.X, where),
-            self.y[where],
-            {name: take(value, where) for name, value in self.params.items()},
-        )
-
-    def slices_of_weight(self, n_slices, but=()):
-        """Return for each slice whether it has a row of nonzero ``sample_weight``.
-
-        Rows of the indices `but` are left out.
-        """
-        weigh = ~np.isin(self.index, but)
-        for name, value in self.params.items():
-            if name.endswith("sample_weight"):
-                weigh &= np.asarray(value) != 0
-        return np.bincount(self.slices[weigh], minlength=n_slices)[:n_slices] > 0
-
-    def first_slice(self, indices):
-        """Return the earliest slice that has one of the given indices."""
-        return int(self.slices[np.isin(self.index, indices)].min())
-
-
-class RowsOfShards(Sequence):
-    """The rows of all shards, each of which is read when it is first needed.
+class Facts(NamedTuple):
+    """What is known of a piece without reading it.
 
     Parameters
     ----------
-    handles : iterable of ShardRows or callable
-        For each shard its rows, or a function that reads and returns them.
+    slice : int
+        Slice that the rows are of.
+    first : int
+        Index of the first row that the piece was given, which may be forgotten.
+    n_rows : int
+    labels : tuple of int
+        Codes of the labels that occur, sorted.
+    weighs : bool
+        Whether some row has nonzero ``sample_weight``.
     """
 
-    def __init__(self, handles):
-        self._handles = list(handles)
+    slice: int
+    first: int
+    n_rows: int
+    labels: tuple[int, ...]
+    weighs: bool
 
-    def __len__(self):
-        return len(self._handles)
 
-    def __getitem__(self, shard):
-        if callable(self._handles[shard]):
-            self._handles[shard] = self._handles[shard]()
-        return self._handles[shard]
+class Piece:
+    """Some rows of one slice, which are read when they are first needed.
+
+    A piece never changes, so that one of two states is the same in both.
+
+    Parameters
+    ----------
+    facts : Facts
+    block : Block or callable
+        The rows, or a function that reads and returns them.
+    """
+
+    def __init__(self, facts, block):
+        self.facts = facts
+        self._block = block
+
+    @classmethod
+    def of(cls, slice, first, block):
+        """Return the piece that a block is."""
+        labels = tuple(np.unique(block.y).tolist())
+        return cls(Facts(slice, first, len(block), labels, block.weighs), block)
 
     def __reduce__(self):
         # A copy must not depend on what it was read from.
-        return type(self), (list(self),)
+        return Piece, (self.facts, self.block)
 
-    def replaced(self, rows):
-        """Return these rows with those of some shards, given by shard, in their place.
+    @property
+    def block(self):
+        """The rows."""
+        if callable(self._block):
+            self._block = self._block()
+        return self._block
 
-        What has not been read is not read for it.
+    def holding(self, block):
+        """Return the piece with other rows in the place of its own."""
+        return Piece.of(self.facts.slice, self.facts.first, block)
+
+
+class ShardRows:
+    """The retained rows of one shard, in pieces sorted by slice, then by index.
+
+    Parameters
+    ----------
+    pieces : iterable of Piece
+        At least one. Whatever of the rows is asked for in one piece is joined for it,
+        and not kept.
+    """
+
+    def __init__(self, pieces):
+        self.pieces = tuple(pieces)
+
+    @classmethod
+    def select(cls, where, *, index, slices, X, y, subjects=None, params=None):
+        """Copy the rows at positions `where` out of a batch."""
+        batch, size = (index, X, y, subjects, params or {}), _rows_per_piece(X)
+        pieces = []
+        for slice in np.unique(slices[where]).tolist():
+            own = where[slices[where] == slice]
+            for part in (own[i : i + size] for i in range(0, len(own), size)):
+                first = int(index[part[0]])
+                pieces.append(Piece.of(slice, first, Block.copied(part, *batch)))
+        rows = cls(pieces or [Piece.of(0, 0, Block.copied(where, *batch))])
+        if rows.pieces[0].block.has_categories:
+            return rows._sliced_anew(rows.block)
+        return rows
+
+    def __len__(self):
+        return sum(piece.facts.n_rows for piece in self.pieces)
+
+    # What is known without reading a row
+
+    @property
+    def labels(self):
+        """Codes of the labels that occur, a set."""
+        return {label for piece in self.pieces for label in piece.facts.labels}
+
+    def labels_of(self, slice):
+        """Return the codes of the labels that occur in a slice, a set."""
+        facts = [piece.facts for piece in self.pieces]
+        return {label for one in facts if one.slice == slice for label in one.labels}
+
+    def counts(self, n_slices):
+        """Return the number of rows of each slice."""
+        counts = np.zeros(n_slices, dtype=np.intp)
+        for piece in self.pieces:
+            if piece.facts.slice < n_slices:
+                counts[piece.facts.slice] += piece.facts.n_rows
+        return counts
+
+    def slices_of_weight(self, n_slices):
+        """Return for each slice whether it has a row of nonzero ``sample_weight``."""
+        weigh = np.zeros(n_slices, dtype=bool)
+        for piece in self.pieces:
+            if piece.facts.slice < n_slices:
+                weigh[piece.facts.slice] |= piece.facts.weighs
+        return weigh
+
+    # All rows
+
+    @property
+    def any_block(self):
+        """Some rows, or none, from which to see what rows there have."""
+        return next((p for p in self.pieces if p.facts.n_rows), self.pieces[0]).block
+
+    @property
+    def block(self):
+        """All rows, joined."""
+        return Block.joined([piece.block for piece in self.pieces])
+
+    @property
+    def index(self):
+        """Index of each row in the order rows were given."""
+        return np.concatenate([piece.block.index for piece in self.pieces])
+
+    @property
+    def slices(self):
+        """Slice of each row, non-decreasing."""
+        facts = [piece.facts for piece in self.pieces]
+        slices = np.array([one.slice for one in facts], dtype=np.intp)
+        return np.repeat(slices, [one.n_rows for one in facts])
+
+    @property
+    def subjects(self):
+        """Data-subject ids, a list, or None."""
+        if self.pieces[0].block.subjects is None:
+            return None
+        return list(chain.from_iterable(piece.block.subjects for piece in self.pieces))
+
+    def of(self, stage):
+        """Return X, y and params of one slice."""
+        return self._values(lambda slice: slice == stage)
+
+    def up_to(self, stage):
+        """Return X, y and params of slices 0..stage."""
+        return self._values(lambda slice: slice <= stage)
+
+    def _values(self, is_wanted):
+        wanted = [piece.block for piece in self.pieces if is_wanted(piece.facts.slice)]
+        rows = Block.joined(wanted or [self.any_block.take(np.arange(0))])
+        if rows.has_categories:
+            # Categories list values that only occur in other slices.
+            rows = rows.take(np.arange(len(rows)))
+        return rows.X, rows.y, rows.params
+
+    # Some rows, of which no piece is read that has none of them
+
+    def pieces_with(self, index, slices):
+        """Return the pieces that have rows of some indices, by their place.
+
+        Parameters
+        ----------
+        index, slices : ndarray of int
+            Rows of this shard, and their slices.
         """
-        handles = enumerate(self._handles)
-        return RowsOfShards(rows.get(shard, handle) for shard, handle in handles)
+        starts = [piece.facts[:2] for piece in self.pieces]
+        rows = zip(slices.tolist(), index.tolist())
+        return {
+            place: self.pieces[place]
+            for place in sorted({bisect_right(starts, row) - 1 for row in rows})
+        }
+
+    def only(self, index, slices):
+        """Return the rows of the given indices as one block."""
+        pieces = self.pieces_with(index, slices).values()
+        if not pieces:
+            return self.any_block.take(np.arange(0))
+        return Block.joined([piece.block.only(index) for piece in pieces])
+
+    def without(self, index, slices):
+        """Return all rows except those of the given indices, in memory of their own."""
+        return self._changed(index, slices, lambda block: block.without(index))
+
+    def amended(self, index, slices, X, y):
+        """Return the rows with other X and y at some indices.
+
+        Raises
+        ------
+        ValueError
+            If `X` has values that the types of these rows cannot represent.
+        """
+
+        def amended(block):
+            here = np.flatnonzero(np.isin(index, block.index))
+            return block.amended(index[here], take(X, here), y[here])
+
+        return self._changed(index, slices, amended)
+
+    def _changed(self, index, slices, change):
+        """Return the rows with a change to those blocks that have rows of an index."""
+        touched = self.pieces_with(index, slices)
+        if any(piece.block.has_categories for piece in touched.values()):
+            return self._sliced_anew(change(self.block))
+        pieces = list(self.pieces)
+        for place, piece in touched.items():
+            pieces[place] = piece.holding(change(piece.block))
+        return ShardRows(pieces)
+
+    def joined(self, other):
+        """Return these rows followed by those of later slices."""
+        pieces = self.pieces + other.pieces
+        both = ShardRows([p for p in pieces if p.facts.n_rows] or pieces[:1])
+        if self.any_block.has_categories:
+            return both._sliced_anew(both.block)
+        return both
+
+    def _sliced_anew(self, rows):
+        """Return some of the rows that these were, in the same pieces.
+
+        All pieces of a shard list the same categories, in the same order.
+        """
+        pieces = []
+        for piece in self.pieces:
+            own = rows.take(np.flatnonzero(np.isin(rows.index, piece.block.index)))
+            params = {k: of_type(v, rows.params[k]) for k, v in own.params.items()}
+            own = replace(own, X=of_type(own.X, rows.X), params=params)
+            pieces.append(piece.holding(own))
+        return ShardRows(pieces)
+
+    def recoded(self, codes):
+        """Return the rows with label i renamed to ``codes[i]``."""
+        if np.array_equal(codes, np.arange(len(codes))):
+            return self
+        return ShardRows(
+            piece.holding(replace(piece.block, y=codes[piece.block.y]))
+            for piece in self.pieces
+        )
+
+
+def _rows_per_piece(X):
+    """Return how many rows a piece is given: of numbers those of some bytes."""
+    if isinstance(X, np.ndarray) and X.dtype.kind in "biufc":
+        return max(1, _PIECE_BYTES // max(1, X.itemsize * prod(X.shape[1:])))
+    return np.iinfo(np.intp).max

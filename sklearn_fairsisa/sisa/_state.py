@@ -7,7 +7,7 @@ import numpy as np
 from .._utils.containers import take
 from ._audit import now
 from ._plan import HELD_OUT, Plan
-from ._rows import RowsOfShards, ShardRows
+from ._rows import ShardRows
 from ._training import Recipe, have_weight, replay_visits
 
 
@@ -20,7 +20,7 @@ class State:
     recipe : Recipe
     plan : Plan
     classes : ndarray of shape (n_classes,)
-    rows : RowsOfShards
+    rows : tuple of ShardRows
         Retained rows of each shard.
     held_out : ShardRows
         Retained rows that no shard trains on, by the batch they came in.
@@ -42,7 +42,7 @@ class State:
     recipe: Recipe
     plan: Plan
     classes: np.ndarray
-    rows: RowsOfShards
+    rows: tuple[ShardRows, ...]
     held_out: ShardRows
     inputs: dict
     salt: str
@@ -53,7 +53,7 @@ class State:
 
     @property
     def parts(self):
-        """Retained rows of each shard, read one by one, then those held out."""
+        """Retained rows of each shard, then those held out."""
         yield from self.rows
         yield self.held_out
 
@@ -75,9 +75,12 @@ class State:
         """Return whether a shard of two states of one ensemble trains alike."""
         return (
             len(self.classes) == len(other.classes)
-            and np.array_equal(self.rows[shard].index, other.rows[shard].index)
+            and np.array_equal(self._retained_in(shard), other._retained_in(shard))
             and self._amended_in(shard) == other._amended_in(shard)
         )
+
+    def _retained_in(self, shard):
+        return np.setdiff1d(self.plan.rows(shard), self.forgotten, assume_unique=True)
 
     def _amended_in(self, shard):
         here = self.plan.shards == shard
@@ -90,24 +93,38 @@ class State:
         )
 
     def inputs_of(self, indices):
-        """Yield X of some rows, part by part."""
-        for rows in self._with_any_of(indices):
-            yield take(rows.X, np.flatnonzero(np.isin(rows.index, indices)))
+        """Yield X of some rows, piece by piece."""
+        for block in self._blocks_with(indices):
+            yield take(block.X, np.flatnonzero(np.isin(block.index, indices)))
 
     def subjects_of(self, indices):
         """Return the ids of the data subjects of some rows, if fit was given ids."""
         return {
-            rows.subjects[position]
-            for rows in self._with_any_of(indices)
-            if rows.subjects is not None
-            for position in np.flatnonzero(np.isin(rows.index, indices))
+            block.subjects[position]
+            for block in self._blocks_with(indices)
+            if block.subjects is not None
+            for position in np.flatnonzero(np.isin(block.index, indices))
         }
 
-    def _with_any_of(self, indices):
-        """Return the rows of the parts that retained rows of some indices are in."""
+    def block_of(self, shard, indices):
+        """Return as one block those of some rows that are in a shard."""
+        index = np.asarray(indices, dtype=np.intp)
+        index = index[self.plan.shard_of(index) == shard]
+        return self.rows[shard].only(index, self.plan.slice_of(index))
+
+    def _blocks_with(self, indices):
+        """Yield the blocks that retained rows of some indices are in."""
         retained = np.setdiff1d(indices, self.forgotten).astype(np.intp)
-        parts = np.unique(self.plan.shard_of(retained)).tolist()
-        return [self.part(number) for number in parts]
+        for number, *places in self._by_part(retained):
+            for piece in self.part(number).pieces_with(*places).values():
+                yield piece.block
+
+    def _by_part(self, index):
+        """Yield each part that has rows of an array, with their indices and slices."""
+        numbers = np.asarray(self.plan.shard_of(index))
+        for number in np.unique(numbers).tolist():
+            own = index[numbers == number]
+            yield number, own, self.plan.slice_of(own)
 
     def part(self, number):
         """Return the retained rows of a shard, or for -1 those that are held out."""
@@ -115,22 +132,36 @@ class State:
 
     def shards_without(self, rows):
         """Return the shards that have something to learn from without some rows."""
-        n_stages = self.plan.n_stages
+        parts, _ = self._parts_without(np.asarray(rows, dtype=np.intp))
         left = [
-            have_weight(self.recipe, part, n, but=rows).any()
-            for part, n in zip(self.rows, n_stages)
+            have_weight(self.recipe, parts.get(shard, part), n).any()
+            for shard, (part, n) in enumerate(zip(self.rows, self.plan.n_stages))
         ]
         return np.flatnonzero(left)
+
+    def _parts_without(self, rows):
+        """Return what is left of the parts that have some rows, and first slices."""
+        parts, firsts = {}, {}
+        for number, index, slices in self._by_part(rows):
+            parts[number] = self.part(number).without(index, slices)
+            if number != HELD_OUT:
+                firsts[number] = int(slices.min())
+        return parts, firsts
+
+    def _with_parts(self, parts, **others):
+        """Return the state with the rows of some parts, by number, in their place."""
+        rows = (parts.get(shard, part) for shard, part in enumerate(self.rows))
+        held_out = parts.get(HELD_OUT, self.held_out)
+        return replace(self, rows=tuple(rows), held_out=held_out, **others)
 
     def labels(self, index):
         """Return the label codes of some rows, -1 of those forgotten.
 
-        No part is read that has none of them.
+        No piece is read that has none of them.
         """
         codes = np.full(self.plan.n_rows, -1)
-        for number in np.unique(self.plan.shard_of(index)).tolist():
-            rows = self.part(number)
-            codes[rows.index] = rows.y
+        for block in self._blocks_with(index):
+            codes[block.index] = block.y
         return codes[index]
 
     def without(self, rows, keys):
@@ -142,16 +173,11 @@ class State:
         keys : frozenset of int
             Keys of the data subjects that the rows belong to.
         """
-        touched = np.unique(self.plan.shard_of(rows)).tolist()
-        kept = {number: self.part(number).without(rows) for number in touched}
-        held_out = kept.pop(HELD_OUT, self.held_out)
-        firsts = {shard: self.rows[shard].first_slice(rows) for shard in kept}
+        parts, firsts = self._parts_without(rows)
         forgotten = np.union1d(self.forgotten, rows).astype(np.intp)
         gone = set(rows.tolist())
-        state = replace(
-            self,
-            rows=self.rows.replaced(kept),
-            held_out=held_out,
+        state = self._with_parts(
+            parts,
             amended={r: n for r, n in self.amended.items() if r not in gone},
             forgotten=forgotten,
             forgotten_subjects=self.forgotten_subjects | keys,
@@ -174,18 +200,16 @@ class State:
             What the caller tells companions about the rows, by their names.
         """
         numbers = np.asarray(self.plan.shard_of(index))
-        parts = {}
-        for number in np.unique(numbers).tolist():
+        parts, firsts = {}, {}
+        for number, own, slices in self._by_part(index):
             where = np.flatnonzero(numbers == number)
-            part = self.part(number)
-            parts[number] = part.amended(index[where], take(X, where), y[where])
-        held_out = parts.pop(HELD_OUT, self.held_out)
-        firsts = {shard: self.rows[shard].first_slice(index) for shard in parts}
+            values = take(X, where), y[where]
+            parts[number] = self.part(number).amended(own, slices, *values)
+            if number != HELD_OUT:
+                firsts[number] = int(slices.min())
         times = {row: self.amended.get(row, 0) + 1 for row in index.tolist()}
-        state = replace(
-            self,
-            rows=self.rows.replaced(parts),
-            held_out=held_out,
+        state = self._with_parts(
+            parts,
             amended=self.amended | times,
             companions={},
         )
@@ -220,10 +244,9 @@ class State:
             codes = np.searchsorted(classes, self.classes)
             firsts = dict.fromkeys(range(plan.n_shards), 0)
         joined = {s: self.rows[s].recoded(codes).joined(rows[s]) for s in firsts}
-        state = replace(
-            self,
-            rows=self.rows.replaced(joined),
-            held_out=ShardRows.joined_slices((self.held_out.recoded(codes), held_out)),
+        joined[HELD_OUT] = self.held_out.recoded(codes).joined(held_out)
+        state = self._with_parts(
+            joined,
             plan=plan,
             classes=classes,
             recipe=recipe,
@@ -300,7 +323,7 @@ def split_rows(X, codes, plan, subjects, params, offset):
 
     Returns
     -------
-    rows : RowsOfShards
+    rows : tuple of ShardRows
     held_out : ShardRows
     """
     shards = plan.shards[offset:]
@@ -316,4 +339,4 @@ def split_rows(X, codes, plan, subjects, params, offset):
             params=params,
         )
 
-    return RowsOfShards(map(of, range(plan.n_shards))), of(HELD_OUT)
+    return tuple(map(of, range(plan.n_shards))), of(HELD_OUT)

@@ -3,14 +3,13 @@
 import copy
 import time
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn import config_context
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 
-from .._utils.containers import take
 from .._utils.isolation import forked_generators, one_thread, without_traces
 from .._utils.lending import lent, lent_again, writes_named
 from .._utils.pipelines import reach_last_step
@@ -222,6 +221,42 @@ def train_shards(recipe, tasks, *, verbose=False, caller=None):
     ]
 
 
+def subtract(recipe, shard, member, gone, added, left):
+    """Subtract rows from the member of a shard and add others.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Of a learner with ``partial_unfit``.
+    shard : int
+    member : estimator
+        It is not changed.
+    gone, added : Block
+    left : ShardRows
+        The rows that the member has learnt in the end.
+
+    Returns
+    -------
+    estimator
+    """
+    member = copy.deepcopy(member)
+    seed = training_seed(recipe.seed, shard, 0)
+    routing = config_context(enable_metadata_routing=recipe.routed)
+    with one_thread(), routing:
+        for method, rows in (("partial_unfit", gone), ("partial_fit", added)):
+            if not rows.weighs:
+                continue
+            work = _StageWork(None, 0, seed, member=member)
+            _lend(work, recipe, rows.X, rows.y, rows.params)
+            with forked_generators(seed), writes_named(recipe.prototype):
+                learner, X, params = _reach_learner(recipe, work)
+                getattr(learner, method)(X, work.y, **params)
+        # As a checkpoint, it must hold no view of rows.
+        member = copy.deepcopy(member)
+        _check_predicts(member, left, recipe.n_classes)
+    return member
+
+
 def _check_predicts(member, rows, n_classes):
     """Predict a row, so that a member that cannot predict fails in training.
 
@@ -229,12 +264,12 @@ def _check_predicts(member, rows, n_classes):
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        member_scores(member, take(rows.X, np.arange(1)), n_classes)
+        member_scores(member, rows.any_block.take(np.arange(1)).X, n_classes)
 
 
 def replay_visits(recipe, rows, n_stages, first_stage=0):
     """Return the sample visits of training a shard from a stage to its last."""
-    counts = np.bincount(rows.slices, minlength=n_stages)
+    counts = rows.counts(n_stages)
     if recipe.replay == "prefix":
         counts = np.cumsum(counts)
     counts = counts * have_weight(recipe, rows, n_stages)
@@ -242,17 +277,14 @@ def replay_visits(recipe, rows, n_stages, first_stage=0):
     return int(counts[first_stage:] @ steps[first_stage:])
 
 
-def have_weight(recipe, rows, n_stages, but=()):
-    """Return for each stage whether it has rows of nonzero weight to train on.
-
-    Rows of the indices `but` are left out.
-    """
+def have_weight(recipe, rows, n_stages):
+    """Return for each stage whether it has rows of nonzero weight to train on."""
     # Forgetting may leave only rows of weight 0, which learners refuse.
-    have = rows.slices_of_weight(n_stages, but)
+    have = rows.slices_of_weight(n_stages)
     watched = _watched(recipe, rows)
     if watched is not None:
-        trains = ~watched & ~np.isin(rows.index, but)
-        have &= np.bincount(rows.slices[trains], minlength=n_stages)[:n_stages] > 0
+        trains = rows.slices[~watched]
+        have &= np.bincount(trains, minlength=n_stages)[:n_stages] > 0
     return np.logical_or.accumulate(have) if recipe.replay == "prefix" else have
 
 
@@ -267,13 +299,13 @@ def _watched(recipe, rows):
 def _steps(recipe, rows, n_stages):
     """Return the sample visits each stage makes per row it trains on."""
     passes = recipe.passes(n_stages)
-    return (1, *passes[1:]) if _fits_whole(recipe, rows.y[rows.slices == 0]) else passes
+    return (1, *passes[1:]) if _fits_whole(recipe, rows.labels_of(0)) else passes
 
 
-def _fits_whole(recipe, y):
+def _fits_whole(recipe, labels):
     # `fit` learns the classes from the rows, so a member that lacks a class could not
     # continue with rows of it. partial_fit is given all classes.
-    lacks_class = len(np.unique(y)) < recipe.n_classes
+    lacks_class = len(labels) < recipe.n_classes
     prototype = recipe.prototype
     learns_classes = can_continue(prototype) and not is_skorch(prototype)
     return recipe.whole and not (lacks_class and learns_classes)
@@ -305,30 +337,28 @@ def _prepare(recipe, task, stage, member):
     nothing = _StageWork(task, stage, seed)
     if not have_weight(recipe, rows, stage + 1)[stage]:
         return nothing
+    by_slice = recipe.replay == "slice"
+    X, y, params = rows.of(stage) if by_slice else rows.up_to(stage)
     watched = _watched(recipe, rows)
     if watched is not None:
+        here = rows.slices == stage if by_slice else rows.slices <= stage
         prefix = param_prefix(recipe.prototype)
-        params = {f"{prefix}watched": watched} | rows.params
-        rows = replace(rows, params=params)
-    X, y, params = rows.of(stage) if recipe.replay == "slice" else rows.up_to(stage)
-    whole = stage == 0 and _fits_whole(recipe, y)
+        params = {f"{prefix}watched": watched[here]} | params
+    whole = stage == 0 and _fits_whole(recipe, rows.labels_of(0))
     passes = 1 if whole else recipe.passes(stage + 1)[stage]
     if passes == 0:
         return nothing
-    member = copy.deepcopy(member)
+    work = _StageWork(task, stage, seed, passes, whole, copy.deepcopy(member))
+    _lend(work, recipe, X, y, params)
+    work.params |= recipe.settings
+    return work
+
+
+def _lend(work, recipe, X, y, params):
+    """Have a work use rows that its learner cannot change for others."""
     learner = recipe.prototype
-    params = {name: lent(value, learner) for name, value in params.items()}
-    return _StageWork(
-        task,
-        stage,
-        seed,
-        passes,
-        whole,
-        member,
-        lent(X, learner),
-        lent(y, learner),
-        params | recipe.settings,
-    )
+    work.X, work.y = lent(X, learner), lent(y, learner)
+    work.params = {name: lent(value, learner) for name, value in params.items()}
 
 
 def _train(recipe, works):

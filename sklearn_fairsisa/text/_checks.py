@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import contextmanager
-from numbers import Integral, Real
+from numbers import Integral, Rational, Real
 from os import PathLike
 
 import numpy as np
@@ -13,7 +13,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from skorch.callbacks import Callback, InputShapeSetter, LRScheduler
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from .._utils.callbacks import judge
+from .._utils.callbacks import check_listed, judge
 from ._cache import forget_everywhere
 from ._texts import as_texts
 
@@ -24,6 +24,8 @@ class Number(Interval):
     """A parameter constraint: an interval that excludes True and False."""
 
     def is_satisfied_by(self, val):
+        if isinstance(val, Rational) and not isinstance(val, Integral):
+            val = float(val)  # which scikit-learn cannot compare with NaN
         return not isinstance(val, bool) and super().is_satisfied_by(val)
 
 
@@ -99,6 +101,7 @@ def check_entry(name, value, constraint):
 
 def check_callbacks(callbacks):
     """Raise unless all are skorch callbacks that have a place in this training."""
+    check_listed(callbacks)
     for callback in callbacks or ():
         # A callback is an instance, a class, or a pair of a name and one of these.
         item = callback[-1] if isinstance(callback, tuple | list) else callback

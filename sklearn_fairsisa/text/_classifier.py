@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from skorch.history import History
 
 from .._utils.devices import computes_bfloat16, pick_device
 from .._utils.typing import FilePath, RandomState
-from .._utils.validation import check_no_missing_labels
+from .._utils.validation import class_labels
 from ._batches import tokens_per_batch
 from ._cache import forget_everywhere
 from ._checks import (
@@ -41,6 +42,7 @@ from ._checks import (
     seed_from,
     share_of_rows,
 )
+from ._folders import portable
 from ._loading import load_config, load_tokenizer_once
 from ._logits import LogitsMixin
 from ._net import SCORES, Epochs, Watched, learning_rate_factor
@@ -418,9 +420,38 @@ class TransformerClassifier(
         """
         texts, y, watched = self._check_rows(X, y, watched)
         training = getattr(self, "_training", None)
+        if training is not None and training.generators is None:
+            raise ValueError(
+                "This classifier was made for serving and only predicts. Train the one "
+                "that it was made of."
+            )
         before = None if training is None else self.classes_
         known = known_classes(y, classes, before)
         return self._train(texts, y, watched, known, training)
+
+    def for_serving(self) -> Self:
+        """Return a copy that only predicts, and names no path of this machine.
+
+        It lacks the state of the optimizer, callbacks and curves. A folder that
+        `model` or `tokenizer` names, whose weights are needed, is packed into it.
+
+        Returns
+        -------
+        TransformerClassifier
+        """
+        check_is_fitted(self)
+        served = copy.copy(self)
+        training = self._training.for_serving()
+        served.__dict__.update(
+            _training=training,
+            model=training.spec.model,
+            model_kwargs=training.spec.model_kwargs or None,
+            tokenizer=portable(self.tokenizer),
+            callbacks=None,
+            watch=None,
+        )
+        served.__dict__.pop("history_", None)
+        return served
 
     @property
     def net_(self) -> NeuralNetClassifier:
@@ -442,7 +473,7 @@ class TransformerClassifier(
         # which parameters may have changed.
         self._validate_params()
         texts = self._check_texts(X)
-        y = check_no_missing_labels(y)
+        y = class_labels(y)
         check_classification_targets(y)
         if len(texts) != len(y):
             raise ValueError(
@@ -459,6 +490,12 @@ class TransformerClassifier(
         return texts, y, watched
 
     def _validate_params(self):
+        if not isinstance(self.watch, Real | tuple | None):
+            # The error of the constraint would print all texts.
+            raise ValueError(
+                f"The 'watch' parameter is a {type(self.watch).__name__}. Give a share "
+                "of the rows, such as 0.1, or a tuple of texts and their labels."
+            )
         super()._validate_params()
         optimizer = _OPTIMIZERS.get(self.optimizer, self.optimizer)
         check_optimizer(optimizer, self.optimizer_params or {})
@@ -573,8 +610,11 @@ class TransformerClassifier(
                 f"watch is a tuple of {len(self.watch)} values. Give two, the texts "
                 "and their labels, or a share such as 0.1."
             )
-        texts = self._check_texts(self.watch[0])
-        y = check_no_missing_labels(self.watch[1])
+        try:
+            texts = self._check_texts(self.watch[0])
+            y = class_labels(self.watch[1])
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"watch=(X, y) cannot be used: {error}") from None
         if y.shape != (len(texts),):
             raise ValueError(
                 f"watch has {len(texts)} texts and labels of shape {y.shape}. Give one "

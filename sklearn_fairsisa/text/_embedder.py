@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from hashlib import blake2b
 from os import PathLike
@@ -23,6 +24,7 @@ from .._utils.typing import FilePath
 from ._batches import infer, tokens_per_batch
 from ._cache import disk_cache, forget_everywhere, look_up_or_compute, memory_cache
 from ._checks import COUNT, PRECISIONS, TextModelMixin, advice_on_memory
+from ._folders import portable, portable_arguments
 from ._loading import load_config, load_tokenizer_once
 from ._models import load_encoder, longest_input
 from ._tokens import pad_token, tokenize
@@ -231,6 +233,24 @@ class TransformerEmbedder(
             Number of vectors that were removed.
         """
         return forget_everywhere(self._check_texts(X), self.cache_dir)
+
+    def for_serving(self) -> Self:
+        """Return a copy that names no path of this machine, and has no cache on disk.
+
+        A folder that `model` or `tokenizer` names is packed into it.
+
+        Returns
+        -------
+        TransformerEmbedder
+        """
+        served = copy.copy(self)
+        served.__dict__.update(
+            model=portable(self.model),
+            tokenizer=portable(self.tokenizer),
+            model_kwargs=portable_arguments(self.model_kwargs) or None,
+            cache_dir=None,
+        )
+        return served
 
     @property
     def _n_features_out(self):

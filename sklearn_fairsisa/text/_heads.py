@@ -259,6 +259,18 @@ class HeadClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
             sample_weight = [None] * len(learners)
         _train(learners, X, y, classes, sample_weight, from_scratch=False)
 
+    def for_serving(self) -> Self:
+        """Return a copy that only predicts, without the moments of the optimizer.
+
+        Returns
+        -------
+        HeadClassifier
+        """
+        check_is_fitted(self)
+        served = copy.copy(self)
+        served._parameters = [weights[:1].copy() for weights in self._parameters]
+        return served
+
     def _validate_params(self):
         super()._validate_params()
         for size in self.hidden_layer_sizes:
@@ -359,6 +371,11 @@ def _prepare(head, X, y, sample_weight, classes, *, from_scratch):
         raise ValueError(
             "All rows have zero weight, so there is nothing to learn. Give at least "
             "one row a positive weight."
+        )
+    if not fresh and len(head._parameters[0]) == 1:
+        raise ValueError(
+            "This head was made for serving and only predicts. Train the one that it "
+            "was made of."
         )
     if fresh or isinstance(new.random_state, Integral):
         new._seed = seed_from(new.random_state)

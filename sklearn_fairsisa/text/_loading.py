@@ -21,7 +21,7 @@ from .._utils.isolation import GENERATORS_LOCK
 from ._tokens import HashingTokenizer, check_vocabulary, tokenizer_digest
 
 # Arguments of from_pretrained that locate a model and do not describe it.
-_LOCATION_ARGUMENTS = {
+LOCATION_ARGUMENTS = {
     "cache_dir", "force_download", "gguf_file", "local_files_only", "proxies",
     "revision", "subfolder", "token", "trust_remote_code",
 }  # fmt: skip
@@ -92,7 +92,7 @@ def _load_tokenizer(model, model_kwargs, tokenizer, config):
     source = model if tokenizer is None else tokenizer
     location = {}
     if tokenizer is None:
-        names = model_kwargs.keys() & _LOCATION_ARGUMENTS
+        names = model_kwargs.keys() & LOCATION_ARGUMENTS
         location = {name: model_kwargs[name] for name in names}
     with advice_on_loading(source), quiet():
         return _without_truncation(

@@ -2,7 +2,7 @@
 
 import copy
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
 
@@ -11,6 +11,7 @@ import torch
 from transformers.pytorch_utils import Conv1D
 
 from .._utils.isolation import forked_generators
+from ._folders import portable, portable_arguments, without_paths
 from ._generators import Generators
 from ._loading import load_once, model_key, quiet
 from ._models import (
@@ -178,6 +179,25 @@ class Training:
 
         return load_once(("trunk digest", model, n_layers, self.tokenizer_digest), load)
 
+    def for_serving(self):
+        """Return a copy that only predicts, and names no path of this machine.
+
+        It has neither the state of the optimizer nor generators.
+        """
+        served = copy.copy(self)
+        served._packed = {"weights": self._packed_now()["weights"]}
+        served._net = served.generators = None
+        served._config = without_paths(self._config)
+        served.tokenizer = without_paths(self.tokenizer)
+        model, kwargs = self.spec.model, portable_arguments(self.spec.model_kwargs)
+        # Where all weights are trained, the config is all that is needed.
+        model = served._config if self._shared is None else portable(model)
+        served.spec = replace(self.spec, model=model, model_kwargs=kwargs)
+        return served
+
+    def _packed_now(self):
+        return self._packed if self._net is None else self._pack()
+
     def _new_net(self, module, device):
         net = TextNet(
             module,
@@ -216,12 +236,13 @@ class Training:
                 weight.data = weight.data.to(weights[name].dtype)
         module.load_state_dict(weights, strict=self._shared is None)
         self._net = self._new_net(module, device)
-        self._net.optimizer_.load_state_dict(
-            _map(_as_tensor, self._packed["optimizer"])
-        )
-        self._net.scaler_.load_state_dict(self._packed["scaler"])
-        for name in self._packed["paused"]:
-            module.get_parameter(name).requires_grad_(False)
+        if "optimizer" in self._packed:
+            self._net.optimizer_.load_state_dict(
+                _map(_as_tensor, self._packed["optimizer"])
+            )
+            self._net.scaler_.load_state_dict(self._packed["scaler"])
+            for name in self._packed["paused"]:
+                module.get_parameter(name).requires_grad_(False)
         self._packed = None
 
     def _pack(self):
@@ -244,8 +265,10 @@ class Training:
 
     def __getstate__(self):
         state = self.__dict__.copy()
-        if self._net is not None:
-            state["_packed"] = self._pack()
+        state["_packed"] = self._packed_now()
+        if self.generators is None:
+            # What serves needs no state of the optimizer.
+            state["_packed"] = {"weights": state["_packed"]["weights"]}
         state["_net"] = None
         if self._shared is not None:
             # It is loaded again with the frozen weights, which are needed anyway.

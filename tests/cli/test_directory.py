@@ -1,4 +1,6 @@
+import hashlib
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import pytest
 from held import calibrated, log_of
 from sklearn.datasets import make_classification
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
 from sklearn_fairsisa.cli import main
@@ -78,7 +81,7 @@ def test_commands_keep_the_fair_rules_of_a_directory_up_to_date(
     loaded = FairEnsemblePostprocessor.load(directory)
     fair.forget([3, 4])
     assert rule["bound"] == pytest.approx(fair.fairness_report_.bound)
-    assert rule["gap_in_calibration"] == calibrated(fair).rule.constrained_gap
+    assert rule["gap_in_calibration"] == calibrated(fair).rule.excess
     np.testing.assert_array_equal(
         loaded.predict(X, sensitive_features=club),
         fair.predict(X, sensitive_features=club),
@@ -100,6 +103,63 @@ def test_commands_keep_the_fair_rules_of_a_directory_up_to_date(
     assert "rules ['rule'] are behind; relearn solves" in printed.err
     status, facts = run(capsys, "relearn", directory)
     assert (status, facts["rules_behind"]) == (0, [])
+
+
+def test_what_is_exported_predicts_alike_and_replaces_what_was_there(
+    directory, capsys, tmp_path
+):
+    out = tmp_path / "model.pkl"
+    out.write_bytes(b"an earlier export")
+    run(capsys, "forget", directory, "--indices", 3, 4, "--later")
+    status, facts = run(capsys, "export", directory, out)
+    sisa = SISAClassifier.load(directory)
+    assert (status, facts["rule"]) == (0, None)
+    assert facts["behind"] == sisa.behind_["shard"].tolist() != []
+    assert facts["audit_head"] == log_of(sisa).head
+    data = out.read_bytes()
+    assert facts["sha256"] == hashlib.sha256(data).hexdigest()
+    served = pickle.loads(data)
+    assert served.predict_proba(X).tobytes() == sisa.predict_proba(X).tobytes()
+    assert not any(row.tobytes() in data for row in X)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d", "model.pkl"]
+    out.unlink()
+    out.mkdir()
+    status, error = run(capsys, "export", directory, out)
+    assert status == 1
+    assert "model.pkl" in error
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d", "model.pkl"]
+
+
+def test_the_fair_rule_is_exported_that_is_asked_for(directory, capsys, tmp_path):
+    sisa = SISAClassifier.load(directory)
+    out, groups = tmp_path / "model.pkl", np.arange(60) % 2
+    rules = {
+        name: FairEnsemblePostprocessor(random_state=0).attach(
+            sisa, sensitive_features=of, name=name
+        )
+        for name, of in (("by_sex", groups), ("by_age", groups[::-1] ^ (X[:, 0] > 0)))
+    }
+    status, error = run(capsys, "export", directory, out)
+    assert (status, out.exists()) == (4, False)
+    assert "several" in error or "by_age" in error
+    status, facts = run(capsys, "export", directory, out, "--rule", "by_age")
+    assert (status, facts["rule"]) == (0, "by_age")
+    served = pickle.loads(out.read_bytes())
+    expected = rules["by_age"].selection_probability(X, sensitive_features=groups)
+    decided = served.selection_probability(X, sensitive_features=groups)
+    assert decided.tobytes() == expected.tobytes()
+    status, facts = run(capsys, "export", directory, out, "--no-rule")
+    assert (status, facts["rule"]) == (0, None)
+
+
+def test_members_that_keep_rows_are_not_exported(capsys, tmp_path):
+    SISAClassifier(
+        KNeighborsClassifier(), n_shards=2, checkpoint_dir=tmp_path / "d"
+    ).fit(X, y)
+    status, error = run(capsys, "export", tmp_path / "d", tmp_path / "out.pkl")
+    assert status == 1
+    assert "KNeighborsClassifier" in error
+    assert not (tmp_path / "out.pkl").exists()
 
 
 def test_a_dry_run_tells_the_cost_and_changes_nothing(directory, capsys):

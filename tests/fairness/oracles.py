@@ -6,7 +6,8 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import linprog
 
 from sklearn_fairsisa.fairness._cells import CellCounts
-from sklearn_fairsisa.fairness._constraints import CONSTRAINTS, Problem
+from sklearn_fairsisa.fairness._constraints import CONSTRAINTS
+from sklearn_fairsisa.fairness._problem import Problem
 from sklearn_fairsisa.fairness._rates import by_decision, score
 
 RATES = {
@@ -25,8 +26,8 @@ def problem_of(constraint, objective, tol=0.0):
         costs = objective["false_positive"], objective["false_negative"]
         objective = ((0.0, costs[0]), (costs[1], 0.0))
     if constraint is None:
-        return Problem(None, objective)
-    return Problem(CONSTRAINTS[constraint], objective).within(tol)
+        return Problem((), objective)
+    return Problem((CONSTRAINTS[constraint],), objective, tol, constraint)
 
 
 def value_of(totals, objective, fpr, tpr):

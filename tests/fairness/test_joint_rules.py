@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from sklearn_fairsisa.fairness._constraints import CONSTRAINTS, Problem
+from sklearn_fairsisa.fairness._constraints import CONSTRAINTS
 from sklearn_fairsisa.fairness._joint_rules import JointRule
+from sklearn_fairsisa.fairness._problem import Problem
 from sklearn_fairsisa.fairness._rates import score
 
 ALL_ESTIMATED = 1e12
@@ -30,7 +31,7 @@ def rows_of(share, joint):
 
 def best_value(share, joint, tol, gain, constraint):
     """Optimum over all probabilities of selection of the kinds, by a dense program."""
-    n_kinds, n_groups, _ = joint.shape
+    n_groups = joint.shape[1]
     mass = share[:, None, None] * joint
     total = mass.sum(axis=0)
     rates = {
@@ -56,7 +57,7 @@ def best_value(share, joint, tol, gain, constraint):
 
 
 def problem_of(constraint, tol=0.0, objective="accuracy_score"):
-    return Problem(CONSTRAINTS[constraint], objective).within(tol)
+    return Problem((CONSTRAINTS[constraint],), objective, tol, constraint)
 
 
 @settings(max_examples=25, deadline=None)

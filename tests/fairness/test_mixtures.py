@@ -224,7 +224,7 @@ def test_counts_are_those_of_a_loop_and_drop_weightless_rows():
 )
 def test_rates_are_undefined_where_nobody_is_counted(constraint, able):
     totals = np.array([[1, 1, 1], [1, 2, 0], [3, 0, 0], [0, 0, 0]])
-    assert CONSTRAINTS[constraint].needs(totals).tolist() == able
+    assert problem_of(constraint, "accuracy_score").needs(totals).tolist() == able
 
 
 def test_the_program_of_many_classes_holds_nothing_but_its_nonzeros(monkeypatch):
@@ -232,9 +232,9 @@ def test_the_program_of_many_classes_holds_nothing_but_its_nonzeros(monkeypatch)
     table = rng.multinomial(8, np.full(10, 0.1), size=(2, 100)).astype(float)
     counts, entries = as_counts(table), []
 
-    def solve(block, cost, rates, n_rates, limits):
-        entries.append(rates.nnz)
-        return np.ones(len(block)), np.zeros((n_rates, 2))
+    def solve(block, cost, bounded, **options):
+        entries.append(sum(rates.nnz for rates, _ in bounded))
+        return np.ones(len(block)), [np.zeros(2) for _ in bounded], 0.0
 
     monkeypatch.setattr(_mixtures, "cheapest_weights", solve)
     solve_cells(counts, problem_of("equalized_odds", "accuracy_score"))

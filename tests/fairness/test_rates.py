@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score
 
-from sklearn_fairsisa.fairness._constraints import CONSTRAINTS, GAPS, gap_of
+from sklearn_fairsisa.fairness._constraints import CONSTRAINTS, GAPS, gap_of, spread
 from sklearn_fairsisa.fairness._rates import (
     SCORES,
     by_decision,
@@ -14,7 +14,6 @@ from sklearn_fairsisa.fairness._rates import (
     operating_points,
     score,
     selection_rates,
-    spread,
     tally,
 )
 

@@ -89,6 +89,29 @@ def test_chosen_points_lie_in_the_region_of_their_group(people, method):
         assert len(display.member_points[name]) == 5
 
 
+def test_a_picture_says_which_method_it_draws_and_what_of(people):
+    X, y, group, ensemble = people
+    for method, what in {
+        "smooth_ensemble": "weighted sum of logits, as estimated",
+        "aggregate_then_postprocess": "the ensemble's label",
+        "ensemble": "votes",
+        "postprocess_then_aggregate": "all rules on the votes",
+    }.items():
+        fair = FairEnsemblePostprocessor(ensemble, method=method, random_state=0)
+        display = GroupRocDisplay.from_estimator(
+            fair.fit(X, y, sensitive_features=group)
+        )
+        assert display.ax_.get_title() == f"{method}; regions of {what}"
+
+
+@pytest.mark.parametrize("name", ["selection_rate_ratio_by_sex", "accuracy_group_min"])
+def test_of_ratios_and_floors_the_greater_is_fairer(name):
+    results = pd.DataFrame({"balanced_accuracy": [0.8, 0.7], name: [0.6, 0.9]})
+    display = FairnessTradeoffDisplay.from_results(results, gap=name)
+    assert display.ax_.get_xlabel() == f"{name}  (greater is fairer)"
+    assert display.ax_.get_xlim()[0] > 0.5
+
+
 def test_members_and_ensemble_are_where_their_decisions_put_them(people):
     X, y, group, ensemble = people
     fair = FairEnsemblePostprocessor(ensemble, random_state=0)

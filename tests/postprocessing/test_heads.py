@@ -120,9 +120,9 @@ def test_new_people_are_scored_by_the_mean_over_the_heads():
     rule, (new, _, code) = calibrated(fair), opposite(50, seed=2)
     z = logit(fair.estimator_.transform(new).clip(0.01, 0.99))
     code, logits = code.astype(int), []
-    for s, head in enumerate(rule.heads.heads):
+    for s, fold in enumerate(rule.heads.folds):
         known = np.delete(z, s, axis=1).mean(axis=1)[:, None]
-        logits.append(head.logit(new, code, known))
+        logits.append(fold.label.logit(new, code, known))
     found = fair._serving().evidence(new, code)
     np.testing.assert_allclose(found[:, -1], expit(np.mean(logits, axis=0)))
     # One at a time, the same bits.
@@ -317,7 +317,7 @@ def test_an_empty_shard_has_a_head_and_no_member():
     with pytest.warns(UserWarning, match="have no rows"):
         fair.forget(fair.estimator_.plan_.rows(1))
     rule = calibrated(fair)
-    assert len(rule.heads.heads) == 4
+    assert len(rule.heads.folds) == 4
     assert rule.heads.heard.shape == (4, 3)
     assert judged(fair)[0] > 0.7
 

@@ -11,7 +11,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import VotingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import SGDClassifier
-from sklearn.metrics import f1_score, make_scorer
+from sklearn.metrics import check_scoring, f1_score, make_scorer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -188,6 +188,9 @@ class Remembering:
         return 0.0
 
 
+FITTED = SGDClassifier(random_state=0).fit(X, Y)
+
+
 def with_another_hook(net, **kwargs):
     net.load_params("old.pt")
 
@@ -237,6 +240,25 @@ def with_another_hook(net, **kwargs):
         refused(
             ("mine", cb.EpochTimer()), "stops by", callbacks__mine=cb.EarlyStopping()
         ),
+        refused(cb.EpochScoring(FITTED.score), "a method in scoring="),
+        refused(cb.EpochScoring(check_scoring(FITTED)), "_PassthroughScorer in scor"),
+        refused(cb.EpochScoring(FITTED), "scoring=.* neither the name of a metric"),
+        refused(cb.EpochScoring(3), "scoring=3, which is neither the name"),
+        refused(cb.EpochScoring("no_metric"), "'no_metric', which is neither the name"),
+        refused(
+            cb.EpochScoring(make_scorer(f1_score, sample_weight=np.ones(3))),
+            "a ndarray in scoring=",
+        ),
+        refused(cb.LRScheduler("OneCycleLR", max_lr=1), "class, torch.optim.lr_sched"),
+        refused(
+            cb.LRScheduler(lrs.OneCycleLR, max_lr=1), "no schedule .*total_steps OR"
+        ),
+        refused(cb.LRScheduler("StepLR"), "no schedule .*'step_size'"),
+        refused(cb.LRScheduler("StepLR", step_size=0), "no schedule of its settings"),
+        refused(cb.LRScheduler("MultiStepLR", milestones=3), "no schedule"),
+        refused(cb.LRScheduler("LambdaLR", lr_lambda=3), "no schedule .*not callable"),
+        refused(cb.LRScheduler("StepLR", step_size=1, bogus=1), "no schedule .*bogus"),
+        refused(cb.TensorBoard, "TensorBoard, which has no defaults .*writer"),
         pytest.param({"callbacks__valid_acc__scoring": own_score}, "scoring=own_score"),
         pytest.param({"callbacks__print_log": cb.Checkpoint()}, "writes weights"),
     ],
@@ -249,6 +271,28 @@ def test_what_loads_a_state_or_steers_by_rows_is_refused_by_name(params, why):
     found = check_forgettable(sisa)
     assert not found
     assert "Callback " in str(found)
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "named"),
+    [
+        (cb.EpochTimer(), "callbacks is a EpochTimer. Give a list"),
+        (cb.EpochTimer, "callbacks is a type. Give a list"),
+        ({"a": cb.EpochTimer()}, "callbacks is a dict"),
+        ({cb.EpochTimer()}, "callbacks is a set"),
+        ((one for one in [cb.EpochTimer()]), "callbacks is a generator"),
+        ("disabled", "callbacks is a str"),
+        (3, "callbacks is a int"),
+        ((cb.EpochTimer(),), "is a tuple, which skorch does not take"),
+        ([()], r"callbacks has \(\), which is no pair of a name"),
+        ([("a",)], "which is no pair of a name and a callback"),
+        ([("a", "b", cb.EpochTimer())], "which is no pair of a name"),
+        ([(3, cb.EpochTimer())], "which is no pair of a name"),
+    ],
+)
+def test_callbacks_that_are_no_list_are_refused_by_name(callbacks, named):
+    with pytest.raises(TypeError, match=named):
+        make_sisa(make_net(callbacks=callbacks)).fit(X, Y)
 
 
 STOPPING = make_net(cb.EarlyStopping())

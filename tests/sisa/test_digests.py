@@ -3,6 +3,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter, OrderedDict
 from functools import partial
@@ -285,6 +286,37 @@ def test_types_shapes_and_signs_count():
         np.array(["1"]), np.array([1], dtype=object), LogisticRegression(),
     ]  # fmt: skip
     assert len({digest(value) for value in distinct}) == len(distinct)
+
+
+def test_what_is_masked_counts_and_what_lies_below_does_not():
+    masked = np.ma.masked_array
+    assert digest(masked([1, 2], [0, 1])) == digest(masked([1, 9], [0, 1]))
+    found = [masked([1, 2], [0, 1]), masked([1, 2], [1, 0]), masked([1, 2], [0, 0])]
+    found += [masked([3, 2], [0, 1]), np.array([1, 2])]
+    assert len(set(map(digest, found))) == len(found)
+
+
+def test_views_of_memory_count_by_what_they_show():
+    first, second = np.arange(4.0), np.arange(1, 5.0)
+    assert digest(memoryview(first)) == digest(memoryview(first.copy()))
+    assert digest(memoryview(first)) != digest(memoryview(second))
+    assert digest(bytearray(b"a")) != digest(bytearray(b"b"))
+
+
+def test_what_cannot_be_stored_is_named():
+    with pytest.raises(TypeError, match=r"_thread.lock, whose state .*__getstate__"):
+        digest([threading.Lock()])
+
+
+def test_tensors_of_any_layout_count():
+    torch = pytest.importorskip("torch")
+    one = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    forms = [torch.Tensor.to_sparse, lambda t: (t * 1j).conj(), torch.Tensor.bfloat16]
+    for form in forms:
+        assert digest(form(one)) == digest(form(one.clone()))
+        assert digest(form(one)) != digest(form(2 * one))
+    forms += [torch.clone, lambda t: t.to("meta")]
+    assert len({digest(form(one)) for form in forms}) == len(forms)
 
 
 def test_types_and_shapes_of_tensors_count():

@@ -173,6 +173,9 @@ def test_shards_relearn_cheapest_first_within_a_budget(place):
     assert sisa.behind_["shard"].tolist() == [0]
     with pytest.raises(ValueError, match="max_sample_visits=1 is less"):
         sisa.relearn(max_sample_visits=1)
+    for wrong in ("many", float("nan"), [1], -1):
+        with pytest.raises(ValueError, match="is no number of visits"):
+            sisa.relearn(max_sample_visits=wrong)
     with pytest.raises(ValueError, match="shard 9"):
         sisa.relearn(shards=[9])
     assert len(sisa.relearn(shards=[0]).behind_) == 0

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -196,7 +197,13 @@ def test_an_ensemble_refuses_texts_that_it_could_not_forget():
         ((TEXTS, Y[1:]), ValueError, r"watch has 60 texts and labels of shape \(59,\)"),
         ((["a"], [7]), ValueError, r"labels \[7\].* among the classes \[0, 1\]"),
         ((["a"], ["0"]), ValueError, r"labels \['0'\]"),
-        (([3], [0]), TypeError, "position 0 is not a text"),
+        (([3], [0]), TypeError, r"watch=\(X, y\) .* position 0 is not a text"),
+        ((None, None), TypeError, r"watch=\(X, y\) cannot be used: X is a NoneType"),
+        ((["a"], None), ValueError, r"watch=\(X, y\) cannot be used"),
+        (([], []), ValueError, r"watch=\(X, y\) cannot be used: X holds no text"),
+        ({"X": TEXTS, "y": Y}, ValueError, "'watch' parameter is a dict"),
+        ("0.1", ValueError, "'watch' parameter is a str"),
+        (Fraction(3, 2), ValueError, r"'watch' parameter .* Got Fraction\(3, 2\)"),
     ],
 )
 def test_bad_values_are_refused_before_anything_changes(watch, error, message):
@@ -205,6 +212,20 @@ def test_bad_values_are_refused_before_anything_changes(watch, error, message):
     with pytest.raises(error, match=message):
         clf.set_params(watch=watch).partial_fit(TEXTS, Y)
     np.testing.assert_array_equal(weights(clf), before)
+
+
+@pytest.mark.parametrize(
+    ("watch", "message"),
+    [
+        (1.0, "'watch' parameter .* Got 1.0"),
+        (2, "'watch' parameter .* Got 2"),
+        (True, "'watch' parameter .* Got True"),
+        (1 - 1e-9, "all are watched or weigh nothing"),
+    ],
+)
+def test_an_ensemble_that_would_watch_all_rows_is_refused(watch, message):
+    with pytest.raises(ValueError, match=message):
+        make_sisa(classifier(watch=watch)).fit(TEXTS, Y)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import importlib.util
 import pickle
 import sys
+from array import array
 from collections import deque, namedtuple
 from decimal import Decimal
 from types import ModuleType
@@ -66,6 +67,9 @@ NUMERIC = {
     "strided": np.repeat(X, 2, axis=0)[::2],
     "masked, of which nothing": np.ma.array(X),
     "coo": sparse.coo_matrix(X),
+    "coo of long integers": sparse.coo_array(
+        (X.ravel(), np.indices(X.shape).reshape(2, -1))
+    ),
     "dok": sparse.dok_array(X),
     "lil": sparse.lil_matrix(X),
     "bsr": sparse.bsr_array(X),
@@ -191,6 +195,9 @@ REFUSED = {
     "generator": ((row for row in X), r"X is a generator.*Give list\(X\)"),
     "map": (map(list, X), r"X is a map.*Give list\(X\)"),
     "deque": (deque(X.tolist()), r"X is a deque.*Give list\(X\)"),
+    "view of memory": (memoryview(X), r"X is a memoryview.*Give np.asarray\(X\)"),
+    "array of Python": (array("d", X[:, 0]), r"X is an array.*Give np.asarray\(X\)"),
+    "octets": (bytearray(N), r"X is a bytearray.*Give np.asarray\(X\)"),
     "dict": ({"a": X[:, 0]}, r"X is a dict.*Give pd.DataFrame\(X\)"),
     "set": ({1, 2}, "X is a set.*A set has no order"),
     "matrix": (

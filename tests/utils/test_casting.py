@@ -12,7 +12,7 @@ from scipy import sparse
 from sklearn.linear_model import SGDClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from sklearn_fairsisa import SISAClassifier
 from sklearn_fairsisa._utils.containers import concatenate, in_types_of, take
@@ -109,6 +109,39 @@ def test_a_batch_of_other_types_leaves_the_rows_before_as_they_were(
     sisa.fit(rows, y).partial_fit(batch, y[: batch.shape[0]])
     sisa.forget(sisa.plan_.rows(0, 2)[0])
     assert sisa.verify_forgotten()
+
+
+GREAT = F[:9].copy()
+GREAT[3, 1] = 1e300
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        np.asarray,
+        sparse.csr_array,
+        pd.DataFrame,
+        lambda rows: pd.DataFrame(rows).astype(
+            dict.fromkeys(range(3), f"Float{rows.itemsize * 8}")
+        ),
+        polars.DataFrame,
+    ],
+    ids=["array", "sparse", "frame", "nullable", "polars"],
+)
+def test_a_number_that_would_be_infinite_is_refused(hold):
+    learner = make_pipeline(FunctionTransformer(np.tanh), linear)
+    held = hold(F.astype(np.float32))
+    sisa = SISAClassifier(learner, n_shards=2, random_state=0).fit(held, y)
+    for use in (
+        lambda: sisa.partial_fit(hold(GREAT), y[:9]),
+        lambda: sisa.amend(np.arange(9), hold(GREAT), y[:9]),
+    ):
+        with pytest.raises(ValueError, match="cannot represent"):
+            use()
+    assert sisa.n_rows_ == 60
+    infinite = GREAT.copy()
+    infinite[3, 1] = np.inf
+    assert sisa.partial_fit(hold(infinite), y[:9]).n_rows_ == 69
 
 
 @pytest.mark.parametrize(

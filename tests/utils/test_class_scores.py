@@ -194,6 +194,10 @@ ANSWERS = {
     "fewer rows": lambda inner, X: inner.predict_proba(X)[1:],
     "transposed": lambda inner, X: inner.predict_proba(X).T,
     "texts": lambda inner, X: np.full((len(X), len(inner.classes_)), "much"),
+    "masked": lambda inner, X: np.ma.masked_less(inner.predict_proba(X), 0.5),
+    "complex": lambda inner, X: inner.predict_proba(X) + 0j,
+    "durations": lambda inner, X: inner.predict_proba(X).astype("m8[s]"),
+    "numbers in texts": lambda inner, X: inner.predict_proba(X).astype(str),
     "percent": scaled(100),
     "halves": scaled(0.5),
     "zeros": scaled(0),
@@ -210,6 +214,7 @@ ANSWERS = {
     "labels in a cube": lambda inner, X: inner.predict(X)[:, None, None],
     "unknown labels": lambda inner, X: np.full(len(X), 7),
     "names": lambda inner, X: np.full(len(X), "yes"),
+    "masked labels": lambda inner, X: np.ma.masked_equal(inner.predict(X), 0),
     "missing labels": lambda inner, X: np.full(len(X), np.nan),
     "mixed labels": lambda inner, X: np.array([None, *["yes"] * (len(X) - 1)], "O"),
     # What follows is accepted.
@@ -220,6 +225,7 @@ ANSWERS = {
     "frame": lambda inner, X: pd.DataFrame(inner.predict_proba(X)),
     "sparse": lambda inner, X: sparse.csr_array(inner.predict_proba(X)),
     "objects": lambda inner, X: inner.predict_proba(X).astype(object),
+    "nothing masked": lambda inner, X: np.ma.masked_array(inner.predict_proba(X)),
     "rounded": lambda inner, X: inner.predict_proba(X) - 1e-9,
     "labels": lambda inner, X: inner.predict(X),
     "label column": lambda inner, X: inner.predict(X)[:, None],
@@ -280,6 +286,10 @@ REFUSED = {
     "fewer rows": r"shape \(119, \d\), but .* one row for each of 120 samples",
     "transposed": r"shape \(\d, 120\), but",
     "texts": "returned an array of <U4, but an ensemble needs an array of numbers",
+    "masked": "returned a masked array with masked entries, but",
+    "complex": "returned an array of complex128, but an ensemble needs an array of num",
+    "durations": "returned an array of timedelta64",
+    "numbers in texts": "returned an array of <U32, but an ensemble needs an array of",
     "percent": "returned a row that sums to 100, but",
     "halves": "returned a row that sums to 0.5, but",
     "zeros": "returned a row that sums to 0, but",
@@ -311,6 +321,7 @@ REFUSED_LABELS = {
     "a label": r"returned a int64, but an ensemble needs an array",
     "unknown labels": r"knows the classes \[7\] \(Foreign\), but the ensemble knows",
     "names": r"knows the classes \['yes'\]",
+    "masked labels": "returned a masked array with masked entries, but",
     "missing labels": r"knows the classes \[nan",
     "mixed labels": r"knows the classes \[None, 'yes'\]",
 }
@@ -342,7 +353,7 @@ def test_labels_in_any_form_are_votes(answer, n_classes):
 @pytest.mark.parametrize(
     "answer",
     ["single precision", "half precision", "lists", "frame", "sparse", "objects",
-     "rounded"],
+     "nothing masked", "rounded"],
 )  # fmt: skip
 def test_probabilities_in_any_form_are_scores(answer, n_classes):
     expected = ask_everything(n_classes, answer="proper")["transform"]()
@@ -360,6 +371,14 @@ def test_scores_that_are_not_finite_are_left_to_the_caller(n_classes):
     np.testing.assert_allclose(found, 1 / n_classes)
     with pytest.raises(ValueError, match="contain NaN or infinity"):
         asked["fair"]()
+
+
+def test_tensors_that_require_gradients_are_refused_by_name():
+    torch = pytest.importorskip("torch")
+    member = Foreign(answer="proper").fit(ROWS, LABELS)
+    tensor = torch.ones(120, 3, requires_grad=True)
+    with pytest.raises(ValueError, match="returned a Tensor, but an ensemble needs"):
+        class_scores(member, np.arange(3), lambda _: tensor)
 
 
 @pytest.mark.parametrize("answer", ["margin column", "margin list"])

@@ -27,6 +27,7 @@ from sklearn_fairsisa._utils.groups import (
     distinct,
     encode_groups,
     group_codes,
+    merged_groups,
 )
 from sklearn_fairsisa.metrics import FairlearnAdapter, group_rates
 from sklearn_fairsisa.plotting import GroupRocDisplay
@@ -84,6 +85,7 @@ class Unordered:
 
 Pair = namedtuple("Pair", ["sex", "age"])
 
+DAY = dt.datetime(2020, 2, 1)
 DTYPES = ["i1", "i8", "u2", "f2", "f4", "f8", "g", ">i4", ">f8", ">f4"]
 CODES = np.array([1, 0, 2, 1, 0, 1])
 NUMBERS = {
@@ -125,6 +127,86 @@ def test_equal_numbers_are_one_group_whatever_their_type(kind, fitted):
     own, own_code = encode_groups(check_groups(NUMBERS[kind]))
     np.testing.assert_array_equal(own, [0, 1, 2])
     np.testing.assert_array_equal(own_code, CODES)
+
+
+# Each in spellings between which the order of rows, or a forgotten one, once chose.
+SPELLINGS = [
+    [1, 1.0, True, np.int8(1), np.float32(1), Decimal("1.00"), Fraction(1), 1 + 0j],
+    [0, -0.0, False, np.float16(0), Decimal("-0")],
+    [0.5, np.float32(0.5), Decimal("0.50"), Fraction(1, 2)],
+    [0.1, np.float32(0.1), np.float16(0.1), Decimal("0.1")],
+    [2**60, float(2**60), Decimal(2**60)],
+    ["1", np.str_("1"), Word.YES, OldWord.YES],
+    [b"1", np.bytes_(b"1")],
+    [pd.Interval(0, 17), pd.Interval(0.0, 17.0)],
+    [
+        dt.date(2020, 2, 1), DAY, pd.Timestamp(DAY).as_unit("s"),
+        np.datetime64("2020-02"), np.datetime64(DAY, "ns"), DAY.replace(tzinfo=dt.UTC),
+        dt.datetime(2020, 2, 1, 9, tzinfo=ZoneInfo("Asia/Tokyo")),
+    ],
+    [pd.Timestamp(1), np.datetime64(1, "ns"), np.datetime64(1000, "ps")],
+    [dt.timedelta(2), np.timedelta64(2, "D"), pd.Timedelta(days=2)],
+    [pd.Timedelta(1), np.timedelta64(1, "ns")],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("spellings", SPELLINGS, ids=lambda values: repr(values[0]))
+def test_how_a_group_is_displayed_follows_from_its_value_alone(spellings):
+    shown = set()
+    for spelling in spellings:
+        for others in ([], spellings, spellings[::-1]):
+            names, code = encode_groups(check_groups([spelling, *others]))
+            assert code.max() == 0
+            shown.add((names.dtype, type(names[0]), repr(names)))
+            later, *_ = merged_groups(names, code, check_groups([spellings[-1]]))
+            shown.add((later.dtype, type(later[0]), repr(later)))
+    assert len(shown) == 1
+
+
+SPELLED = {
+    "numbers": ([0, 1], [0.0, -0.0, False, np.float32(0), Decimal(0), 1, None, np.nan]),
+    "floats": ([0.1, 0.6], [np.float32(0.1), Decimal("0.1")]),
+    "booleans": ([False, True], [1, 0.0, None]),
+    "dates": (
+        [dt.date(2020, 1, 1), dt.date(2021, 1, 1)],
+        [np.datetime64("2021"), pd.Timestamp("2020", tz="UTC"), pd.NaT],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", list(SPELLED))
+def test_how_a_forgotten_row_spelled_its_group_and_label_shows_nowhere(kind):
+    pair, spellings = SPELLED[kind]
+    plain = [pair[i % 2] for i in range(150)]
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(150, 2))
+    labels = (rows[:, 0] + rng.normal(size=150) > 0).astype(int).tolist()
+    shown = set()
+    for spelling in (pair[0], *spellings):
+        sisa = SISAClassifier(
+            SGDClassifier(loss="log_loss"), n_shards=3, random_state=0
+        )
+        fair = FairEnsemblePostprocessor(
+            sisa,
+            constraints="demographic_parity",
+            unknown_group="unconstrained",
+            random_state=0,
+        )
+        label = 1.0 if spelling in spellings else 0
+        fair.fit(rows, [label, *labels[1:]], sensitive_features=[spelling, *plain[1:]])
+        fair.forget(0)
+        chosen = fair.selection_probability(rows, sensitive_features=plain)
+        shown.add(
+            (repr(fair.groups_), repr(fair.classes_), chosen.tobytes())
+            + (fair.rule_.to_csv(), fair.groups_.dtype, fair.classes_.dtype)
+        )
+    assert len(shown) == 1
+
+
+def test_times_that_have_no_length_or_place_are_refused_by_name():
+    for values in (np.array([3], "m8[M]"), [np.datetime64(10**7, "Y")]):
+        with pytest.raises(ValueError, match=r"holds .* cannot represent .* astype"):
+            check_groups(values)
 
 
 WORDS = {
@@ -185,7 +267,6 @@ def test_the_width_of_a_float_does_not_matter(kind, number):
         assert encode_groups(check_groups(groups))[0] == names
 
 
-DAY = dt.datetime(2020, 2, 1)
 UNITS = ["M", "D", "h", "s", "ms", "us", "ns"]
 TIMES = {
     **{f"M8[{u}]": np.array([DAY], dtype=f"M8[{u}]") for u in UNITS},

@@ -1,5 +1,9 @@
 """Inputs that cannot be used are refused by their own name."""
 
+import datetime as dt
+from decimal import Decimal
+from enum import Enum, IntEnum, StrEnum
+
 import numpy as np
 import pandas as pd
 import polars
@@ -8,6 +12,22 @@ from scipy import sparse
 from sklearn.linear_model import SGDClassifier
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
+
+
+class Grade(Enum):
+    LOW = 1
+    HIGH = 2
+
+
+class Number(IntEnum):
+    ZERO = 0
+    ONE = 1
+
+
+class Word(StrEnum):
+    NO = "n"
+    YES = "y"
+
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(200, 3))
@@ -137,3 +157,160 @@ def test_log_probabilities_are_the_logarithms(fitted):
     # Decisions are no estimates of a probability.
     assert not hasattr(rule, "predict_proba")
     assert not hasattr(rule, "predict_log_proba")
+
+
+def of(low, high):
+    """Labels of the rows as objects."""
+    return np.fromiter([(low, high)[label] for label in y], dtype=object, count=200)
+
+
+@pytest.mark.parametrize(
+    ("pair", "known"),
+    [
+        ((False, True), [False, True]),
+        ((np.False_, np.True_), [False, True]),
+        ((0, 1.0), [0, 1]),
+        ((-0.0, Decimal(1)), [0, 1]),
+        ((Number.ZERO, Number.ONE), [0, 1]),
+        ((np.int8(0), np.float16(1)), [0, 1]),
+        ((Word.NO, Word.YES), ["n", "y"]),
+        ((np.str_("n"), "y"), ["n", "y"]),
+    ],
+)
+def test_labels_that_are_equal_are_one_class_however_they_are_spelled(pair, known):
+    labels = of(*pair)
+    plain = sisa().fit(X, of(*known).tolist())
+    spelled = [labels, labels.tolist(), pd.Series(labels, dtype=object)]
+    if repr(known) == "[0, 1]":
+        spelled += [labels.astype(float), polars.Series(y.astype(np.float32))]
+    for given in spelled:
+        ensemble = sisa().fit(X, given)
+        rule = fair().fit(X, given, sensitive_features=group)
+        for found in (ensemble, rule):
+            assert [*map(repr, found.classes_.tolist())] == [*map(repr, known)]
+        np.testing.assert_array_equal(ensemble.predict(X), plain.predict(X))
+
+
+def test_no_row_decides_on_the_type_of_the_classes():
+    labels = y.tolist()
+    twins = []
+    for spelled in (int, float, Number, Decimal):
+        one = sisa().fit(X, [spelled(labels[0]), *labels[1:]])
+        twins.append(one.partial_fit(X, y.astype(float)).forget([0, *range(200, 400)]))
+    assert {(one.classes_.dtype, str(one.classes_)) for one in twins} == {
+        (np.dtype(np.int64), "[0 1]")
+    }
+
+
+@pytest.mark.parametrize(
+    ("pair", "named"),
+    [
+        ((Grade.LOW, Grade.HIGH), "a Grade, which is no class label"),
+        ((dt.date(2020, 1, 1), dt.date(2021, 1, 1)), "a date, which is no class lab"),
+        ((pd.Timestamp("2020"), pd.Timestamp("2021")), "a Timestamp, which"),
+        ((b"a", b"b"), "a bytes, which is no class label"),
+        (((1,), (2, 3)), "a tuple, which is no class label"),
+        ((1j, 2), "a complex, which is no class label"),
+        ((2**70, 1), "64 bits"),
+        ((np.timedelta64(1, "s"), np.timedelta64(2, "s")), "a timedelta64, which"),
+        (("a", 1), "both the .* 'a' and|both the .* 1 and the text 'a'"),
+        ((True, 5), "both the .* and the"),
+        ((None, 1), "contains NaN or None"),
+    ],
+)
+def test_labels_that_are_none_are_refused_by_name(pair, named):
+    labels = of(*pair)
+    for use in (
+        lambda: sisa().fit(X, labels),
+        lambda: sisa().partial_fit(X, y, classes=list(pair)),
+        lambda: fair().fit(X, labels, sensitive_features=group),
+    ):
+        with pytest.raises(ValueError, match=named):
+            use()
+    with pytest.raises(ValueError, match=named):
+        sisa().fit(X, y).amend([*range(200)], X, labels)
+
+
+def test_columns_of_one_name_are_refused_by_it(fitted):
+    twice = pd.DataFrame(X, columns=["a", "b", "a"])
+    for name, use in uses(fitted).items():
+        if name != "fair score":
+            with pytest.raises(ValueError, match="X has several columns named 'a'"):
+                use(twice if "fit" in name else twice[:1])
+
+
+@pytest.mark.parametrize(
+    "empty", [[], np.empty((0, 3)), pd.DataFrame(), np.empty((200, 0))]
+)
+def test_nothing_to_fit_is_said_so(empty):
+    n = len(empty)
+    for use in (
+        lambda: sisa().fit(empty, y[:n]),
+        lambda: fair().fit(empty, y[:n], sensitive_features=group[:n]),
+        lambda: FairEnsemblePostprocessor().fit(empty, y[:n]),
+    ):
+        with pytest.raises(ValueError, match=r"X has 0 (samples|feature)"):
+            use()
+
+
+def test_a_single_sample_in_a_list_is_told_to_be_one(fitted):
+    with pytest.raises(ValueError, match="X has one dimension"):
+        fitted[0].predict([1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize(
+    ("indices", "rows"),
+    [
+        (np.array([1, 2], dtype=object), [1, 2]),
+        (np.arange(200).astype(object) < 2, [0, 1]),
+        (np.array([True, *[False] * 199], dtype=object), [0]),
+        (iter([3, 4]), [3, 4]),
+        ({5: "a", 6: "b"}.keys(), [5, 6]),
+        (np.ma.masked_array([7]), [7]),
+    ],
+)
+def test_rows_are_named_in_any_container(indices, rows):
+    assert sisa().fit(X, y).forget(indices).forgotten_.tolist() == rows
+
+
+def test_masked_entries_name_nobody(fitted):
+    ensemble = sisa().fit(X, y, subjects=np.arange(200))
+    masked = np.ma.masked_array([1, 2], mask=[False, True])
+    for name, use in {
+        "indices": lambda: ensemble.forget(masked),
+        "subjects": lambda: ensemble.forget(subjects=masked),
+        "shards": lambda: ensemble.relearn(shards=masked),
+    }.items():
+        with pytest.raises(ValueError, match=rf"{name} is a masked .*compressed\(\)"):
+            use()
+    with pytest.raises(ValueError, match="indices is a masked"):
+        ensemble.amend(masked, X[:2], y[:2])
+    assert not len(ensemble.forgotten_)
+
+
+@pytest.mark.parametrize("ids", [[{}] * 200, [{1}] * 200, [(1, [2])] * 200])
+def test_ids_that_can_change_are_refused(ids):
+    with pytest.raises(TypeError, match="subjects holds lists, dicts or sets"):
+        sisa().fit(X, y, subjects=pd.Series(ids, dtype=object))
+
+
+@pytest.mark.parametrize(
+    ("weight", "named"),
+    [
+        (-np.ones(200), "Negative weights"),
+        (np.full(200, 1e308), "more than a floating-point number can hold"),
+        (np.where(group, 1, np.nan), "NaN or infinity"),
+        (np.ones((200, 2)), r"the shape \(200, 2\)"),
+        (["a"] * 200, "Give one number per row"),
+        (np.ma.masked_array(np.ones(200), group), "masked"),
+        (np.zeros(200), "zero in all rows"),
+    ],
+)
+def test_scores_take_the_weights_that_fit_takes(fitted, weight, named):
+    groups = {"sensitive_features": group}
+    for use in (fitted[1].score, fair().fit):
+        with pytest.raises(ValueError, match=named):
+            use(X, y, sample_weight=weight, **groups)
+    plain = fitted[1].score(X, y, **groups)
+    for ones in (np.ones((200, 1)), polars.Series(np.ones(200)), [2] * 200, 3):
+        assert fitted[1].score(X, y, sample_weight=ones, **groups) == plain

@@ -16,7 +16,7 @@ from ...exceptions import (
     DirectoryError,
 )
 from .._audit import AuditLog, line
-from .._rows import RowsOfShards, ShardRows
+from .._rows import Piece, ShardRows
 from .._state import State
 from .disk import Folder
 from .manifest import MANIFEST, AuditEnd, Manifest, Shard, what_it_holds
@@ -108,11 +108,18 @@ class _Known:
         What files of shards hold, by their names: they never change.
     logged : str or None
         Head of the log with which its file is known to end.
+    manifest : tuple of bytes and Manifest, or None
+        The newest that was read or written.
+    signs : object
+        Left at the end of the hold after which only `tidy` referred to files there.
+    tidy : Manifest or None
+    written : set of str
+        Names of files that were written since.
     """
 
     def __init__(self):
-        self.shards = {}
-        self.logged = None
+        self.shards, self.written = {}, set()
+        self.logged = self.manifest = self.signs = self.tidy = None
 
 
 class DirectoryStore:
@@ -177,7 +184,7 @@ class DirectoryStore:
             )
         store = cls(policy, manifest)
         if own and not store.follows(previous):
-            raise store._changed()
+            raise store.changed()
         return store
 
     @contextmanager
@@ -192,11 +199,17 @@ class DirectoryStore:
         LockedDirectoryError
             If another process works in it for longer than the policy's `timeout`.
         """
-        with self.backend.lock(self.policy.timeout):
+        with self.backend.lock(self.policy.timeout) as signs:
+            known, (found, leave) = self._known, signs or (None, lambda: None)
+            if found is None or found != known.signs:
+                # Somebody else may have left anything there.
+                known.tidy = None
+            known.signs = None
             before = self._on_disk().manifest
             try:
                 yield
             except BaseException as error:
+                known.tidy = None
                 # What failed first matters more, and the next call tidies up.
                 with suppress(OSError, DirectoryError):
                     left = self._on_disk()
@@ -205,6 +218,7 @@ class DirectoryStore:
                 raise
             try:
                 self._on_disk()._tidy()
+                known.signs = leave()
             except BaseException as error:
                 error.add_note(
                     "The change itself is done: do not repeat the call. Old files in "
@@ -250,7 +264,7 @@ class DirectoryStore:
             return self
         now = self._with(manifest)
         if not now.follows(self):
-            raise self._changed()
+            raise self.changed()
         return now
 
     def follows(self, other):
@@ -271,7 +285,11 @@ class DirectoryStore:
     def _read_manifest(self):
         """Return the manifest that the directory has now, if any."""
         data = _read_if_there(self.backend, MANIFEST)
-        return None if data is None else Manifest.from_json(data, self.directory)
+        if data is None:
+            return None
+        if self._known.manifest is None or self._known.manifest[0] != data:
+            self._known.manifest = data, Manifest.from_json(data, self.directory)
+        return self._known.manifest[1]
 
     def _on_disk(self):
         """Return the store as the directory has it, which may be the next one."""
@@ -281,7 +299,8 @@ class DirectoryStore:
     def _with(self, manifest):
         return DirectoryStore(self.policy, manifest, self._known)
 
-    def _changed(self):
+    def changed(self):
+        """Return the error that the directory holds another history."""
         return ChangedDirectoryError(
             f"{self.directory} does not hold what this estimator has seen there, nor "
             "what followed from it: another ensemble was fitted in it, or it was "
@@ -291,10 +310,16 @@ class DirectoryStore:
 
     def _tidy(self):
         """Delete what does not count, then complete the log."""
+        known = self._known
+        if known.tidy is None:
+            stale = self.stale_files()
+        else:
+            now = self.manifest.current
+            stale = self.replaced(known.tidy.current, now, known.written)
         # In this order, as a log that cannot be written must not keep rows on disk.
-        stale = self.stale_files()
         if stale:
-            self.backend.remove(stale)
+            self.backend.remove(sorted(stale))
+        known.tidy, known.written = self.manifest, set()
         self._write_down_tail()
 
     # Reading
@@ -363,9 +388,9 @@ class DirectoryStore:
             "shards": len(shards),
             "stages": [shard.n_stages for shard in shards],
             "row_bytes": _n_bytes(
-                files
+                piece.files
                 for rows in (*(shard.rows for shard in shards), held_out)
-                for files in rows
+                for piece in rows
             ),
             "checkpoint_bytes": self.size(),
             "requests": audit.entries,
@@ -464,19 +489,71 @@ class DirectoryStore:
         left = set(self.backend.list()).difference(counts)
         return sorted(name for name in left if _OURS.fullmatch(name))
 
+    def replaced(self, before, after, others=()):
+        """Return which files of an ensemble, and which others, do not count in another.
+
+        Shards that are the same in both are not looked through, unless for a name.
+
+        Parameters
+        ----------
+        before, after : Ensemble or None
+        others : iterable of str, default=()
+
+        Returns
+        -------
+        set of str
+        """
+        left = set(others)
+        if before is not after and before is not None:
+            kept = () if after is None else after.shards
+            gone = set(before.shards).difference(kept)
+            left |= {file.name for file in gone}
+            left |= self.files(replace(before, shards=tuple(gone))).keys()
+        if after is not None:
+            parts = (after, *map(self._shard, after.shards))
+            lists = {file.name for file in after.shards}
+            left = {
+                name
+                for name in left - lists
+                if not any(name in part.files for part in parts)
+            }
+        return left
+
+    def holding(self, sha256, shards=()):
+        """Return a file with the content of a digest, None if there is none.
+
+        Parameters
+        ----------
+        sha256 : str
+        shards : sequence of int or None, default=()
+            Whose files to look through, besides those of none; None is all.
+        """
+        current = self.manifest.current
+        if current is None:
+            return None
+        lists = (
+            current.shards if shards is None else [current.shards[s] for s in shards]
+        )
+        for part in (current, *map(self._shard, lists)):
+            if sha256 in part.by_digest:
+                return part.by_digest[sha256]
+        return next((file for file in lists if file.sha256 == sha256), None)
+
     def _state_of(self, ensemble):
         held = self.unpack(ensemble.state)
-        rows = [partial(self._rows_of, shard) for shard in self._shards(ensemble)]
+        rows = tuple(self._rows_of(s.rows) for s in self._shards(ensemble))
         return State(
             plan=self.unpack(ensemble.plan),
-            rows=RowsOfShards(rows),
-            held_out=ShardRows.joined_slices(map(self.unpack, ensemble.held_out)),
+            rows=rows,
+            held_out=self._rows_of(ensemble.held_out),
             companions=self.companions(),
             **{name: held[name] for name in IN_STATE_FILE},
         )
 
-    def _rows_of(self, shard):
-        return ShardRows.joined_slices(map(self.unpack, shard.rows))
+    def _rows_of(self, pieces):
+        return ShardRows(
+            Piece(facts, partial(self.unpack, files)) for facts, files in pieces
+        )
 
     def unpack(self, files):
         """Return the object that some files hold."""
@@ -520,7 +597,7 @@ class DirectoryStore:
         """
         now = self._read_manifest()
         if now is not None and now != self.manifest:
-            return self._changed()
+            return self.changed()
         return DamagedDirectoryError(what)
 
     def _path(self, name):
@@ -550,6 +627,11 @@ class DirectoryStore:
         """
         return DirectoryWork(self, change, params, before, reason)
 
+    def write_new(self, name, data):
+        """Write a file that does not count yet."""
+        self._known.written.add(name)
+        self.backend.write_new(name, data)
+
     def swap(self, manifest):
         """Replace the manifest; what it refers to must be on disk.
 
@@ -561,10 +643,12 @@ class DirectoryStore:
         """
         there = self._read_manifest()
         if there is not None and there.audit != self.manifest.audit:
-            raise self._changed()
+            raise self.changed()
         manifest = replace(manifest, keep_every=self.policy.keep_every)
-        self.backend.swap(MANIFEST, manifest.to_json())
+        data = manifest.to_json()
+        self.backend.swap(MANIFEST, data)
         self.manifest = manifest
+        self._known.manifest = data, manifest
 
     def followed_by(self, manifest):
         """Replace the manifest, and return the store that stands for it.

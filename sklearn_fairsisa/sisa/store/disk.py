@@ -5,8 +5,9 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -21,6 +22,8 @@ except ImportError:  # no file locks as POSIX has them
 # Rows are personal data: only their owner may read them.
 _FILE_MODE, _FOLDER_MODE = 0o600, 0o700
 _LOCK = "lock"
+# When the lock file was last held, and the folder last changed.
+Signs = tuple[int, int]
 # Whoever may write in the folder could put a link or a pipe in place of a file.
 _OURS_ALONE = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 # Between two attempts to get the lock of another process, in seconds.
@@ -66,8 +69,10 @@ class Folder:
     def swap(self, name: str, data: bytes) -> None:
         """Replace a file's content; at any instant it is the old or the new one."""
         aside = f"{name}.new"
+        self._check_lock()
         # What an interrupted call left there, or somebody else put there.
-        self.remove([aside])
+        with suppress(FileNotFoundError):
+            os.unlink(self.path / aside)
         self.write_new(aside, data)
         # The names of new files must reach the disk before what lists them.
         sync_folder(self.path)
@@ -91,10 +96,8 @@ class Folder:
         """Delete files; one that is gone already is fine."""
         self._check_lock()
         for name in names:
-            try:
+            with suppress(FileNotFoundError):
                 os.unlink(self.path / name)
-            except FileNotFoundError:
-                continue
         sync_folder(self.path)
 
     def list(self) -> list[str]:
@@ -102,7 +105,7 @@ class Folder:
         return os.listdir(self.path)
 
     @contextmanager
-    def lock(self, timeout: float) -> Iterator[None]:
+    def lock(self, timeout: float) -> Iterator[tuple[Signs, Callable[[], Signs]]]:
         """Hold the folder alone, among the threads of all processes.
 
         The lock of a process belongs to an open file, so it ends with the process,
@@ -119,11 +122,24 @@ class Folder:
             before, file = turn.file, None
             try:
                 file = turn.file = self._locked(time.monotonic() + timeout)
-                yield
+                found = self._signs(file)
+                self._leave_sign(file)
+                yield found, partial(self._leave_sign, file)
             finally:
                 turn.file = before
                 if file is not None:
                     file.close()
+
+    def _signs(self, file: FileIO) -> Signs:
+        """Return times that differ once somebody else held or changed the folder."""
+        return os.fstat(file.fileno()).st_atime_ns, os.stat(self.path).st_mtime_ns
+
+    def _leave_sign(self, file: FileIO) -> Signs:
+        """Return the signs of this hold, so far as it has come."""
+        modified = os.fstat(file.fileno()).st_mtime_ns
+        with suppress(OSError):
+            os.utime(file.fileno(), ns=(time.time_ns(), modified))
+        return self._signs(file)
 
     def _turn(self) -> _Turn:
         with _turns_lock:

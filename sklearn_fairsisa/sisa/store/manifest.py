@@ -7,9 +7,10 @@ from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 from ...exceptions import DamagedDirectoryError, DirectoryError, SignatureError
+from .._rows import Facts
 from .signing import KEY_VARIABLE, is_signed, key_id, sign, signing_key
 
-FORMAT = 3
+FORMAT = 4
 MANIFEST = "manifest.json"
 _SIGNATURE = b', "signature": "'
 
@@ -42,6 +43,26 @@ class File(NamedTuple):
 Files = tuple[File, ...]
 
 
+class StoredPiece(NamedTuple):
+    """Some rows of one slice.
+
+    Parameters
+    ----------
+    facts : Facts
+    files : Files
+    """
+
+    facts: Facts
+    files: Files
+
+    @classmethod
+    def from_json(cls, given: list[list[Any]]) -> Self:
+        """Return the piece of some parsed JSON."""
+        (slice, first, n_rows, labels, weighs), files = given
+        facts = Facts(slice, first, n_rows, tuple(labels), weighs)
+        return cls(facts, _files(files))
+
+
 @dataclass(frozen=True)
 class Shard:
     """What counts of one shard. It is a file of its own, so that others stay as is.
@@ -56,8 +77,7 @@ class Shard:
         Digest of the member.
     reason : str or None
         Why the shard is behind; None if it is not.
-    rows : tuple of Files
-        Rows of each slice.
+    rows : tuple of StoredPiece
     checkpoints : dict of int to Files
         The member after some of the stages, counted from 0. The last is the member. A
         store in memory keeps the members themselves in place of files.
@@ -67,13 +87,19 @@ class Shard:
     n_stages: int
     digest: str
     reason: str | None
-    rows: tuple[Files, ...]
+    rows: tuple[StoredPiece, ...]
     checkpoints: dict[int, Any]
 
     @cached_property
     def files(self) -> dict[str, File]:
         """All files of the shard, by name."""
-        return _by_name((*self.rows, *self.checkpoints.values()))
+        rows = (piece.files for piece in self.rows)
+        return _by_name((*rows, *self.checkpoints.values()))
+
+    @cached_property
+    def by_digest(self) -> dict[str, File]:
+        """The same files by the digests of their content."""
+        return {file.sha256: file for file in self.files.values()}
 
     def to_json(self) -> bytes:
         """Return the bytes of the shard's file."""
@@ -83,7 +109,7 @@ class Shard:
     def from_json(cls, data: bytes) -> Self:
         """Return the shard that `to_json` was called on."""
         facts = json.loads(data)
-        facts["rows"] = tuple(map(_files, facts["rows"]))
+        facts["rows"] = tuple(map(StoredPiece.from_json, facts["rows"]))
         facts["checkpoints"] = {
             int(stage): _files(group) for stage, group in facts["checkpoints"].items()
         }
@@ -101,8 +127,8 @@ class Ensemble:
     plan : Files
     shards : tuple of File
         For each shard, the file with its ``Shard``.
-    held_out : tuple of Files
-        Rows that no shard trains on, of each batch.
+    held_out : tuple of StoredPiece
+        Rows that no shard trains on; batches stand for slices.
     companions : dict of str to Files
         What is committed together with the ensemble, such as a fair rule, by name.
     n_rows, n_forgotten : int
@@ -111,16 +137,22 @@ class Ensemble:
     state: Files
     plan: Files
     shards: tuple[File, ...]
-    held_out: tuple[Files, ...]
+    held_out: tuple[StoredPiece, ...]
     companions: dict[str, Files]
     n_rows: int
     n_forgotten: int
 
-    @property
+    @cached_property
     def files(self) -> dict[str, File]:
         """The files that belong to no shard, by name."""
         companions = self.companions.values()
-        return _by_name((self.state, self.plan, *self.held_out, *companions))
+        held_out = (piece.files for piece in self.held_out)
+        return _by_name((self.state, self.plan, *held_out, *companions))
+
+    @cached_property
+    def by_digest(self) -> dict[str, File]:
+        """The same files by the digests of their content."""
+        return {file.sha256: file for file in self.files.values()}
 
     @classmethod
     def from_json(cls, facts: dict[str, Any]) -> Self:
@@ -130,7 +162,7 @@ class Ensemble:
             state=_files(facts["state"]),
             plan=_files(facts["plan"]),
             shards=_files(facts["shards"]),
-            held_out=tuple(map(_files, facts["held_out"])),
+            held_out=tuple(map(StoredPiece.from_json, facts["held_out"])),
             companions=companions,
             n_rows=facts["n_rows"],
             n_forgotten=facts["n_forgotten"],
@@ -186,7 +218,7 @@ class Manifest:
         """Return the ensembles whose files count: the current one, if there is one."""
         return [] if self.current is None else [self.current]
 
-    @property
+    @cached_property
     def shards(self) -> dict[str, File]:
         """The files that list those of a shard and count, by name."""
         return _by_name(ensemble.shards for ensemble in self.ensembles())
@@ -195,7 +227,8 @@ class Manifest:
         """Return the bytes of the manifest's file, signed with one's own key."""
         # Read when needed, or pickles of an estimator would hold it.
         key = signing_key()
-        data = to_json({**vars(self), "format": FORMAT, "key": key_id(key)})
+        facts = {**_fields(self), "format": FORMAT, "key": key_id(key)}
+        data = to_json(facts)
         return data[:-1] + _SIGNATURE + sign(key, data).encode() + b'"}'
 
     @classmethod

@@ -163,7 +163,9 @@ class Backend(Protocol):
     def lock(self, timeout: float) -> AbstractContextManager[Any]:
         """Hold all names alone; make the place if needed.
 
-        Threads of one process wait for each other. Readers need no lock.
+        Threads of one process wait for each other. Readers need no lock. The value is
+        None, or signs of who held the names last, and a function that returns those
+        which the next one to hold them finds if nobody else does, or changes them.
 
         Raises
         ------

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from .._audit import line
-from .manifest import AuditEnd, Ensemble, File, Shard
+from .manifest import AuditEnd, Ensemble, File, Shard, StoredPiece
 from .packing import pack
 from .policy import kept
 
@@ -76,7 +76,7 @@ class Work:
         # Of the new ones, what is not kept is not written either.
         new = kept(trained.by_stage(), policy)
         stages = behind.checkpoints | {
-            stage: self._stored(f"member-s{shard:03d}-r{stage:03d}", member)
+            stage: self._stored(f"member-s{shard:03d}-r{stage:03d}", member, shard)
             for stage, member in new.items()
         }
         self._shards[shard] = replace(
@@ -109,7 +109,7 @@ class Work:
     def abandon(self):
         """Undo the change."""
 
-    def _stored(self, name, value):
+    def _stored(self, name, value, shard=None):
         """Return what stands for a value in the entry of a shard."""
         return value
 
@@ -117,7 +117,7 @@ class Work:
         return stored
 
     def _rows_of(self, shard):
-        """Return what stands for the rows of each slice, where a store keeps them."""
+        """Return what stands for each piece of the rows, where a store keeps them."""
         return ()
 
 
@@ -129,10 +129,7 @@ class DirectoryWork(Work):
         current = store.manifest.current
         begins = current is None or not store.manifest.audit.entries
         self._is_first_fit = change.kind == "fit" and begins
-        # Bytes that a file holds already, such as weights which are not trained, are
-        # not written again.
-        files = store.files(*store.manifest.ensembles()).values()
-        self._by_digest = {file.sha256: file for file in files}
+        self._written = {}  # by digest
         super().__init__(store, change, reason)
         state, plan = change.state, change.state.plan
         held = {name: getattr(state, name) for name in IN_STATE_FILE}
@@ -162,14 +159,12 @@ class DirectoryWork(Work):
     @property
     def n_purged(self):
         """Number of files of rows, members and state that the commit will delete."""
-        store, current = self._store, self._store.manifest.current
+        current = self._store.manifest.current
         if current is None:
             return 0
         target = self._target()
-        # What shards hold that stay as they are is not deleted.
-        gone = set(current.shards).difference(target.shards)
-        replaced = replace(current, shards=tuple(gone))
-        return len(store.files(replaced).keys() - store.files(target).keys())
+        lists = {file.name for file in current.shards}
+        return len(self._store.replaced(current, target) - lists)
 
     def commit(self, entry):
         """Make the change count, with its entry in the log; return the next store."""
@@ -202,7 +197,9 @@ class DirectoryWork(Work):
         """Return the ensemble that will count, having written the lists of shards."""
         current = self._store.manifest.current
         shards = tuple(
-            self._write(f"shard-s{shard:03d}", "json", self._shards[shard].to_json())
+            self._write(
+                f"shard-s{shard:03d}", "json", self._shards[shard].to_json(), shard
+            )
             if shard in self._shards
             else current.shards[shard]
             for shard in range(self._change.state.plan.n_shards)
@@ -210,32 +207,36 @@ class DirectoryWork(Work):
         return replace(self._ensemble, shards=shards)
 
     def _rows_of(self, shard):
-        """Write the slices of a shard that are not on disk as they are."""
-        state, before = self._change.state, self._before
-        rows = state.rows[shard]
-        old, there, amended = None, (), self._change.amended_rows
-        if before is not None:
-            there = self._store.progress(shard).rows
-            old = before.rows[shard]
-        return tuple(
-            there[stage]
-            if stage < len(there) and rows.has_slice_of(old, stage, amended)
-            else self._stored(f"rows-s{shard:03d}-r{stage:03d}", rows.slice(stage))
-            for stage in range(state.plan.n_stages[shard])
+        """Write the pieces of a shard that are not on disk as they are."""
+        return self._pieces(
+            f"rows-s{shard:03d}",
+            self._change.state.rows[shard],
+            lambda before: (before.rows[shard], self._store.progress(shard).rows),
+            shard,
         )
 
     def _held_out_rows(self):
-        """Write the batches of rows held out that are not on disk as they are."""
-        state, before = self._change.state, self._before
-        amended = self._change.amended_rows
-        there = () if before is None else self._store.manifest.current.held_out
-        n_batches = state.plan.n_batches if state.plan.held_out else 1
+        """Write the pieces of rows held out that are not on disk as they are."""
+        return self._pieces(
+            "rows-held",
+            self._change.state.held_out,
+            lambda before: (before.held_out, self._store.manifest.current.held_out),
+        )
+
+    def _pieces(self, name, rows, of, shard=None):
+        """Write the pieces of a part; `of` says what a state has, and its files."""
+        there = {}
+        if self._before is not None:
+            old, files = of(self._before)
+            there = dict(zip(map(id, old.pieces), files, strict=True))
         return tuple(
-            there[batch]
-            if batch < len(there)
-            and state.held_out.has_slice_of(before.held_out, batch, amended)
-            else self._stored(f"rows-held-r{batch:03d}", state.held_out.slice(batch))
-            for batch in range(n_batches)
+            there[id(piece)]
+            if id(piece) in there
+            else StoredPiece(
+                piece.facts,
+                self._stored(f"{name}-r{piece.facts.slice:03d}", piece.block, shard),
+            )
+            for piece in rows.pieces
         )
 
     def _companions(self):
@@ -248,7 +249,7 @@ class DirectoryWork(Work):
             for name, companion in self._change.state.companions.items()
         }
 
-    def _stored(self, name, value):
+    def _stored(self, name, value, shard=None):
         """Write a value to new files, as far as its bytes are not on disk already."""
         skeleton, weights, frozen = pack(value)
         parts = (
@@ -256,15 +257,21 @@ class DirectoryWork(Work):
             (name, "safetensors", weights),
             ("frozen", "safetensors", frozen),
         )
-        return tuple(self._write(*part) for part in parts if part[-1] is not None)
+        return tuple(
+            self._write(*part, shard) for part in parts if part[-1] is not None
+        )
 
     def _loaded(self, stored):
         return self._store.unpack(stored)
 
-    def _write(self, name, kind, data):
+    def _write(self, name, kind, data, shard):
         sha256 = hashlib.sha256(data).hexdigest()
-        if sha256 not in self._by_digest:
+        # Bytes that the shard has on disk are not written again, and weights which are
+        # not trained are the same in all shards.
+        shards = None if name == "frozen" else [] if shard is None else [shard]
+        file = self._written.get(sha256) or self._store.holding(sha256, shards)
+        if file is None:
             file = File(f"{name}-{secrets.token_hex(8)}.{kind}", len(data), sha256)
-            self._store.backend.write_new(file.name, data)
-            self._by_digest[sha256] = file
-        return self._by_digest[sha256]
+            self._store.write_new(file.name, data)
+        self._written[sha256] = file
+        return file
