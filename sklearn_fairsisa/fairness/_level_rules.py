@@ -86,6 +86,20 @@ class LevelRule:
         return cls(regions, fpr, tpr, by_level), gap
 
     @property
+    def merged(self):
+        """The same rule with neighbouring levels of equal probability as one."""
+        first = [
+            np.flatnonzero(np.diff(by_level, prepend=np.nan) != 0)
+            for by_level in self.by_level
+        ]
+        regions = tuple(
+            merged(region, np.append(start, len(region.precision)))
+            for region, start in zip(self.regions, first)
+        )
+        by_level = tuple(p[start] for p, start in zip(self.by_level, first))
+        return LevelRule(regions, self.fpr, self.tpr, by_level)
+
+    @property
     def confusion(self):
         """Weight of each group's people by class and decision, (n_groups, 2, 2)."""
         total = np.array([region.totals for region in self.regions])

@@ -8,7 +8,7 @@ import numpy as np
 from ._cells import common_ranks, count_scores
 from ._level_rules import LevelRule, RuleTable
 from ._rates import score
-from ._regions import score_regions, threshold_regions
+from ._regions import Region, score_regions, threshold_regions
 from ._smoothing import smooth_counts
 
 
@@ -26,12 +26,15 @@ class ScoreRule:
         Score from which each group is selected, if nobody is decided on at random.
     optimality_gap : float, default=0.0
         How much better at most other thresholds may be.
+    hull : tuple of Region, default=None
+        What each group can reach, where that is not what the rule has levels of.
     """
 
     rule: LevelRule
     thresholds: tuple[np.ndarray, ...]
     cuts: np.ndarray | None = None
     optimality_gap: float = 0.0
+    hull: tuple[Region, ...] | None = None
 
     @classmethod
     def learn(cls, scores, group, label, weight, *, smooth=False):
@@ -94,8 +97,10 @@ class ScoreRule:
                 score(problem.objective, best.confusion)
                 - score(problem.objective, rule.confusion)
             )
-        thresholds = tuple(_between(s[:-1], s[1:]) for s in parts)
-        return cls(rule, thresholds, np.array(cuts), float(gap))
+        # Selected or not is all that is kept of the scores.
+        inner = [0 < by_level.sum() < len(by_level) for by_level in rule.by_level]
+        thresholds = tuple(np.array([c][: int(i)]) for c, i in zip(cuts, inner))
+        return cls(rule.merged, thresholds, np.array(cuts), float(gap), regions)
 
     @property
     def confusion(self):
@@ -105,7 +110,7 @@ class ScoreRule:
     @property
     def regions(self):
         """Region of each group."""
-        return self.rule.regions
+        return self.rule.regions if self.hull is None else self.hull
 
     @property
     def probability(self):

@@ -82,7 +82,8 @@ def smooth_counts(counts, people=1.0):
     -------
     CellCounts
         In each group as many negatives and as many positives as before, some of them
-        in cells that only other groups showed. A group of one label stays as it is.
+        in cells that only other groups showed, and cells may be left out. A group of
+        one label stays as it is.
 
     Examples
     --------

@@ -1547,12 +1547,17 @@ class FairEnsemblePostprocessor(
         report = self.fairness_report_
         # With `confidence` the rule has warned already.
         if self.confidence is None and report.bound > report.claim:
+            missed = f"the true gap may be {report.bound:.3f}"
+            more, kept = f", more than {report.claim:g}", "keeps within tol"
+            if not self._problem.name:
+                missed = f"the bounds may be missed by {report.bound:.3f}"
+                more, kept = "", "keeps them"
             warnings.warn(
-                f"As groups are inferred, the true gap may be {report.bound:.3f} with "
-                f"{report.confidence:.0%} confidence, more than {report.claim:g}. "
-                "fairness_report_ has the intervals. Set confidence= to have a rule "
-                "that keeps within tol, if X and the rows allow one; with "
-                "sensitive_at_predict=True decisions go by the groups themselves.",
+                f"As groups are inferred, {missed} with {report.confidence:.0%} "
+                f"confidence{more}. fairness_report_ has the intervals. Set "
+                f"confidence= to have a rule that {kept}, if X and the rows allow "
+                "one; with sensitive_at_predict=True decisions go by the groups "
+                "themselves.",
                 UnsupportedToleranceWarning,
                 stacklevel=level_of_caller(),
             )

@@ -75,6 +75,11 @@ class FittedRuleMixin(FindingsMixin):
                 f"classes, but y held {n_classes}. Look at operating_points_."
             )
         boundaries = rule.boundaries()
+        if boundaries is None and not rule.problem.sensitive_at_predict:
+            raise AttributeError(
+                "Where groups are inferred, one rule decides on all, and no group has "
+                "a region of its own. Look at operating_points_."
+            )
         if boundaries is None:
             raise AttributeError(
                 "Members post-processed one by one have no common region. Use another "
@@ -87,6 +92,11 @@ class FittedRuleMixin(FindingsMixin):
         """Weights of the members in each group; see Attributes."""
         rule = _constraining(self._solved())
         weights = rule.member_weights()
+        if weights is None and not rule.problem.sensitive_at_predict:
+            raise AttributeError(
+                "Where groups are inferred, decisions go by estimated probabilities of "
+                "group and class, and members have no weights."
+            )
         if weights is None:
             raise AttributeError(
                 f"method={rule.problem.method!r} gives members no weights, for "

@@ -259,3 +259,16 @@ def test_tradeoff_and_confidence_speak_of_observed_groups():
     assert table.balanced_accuracy[1] >= table.balanced_accuracy[0]
     # Loose enough that the first rule tried will do.
     assert fitted(tol=0.6, confidence=0.9).fairness_report_.bound <= 0.6
+
+
+@pytest.mark.parametrize("name", ["boundaries_", "member_weights_"])
+def test_what_an_inferring_rule_lacks_is_said(name):
+    with pytest.raises(AttributeError, match="Where groups are inferred"):
+        getattr(fitted(), name)
+
+
+def test_the_report_says_how_much_is_counted():
+    report = fitted().fairness_report_
+    assert (report.counted > 0.4).all()
+    assert (report.counted < 1).all()
+    assert "Groups are inferred. Rates in calibration are counted" in str(report)

@@ -1,5 +1,7 @@
 """Fair rules without randomised decisions."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ from sklearn.naive_bayes import GaussianNB
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
 from sklearn_fairsisa.constraints import AtLeast, Difference, Ratio
+from sklearn_fairsisa.exceptions import UnsupportedToleranceWarning
 
 METHODS = ["smooth_ensemble", "soft_ensemble"]
 
@@ -157,3 +160,44 @@ def test_people_of_unknown_groups_have_a_threshold_of_their_own():
     margin = fair.decision_function(X[:5], sensitive_features=["z"] * 5)
     decided = fair.predict(X[:5], sensitive_features=["z"] * 5)
     np.testing.assert_array_equal(decided, (margin >= 0).astype(int))
+
+
+@pytest.mark.parametrize("randomise", [True, False])
+def test_what_is_served_decides_alike(randomise):
+    labels = ("denied", "approved")
+    fair, X, _, group = fit(
+        labels=labels, pos_label="approved", randomise=randomise, constraints=[
+            AtLeast("true_positive_rate", 0.7), Ratio("selection_rate", 0.9)
+        ], tol=0, method="soft_ensemble",
+    )  # fmt: skip
+    served = pickle.loads(pickle.dumps(fair.for_serving()))
+    people = np.arange(len(X))
+    given = {"sensitive_features": group, "subjects": people}
+    np.testing.assert_array_equal(served.predict(X, **given), fair.predict(X, **given))
+    assert served.pos_label_ == "approved"
+    pd.testing.assert_frame_equal(served.rule_, fair.rule_)
+    if not randomise:
+        np.testing.assert_array_equal(
+            served.decision_function(X, sensitive_features=group),
+            fair.decision_function(X, sensitive_features=group),
+        )
+
+
+def test_people_whose_group_is_inferred_may_have_constraint_objects():
+    X, y, group = draw(1500)
+    X[:, 1] += np.where(group == "a", 2.5, 0)
+    constraints = [Ratio("selection_rate", 0.8), AtLeast("true_positive_rate", 0.5)]
+    fair = FairEnsemblePostprocessor(
+        SISAClassifier(GaussianNB(), n_shards=3, random_state=0),
+        constraints=constraints, sensitive_at_predict=False, random_state=0,
+    )  # fmt: skip
+    with pytest.warns(UnsupportedToleranceWarning, match="bounds may be missed by"):
+        fair.fit(X, y, sensitive_features=group)
+    table = fair.fairness_report_.to_frame()
+    assert table.estimated["selection_rate_ratio"] > 0.8 - 1e-8
+    assert table.estimated["true_positive_rate_group_min"] > 0.5 - 1e-8
+    assert len(fair.predict(X)) == len(X)
+    with pytest.raises(ValueError, match="inferred groups do not have"):
+        fair.set_params(randomise=False, method="soft_ensemble").fit(
+            X, y, sensitive_features=group
+        )

@@ -466,6 +466,10 @@ class DirectoryStore:
             self._known.shards[file.name] = Shard.from_json(self.read(file))
         return self._known.shards[file.name]
 
+    def note(self, file, shard):
+        """Remember what the file of a shard holds."""
+        self._known.shards[file.name] = shard
+
     def _shards(self, ensemble):
         return [] if ensemble is None else list(map(self._shard, ensemble.shards))
 

@@ -130,6 +130,7 @@ class DirectoryWork(Work):
         begins = current is None or not store.manifest.audit.entries
         self._is_first_fit = change.kind == "fit" and begins
         self._written = {}  # by digest
+        self._lists = {}  # of shards, with the file of each
         super().__init__(store, change, reason)
         state, plan = change.state, change.state.plan
         held = {name: getattr(state, name) for name in IN_STATE_FILE}
@@ -197,14 +198,20 @@ class DirectoryWork(Work):
         """Return the ensemble that will count, having written the lists of shards."""
         current = self._store.manifest.current
         shards = tuple(
-            self._write(
-                f"shard-s{shard:03d}", "json", self._shards[shard].to_json(), shard
-            )
-            if shard in self._shards
-            else current.shards[shard]
+            self._list_of(shard) if shard in self._shards else current.shards[shard]
             for shard in range(self._change.state.plan.n_shards)
         )
         return replace(self._ensemble, shards=shards)
+
+    def _list_of(self, shard):
+        """Return the file that lists those of a shard, written if it is not there."""
+        entry = self._shards[shard]
+        listed, file = self._lists.get(shard, (None, None))
+        if listed is not entry:
+            file = self._write(f"shard-s{shard:03d}", "json", entry.to_json(), shard)
+            self._lists[shard] = entry, file
+            self._store.note(file, entry)
+        return file
 
     def _rows_of(self, shard):
         """Write the pieces of a shard that are not on disk as they are."""
