@@ -432,8 +432,9 @@ class TransformerClassifier(
     def for_serving(self) -> Self:
         """Return a copy that only predicts, and names no path of this machine.
 
-        It lacks the state of the optimizer, callbacks and curves. A folder that
-        `model` or `tokenizer` names, whose weights are needed, is packed into it.
+        It lacks the state of the optimizer, callbacks, curves and a cache on disk. A
+        folder that `model` or `tokenizer` names, whose weights are needed, is packed
+        into it.
 
         Returns
         -------
@@ -447,6 +448,7 @@ class TransformerClassifier(
             model=training.spec.model,
             model_kwargs=training.spec.model_kwargs or None,
             tokenizer=portable(self.tokenizer),
+            cache_dir=None,
             callbacks=None,
             watch=None,
         )

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import shutil
 import threading
 
 import numpy as np
@@ -345,6 +346,23 @@ def test_a_text_that_another_estimator_forgot_leaves_the_memory_of_this_one(tmp_
     assert cache.get([TEXTS[12]])[0] is not None
     sisa.forget(3)
     assert cache.get([TEXTS[12]]) == [None]
+
+
+def test_what_is_served_predicts_the_same_and_holds_neither_states_nor_paths(tmp_path):
+    model, states = tmp_path / "model", tmp_path / "states"
+    torch.manual_seed(0)
+    AutoModelForSequenceClassification.from_config(CONFIGS[0]).save_pretrained(model)
+    wordlevel().save_pretrained(model)
+    sisa = make_sisa(str(model), {"cache_dir": str(states)}).fit(TEXTS, Y)
+    expected = sisa.transform(TEXTS)
+    (cache,) = _cache._in_memory.values()
+    own = cache.get([TEXTS[12]])[0].tobytes()
+    served = pickle.dumps(sisa.for_serving())
+    assert own not in served
+    assert str(tmp_path).encode() not in served
+    shutil.rmtree(model)
+    _cache._in_memory.clear()
+    assert_array_equal(pickle.loads(served).transform(TEXTS), expected)
 
 
 class Cleaner(TransformerMixin, BaseEstimator):
