@@ -522,7 +522,9 @@ def test_the_report_bounds_the_true_gap_of_all_confusion_rates():
         )
         gaps.append(true_gap(fair))
         tables.append(fair.fairness_report_.to_frame().iloc[0])
-    estimated, counted, expected, low, high, bound = np.transpose(tables)
+    of_first = pd.DataFrame(tables)
+    names = "estimated", "counted", "expected", "low", "high", "bound"
+    estimated, counted, expected, low, high, bound = (of_first[n] for n in names)
     gaps = np.array(gaps)
     assert max(estimated.max(), counted.max()) < 1e-9 < gaps.min()
     # 40 trials at .95 fall below with probability .002.
