@@ -14,6 +14,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.utils import get_tags
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
 
@@ -136,6 +137,10 @@ def test_a_rule_decides_and_forgets_alike_after_skops(method, n_classes):
     )
     np.testing.assert_array_equal(loaded.predict(X), fair.predict(X))
     pd.testing.assert_frame_equal(loaded.rule_, fair.rule_)
+    served = travelled(fair.for_serving())
+    np.testing.assert_array_equal(served.predict(X), fair.predict(X))
+    alone = travelled(fair.estimator_.for_serving())
+    assert get_tags(alone).input_tags == get_tags(fair.estimator_).input_tags
 
 
 @pytest.mark.parametrize(

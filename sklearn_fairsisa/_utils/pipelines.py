@@ -36,8 +36,8 @@ def weight_param(estimator, method="fit", *, or_any=False):
     Returns
     -------
     str or None
-        None if the method has no such parameter, or if with metadata routing no
-        estimator requests the weights.
+        None if there is no such method, if it has no such parameter, or if with
+        metadata routing no estimator requests the weights.
     """
     passes_on = isinstance(estimator, Pipeline) or hasattr(estimator, "_weight_param")
     if passes_on and get_config()["enable_metadata_routing"]:
@@ -49,6 +49,8 @@ def weight_param(estimator, method="fit", *, or_any=False):
         return name and f"{step}__{name}"
     if passes_on:
         return estimator._weight_param()
+    if not hasattr(estimator, method):
+        return None
     taken = signature(getattr(estimator, method)).parameters
     any_name = {parameter.kind for parameter in taken.values()} & {_ANY_NAME}
     takes = "sample_weight" in taken or (or_any and any_name)

@@ -368,10 +368,16 @@ def _export(args):
     from ..sisa import SISAClassifier
 
     fitted = SISAClassifier.load(args.directory)
-    rules, behind = fitted._state.companions, fitted.behind_["shard"].tolist()
+    rules, behind = sorted(fitted._state.companions), fitted.behind_["shard"].tolist()
     head = fitted._audit.head
-    if args.rule is not None or (rules and not args.no_rule):
-        fitted = FairEnsemblePostprocessor.load(args.directory, name=args.rule)
+    asked = rules if args.rule is None else [args.rule]
+    if not args.no_rule and (len(asked) > 1 or not set(asked) <= set(rules)):
+        raise ValueError(
+            f"{args.directory} holds the fair rules {rules}. Name one of several in "
+            "--rule, or give --no-rule."
+        )
+    if asked and not args.no_rule:
+        fitted = FairEnsemblePostprocessor.load(args.directory, name=asked[0])
         head = fitted.estimator_._audit.head
     data = pickle.dumps(fitted.for_serving(), protocol=5)
     n_bytes = len(data)

@@ -77,7 +77,8 @@ def _percent(share):
 def cells_of(problem):
     """What the cells of a problem's rules are, a sentence."""
     method = METHODS[problem.method]
-    return method.cells if len(problem.classes) == 2 else method.cells_of_more
+    has_scores = len(problem.classes) == 2 and problem.sensitive_at_predict
+    return method.cells if has_scores else method.cells_of_more
 
 
 def _lines_of_group(cells, share, probability, classes):

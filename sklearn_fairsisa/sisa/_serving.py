@@ -1,11 +1,12 @@
 """Ensembles that predict, and hold nothing that predictions do not need."""
 
+from dataclasses import asdict
 from typing import Any, NoReturn
 
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils import get_tags
+from sklearn.utils import InputTags, get_tags
 
 from .._utils.lending import lent, writes_named
 from .._utils.pipelines import reach_last_step
@@ -127,7 +128,7 @@ class ServedClassifier(PredictingMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags = self._input_tags
+        tags.input_tags = InputTags(**self._input_tags)
         return tags
 
 
@@ -148,7 +149,8 @@ def served_classifier(sisa):
         estimators_=members,
         aggregation=sisa.aggregation,
         _groups=_equal_steps(members),
-        _input_tags=get_tags(sisa).input_tags,
+        # Skops saves no object with slots, as tags are.
+        _input_tags=asdict(get_tags(sisa).input_tags),
     )
     return served
 

@@ -139,9 +139,12 @@ def test_the_fair_rule_is_exported_that_is_asked_for(directory, capsys, tmp_path
         )
         for name, of in (("by_sex", groups), ("by_age", groups[::-1] ^ (X[:, 0] > 0)))
     }
-    status, error = run(capsys, "export", directory, out)
-    assert (status, out.exists()) == (4, False)
-    assert "several" in error or "by_age" in error
+    for options in ([], ["--rule", "by_height"]):
+        status, error = run(capsys, "export", directory, out, *options)
+        # Refused, and not called damaged, in the words of the command line.
+        assert (status, out.exists()) == (1, False)
+        assert "['by_age', 'by_sex']" in error
+        assert "--rule" in error
     status, facts = run(capsys, "export", directory, out, "--rule", "by_age")
     assert (status, facts["rule"]) == (0, "by_age")
     served = pickle.loads(out.read_bytes())

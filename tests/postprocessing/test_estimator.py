@@ -1640,3 +1640,15 @@ def test_balanced_accuracy_leaves_out_a_class_that_was_forgotten(n_classes):
     p = p if n_classes > 2 else np.column_stack([1 - p, p])
     recalls = [p[y[kept] == k, k].mean() for k in range(n_classes - 1)]
     assert fair.objective_ == pytest.approx(np.mean(recalls))
+
+
+@pytest.mark.parametrize("weight", [None, np.ones(40)])
+@pytest.mark.parametrize("params", [{"n_slices": 2}, {"epochs": 2}])
+@pytest.mark.parametrize("in_pipeline", [False, True])
+def test_a_learner_without_partial_fit_is_refused_by_name(weight, params, in_pipeline):
+    learner = LogisticRegression()
+    learner = make_pipeline(StandardScaler(), learner) if in_pipeline else learner
+    fair = FairEnsemblePostprocessor(SISAClassifier(learner, **params))
+    X, (y, group) = np.arange(80.0).reshape(40, 2), np.indices((2, 20)).reshape(2, -1)
+    with pytest.raises(ValueError, match=r"needs .*continue training.*no partial_fit"):
+        fair.fit(X, y, sensitive_features=group % 2, sample_weight=weight)

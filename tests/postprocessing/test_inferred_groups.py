@@ -272,3 +272,12 @@ def test_the_report_says_how_much_is_counted():
     assert (report.counted > 0.4).all()
     assert (report.counted < 1).all()
     assert "Groups are inferred. Rates in calibration are counted" in str(report)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_summary_says_that_cells_are_decisions_not_scores_with_weights(n_classes):
+    X, y, group = people()
+    fair = fitted((X, y if n_classes == 2 else y + (X[:, 0] > 1), group))
+    for text in (fair.rule_summary_.split("\n")[0], fair._repr_html_()):
+        assert "Cells are the decisions of the rules that are mixed" in text
+        assert "member_weights_" not in text
