@@ -1,8 +1,8 @@
 """fairlearn's ThresholdOptimizer as a FairEnsemblePostprocessor over one classifier.
 
 It maps parameters and adds fairlearn's words to errors of the same meaning, so that a
-test goes on after the first of them. What fairlearn's tests find of it is otherwise what
-they find of the package.
+test goes on after the first of them. What fairlearn's tests find of it is otherwise
+what they find of the package.
 """
 
 import re
@@ -22,7 +22,10 @@ from sklearn_fairsisa import FairEnsemblePostprocessor
 
 # What the package says, and all that fairlearn says in the same case.
 _WORDS = {
-    r"y is None|0 samples": ["Must supply nonempty y", "Found array with 0 sample"],
+    r"y is None|0 samples|samples: \[\d+, 0\]": [
+        "Must supply nonempty y",
+        "Found array with 0 sample",
+    ],
     r"No sensitive feature is given": ["Must specify sensitive_features (for now)"],
     r"but y holds|no rows of class 2": ["Supplied y labels are not 0 or 1"],
     r"There is 1 class in y": [
@@ -126,7 +129,9 @@ class ThresholdOptimizer(BaseEstimator):
 
     @contextmanager
     def _in_their_words(self):
-        objectives = f"For {self.constraints} only the following objectives are supported"
+        objectives = (
+            f"For {self.constraints} only the following objectives are supported"
+        )
         words = {**_WORDS, r"The 'objective' parameter": [objectives]}
         try:
             yield
