@@ -277,7 +277,7 @@ class EnsembleRule(Calibrated):
 def _is_any_behind(ensemble):
     """Whether a member has slices yet to learn."""
     progress = map(ensemble._store.progress, range(ensemble.plan_.n_shards))
-    return any(p.stage < p.n_stages for p in progress)
+    return any(one.is_behind for one in progress)
 
 
 def _numbers_of(parts, place, n_rows):

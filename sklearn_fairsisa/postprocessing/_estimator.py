@@ -556,7 +556,7 @@ class FairEnsemblePostprocessor(
             weighed = _safe_indexing(y, np.flatnonzero(weight))
             check_labels(weighed, "y among the rows of positive weight")
         names, group = groups_and_codes(groups)
-        features = sensitive_names(X, sensitive_features, self.sensitive_feature)
+        features = sensitive_names(sensitive_features, self.sensitive_feature)
         problem = self._posed(names, classes, features)
         share = held_out_share(self.estimator, self.calibration)
         label = problem.labels(label)
@@ -575,7 +575,7 @@ class FairEnsemblePostprocessor(
         if len(names) == 1:
             warnings.warn(
                 f"All rows are of one group, {names.tolist()}, so the rule keeps "
-                "nothing equal and fairness_report_ knows no gap. Give rows of at "
+                "nothing equal and fairness_report_ has no gap. Give rows of at "
                 "least two groups.",
                 UserWarning,
                 stacklevel=level_of_caller(),
@@ -741,9 +741,7 @@ class FairEnsemblePostprocessor(
         )
         weight = check_weight(given.get("sample_weight"), len(retained))
         names, group = groups_and_codes(groups)
-        problem = self._posed(
-            names, classes, sensitive_names(None, sensitive_features, None)
-        )
+        problem = self._posed(names, classes, sensitive_names(sensitive_features, None))
         rows = CalibrationRows(
             retained,
             group,
@@ -1563,7 +1561,7 @@ class FairEnsemblePostprocessor(
             )
 
     def _check_enough_left(self, indices, subjects):
-        """Raise if too few rows or shards would be left without those asked for."""
+        """Raise if too few rows or shards would be left without those to forget."""
         fitted = self.estimator_._snapshot()
         state = fitted._state
         rows, _ = requested_rows(state, indices, subjects)

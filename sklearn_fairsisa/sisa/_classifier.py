@@ -704,7 +704,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         records = []
         for shard in range(self.plan_.n_shards):
             progress, rows = self._store.progress(shard), self._state.rows[shard]
-            if progress.stage < progress.n_stages:
+            if progress.is_behind:
                 records.append(
                     {
                         "shard": shard,
@@ -1224,7 +1224,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
             try:
                 for shard in shards:
                     progress = fitted._store.progress(shard)
-                    if shard in waiting and progress.stage < progress.n_stages:
+                    if shard in waiting and progress.is_behind:
                         firsts[shard] = progress.stage
                 if not firsts:
                     break

@@ -429,8 +429,8 @@ def check_raw_rows(estimator, X):
 def forget_in_caches(estimator, X):
     """Remove rows from the caches of an estimator, such as those of an embedder.
 
-    Behind a step that learns, nobody knows what it made of a row, so such caches are
-    emptied.
+    Behind a step that learns, the values that a row had there are unknown, so such
+    caches are emptied.
 
     Parameters
     ----------
