@@ -41,7 +41,7 @@ def coins_of(X, subjects, seed):
     """
     if subjects is None:
         return row_coins(row_columns(X), seed)
-    # Ids are hashed with another key than in plans, which tell shards apart.
+    # Ids are hashed with another key than in plans, so coins do not follow from shards.
     keys = [subject_key(subject, f"coin {seed}") for subject in subjects]
     return as_uniform(np.array(keys, dtype=np.uint64))
 
