@@ -169,7 +169,7 @@ def _table(outcomes):
     )
     return [
         {"test": test, "outcome": outcome, "choice": choice, "cases": cases}
-        for (test, outcome, choice), cases in counted.items()
+        for (test, outcome, choice), cases in sorted(counted.items())
     ]
 
 
