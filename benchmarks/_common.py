@@ -69,7 +69,7 @@ def write_result(path, arguments, content, packages=()):
     """
     given = arguments if isinstance(arguments, dict) else vars(arguments)
     # Folders are the reader's own affair.
-    folders = ("output", "cache", "data_home")
+    folders = ("output", "cache", "data_home", "repository")
     given = {name: value for name, value in given.items() if name not in folders}
     result = {
         "command": f"python benchmarks/{Path(sys.argv[0]).name}",

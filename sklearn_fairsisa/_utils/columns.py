@@ -45,6 +45,11 @@ def n_columns(X):
     return shape[1] if len(shape) == 2 else None
 
 
+def has_one_dimension(X):
+    """Return whether rows are single values, neither of columns nor arrays."""
+    return n_columns(X) is None and len(getattr(X, "shape", ())) < 2
+
+
 def column_position(X, column):
     """Return the position of a column that is given by name or position."""
     names = column_names(X)

@@ -341,12 +341,11 @@ def feature_names(groups):
     return list(names)
 
 
-def sensitive_names(X, sensitive_features, sensitive_feature):
+def sensitive_names(sensitive_features, sensitive_feature):
     """Names of the sensitive features, as far as they have some.
 
     Parameters
     ----------
-    X : rows
     sensitive_features : array-like of shape (n_samples,) or (n_samples, k), or None
         Groups that were passed to a method.
     sensitive_feature : str, int, list of these, callable or None
@@ -359,7 +358,7 @@ def sensitive_names(X, sensitive_features, sensitive_feature):
 
     Examples
     --------
-    >>> sensitive_names(None, pd.DataFrame({"sex": [0], "age": [1]}), None)
+    >>> sensitive_names(pd.DataFrame({"sex": [0], "age": [1]}), None)
     ('sex', 'age')
     """
     if callable(sensitive_feature):

@@ -7,13 +7,14 @@ models, holds no data frames at all, and loses or changes values of some types.
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
 from itertools import chain
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ _MASKED = {
 # Types whose values every format keeps.
 _KEPT = frozenset(
     {str, bytes, bool, int, float, type(None)}
-    | {Decimal, Fraction, UUID, date, time, timedelta}
+    | {Decimal, Fraction, UUID, date, timedelta}
     | {np.dtype(code).type for code in "?bhilqBHILQefdgFDGUmM"}
 )
 
@@ -186,27 +187,53 @@ def _join_member(kind, name, value):
 
 
 def _plain_zone(zone):
-    """Return a time zone by its name, if pandas finds it by that."""
-    try:
-        found = pd.Timestamp(0, tz=str(zone)).tz
-    except (ValueError, LookupError):  # none, or one that is no file of the system's
-        return zone
-    return str(zone) if repr(found) == repr(zone) else zone
+    """Return a time zone as a list of its kind and arguments, if they are all it is."""
+    if isinstance(zone, timezone):
+        return ["offset", *zone.__getinitargs__()]
+    if isinstance(zone, ZoneInfo) and zone.key is not None:
+        return ["file", zone.key]
+    if type(zone).__module__.startswith("pytz"):
+        return ["pytz", zone.zone or zone._minutes]
+    return zone
+
+
+def _zone(plain):
+    if not isinstance(plain, list):
+        return plain
+    kind, *arguments = plain
+    if kind == "pytz":
+        import pytz
+
+        (name,) = arguments
+        return pytz.timezone(name) if isinstance(name, str) else pytz.FixedOffset(name)
+    return {"offset": timezone, "file": ZoneInfo}[kind](*arguments)
 
 
 def _join_timestamp(instant, zone):
     time = pd.Timestamp(instant)
-    return time if zone is None else time.tz_localize("UTC").tz_convert(zone)
+    return time if zone is None else time.tz_localize("UTC").tz_convert(_zone(zone))
 
 
 def _split_datetime(time):
     fields = time.timetuple()[:6]
-    return [[*fields, time.microsecond], time.fold, _plain_zone(time.tzinfo)]
+    zone, is_dst = time.tzinfo, bool(time.tzinfo and time.dst())
+    return [[*fields, time.microsecond], time.fold, _plain_zone(zone), is_dst]
 
 
-def _join_datetime(fields, fold, zone):
-    zone = pd.Timestamp(0, tz=zone).tz if isinstance(zone, str) else zone
-    return datetime(*fields, fold=fold, tzinfo=zone)
+def _join_datetime(fields, fold, zone, is_dst):
+    zone, time = _zone(zone), datetime(*fields, fold=fold)
+    if hasattr(zone, "localize"):  # of pytz, which has an object for each offset
+        return zone.localize(time, is_dst=is_dst)
+    return time.replace(tzinfo=zone)
+
+
+def _split_time(time):
+    fields = [time.hour, time.minute, time.second, time.microsecond]
+    return [fields, time.fold, _plain_zone(time.tzinfo)]
+
+
+def _join_time(fields, fold, zone):
+    return time(*fields, fold=fold, tzinfo=_zone(zone))
 
 
 def _of(*types):
@@ -238,6 +265,7 @@ _KINDS = {
         _join_timestamp,
     ),
     "datetime": _Kind(_of(datetime), _split_datetime, _join_datetime),
+    "time": _Kind(_of(time), _split_time, _join_time),
     "timedelta": _Kind(
         _of(pd.Timedelta), lambda value: [value.to_timedelta64()], pd.Timedelta
     ),
@@ -388,7 +416,7 @@ def _restored_column(column):
         return pd.array(values, dtype=pd.StringDtype(**details))
     if kind == "zone":
         instants = pd.DatetimeIndex(values).tz_localize("UTC")
-        return instants.tz_convert(details["zone"]).array
+        return instants.tz_convert(_zone(details["zone"])).array
     if kind == "period":
         dtype = pd.api.types.pandas_dtype(details["name"])
         return pd.arrays.PeriodArray(values, dtype=dtype)

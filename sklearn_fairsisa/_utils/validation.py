@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples, column_or_1d, validate_data
 
 from .accepted import accepted, is_polars
-from .columns import n_columns
+from .columns import has_one_dimension
 
 
 def class_labels(y, name="y"):
@@ -381,7 +381,7 @@ def check_like_fit(estimator, X):
     """
     (X,) = indexable(accepted(X))
     check_some_rows(X)
-    if hasattr(estimator, "n_features_in_") and n_columns(X) is None:
+    if hasattr(estimator, "n_features_in_") and has_one_dimension(X):
         raise ValueError(
             f"X has one dimension, but {type(estimator).__name__} was fitted on "
             f"{estimator.n_features_in_} features. Reshape your data with "

@@ -217,7 +217,7 @@ def _objective_of(task, settings):
     """Return the objective of the rules, and why it is that."""
     share = task.y[task.compared].mean()
     if settings.objective is not None:
-        return settings.objective, "as asked for by --objective"
+        return settings.objective, "as set by --objective"
     if _SKEWED <= share <= 1 - _SKEWED:
         return "accuracy_score", f"{share:.0%} of the people compared are positive"
     return "balanced_accuracy_score", (

@@ -140,7 +140,7 @@ class CostRuleMixture:
         probability = np.zeros(eta.shape)
         for a in np.unique(group):
             rows = np.flatnonzero(group == a)
-            probability[rows] = _mixed(
+            probability[rows] = mixed_decisions(
                 [best_decision(eta[rows], price) for price in self.prices[a]],
                 self.weights[a],
                 eta.shape[1],
@@ -226,7 +226,7 @@ class RulePool:
             code.ravel(),
             cell,
             sum_by(code.ravel(), self.by_class, len(cell)).sum(axis=1),
-            _mixed(cell.T, weights[used], n_classes),
+            mixed_decisions(cell.T, weights[used], n_classes),
         )
 
 
@@ -299,7 +299,7 @@ def best_shift(worth, gains, k):
     return (distance[best - 1] + distance[best]) / 2
 
 
-def _mixed(decided, weights, n_classes):
+def mixed_decisions(decided, weights, n_classes):
     """Probabilities under a mixture of decisions, (n_samples, n_classes)."""
     rows = np.arange(len(decided[0]))
     probability = np.zeros((len(rows), n_classes))

@@ -34,7 +34,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from ._cost_rules import RulePool, best_decision
+from ._cost_rules import RulePool, best_decision, mixed_decisions
 from ._level_rules import RuleTable
 from ._mixtures import charge_rates, defined, share_of
 from ._problem import InfeasibleError
@@ -177,12 +177,9 @@ class JointRule:
         ndarray of shape (n_samples,) or (n_samples, n_classes)
         """
         n_rows, _, n_classes = joint.shape
-        probability = np.zeros((n_rows, n_classes))
         joint = joint.reshape(n_rows, -1)
-        for price, weight in zip(self.prices, self.weights):
-            probability[np.arange(n_rows), best_decision(joint, price)] += weight
-        # Weights that sum to 1 up to rounding must not randomise certain decisions.
-        probability = np.where(probability > 1 - 1e-12, 1.0, probability)
+        decided = [best_decision(joint, price) for price in self.prices]
+        probability = mixed_decisions(decided, self.weights, n_classes)
         return probability[:, 1] if n_classes == 2 else probability
 
 

@@ -109,7 +109,7 @@ def _plain(value):
 
 
 def _tagged(value):
-    """Bytes that tell a number from a text, and where it ends."""
+    """Bytes that distinguish a number from a text, and show where it ends."""
     plain = _plain(value)
     if isinstance(plain, bytes):
         return b"t%d:%s" % (len(plain), plain)

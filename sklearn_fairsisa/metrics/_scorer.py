@@ -192,12 +192,12 @@ class FairScorer:
             groups = check_groups(sensitive_features, _num_samples(y))
         elif self.sensitive_feature is not None:
             groups = split_sensitive(X, self.sensitive_feature, False)[1]
-        features = sensitive_names(X, sensitive_features, self.sensitive_feature)
+        features = sensitive_names(sensitive_features, self.sensitive_feature)
         estimator, X = decider(estimator, X)
         if groups is None:
             groups = own_groups(estimator, X)
             own = getattr(estimator, "sensitive_feature", None)
-            features = sensitive_names(X, None, own)
+            features = sensitive_names(None, own)
         for metric in self._metrics.values():
             needs_groups = isinstance(metric, Constraint) or accepts(
                 metric, "sensitive_features"

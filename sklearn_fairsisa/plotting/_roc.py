@@ -397,7 +397,7 @@ def _points_of(frame, names):
 
 
 def _title_of(estimator):
-    """Return what the regions are of: the method, and what it sees of people."""
+    """Return what the regions are of: the method, and what it distinguishes."""
     from ..postprocessing._methods import METHODS
 
     method = estimator._problem.method

@@ -48,7 +48,7 @@ class Calibrated(PlainStateMixin):
     by_subject : bool, default=False
         Whether coins of calibration rows are those of people.
     heads : Heads, default=None
-        Evidence that knows the group. None where there is none, or it is silent.
+        Models of the label given the group. None where there are none.
     """
 
     problem: Problem
@@ -200,9 +200,9 @@ class OwnRows(Calibrated):
         if self.numbers is None:
             return super().solved()
         rows = self.rows.of_members
-        heard = np.ones((N_FOLDS, rows.scores.shape[1]), dtype=bool)
+        used = np.ones((N_FOLDS, rows.scores.shape[1]), dtype=bool)
         with one_thread():
-            heads, rows = Heads.fit(self.numbers, rows, heard, self.problem)
+            heads, rows = Heads.fit(self.numbers, rows, used, self.problem)
         return super(OwnRows, replace(self, heads=heads, rows=rows)).solved()
 
 

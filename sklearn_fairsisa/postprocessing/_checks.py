@@ -252,7 +252,7 @@ def check_infers(method):
 
 
 def check_tells_groups(calibrated):
-    """Raise if groups are to be inferred and X tells them no better than chance.
+    """Raise if groups are to be inferred and X predicts them no better than chance.
 
     Parameters
     ----------
@@ -267,12 +267,12 @@ def check_tells_groups(calibrated):
     error = gain.std() / np.sqrt(len(gain))
     if gain.mean() < _DOUBT * error:
         raise ValueError(
-            f"X does not tell the groups {problem.groups.tolist()} better than chance: "
-            f"the mean log-likelihood of the {len(rows)} calibration rows' groups, "
-            f"estimated without them, exceeds that of the groups' shares by "
+            f"X does not predict the groups {problem.groups.tolist()} better than "
+            f"chance: the mean log-likelihood of the {len(rows)} calibration rows' "
+            f"groups, estimated without them, exceeds that of the groups' shares by "
             f"{gain.mean():.4f}, with a standard error of {error:.4f}. Groups that "
             "cannot be inferred cannot be treated alike without knowing them: use "
-            "sensitive_at_predict=True, or give features that tell more of them."
+            "sensitive_at_predict=True, or give features that predict them better."
         )
 
 

@@ -1,5 +1,6 @@
 """The coins that settle randomised decisions: of rows, or of the people they are of."""
 
+import math
 import warnings
 
 import numpy as np
@@ -40,7 +41,7 @@ def coins_of(X, subjects, seed):
     """
     if subjects is None:
         return row_coins(row_columns(X), seed)
-    # Ids are hashed with another key than in plans, which tell shards apart.
+    # Ids are hashed with another key than in plans, so coins do not follow from shards.
     keys = [subject_key(subject, f"coin {seed}") for subject in subjects]
     return as_uniform(np.array(keys, dtype=np.uint64))
 
@@ -51,7 +52,10 @@ def first_coins(X, subjects, seed):
     How many are made follows from the shape of X, never from its values.
     """
     n_samples = _num_samples(X)
-    width = 1 if hasattr(X, "tocsr") else n_columns(X) or 1
+    if hasattr(X, "tocsr"):
+        width = 1
+    else:
+        width = n_columns(X) or math.prod(getattr(X, "shape", ())[1:]) or 1
     first = np.arange(min(n_samples, _MOST_ROWS, _MOST_VALUES // width))
     coins = np.full(n_samples, np.nan)
     if subjects is not None:

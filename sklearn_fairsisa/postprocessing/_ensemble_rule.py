@@ -18,15 +18,15 @@ from ._checks import (
     check_positive,
     rows_suffice,
 )
-from ._heads import N_FOLDS, FoldedNumbers, Heads, drawn_folds, shards_heard
+from ._heads import N_FOLDS, FoldedNumbers, Heads, drawn_folds, members_used
 from ._kept_scores import kept_scores
-from ._methods import hears_heads
+from ._methods import uses_heads
 from ._views import as_numbers, of_width
 
 
 @dataclass(frozen=True)
 class NewRows:
-    """What a companion must be told of rows that are appended, or corrected.
+    """Facts about rows that are appended, or corrected.
 
     Parameters
     ----------
@@ -101,10 +101,10 @@ class EnsembleRule(Calibrated):
         kept = None if self.kept is None else self.kept[left]
         return replace(super(EnsembleRule, bare).without(rows), kept=kept)
 
-    def extended(self, before, after, told) -> Self:
+    def extended(self, before, after, given) -> Self:
         """Return it for a batch more of rows, not solved.
 
-        Rows that it is told nothing of train, but do not calibrate.
+        Without `given`, the new rows train, but do not calibrate.
         """
         problem, rows, kept = self.problem, self.rows, self.kept
         params, label = self.params, problem.codes(rows.label)
@@ -112,9 +112,9 @@ class EnsembleRule(Calibrated):
             check_positive(params["pos_label"], after.classes, problem)
             label = np.searchsorted(after.classes, before.classes)[label]
             objective = problem.objective
-            if told is not None:
-                objective = check_objective(told.objective, after.classes)
-                params = {**params, "objective": told.objective}
+            if given is not None:
+                objective = check_objective(given.objective, after.classes)
+                params = {**params, "objective": given.objective}
             elif not isinstance(objective, str):
                 raise ValueError(
                     "A rule over this ensemble has costs for the classes "
@@ -125,17 +125,17 @@ class EnsembleRule(Calibrated):
             kept = None
         rows = replace(rows.unscored, label=label)
         grown = replace(self, problem=problem, rows=rows, kept=kept, params=params)
-        if told is None:
+        if given is None:
             return grown._with_rows(np.empty(0, dtype=np.intp), after, None)
         index = np.arange(before.plan.n_rows, after.plan.n_rows)
-        grown = grown._with_rows(index, after, told)
+        grown = grown._with_rows(index, after, given)
         grown._check_new_groups(self.problem.groups)
         return grown
 
-    def amended(self, after, rows, told) -> Self:
+    def amended(self, after, rows, given) -> Self:
         """Return it for other values of some rows, not solved.
 
-        Rows stay in their groups unless it is told others. A row that had none weighs
+        Rows stay in their groups unless others are given. A row that had none weighs
         one where it has one now.
         """
         known, weight = self.rows, None
@@ -144,7 +144,7 @@ class EnsembleRule(Calibrated):
         if known.weight is not None:
             weight = np.ones(len(rows))
             weight[among] = known.weight[place]
-        groups, coins = (None, None) if told is None else (told.groups, told.coins)
+        groups, coins = (None, None) if given is None else (given.groups, given.coins)
         if self.by_subject and known.coins is not None:
             # Whatever the values of a row, it is of the same person.
             coins = np.full(len(rows), np.nan)
@@ -156,8 +156,8 @@ class EnsembleRule(Calibrated):
         left = self.without(rows)._without_empty_groups()
         label = self.problem.codes(left.rows.label)
         left = replace(left, rows=replace(left.rows, label=label))
-        told = NewRows(groups, weight, coins=coins)
-        amended = left._with_rows(rows, after, told)
+        given = NewRows(groups, weight, coins=coins)
+        amended = left._with_rows(rows, after, given)
         amended._check_new_groups(self.problem.groups)
         return amended
 
@@ -180,13 +180,13 @@ class EnsembleRule(Calibrated):
             what = "calibration rows, old and new"
             check_groups_suffice(problem, replace(of_new, group=group), what)
 
-    def _with_rows(self, index, after, told) -> Self:
+    def _with_rows(self, index, after, given) -> Self:
         """Return it with rows more, as far as they calibrate; labels are codes."""
         problem, rows, kept = self.problem, self.rows, self.kept
         order = slice(None)
-        if told is not None:
+        if given is not None:
             problem, rows, order = _joined(
-                problem, rows, index, after, told, self.across
+                problem, rows, index, after, given, self.across
             )
         rows = replace(rows, label=problem.labels(rows.label))
         if kept is not None:
@@ -205,7 +205,7 @@ class EnsembleRule(Calibrated):
     def updated(self, ensemble) -> Self:
         """Return it solved for the members that there are; changed ones predict."""
         digests = ensemble._store.digests
-        has_heads = hears_heads(self.problem) and (
+        has_heads = uses_heads(self.problem) and (
             self.problem.infers or not _is_any_behind(ensemble)
         )
         if self.is_current(digests) and has_heads <= (self.heads is not None):
@@ -221,11 +221,11 @@ class EnsembleRule(Calibrated):
         scores = kept if len(present) == kept.shape[1] else kept[:, present]
         rows, heads = replace(rows, scores=self.problem.turned(scores)), None
         if has_heads:
-            heads, rows = self._hearing_heads(rows, ensemble, np.array(present))
+            heads, rows = self._with_heads(rows, ensemble, np.array(present))
         new = replace(self, rows=rows, kept=kept, digests=digests, heads=heads)
         return new.solved()
 
-    def _hearing_heads(self, rows, ensemble, present):
+    def _with_heads(self, rows, ensemble, present):
         """Return heads, and the rows scored by those that have not seen them.
 
         Parameters
@@ -241,7 +241,7 @@ class EnsembleRule(Calibrated):
         place[rows.index] = np.arange(len(rows))
         if self.across:
             fold, parts = plan.shard_of(rows.index), state.rows
-            heard = shards_heard(plan.n_shards, present)
+            used = members_used(plan.n_shards, present)
         else:
             parts, subjects = [state.held_out], state.held_out.subjects
             fold = np.empty(len(rows), dtype=np.intp)
@@ -249,11 +249,11 @@ class EnsembleRule(Calibrated):
             calibrates = place[held_out] >= 0
             drawn = drawn_folds(held_out, plan.seed, subjects)
             fold[place[held_out[calibrates]]] = drawn[calibrates]
-            heard = np.ones((N_FOLDS, len(present)), dtype=bool)
+            used = np.ones((N_FOLDS, len(present)), dtype=bool)
         with one_thread():
             numbers = _numbers_of(parts, place, len(rows))
             folded = FoldedNumbers(numbers, fold)
-            return Heads.fit(folded, rows, heard, self.problem)
+            return Heads.fit(folded, rows, used, self.problem)
 
     def remade(self, ensemble) -> Self:
         """Return it solved from scratch: all members predict."""
@@ -277,7 +277,7 @@ class EnsembleRule(Calibrated):
 def _is_any_behind(ensemble):
     """Whether a member has slices yet to learn."""
     progress = map(ensemble._store.progress, range(ensemble.plan_.n_shards))
-    return any(p.stage < p.n_stages for p in progress)
+    return any(one.is_behind for one in progress)
 
 
 def _numbers_of(parts, place, n_rows):
@@ -293,19 +293,19 @@ def _numbers_of(parts, place, n_rows):
     return numbers
 
 
-def _joined(problem, rows, index, after, told, across):
+def _joined(problem, rows, index, after, given, across):
     """Return a problem and its rows with those of some indices, and their order.
 
     The order is that of the rows known and then the new ones, sorted by index.
     """
-    calibrates = ~np.ma.getmaskarray(told.groups)
+    calibrates = ~np.ma.getmaskarray(given.groups)
     if not across:
         calibrates &= np.asarray(after.plan.shard_of(index)) < 0
     index = index[calibrates]
     names, group, new_group = merged_groups(
-        problem.groups, rows.group, told.groups[calibrates]
+        problem.groups, rows.group, given.groups[calibrates]
     )
-    weight, new_weight = rows.weight, told.weight
+    weight, new_weight = rows.weight, given.weight
     if weight is not None or new_weight is not None:
         weight = np.ones(len(rows)) if weight is None else weight
         if new_weight is None:
@@ -314,8 +314,8 @@ def _joined(problem, rows, index, after, told, across):
     coins = rows.coins
     if coins is not None:
         new_coins = np.full(len(calibrates), np.nan)
-        if told.coins is not None:
-            new_coins = told.coins
+        if given.coins is not None:
+            new_coins = given.coins
         coins = np.concatenate([coins, new_coins[calibrates]])
     joined = np.concatenate([rows.index, index])
     order = np.argsort(joined, kind="stable")

@@ -110,7 +110,7 @@ from ._members import (
     holds_labels,
     reached_sisa,
 )
-from ._methods import METHODS, hears_heads
+from ._methods import METHODS, uses_heads
 from ._rule import tradeoff_table
 from ._serving import Serving, bare_rule
 from ._subjects import Subjects
@@ -177,7 +177,7 @@ class FairEnsemblePostprocessor(
           as far as they agree. A group with few negatives, or few positives, is then
           estimated from all its people, and one with few people from other groups. The
           rates are equal as estimated, not as counted in calibration. Beside the
-          members it hears heads: models of the label given X and the group, learnt out
+          members it uses heads: models of the label given X and the group, learnt out
           of fold, which groups share as far as they agree. With more classes it is
           ``"soft_ensemble"``, whose estimates are smooth there.
 
@@ -243,7 +243,7 @@ class FairEnsemblePostprocessor(
     sensitive_at_predict : bool, default=True
         Whether the methods that decide need the groups. With False only ``fit`` does:
         the rule estimates each person's group from X and the members, and decides so
-        that the groups' rates agree as far as X tells them apart. The groups are not
+        that the groups' rates agree as far as X distinguishes them. The groups are not
         looked at even if they are given; a column named by `sensitive_feature` may be
         missing from X, unless `drop_sensitive` is False. The three methods on votes
         cannot do this.
@@ -556,7 +556,7 @@ class FairEnsemblePostprocessor(
             weighed = _safe_indexing(y, np.flatnonzero(weight))
             check_labels(weighed, "y among the rows of positive weight")
         names, group = groups_and_codes(groups)
-        features = sensitive_names(X, sensitive_features, self.sensitive_feature)
+        features = sensitive_names(sensitive_features, self.sensitive_feature)
         problem = self._posed(names, classes, features)
         share = held_out_share(self.estimator, self.calibration)
         label = problem.labels(label)
@@ -575,7 +575,7 @@ class FairEnsemblePostprocessor(
         if len(names) == 1:
             warnings.warn(
                 f"All rows are of one group, {names.tolist()}, so the rule keeps "
-                "nothing equal and fairness_report_ knows no gap. Give rows of at "
+                "nothing equal and fairness_report_ has no gap. Give rows of at "
                 "least two groups.",
                 UserWarning,
                 stacklevel=level_of_caller(),
@@ -651,11 +651,11 @@ class FairEnsemblePostprocessor(
         coins = first_coins(
             X, subjects if calibrated.by_subject else None, calibrated.seed
         )
-        told = {self._name: NewRows(groups, weight, self.objective, coins)}
+        given = {self._name: NewRows(groups, weight, self.objective, coins)}
         with self.estimator_._exclusive():
             # Members are weighted where they were in fit.
             trains = sample_weight if self.estimator_._has_weights() else None
-        self.estimator_._go_on(seen, y, trains, None, subjects, told)
+        self.estimator_._go_on(seen, y, trains, None, subjects, given)
         return self
 
     def attach(
@@ -741,9 +741,7 @@ class FairEnsemblePostprocessor(
         )
         weight = check_weight(given.get("sample_weight"), len(retained))
         names, group = groups_and_codes(groups)
-        problem = self._posed(
-            names, classes, sensitive_names(None, sensitive_features, None)
-        )
+        problem = self._posed(names, classes, sensitive_names(sensitive_features, None))
         rows = CalibrationRows(
             retained,
             group,
@@ -842,9 +840,9 @@ class FairEnsemblePostprocessor(
             (name,) = rules
         if name not in rules:
             names = f"the rules {sorted(rules)}" if rules else "no fair rule"
-            asked = "name= says which" if name is None else f"none is called {name!r}"
+            which = "name= selects one" if name is None else f"none is called {name!r}"
             raise DirectoryError(
-                f"{ensemble._store.directory} holds {names}; {asked}. Rules are kept "
+                f"{ensemble._store.directory} holds {names}; {which}. Rules are kept "
                 "there by FairEnsemblePostprocessor.fit over a "
                 "SISAClassifier(checkpoint_dir=...), or by attach."
             )
@@ -973,7 +971,7 @@ class FairEnsemblePostprocessor(
         return check_like_fit(dropped, X)
 
     def _probability(self, serving, seen, group, what="selection_probability"):
-        """What the rule of some instant says of people, their probabilities."""
+        """Return the probabilities of people under the rule of some instant."""
         calibrated = solved(serving.calibrated)
         self._warn_if_stale(serving)
         scores = serving.evidence(seen, group)
@@ -1343,8 +1341,8 @@ class FairEnsemblePostprocessor(
         if sensitive_features is not None or self.sensitive_feature is not None:
             seen, groups = self._split(X, sensitive_features, calibrated.features)
         coins = first_coins(X, None, calibrated.seed)
-        told = {self._name: NewRows(groups, coins=coins)}
-        self.estimator_._amend(indices, seen, y, relearn, told)
+        given = {self._name: NewRows(groups, coins=coins)}
+        self.estimator_._amend(indices, seen, y, relearn, given)
         return self
 
     @available_if(lambda self: self._ensemble_can("relearn"))
@@ -1563,7 +1561,7 @@ class FairEnsemblePostprocessor(
             )
 
     def _check_enough_left(self, indices, subjects):
-        """Raise if too few rows or shards would be left without those asked for."""
+        """Raise if too few rows or shards would be left without those to forget."""
         fitted = self.estimator_._snapshot()
         state = fitted._state
         rows, _ = requested_rows(state, indices, subjects)
@@ -1662,7 +1660,7 @@ class FairEnsemblePostprocessor(
             holds_only_votes=holds_only_votes,
             digests=None if sisa is None else sisa._store.digests,
         )
-        if hears_heads(own.problem) and (estimator is not None or own.problem.infers):
+        if uses_heads(own.problem) and (estimator is not None or own.problem.infers):
             if subjects is not None:
                 subjects = [subjects[i] for i in calibrating]
             fold = drawn_folds(calibrating, own.seed, subjects)

@@ -3,7 +3,7 @@
 Notes
 -----
 Rows fall into folds: their shards, where these calibrate across, or a few that are
-drawn. Head f learns from the rows of all other folds. Beside the features it knows the
+drawn. Head f learns from the rows of all other folds. Beside the features it uses the
 mean logit of the members that have seen neither fold f nor the row, so that members of
 any kind, trained on any rows, count. A row is scored by the head of its own fold, a new
 person by the mean over the heads.
@@ -20,7 +20,7 @@ from ._evidence import MultinomialModel
 from ._views import of_width
 
 N_FOLDS = 5
-# Logits that members are believed, as those of trees may be infinite.
+# Members' scores are clipped, as the logits of trees may be infinite.
 _CLIP = 0.01
 # New people that are scored at once.
 _BLOCK = 2048
@@ -83,13 +83,13 @@ class FoldHeads:
 
 @dataclass(frozen=True)
 class Heads:
-    """Heads, one for each fold, and the members that each has not heard.
+    """Heads, one for each fold, and the members that each uses.
 
     Parameters
     ----------
     folds : tuple of FoldHeads
     heard : ndarray of bool of shape (n_folds, n_members)
-        Members that a head hears. If it hears none, nothing but features counts.
+        Members whose logits a head uses. If there are none, it uses features alone.
     n_groups : int
     knows_group : bool
         Whether the label is scored given the group.
@@ -98,13 +98,14 @@ class Heads:
     """
 
     folds: tuple[FoldHeads, ...]
+    # Directories hold this name.
     heard: np.ndarray
     n_groups: int
     knows_group: bool
     model: MultinomialModel | None
 
     @classmethod
-    def fit(cls, folded, rows, heard, problem):
+    def fit(cls, folded, rows, used, problem):
         """Fit heads, and return them with the rows scored by those of their own fold.
 
         Parameters
@@ -112,7 +113,8 @@ class Heads:
         folded : FoldedNumbers
         rows : CalibrationRows
             The same ones, scored by members.
-        heard : ndarray of bool of shape (n_folds, n_members)
+        used : ndarray of bool of shape (n_folds, n_members)
+            As the field `heard`.
         problem : Problem
 
         Returns
@@ -125,8 +127,8 @@ class Heads:
         knows_group = problem.sensitive_at_predict and of_two
         found, logits = [], None
         means = MemberLogits.of(rows.scores, rows.counted)
-        for f, hears in enumerate(heard):
-            known = means.mean_of(hears)
+        for f, members in enumerate(used):
+            known = means.mean_of(members)
             others, own = np.flatnonzero(fold != f), np.flatnonzero(fold == f)
             group = rows.group[others]
             given = {
@@ -150,7 +152,7 @@ class Heads:
             logits[own] = of_fold
             found.append(heads)
         model = None if of_two else MultinomialModel.fit(rows)
-        heads = cls(tuple(found), heard, n_groups, knows_group, model)
+        heads = cls(tuple(found), used, n_groups, knows_group, model)
         scores = heads._beside(rows.scores, logits, rows.counted)
         n_joint = n_groups * (2 if of_two else 1) if problem.infers else 0
         return heads, rows.with_evidence(scores, has_head=knows_group, n_joint=n_joint)
@@ -179,16 +181,16 @@ class Heads:
                 heads.logits(
                     numbers[here],
                     group[here],
-                    means.mean_of(hears),
+                    means.mean_of(members),
                     knows_group=self.knows_group,
                 )
-                for heads, hears in zip(self.folds, self.heard)
+                for heads, members in zip(self.folds, self.heard)
             ]
             blocks.append(sum(parts) / len(parts))
         return self._beside(scores, np.concatenate(blocks))
 
     def _beside(self, scores, logits, counted=None):
-        """Return the members' scores with what the logits tell beside them."""
+        """Return the members' scores with what follows from the logits beside them."""
         columns = [scores]
         if self.knows_group:
             columns.append(expit(logits[:, :1]))
@@ -217,13 +219,13 @@ class Heads:
         return np.concatenate(columns, axis=1)
 
 
-def shards_heard(n_shards, present):
-    """Members that the head of each shard hears: all but that of the shard.
+def members_used(n_shards, present):
+    """Members whose logits the head of each shard uses: all but that of the shard.
 
     With fewer than three, none is left for the rows of some shard.
     """
-    heard = np.arange(n_shards)[:, None] != present
-    return heard if len(present) > 2 else np.zeros_like(heard)
+    used = np.arange(n_shards)[:, None] != present
+    return used if len(present) > 2 else np.zeros_like(used)
 
 
 def drawn_folds(index, seed, subjects=None):
@@ -273,12 +275,12 @@ class MemberLogits:
         columns = [np.where(c, m, 0.0) for c, m in zip(of_members, z.T)]
         return cls(columns, of_members, len(scores))
 
-    def mean_of(self, hears):
-        """Mean of the members heard that count for a row, one column or none."""
-        heard = np.flatnonzero(hears) if self.columns else []
-        if not len(heard):
+    def mean_of(self, members):
+        """Mean of some members, those that count for a row: one column or none."""
+        used = np.flatnonzero(members) if self.columns else []
+        if not len(used):
             return np.empty((self.n_rows, 0))
         # One by one, so that a sum never depends on the batch it came in.
-        total = sum(self.columns[member] for member in heard)
-        n_counted = sum(self.counted[member].astype(np.intp) for member in heard)
+        total = sum(self.columns[member] for member in used)
+        n_counted = sum(self.counted[member].astype(np.intp) for member in used)
         return (total / np.maximum(n_counted, 1))[:, None]

@@ -34,7 +34,7 @@ class Method:
         group for which it counts.
     cells, cells_of_more : str, default=""
         What the cells of its rules are, for two classes and for more.
-    hears_heads : bool, default=False
+    uses_heads : bool, default=False
         Whether heads that know the group are evidence beside the members, for two
         classes.
     infers : callable, default=None
@@ -48,13 +48,13 @@ class Method:
     has_rule_per_member: bool = False
     cells: str = ""
     cells_of_more: str = ""
-    hears_heads: bool = False
+    uses_heads: bool = False
     infers: Callable[[Any, Any], Callable[[Any], Any]] | None = None
 
 
-def hears_heads(problem):
+def uses_heads(problem):
     """Whether heads are evidence for the rule of a problem."""
-    knows_group = METHODS[problem.method].hears_heads and len(problem.classes) == 2
+    knows_group = METHODS[problem.method].uses_heads and len(problem.classes) == 2
     return problem.infers or knows_group
 
 
@@ -98,7 +98,7 @@ METHODS = {
     ),
     "smooth_ensemble": Method(
         partial(OnScores.learn, smooth=True),
-        hears_heads=True,
+        uses_heads=True,
         infers=OnJoint.learn,
         **_SCORE,
     ),

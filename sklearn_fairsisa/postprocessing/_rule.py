@@ -100,7 +100,7 @@ class FairRule:
         return self._averaged("margin", scores, group, counted)
 
     def _averaged(self, what, scores, group, counted):
-        """Mean over the members that are left out, unless it is said who counts."""
+        """Mean over the members that are left out, unless `counted` is given."""
         if counted is not None or self.silent_share is None:
             return self._decide(what, scores, group, counted)
         # Block by block, as there is a value for each row and each member.

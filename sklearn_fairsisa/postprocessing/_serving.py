@@ -57,7 +57,7 @@ class Serving:
         scores, heads = self.scores(seen), self.calibrated.heads
         if heads is None:
             return scores
-        # The rule for people of unknown groups does not hear what is given one.
+        # The rule for people of unknown groups does not use the group assigned here.
         return heads.evidence(as_numbers(seen), scores, group.clip(min=0))
 
 

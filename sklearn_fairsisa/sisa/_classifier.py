@@ -379,10 +379,10 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
             return self._start(X, y, "partial_fit", classes, subjects, given)
         return self._go_on(X, y, sample_weight, classes, subjects)
 
-    def _go_on(self, X, y, sample_weight, classes, subjects, told=None):
+    def _go_on(self, X, y, sample_weight, classes, subjects, given=None):
         """Append rows, with facts about them for companions, by their names."""
         X, labels, subjects, _ = check_rows(self, X, y, subjects, reset=False)
-        batch = X, labels, sample_weight, classes, subjects, told
+        batch = X, labels, sample_weight, classes, subjects, given
         started, trained = time.perf_counter(), dict[int, Any]()
         with self._settled.during_change(self):
             while not self._append(batch, trained, started):
@@ -416,7 +416,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
             self._commit(store, replace(change, firsts=firsts), results, started)
         return True
 
-    def _with_batch(self, X, y, sample_weight, classes, subjects, told, trained):
+    def _with_batch(self, X, y, sample_weight, classes, subjects, given, trained):
         """Return the change that adds a batch; drop shards trained on other rows."""
         before = self._state
         earlier = before.rows[0].any_block
@@ -437,7 +437,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         plan = before.plan.extended(len(y), subjects)
         codes = np.searchsorted(classes, y)
         batch = split_rows(X, codes, plan, subjects, params, before.plan.n_rows)
-        change = before.with_batch(batch, plan, classes, recipe, told)
+        change = before.with_batch(batch, plan, classes, recipe, given)
         for shard, (_, state) in list(trained.items()):
             if not state.has_same_rows(change.state, shard):
                 del trained[shard]
@@ -577,7 +577,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         check_is_fitted(self)
         return self._amend(indices, X, y, relearn)
 
-    def _amend(self, indices, X, y, relearn, told=None):
+    def _amend(self, indices, X, y, relearn, given=None):
         """Replace values of rows, with facts about them for companions, by names."""
         X, labels, _, _ = check_rows(self, X, y, None, reset=False)
         index = check_rows_to_amend(indices, len(labels))
@@ -589,7 +589,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
 
         def with_other_values(state):
             codes = amended_codes(state, index, labels)
-            return state.with_other_values(index, X, codes, told or {})
+            return state.with_other_values(index, X, codes, given or {})
 
         return self._erase(with_other_values, relearn)
 
@@ -704,7 +704,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         records = []
         for shard in range(self.plan_.n_shards):
             progress, rows = self._store.progress(shard), self._state.rows[shard]
-            if progress.stage < progress.n_stages:
+            if progress.is_behind:
                 records.append(
                     {
                         "shard": shard,
@@ -1224,7 +1224,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
             try:
                 for shard in shards:
                     progress = fitted._store.progress(shard)
-                    if shard in waiting and progress.stage < progress.n_stages:
+                    if shard in waiting and progress.is_behind:
                         firsts[shard] = progress.stage
                 if not firsts:
                     break

@@ -28,7 +28,7 @@ class Companion(Protocol):
         """
         ...
 
-    def amended(self, after: Any, rows: np.ndarray, told: Any) -> Self:
+    def amended(self, after: Any, rows: np.ndarray, given: Any) -> Self:
         """Return the companion after the values of some rows were replaced.
 
         Like `without`, it keeps nothing that depends on the earlier values.
@@ -39,19 +39,19 @@ class Companion(Protocol):
             Without companions.
         rows : ndarray of int
             Indices of the rows.
-        told : object or None
+        given : object or None
             Facts about the rows from the caller.
         """
         ...
 
-    def extended(self, before: Any, after: Any, told: Any) -> Self:
+    def extended(self, before: Any, after: Any, given: Any) -> Self:
         """Return the companion after a batch of rows was appended.
 
         Parameters
         ----------
         before, after : State
             `after` has no companions.
-        told : object or None
+        given : object or None
             Facts about the new rows from the caller.
         """
         ...

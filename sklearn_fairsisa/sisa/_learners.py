@@ -429,8 +429,8 @@ def check_raw_rows(estimator, X):
 def forget_in_caches(estimator, X):
     """Remove rows from the caches of an estimator, such as those of an embedder.
 
-    Behind a step that learns, nobody knows what it made of a row, so such caches are
-    emptied.
+    Behind a step that learns, the values that a row had there are unknown, so such
+    caches are emptied.
 
     Parameters
     ----------
@@ -439,7 +439,8 @@ def forget_in_caches(estimator, X):
         ``forget_states``, that get `X`, or what stateless steps make of it.
     X : rows
     """
-    for reader, rows in _readers(estimator, lambda: X):
+    # The last first: to reach it, the rows pass the caches of those before it.
+    for reader, rows in reversed([*_readers(estimator, lambda: X)]):
         forget = _forget_of(reader)
         if rows is None:
             empty_caches(reader)

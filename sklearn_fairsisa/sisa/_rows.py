@@ -203,8 +203,8 @@ class ShardRows:
     Parameters
     ----------
     pieces : iterable of Piece
-        At least one. Whatever of the rows is asked for in one piece is joined for it,
-        and not kept.
+        At least one. Rows of several pieces are joined anew at each use, and the joined
+        rows are not kept.
     """
 
     def __init__(self, pieces):

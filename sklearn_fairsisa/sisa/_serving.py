@@ -20,7 +20,7 @@ _SISA = "the SISAClassifier that it was made of"
 
 
 def absent(name, where):
-    """Return an attribute that what is served has not, and says so.
+    """Return an attribute that raises an error which names what has it.
 
     Parameters
     ----------

@@ -188,7 +188,7 @@ class State:
         )
         return Change("forget", state, firsts, forgotten_rows=tuple(rows.tolist()))
 
-    def with_other_values(self, index, X, y, told):
+    def with_other_values(self, index, X, y, given):
         """Return the change that replaces X and encoded labels of retained rows.
 
         Parameters
@@ -196,8 +196,8 @@ class State:
         index : ndarray of int
         X : container of as many rows
         y : ndarray of as many codes
-        told : dict of str to object
-            What the caller tells companions about the rows, by their names.
+        given : dict of str to object
+            Facts about the rows for companions, by the names of these.
         """
         numbers = np.asarray(self.plan.shard_of(index))
         parts, firsts = {}, {}
@@ -214,13 +214,13 @@ class State:
             companions={},
         )
         companions = {
-            name: companion.amended(state, index, told.get(name))
+            name: companion.amended(state, index, given.get(name))
             for name, companion in self.companions.items()
         }
         state = replace(state, companions=companions)
         return Change("amend", state, firsts, amended_rows=tuple(index.tolist()))
 
-    def with_batch(self, batch, plan, classes, recipe, told=None):
+    def with_batch(self, batch, plan, classes, recipe, given=None):
         """Return the change that appends a batch of rows.
 
         Parameters
@@ -230,8 +230,8 @@ class State:
         plan : Plan
         classes : ndarray
         recipe : Recipe
-        told : dict of str to object, default=None
-            What the caller tells companions about the new rows, by their names.
+        given : dict of str to object, default=None
+            Facts about the new rows for companions, by the names of these.
         """
         rows, held_out = batch
         firsts = {
@@ -252,7 +252,7 @@ class State:
             recipe=recipe,
         )
         companions = {
-            name: companion.extended(self, state, told and told.get(name))
+            name: companion.extended(self, state, given and given.get(name))
             for name, companion in self.companions.items()
         }
         return Change("partial_fit", replace(state, companions=companions), firsts)

@@ -27,8 +27,7 @@ def subtracted_visits(change, before, store, shard):
     """
     progress = store.progress(shard)
     # A member that is behind is to be trained anyway.
-    is_behind = progress.stage < progress.n_stages
-    if is_behind or not subtracts(change.state.recipe.prototype):
+    if progress.is_behind or not subtracts(change.state.recipe.prototype):
         return None
     if not _has_weight(change.state, shard):
         return 0

@@ -40,14 +40,14 @@ class _Runs:
         filled = stops > starts
         starts, stops = starts[filled], stops[filled]
         with np.errstate(invalid="ignore"):
-            tells = np.isfinite(numbers) & (
+            is_rare = np.isfinite(numbers) & (
                 (numbers != np.rint(numbers)) | (np.abs(numbers) > 1000)
             )
         self.numbers = numbers
         if len(starts):
-            low = np.minimum.reduceat(np.where(tells, numbers, np.inf), starts)
-            high = np.maximum.reduceat(np.where(tells, numbers, -np.inf), starts)
-            place = np.where(tells, np.arange(len(numbers)), len(numbers))
+            low = np.minimum.reduceat(np.where(is_rare, numbers, np.inf), starts)
+            high = np.maximum.reduceat(np.where(is_rare, numbers, -np.inf), starts)
+            place = np.where(is_rare, np.arange(len(numbers)), len(numbers))
             chosen = low < high
             # The number by which a row is found must not be there by chance either.
             first = np.minimum.reduceat(place, starts)[chosen]

@@ -92,7 +92,7 @@ def _try_to_train(recipe, tasks, **how):
 def visits_behind(state, store, shard):
     """Return the sample visits that a member needs to learn its missing slices."""
     progress = store.progress(shard)
-    if progress.stage == progress.n_stages:
+    if not progress.is_behind:
         return 0
     first = replay_stage(store, shard, progress.stage)
     return replay_visits(state.recipe, state.rows[shard], progress.n_stages, first)

@@ -206,7 +206,7 @@ def test_several_rules_live_with_one_ensemble(tmp_path):
     np.testing.assert_array_equal(
         by_club.calibration_indices_, np.delete(range(600), 4)
     )
-    with pytest.raises(DirectoryError, match=r"\['by_age', 'by_club'\]; name= says"):
+    with pytest.raises(DirectoryError, match=r"\['by_age', 'by_club'\]; name= selects"):
         FairEnsemblePostprocessor.load(tmp_path)
     with pytest.raises(DirectoryError, match="none is called 'by_sex'"):
         FairEnsemblePostprocessor.load(tmp_path, name="by_sex")

@@ -9,9 +9,9 @@ import polars
 import pytest
 from reachable import holds
 from scipy import sparse
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.compose import make_column_transformer
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.linear_model import SGDClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
@@ -219,6 +219,40 @@ def test_caches_of_the_learner_forget_as_well():
     sisa.forget(ROW)
     assert not any(WORD in text for text in Cached.cache)
     assert len(Cached.cache) == 5
+
+
+def test_a_cache_behind_a_cache_is_reached_before_the_first_forgets():
+    class Cached(TransformerMixin, BaseEstimator):
+        caches: dict = {"first": set(), "second": set()}  # noqa: RUF012
+
+        def __init__(self, name="first"):
+            self.name = name
+
+        def fit(self, X, y=None):
+            return self
+
+        def transform(self, X):
+            self.caches[self.name].update(X)
+            return [text.upper() for text in X]
+
+        def forget(self, X):
+            self.caches[self.name].difference_update(X)
+
+        def __sklearn_tags__(self):
+            tags = super().__sklearn_tags__()
+            tags.requires_fit = False
+            return tags
+
+    X = list(texts())
+    pipeline = make_pipeline(
+        Cached(), Cached("second"), HashingVectorizer(), SGDClassifier()
+    )
+    sisa = SISAClassifier(pipeline, n_shards=2, n_slices=2, random_state=0).fit(X, y)
+    sisa.predict(X)
+    sisa.forget(ROW)
+    assert X[ROW] not in Cached.caches["first"]
+    assert X[ROW].upper() not in Cached.caches["second"]
+    assert len(Cached.caches["first"]) == len(Cached.caches["second"]) > 0
 
 
 def test_stages_know_no_category_that_came_later():

@@ -154,6 +154,19 @@ def test_a_value_of_any_type_comes_back(value):
             assert repr(back[0]) == repr(value) or back[0] == value
 
 
+def test_zones_of_pytz_come_back():
+    pytz = pytest.importorskip("pytz")
+    paris = pytz.timezone("Europe/Paris")
+    twice = dt.datetime(2024, 10, 27, 2, 30)
+    values = [
+        paris.localize(twice, is_dst=True), paris.localize(twice, is_dst=False),
+        twice.replace(tzinfo=pytz.UTC), twice.replace(tzinfo=pytz.FixedOffset(90)),
+        pd.Timestamp("2024-07-01", tz=paris), dt.time(1, tzinfo=pytz.UTC),
+    ]  # fmt: skip
+    for back in trips(values):
+        assert list(map(repr, back)) == list(map(repr, values))
+
+
 def test_singletons_come_back_as_themselves():
     for back in trips([pd.NaT, pd.NA, None, Sex.MAN]):
         assert all(a is b for a, b in zip(back, [pd.NaT, pd.NA, None, Sex.MAN]))

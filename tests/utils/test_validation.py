@@ -10,6 +10,8 @@ import polars
 import pytest
 from scipy import sparse
 from sklearn.linear_model import SGDClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
 
@@ -256,6 +258,22 @@ def test_nothing_to_fit_is_said_so(empty):
 def test_a_single_sample_in_a_list_is_told_to_be_one(fitted):
     with pytest.raises(ValueError, match="X has one dimension"):
         fitted[0].predict([1.0, 2.0, 3.0])
+
+
+def test_rows_of_more_than_one_dimension_are_fitted_predicted_and_forgotten():
+    images = np.stack([X, -X], axis=2)
+    flatten = FunctionTransformer(lambda X: X.reshape(len(X), -1))
+    learner = make_pipeline(flatten, SGDClassifier(random_state=0))
+    sharded = SISAClassifier(learner, n_shards=3, random_state=0).fit(images, y)
+    flat = SISAClassifier(SGDClassifier(random_state=0), n_shards=3, random_state=0)
+    flat.fit(images.reshape(len(X), -1), y)
+    sharded.forget([1])
+    flat.forget([1])
+    expected = flat.transform(images.reshape(len(X), -1))
+    np.testing.assert_array_equal(sharded.transform(images), expected)
+    decide = FairEnsemblePostprocessor(sharded, random_state=0)
+    decide.fit(images, y, sensitive_features=group)
+    assert len(decide.predict(images, sensitive_features=group)) == len(X)
 
 
 @pytest.mark.parametrize(

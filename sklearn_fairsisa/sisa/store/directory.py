@@ -1,4 +1,4 @@
-"""An ensemble in a durable place, where one file says what counts."""
+"""An ensemble in a durable place, where one file lists what counts."""
 
 import hashlib
 import json

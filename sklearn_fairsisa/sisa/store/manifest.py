@@ -72,7 +72,7 @@ class Shard:
     stage : int
         Number of slices that the member has learnt from.
     n_stages : int
-        Number of slices. A shard with ``stage < n_stages`` is behind.
+        Number of slices.
     digest : str
         Digest of the member.
     reason : str or None
@@ -89,6 +89,11 @@ class Shard:
     reason: str | None
     rows: tuple[StoredPiece, ...]
     checkpoints: dict[int, Any]
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the member has slices yet to learn."""
+        return self.stage < self.n_stages
 
     @cached_property
     def files(self) -> dict[str, File]:

@@ -231,7 +231,7 @@ class DirectoryWork(Work):
         )
 
     def _pieces(self, name, rows, of, shard=None):
-        """Write the pieces of a part; `of` says what a state has, and its files."""
+        """Write the pieces of a part; `of` returns those of a state, and its files."""
         there = {}
         if self._before is not None:
             old, files = of(self._before)
