@@ -154,7 +154,7 @@ def make_parser():
     run.add_argument(
         "--n-folds",
         type=_positive,
-        default=5,
+        default=3,
         metavar="K",
         help="parts of the people; each is held out once",
     )

@@ -54,7 +54,7 @@ class Settings:
     n_slices: int | None = None
     forget: tuple = (1, 1, 1, 10)
     objective: str | None = None
-    n_folds: int = 5
+    n_folds: int = 3
     n_jobs: int | None = None
     n_resamples: int = 1000
     random_state: int = 0

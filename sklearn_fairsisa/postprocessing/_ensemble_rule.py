@@ -255,6 +255,23 @@ class EnsembleRule(Calibrated):
             folded = FoldedNumbers(numbers, fold)
             return Heads.fit(folded, rows, used, self.problem)
 
+    def with_scores_of(self, others) -> Self:
+        """Return it with the members' scores that another rule keeps of the same rows.
+
+        Parameters
+        ----------
+        others : iterable of companion
+        """
+        for other in others:
+            if (
+                isinstance(other, EnsembleRule)
+                and other.kept is not None
+                and other.across == self.across
+                and np.array_equal(other.rows.index, self.rows.index)
+            ):
+                return replace(self, kept=other.kept, digests=other.digests)
+        return self
+
     def remade(self, ensemble) -> Self:
         """Return it solved from scratch: all members predict."""
         bare = replace(self, kept=None, digests=(), rule=None, heads=None)

@@ -758,6 +758,8 @@ class FairEnsemblePostprocessor(
             "across": not plan.held_out,
         }
         rule = begun(rows, fitted._state, **about)
+        # Members need not predict again what a rule at their side keeps.
+        rule = rule.with_scores_of(fitted._state.companions.values())
         if not rule.problem.name:
             rule.updated(fitted).check_feasible()
         with ensemble._settled.during_change(ensemble):

@@ -132,3 +132,32 @@ def test_more_classes_are_kept_by_class(calibration):
     np.testing.assert_allclose(rule.kept.sum(axis=2), 1)
     fresh = rule.remade(fair.estimator_._snapshot())
     np.testing.assert_array_equal(fresh.kept, rule.kept)
+
+
+def test_a_second_rule_over_the_same_rows_asks_no_member():
+    rng = np.random.default_rng(0)
+    X, sex, age = rng.normal(size=(300, 3)), *rng.integers(0, 2, (2, 300))
+    y = (X[:, 0] + rng.normal(size=300) > 0).astype(int)
+
+    def fitted():
+        return SISAClassifier(
+            Counting(loss="log_loss"), n_shards=3, random_state=0
+        ).fit(X, y)
+
+    def attached(sisa, groups, name):
+        fair = FairEnsemblePostprocessor(random_state=0)
+        return fair.attach(sisa, sensitive_features=groups, name=name)
+
+    both = fitted()
+    attached(both, sex, "by_sex")
+    before = Counting.n_rows
+    second = attached(both, age, "by_age")
+    assert Counting.n_rows == before
+    alone = attached(fitted(), age, "by_age")
+    for fair in (second, alone):
+        fair.forget([3, 30])
+    np.testing.assert_array_equal(calibrated(second).kept, calibrated(alone).kept)
+    np.testing.assert_array_equal(
+        second.selection_probability(X, sensitive_features=age),
+        alone.selection_probability(X, sensitive_features=age),
+    )
