@@ -29,7 +29,7 @@ FLOOR = "noise_floor_of_equalized_odds_difference"
 _SKEWED = 1 / 3
 # A rule that selects fewer people than this, or nearly all, is marked.
 _NEARLY_NOBODY = 0.05
-_N_CHUNKS = 20
+_N_PARTS = 20
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,8 @@ def run(settings, progress):
     RuntimeError
         If the verification of the deletion fails.
     """
-    clock = _Clock(progress, 4 + 4 * settings.n_folds)
+    n_parts = _N_PARTS if settings.frozen else 0
+    clock = _Clock(progress, 4 + 4 * settings.n_folds + n_parts)
     clock.begin("Loading the data")
     task = load_task(
         settings.data,
@@ -108,7 +109,6 @@ def run(settings, progress):
     objective, reason = _objective_of(task, settings)
     X = task.X
     if encoder is not None:
-        clock.total += _N_CHUNKS
         X = _encoded(encoder, X, clock)
 
     decided, first = {}, None
@@ -228,7 +228,7 @@ def _objective_of(task, settings):
 
 def _encoded(encoder, X, clock):
     """Return the vectors of texts, in parts whose number shows the progress."""
-    parts = np.array_split(np.arange(len(X)), _N_CHUNKS)
+    parts = np.array_split(np.arange(len(X)), _N_PARTS)
     vectors, done = [], 0
     for rows in parts:
         clock.begin(f"Encoding {len(X):,} texts, {done / len(X):.0%} done")
