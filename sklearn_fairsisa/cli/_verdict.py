@@ -2,8 +2,11 @@
 
 import numpy as np
 
+from ..metrics._encoding import evaluate
+from ..metrics._resampling import Kinds, resample, simulate
+
 DEFAULT = "smooth_ensemble"
-_N_AT_ONCE = 50
+_MEASURED = "equalized_odds_difference", "balanced_accuracy_score"
 
 
 def changes(y, decisions, groups, settings):
@@ -45,50 +48,27 @@ def paired_changes(y, before, after, groups, n_resamples, seed):
     People are drawn with replacement within each group, both decisions of a person
     together.
     """
-    rng = np.random.default_rng(seed)
-    both = np.stack([before, after])
-    sums = []
-    for group in np.unique(groups):
-        rows = np.flatnonzero(groups == group)
-        # Counted: people of each label, and the selected among them, by each rule.
-        values = np.stack(
-            [
-                part
-                for label in (0, 1)
-                for part in (y[rows] == label, *((y[rows] == label) * both[:, rows]))
-            ],
-            axis=1,
-        )
-        share = np.full(len(rows), 1 / len(rows))
-        drawn = [
-            rng.multinomial(len(rows), share, size) @ values
-            for size in _sizes(n_resamples)
-        ]
-        sums.append(np.concatenate([values.sum(axis=0)[None], *drawn]))
-    # Of shape (1 + n_resamples, n_groups, n_labels, 3); the first is what was found.
-    sums = np.stack(sums, axis=1).reshape(1 + n_resamples, -1, 2, 3)
-    with np.errstate(invalid="ignore"):
-        rates = sums[..., 1:] / sums[..., :1]
-        of_all = sums.sum(axis=1)
-        overall = of_all[..., 1:] / of_all[..., :1]
-    gap = np.nanmax(np.nanmax(rates, axis=1) - np.nanmin(rates, axis=1), axis=1)
-    accuracy = (1 - overall[:, 0] + overall[:, 1]) / 2
-    return {
-        name: _interval(values[:, 1] - values[:, 0])
-        for name, values in (
-            ("equalized_odds_difference", gap),
-            ("balanced_accuracy_score", accuracy),
-        )
-    }
+    metrics = {name: name for name in _MEASURED}
+    kinds = Kinds.of(metrics, y, np.column_stack([before, after]), groups, None)
+    strata, rng = kinds.strata("group"), np.random.default_rng(seed)
+
+    def changes_of(counts):
+        tallies = kinds.tally(counts)
+        values = {name: evaluate(name, *tallies) for name in metrics}
+        return {name: pair[:, 1] - pair[:, 0] for name, pair in values.items()}
+
+    found = changes_of(kinds.count[None, :])
+    drawn = simulate(
+        lambda size: resample(rng, kinds.count, strata, size),
+        changes_of,
+        n_resamples,
+        len(kinds.count),
+    )
+    return {name: _interval(found[name][0], drawn[name]) for name in metrics}
 
 
-def _sizes(n):
-    return [_N_AT_ONCE] * (n // _N_AT_ONCE) + [n % _N_AT_ONCE] * (n % _N_AT_ONCE > 0)
-
-
-def _interval(values):
-    found, drawn = values[0], values[1:]
-    high, low = 2 * found - np.nanquantile(drawn, [0.025, 0.975])
+def _interval(found, drawn):
+    high, low = 2 * found - np.quantile(drawn, [0.025, 0.975])
     return {"change": float(found), "low": float(low), "high": float(high)}
 
 
