@@ -172,7 +172,15 @@ def inference_batches(lengths, max_length, tokens_per_batch):
             yield np.pad(rows, (0, n_rows - n_real), mode="edge"), n_real, length
 
 
-def infer(forward, tokens, pad_id, max_length, device, tokens_per_batch):
+def autocast(device, precision):
+    """Compute matrix products in a data type; None is that of the weights."""
+    kind = torch.device(device).type
+    return torch.autocast(kind, precision, enabled=precision is not None)
+
+
+def infer(
+    forward, tokens, pad_id, max_length, device, tokens_per_batch, precision=None
+):
     """Yield the outputs of a network for texts, batch by batch.
 
     The shape of a batch depends only on the length of its texts. On a CPU, each batch
@@ -191,6 +199,8 @@ def infer(forward, tokens, pad_id, max_length, device, tokens_per_batch):
     device : str
     tokens_per_batch : int
         Number of tokens in a batch, including padding.
+    precision : torch.dtype, default=None
+        Data type of autocast.
 
     Yields
     ------
@@ -201,7 +211,7 @@ def infer(forward, tokens, pad_id, max_length, device, tokens_per_batch):
 
     def run(rows, n_real, length):
         # Inference mode applies to one thread only.
-        with torch.inference_mode():
+        with torch.inference_mode(), autocast(device, precision):
             inputs = tokens.padded(rows, pad_id, length)
             outputs = forward(**{k: v.to(device) for k, v in inputs.items()})
             return rows[:n_real], outputs[:n_real].float().cpu().numpy()

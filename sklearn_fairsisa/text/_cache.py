@@ -25,12 +25,12 @@ class MemoryCache:
 
     Parameters
     ----------
-    max_bytes : int, default=2**28
+    max_bytes : int
         Maximum size of all vectors; the least recently used are removed first.
 
     Examples
     --------
-    >>> cache = MemoryCache()
+    >>> cache = MemoryCache(max_bytes=2**28)
     >>> cache.put(["good morning"], np.ones((1, 2), dtype=np.float32))
     >>> cache.get(["good morning", "good night"])
     [array([1., 1.], dtype=float32), None]
@@ -38,7 +38,7 @@ class MemoryCache:
     1
     """
 
-    def __init__(self, max_bytes=2**28):
+    def __init__(self, max_bytes):
         self.max_bytes = max_bytes
         self._secret = os.urandom(_KEY_BYTES)
         self._vectors = OrderedDict()
@@ -195,7 +195,7 @@ _in_memory: dict[str, MemoryCache] = {}
 _in_memory_lock = threading.Lock()
 
 
-def memory_cache(fingerprint, max_bytes=2**28):
+def memory_cache(fingerprint, max_bytes):
     """Return the cache of this process for vectors with a fingerprint."""
     with _in_memory_lock:
         return _in_memory.setdefault(fingerprint, MemoryCache(max_bytes))

@@ -46,10 +46,10 @@ from ._folders import portable
 from ._loading import load_config, load_tokenizer_once
 from ._logits import LogitsMixin
 from ._net import SCORES, Epochs, Watched, learning_rate_factor
-from ._states import StatesSpec, states_of
+from ._states import FrozenSpec, states_of
 from ._tokens import pad_token, tokenize
 from ._training import NetworkSpec, Training
-from ._trunk import check_layers
+from ._trunk import check_layers, n_layers_of, width_of
 
 if TYPE_CHECKING:
     from skorch import NeuralNetClassifier
@@ -638,16 +638,17 @@ class TransformerClassifier(
         if spec.n_layers is not None:
             device, precision = self._device_and_precision()
             net = training.net(device, precision)
-            states_spec = StatesSpec(
-                trunk=training.trunk,
-                width=net.module_.config.hidden_size,
+            trunk = FrozenSpec(
+                network=training.trunk,
                 pad_id=spec.pad_id,
                 max_length=training.max_length,
-                dtype=self.cache_dtype,
                 device=device,
+                tokens_per_batch=tokens_per_batch(device),
                 precision=precision,
+                dtype=self.cache_dtype,
             )
-            states = states_of(texts, tokens, states_spec, self.cache_dir, net.trunk)
+            width = width_of(net.module_.config)
+            states = states_of(texts, tokens, trunk, width, self.cache_dir, net.trunk)
             tokens = replace(tokens, states=states)
         return tokens, n_truncated
 
@@ -658,7 +659,7 @@ class TransformerClassifier(
         if n_layers is not None:
             check_layers(config, n_layers)
             # Without a trunk, nothing is frozen.
-            n_layers = None if n_layers == config.num_hidden_layers else n_layers
+            n_layers = None if n_layers == n_layers_of(config) else n_layers
         tokenizer, digest = load_tokenizer_once(
             self.model, model_kwargs, self.tokenizer, config
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from hashlib import blake2b
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -17,20 +16,23 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.utils._param_validation import StrOptions
-from tqdm import tqdm
 
 from .._utils.devices import pick_device
 from .._utils.typing import FilePath
-from ._batches import infer, tokens_per_batch
-from ._cache import disk_cache, forget_everywhere, look_up_or_compute, memory_cache
+from ._batches import tokens_per_batch
+from ._cache import forget_everywhere
 from ._checks import COUNT, PRECISIONS, TextModelMixin, advice_on_memory
 from ._folders import portable, portable_arguments
 from ._loading import load_config, load_tokenizer_once
 from ._models import load_encoder, longest_input
+from ._states import FrozenSpec, outputs_of
 from ._tokens import pad_token, tokenize
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+# Maximum size of the vectors of one encoder in the memory of a process.
+_MAX_BYTES = 2**28
 
 
 class TransformerEmbedder(
@@ -208,13 +210,12 @@ class TransformerEmbedder(
         self._validate_params()
         texts = self._check_texts(X)
         with advice_on_memory("Lower tokens_per_batch or max_length."):
-            compute, fingerprint = self._encoder()
-            caches = []
-            if self.cache:
-                caches.append(memory_cache(fingerprint))
-            if self.cache_dir is not None:
-                caches.append(disk_cache(self.cache_dir, fingerprint))
-            return np.stack(look_up_or_compute(texts, caches, compute))
+            spec, tokens_of, forward = self._encoder()
+            caches = spec.caches(self.cache_dir, _MAX_BYTES if self.cache else 0)
+            vectors = outputs_of(
+                texts, caches, spec, tokens_of, lambda: forward, verbose=self.verbose
+            )
+            return np.stack(vectors)
 
     def forget(self, X: ArrayLike) -> int:
         """Remove texts from all caches of this process and of `cache_dir`.
@@ -266,49 +267,32 @@ class TransformerEmbedder(
         return tags
 
     def _encoder(self):
-        """Return a function from texts to batches of vectors, and a digest of it."""
+        """Return the encoder's specification, its tokenizer and itself, as functions."""
         device = pick_device(self.device)
-        kind = torch.device(device).type
         model_kwargs = dict(self.model_kwargs or {})
         encoder, weights = load_encoder(self.model, model_kwargs, device)
-        tokenizer, tokenizer_digest = load_tokenizer_once(
+        tokenizer, digest = load_tokenizer_once(
             self.model, model_kwargs, self.tokenizer, encoder.config
         )
-        pad_id = pad_token(tokenizer, encoder.config)
-        max_length = longest_input(self.max_length, tokenizer, encoder)
         budget = self.tokens_per_batch
-        if budget == "auto":
-            budget = tokens_per_batch(device)
-        precision = PRECISIONS.get(self.mixed_precision)
+        spec = FrozenSpec(
+            network=(weights, digest, self.pooling, self.normalize),
+            pad_id=pad_token(tokenizer, encoder.config),
+            max_length=longest_input(self.max_length, tokenizer, encoder),
+            device=device,
+            tokens_per_batch=tokens_per_batch(device) if budget == "auto" else budget,
+            precision=PRECISIONS.get(self.mixed_precision),
+        )
+
+        def tokens_of(texts):
+            return tokenize(tokenizer, texts, spec.max_length, spec.pad_id)[0]
 
         def forward(**inputs):
-            with torch.autocast(kind, precision, enabled=precision is not None):
-                states = encoder(**inputs).last_hidden_state
+            states = encoder(**inputs).last_hidden_state
             vectors = pool(states, inputs["attention_mask"], self.pooling)
             return torch.nn.functional.normalize(vectors) if self.normalize else vectors
 
-        def compute(texts):
-            tokens, _ = tokenize(tokenizer, texts, max_length, pad_id)
-            bar = tqdm(total=len(texts), unit="text", disable=not self.verbose)
-            with bar:
-                for rows, vectors in infer(
-                    forward, tokens, pad_id, max_length, device, budget
-                ):
-                    bar.update(len(rows))
-                    yield rows, vectors
-
-        settings = (
-            weights,
-            tokenizer_digest,
-            self.pooling,
-            self.normalize,
-            max_length,
-            budget,
-            self.mixed_precision,
-            kind,
-            torch.__version__,
-        )
-        return compute, blake2b(repr(settings).encode(), digest_size=16).hexdigest()
+        return spec, tokens_of, forward
 
 
 def pool(states, mask, how):

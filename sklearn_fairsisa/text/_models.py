@@ -19,7 +19,7 @@ from ._loading import (
     quiet,
     with_trust,
 )
-from ._trunk import weights_of_trunk
+from ._trunk import names_to_freeze, weights_of_trunk
 
 
 def new_classifier(
@@ -131,25 +131,19 @@ def weights_of_parts(module, new, parts):
         If a part is unknown, or has new weights.
     """
     body = module.base_model
-    names = {id(weight): name for name, weight in module.named_parameters()}
     chosen = set()
     for part in parts:
-        own = {
-            names[id(weight)]
+        own = [
+            weight
             for name, weight in body.named_parameters()
             if f"{name}.".startswith(f"{part}.")
-        }
+        ]
         if not own:
             raise ValueError(
                 f"freeze has {part!r}, which is not a part of a {type(body).__name__}. "
                 f"Name some of its parts: {_parts(body)}."
             )
-        if own & new:
-            raise ValueError(
-                f"freeze has {part!r}, but the model has no pretrained weights for it: "
-                f"{sorted(own & new)} would stay random. Leave it out."
-            )
-        chosen |= own
+        chosen |= names_to_freeze(module, own, new, f"freeze={part!r}")
     return chosen
 
 
@@ -161,27 +155,25 @@ def _parts(body):
     return ", ".join(parts) + example
 
 
-def initialised(config, seed, model_kwargs):
-    """Return a classification model of a config, with weights drawn from a seed."""
+def initialised(config, seed, model_kwargs, auto=AutoModelForSequenceClassification):
+    """Return a model of a config, with weights drawn from a seed."""
     trusted = with_trust(model_kwargs)["trust_remote_code"]
     name = type(config).__name__
     with advice_on_loading(name), forked_generators(seed, "cpu"), quiet():
-        return AutoModelForSequenceClassification.from_config(
-            config, trust_remote_code=trusted
-        )
+        return auto.from_config(config, trust_remote_code=trusted)
 
 
 def _load_classifier(model, model_kwargs, n_classes, device):
     """Return a classifier, and the names of its weights without a pretrained value."""
     try:
-        with advice_on_loading(model), quiet(), forked_generators(0, "cpu"):
-            module, info = AutoModelForSequenceClassification.from_pretrained(
-                model,
-                num_labels=n_classes,
-                output_loading_info=True,
-                **with_trust(model_kwargs),
-            )
-            module = _in_single_precision(module, model_kwargs).to(device)
+        module, info = _pretrained(
+            AutoModelForSequenceClassification,
+            model,
+            model_kwargs,
+            num_labels=n_classes,
+            output_loading_info=True,
+        )
+        module = _in_single_precision(module, model_kwargs).to(device)
     except RuntimeError as error:
         if "ignore_mismatched_sizes" not in str(error):
             raise
@@ -198,22 +190,22 @@ def _load_classifier(model, model_kwargs, n_classes, device):
     return module, frozenset(info["missing_keys"]) | mismatched
 
 
+def _pretrained(auto, model, model_kwargs, **more):
+    # Weights that a checkpoint lacks, such as those of a pooler, are drawn.
+    with advice_on_loading(model), quiet(), forked_generators(0, "cpu"):
+        return auto.from_pretrained(model, **more, **with_trust(model_kwargs))
+
+
 def load_encoder(model, model_kwargs, device):
     """Return a frozen encoder, loaded once per process, and a digest of its weights."""
 
     def load():
-        # Weights that a checkpoint lacks, such as those of a pooler, are drawn.
-        with quiet(), forked_generators(0, "cpu"):
-            if isinstance(model, PretrainedConfig):
-                config = load_config(model, model_kwargs)
-                trusted = with_trust(model_kwargs)["trust_remote_code"]
-                module = AutoModel.from_config(config, trust_remote_code=trusted)
-            else:
-                with advice_on_loading(model):
-                    module = AutoModel.from_pretrained(
-                        model, **with_trust(model_kwargs)
-                    )
-            module = _in_single_precision(module, model_kwargs).to(device).eval()
+        if isinstance(model, PretrainedConfig):
+            config = load_config(model, model_kwargs)
+            module = initialised(config, 0, model_kwargs, AutoModel)
+        else:
+            module = _pretrained(AutoModel, model, model_kwargs)
+        module = _in_single_precision(module, model_kwargs).to(device).eval()
         return module.requires_grad_(False), digest_of_weights(module)
 
     return load_once(("encoder", model_key(model, model_kwargs), device), load)
@@ -238,7 +230,8 @@ def _in_single_precision(module, model_kwargs):
         config = copy.deepcopy(module.config)
         if hasattr(config, "quantization_config"):
             del config.quantization_config
-        plain = type(module)(config)
+        with forked_generators(0, "cpu"):
+            plain = type(module)(config)
         plain.load_state_dict(module.state_dict())
         return plain.float()
     chosen = model_kwargs.keys() & {"dtype", "torch_dtype"}

@@ -10,6 +10,7 @@ from skorch import NeuralNetClassifier
 from torch.nn.functional import cross_entropy
 
 from ._batches import (
+    autocast,
     infer,
     inference_batches,
     tokens_per_batch,
@@ -164,15 +165,7 @@ class TextNet(NeuralNetClassifier):
         """Return a function from tokens to their states."""
         if self._trunk is None:
             self._trunk = Trunk(self.module_, self.n_layers)
-        kind = torch.device(self.device).type
-
-        def forward(**inputs):
-            with torch.autocast(
-                kind, self.precision, enabled=self.precision is not None
-            ):
-                return self._trunk(**inputs)
-
-        return forward
+        return self._trunk
 
     def _set_training(self, training=True):
         if self.n_layers is None:
@@ -225,8 +218,7 @@ class TextNet(NeuralNetClassifier):
 
     def infer(self, x, **fit_params):
         x = {name: tensor.to(self.device) for name, tensor in x.items()}
-        kind = torch.device(self.device).type
-        with torch.autocast(kind, self.precision, enabled=self.precision is not None):
+        with autocast(self.device, self.precision):
             network = self.module_ if self.n_layers is None else self._tail
             return network(**x, **fit_params).logits
 
@@ -304,13 +296,9 @@ class TextNet(NeuralNetClassifier):
         """
         self._set_training(False)
         logits = np.empty((len(tokens), len(self.classes)), dtype=np.float32)
-
-        def forward(**inputs):
-            return self.infer(inputs)
-
         budget = tokens_per_batch(self.device)
         for rows, some in infer(
-            forward, tokens, pad_id, max_length, self.device, budget
+            lambda **x: self.infer(x), tokens, pad_id, max_length, self.device, budget
         ):
             logits[rows] = some
         return logits

@@ -1,4 +1,4 @@
-"""The states that a trunk gives for the tokens of texts, computed once per text."""
+"""What a frozen network gives for texts, computed once per text."""
 
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
-from ._batches import infer, tokens_per_batch
+from ._batches import infer
 from ._cache import disk_cache, look_up_or_compute, memory_cache
 
 # Maximum size of the states of one trunk in the memory of a process.
@@ -15,62 +16,126 @@ _MAX_BYTES = 2**30
 
 
 @dataclass(frozen=True)
-class StatesSpec:
-    """What determines the states of a text, bit by bit.
+class FrozenSpec:
+    """What determines the output of a frozen network for a text, bit by bit.
 
     Parameters
     ----------
-    trunk : str
-        Digest of weights, config and tokenizer.
-    width : int
-        Number of features of a state.
+    network : object
+        Digest of weights, config and tokenizer, and all else that follows.
     pad_id : int
     max_length : int
         Maximum number of tokens of a text.
-    dtype : {"float32", "float16"}
-        Data type of the states.
     device : str
+    tokens_per_batch : int
+        Number of tokens, including padding, that are computed at a time.
     precision : torch.dtype or None
         Data type of autocast.
+    dtype : {"float32", "float16"}, default="float32"
+        Data type of the outputs.
     """
 
-    trunk: str
-    width: int
+    network: Any
     pad_id: int
     max_length: int
-    dtype: str
     device: str
+    tokens_per_batch: int
     precision: Any
+    dtype: str = "float32"
 
     @property
     def fingerprint(self):
         """Return a digest of the specification."""
         settings = (
-            self.trunk,
+            self.network,
             self.max_length,
             self.dtype,
             torch.device(self.device).type,
             self.precision,
-            tokens_per_batch(self.device),
+            self.tokens_per_batch,
             torch.__version__,
         )
         return blake2b(repr(settings).encode(), digest_size=16).hexdigest()
 
+    def caches(self, folder, max_bytes=_MAX_BYTES):
+        """Return the caches of the outputs, the fastest first.
 
-def states_of(texts, tokens, spec, cache_dir, make_trunk):
-    """Return the states of each text, from the caches where they are in these.
+        Parameters
+        ----------
+        folder : str, path or None
+            Folder of a cache besides that in memory.
+        max_bytes : int
+            Maximum size of the cache in memory; 0 is none.
+        """
+        caches = [memory_cache(self.fingerprint, max_bytes)] if max_bytes else []
+        if folder is not None:
+            caches.append(disk_cache(folder, self.fingerprint, _little(self.dtype)))
+        return caches
+
+
+def outputs_of(texts, caches, spec, tokens_of, make_network, *, verbose=0):
+    """Return what a network gives for each text, from the caches where it is there.
+
+    Parameters
+    ----------
+    texts : list of str
+    caches : list of MemoryCache or DiskCache
+    spec : FrozenSpec
+    tokens_of : callable
+        Returns the tokens of texts.
+    make_network : callable
+        Returns a function from a batch of tokens to outputs, one per text or one per
+        token. It is called only if some outputs have to be computed.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Returns
+    -------
+    list of ndarray
+
+    Raises
+    ------
+    ValueError
+        If an output is not finite, or too large for the data type.
+    """
+
+    def compute(new):
+        tokens = tokens_of(new)
+        lengths = tokens.lengths
+        with tqdm(total=len(new), unit="text", disable=not verbose) as bar:
+            for rows, batch in infer(
+                make_network(),
+                tokens,
+                spec.pad_id,
+                spec.max_length,
+                spec.device,
+                spec.tokens_per_batch,
+                spec.precision,
+            ):
+                bar.update(len(rows))
+                if batch.ndim == 3:  # without the padding
+                    batch = [own[: lengths[row]] for row, own in zip(rows, batch)]
+                yield rows, [_narrowed(own, spec.dtype) for own in batch]
+
+    return look_up_or_compute(texts, caches, compute)
+
+
+def states_of(texts, tokens, spec, width, cache_dir, make_trunk, *, verbose=0):
+    """Return the states of the tokens of each text, which a trunk gives.
 
     Parameters
     ----------
     texts : list of str
     tokens : Tokens
         Their tokens.
-    spec : StatesSpec
+    spec : FrozenSpec
+        Of the trunk.
+    width : int
+        Number of features of a state.
     cache_dir : str, path or None
         Folder of a cache besides that in memory.
-    make_trunk : callable
-        Returns a function from a batch of tokens to their states. It is called only
-        if some states have to be computed.
+    make_trunk, verbose
+        As in `outputs_of`.
 
     Returns
     -------
@@ -81,42 +146,35 @@ def states_of(texts, tokens, spec, cache_dir, make_trunk):
     ValueError
         If a state is too large for the data type, or a cache has other states.
     """
-    dtype = np.dtype(spec.dtype).newbyteorder("<")
-    caches = [memory_cache(spec.fingerprint, _MAX_BYTES)]
-    if cache_dir is not None:
-        caches.append(disk_cache(cache_dir, spec.fingerprint, dtype))
 
-    def compute(new):
+    def tokens_of(new):
         row_of = {text: row for row, text in enumerate(texts)}
-        some = tokens.take([row_of[text] for text in new])
-        lengths = some.lengths
-        for rows, batch in infer(
-            make_trunk(),
-            some,
-            spec.pad_id,
-            spec.max_length,
-            spec.device,
-            tokens_per_batch(spec.device),
-        ):
-            with np.errstate(over="ignore"):
-                states = [
-                    own[: lengths[row]].astype(dtype) for row, own in zip(rows, batch)
-                ]
-            if not all(np.isfinite(own).all() for own in states):
-                raise ValueError(
-                    f"The trunk gives states that are not finite numbers in "
-                    f"cache_dtype={spec.dtype!r}. Give 'float32', or, if it is given, "
-                    "a model with finite weights."
-                )
-            yield rows, states
+        return tokens.take([row_of[text] for text in new])
 
-    found = look_up_or_compute(texts, caches, compute)
+    caches = spec.caches(cache_dir, _MAX_BYTES)
+    found = outputs_of(texts, caches, spec, tokens_of, make_trunk, verbose=verbose)
     for position, (own, length) in enumerate(zip(found, tokens.lengths)):
-        if own.size != length * spec.width:
+        if own.size != length * width:
             raise ValueError(
                 f"{str(cache_dir)!r} holds {own.size} numbers for the text at position "
-                f"{position}, but its {length} states of {spec.width} features need "
-                f"{length * spec.width}. It is a cache of another model: delete its "
+                f"{position}, but its {length} states of {width} features need "
+                f"{length * width}. It is a cache of another model: delete its "
                 "files, or give another cache_dir=."
             )
-    return [own.reshape(-1, spec.width) for own in found]
+    return [own.reshape(-1, width) for own in found]
+
+
+def _narrowed(output, dtype):
+    """Return an output in a data type, or raise if it is not finite in it."""
+    with np.errstate(over="ignore"):
+        output = output.astype(_little(dtype))
+    if not np.isfinite(output).all():
+        raise ValueError(
+            f"The network gives numbers that are not finite in {dtype}. Give "
+            "cache_dtype='float32', or, if it is given, a model with finite weights."
+        )
+    return output
+
+
+def _little(dtype):
+    return np.dtype(dtype).newbyteorder("<")

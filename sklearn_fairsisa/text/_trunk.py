@@ -7,7 +7,7 @@ from these.
 
 import copy
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -24,15 +24,39 @@ class _Parts:
         The module whose output is the input of the first layer.
     norm : str, default=None
         The normalisation after the last layer.
+    n_layers : str, default="num_hidden_layers"
+        The entry of a config with the number of layers.
+    decoder : str, default=None
+        The decoder above an encoder. The layers are the decoder's, and a state is
+        that of the encoder followed by that of the decoder.
+    biased : str, default=None
+        The part of a layer with relative biases, which the lowest layer has for all.
     """
 
     layers: str
     entry: str
     norm: str | None = None
+    n_layers: str = "num_hidden_layers"
+    decoder: str | None = None
+    biased: str | None = None
 
 
 _ENCODER = _Parts("encoder.layer", "embeddings")
 _DECODER = _Parts("layers", "embed_tokens", "norm")
+_BART = _Parts(
+    "decoder.layers",
+    "decoder.layernorm_embedding",
+    n_layers="decoder_layers",
+    decoder="decoder",
+)
+_T5 = _Parts(
+    "decoder.block",
+    "decoder.embed_tokens",
+    "decoder.final_layer_norm",
+    n_layers="num_decoder_layers",
+    decoder="decoder",
+    biased="layer.0.SelfAttention",
+)
 _FAMILIES = {
     "bert": _ENCODER,
     "roberta": _ENCODER,
@@ -43,6 +67,10 @@ _FAMILIES = {
     "gpt2": _Parts("h", "drop", "ln_f"),
     "llama": _DECODER,
     "mistral": _DECODER,
+    "bart": _BART,
+    "mbart": replace(_BART, norm="decoder.layer_norm"),
+    "t5": _T5,
+    "mt5": _T5,
 }
 # Above the layers; they belong to the head.
 _POOLER = "pooler"
@@ -63,17 +91,32 @@ def check_layers(config, n_layers):
             "weights, so that none can be trained without the others. Train everything "
             "(trainable_layers=None), or adapters with lora={'r': 8}."
         )
-    if kind not in _FAMILIES or getattr(config, "is_encoder_decoder", False):
+    parts = _FAMILIES.get(kind)
+    has_decoder = bool(getattr(config, "is_encoder_decoder", False))
+    if parts is None or has_decoder != (parts.decoder is not None):
         raise ValueError(
             f"trainable_layers cannot be given for a model of type {kind!r}, whose "
             f"layers are not known here. Give a model of type {sorted(_FAMILIES)}, or "
             "name the parts to freeze with freeze=."
         )
-    if n_layers > config.num_hidden_layers:
+    n_there = n_layers_of(config)
+    if n_layers > n_there:
+        where = f" in its {parts.decoder}" if parts.decoder else ""
         raise ValueError(
-            f"trainable_layers={n_layers}, but the model has "
-            f"{config.num_hidden_layers} layers. Give at most as many."
+            f"trainable_layers={n_layers}, but the model has {n_there} layers{where}. "
+            "Give at most as many."
         )
+
+
+def n_layers_of(config):
+    """Return the number of layers that a model could train."""
+    return getattr(config, _FAMILIES[config.model_type].n_layers)
+
+
+def width_of(config):
+    """Return the number of features of a state."""
+    has_decoder = _FAMILIES[config.model_type].decoder is not None
+    return config.hidden_size * (1 + has_decoder)
 
 
 def body_of(module):
@@ -103,30 +146,54 @@ def weights_of_trunk(module, new, n_layers):
         If some of them have no pretrained value.
     """
     body, parts = body_of(module)
-    layers = body.get_submodule(parts.layers)
-    above = [layers[i] for i in range(len(layers) - n_layers, len(layers))]
-    for name in (parts.norm, _POOLER):
-        if name is not None and getattr(body, name, None) is not None:
-            above.append(getattr(body, name))
+    above = _last_layers(body, parts, n_layers)
+    if parts.norm is not None:
+        above.append(body.get_submodule(parts.norm))
+    if getattr(body, _POOLER, None) is not None:
+        above.append(body.pooler)
     trained = {id(weight) for part in above for weight in part.parameters()}
-    own = {id(weight) for weight in body.parameters()} - trained
+    below = [weight for weight in body.parameters() if id(weight) not in trained]
+    return names_to_freeze(module, below, new, f"trainable_layers={n_layers}")
+
+
+def names_to_freeze(module, weights, new, parameter):
+    """Return the names of weights that a parameter freezes, unless some are new.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    weights : sequence of torch.nn.Parameter
+    new : set of str
+        Names of weights without a pretrained value.
+    parameter : str
+        Parameter with its value.
+
+    Raises
+    ------
+    ValueError
+        If some of them have no pretrained value.
+    """
+    own = {id(weight) for weight in weights}
     names = {name for name, weight in module.named_parameters() if id(weight) in own}
     if names & new:
         raise ValueError(
             f"The model has no pretrained weights for {sorted(names & new)}, which "
-            f"trainable_layers={n_layers} would leave random. Train all layers, or "
-            "give a model that has them."
+            f"{parameter} would leave random. Train them, or give a model that has "
+            "them."
         )
     return names
 
 
 def names_in_tail(module, n_layers):
     """Return the names of the modules in the last `n_layers` layers of a classifier."""
-    body, parts = body_of(module)
-    layers = body.get_submodule(parts.layers)
-    tail = range(len(layers) - n_layers, len(layers))
-    inside = {id(part) for i in tail for part in layers[i].modules()}
+    last = _last_layers(*body_of(module), n_layers)
+    inside = {id(part) for layer in last for part in layer.modules()}
     return [name for name, part in module.named_modules() if id(part) in inside]
+
+
+def _last_layers(body, parts, n_layers):
+    layers = body.get_submodule(parts.layers)
+    return [layers[i] for i in range(len(layers) - n_layers, len(layers))]
 
 
 class Trunk:
@@ -150,11 +217,17 @@ class Trunk:
         if hasattr(body, _POOLER):
             body.pooler = None
         _without_memory_of_tokens(body)
-        self._body = body.eval()
+        self._body, self._has_decoder = body.eval(), parts.decoder is not None
 
-    def __call__(self, **inputs):
+    def __call__(self, input_ids, **inputs):
         """Return the states of all tokens, a tensor of shape (n, length, d)."""
-        return self._body(**inputs).last_hidden_state
+        if hasattr(self._body, "_shift_right"):  # which a T5 leaves to its classifier
+            inputs["decoder_input_ids"] = self._body._shift_right(input_ids)
+        outputs = self._body(input_ids=input_ids, **inputs)
+        if not self._has_decoder:
+            return outputs.last_hidden_state
+        both = outputs.encoder_last_hidden_state, outputs.last_hidden_state
+        return torch.cat(both, dim=-1)
 
 
 class Tail:
@@ -172,13 +245,23 @@ class Tail:
         self.view = _view(module)
         body, parts = body_of(self.view)
         layers = body.get_submodule(parts.layers)
-        body.set_submodule(parts.layers, layers[len(layers) - n_layers :])
+        tail = layers[len(layers) - n_layers :]
+        body.set_submodule(parts.layers, tail)
         self._entry = _Given()
         body.set_submodule(parts.entry, self._entry)
+        self._has_decoder = parts.decoder is not None
+        if self._has_decoder:
+            _drop_no_state(body.get_submodule(parts.decoder), self._entry)
+            if len(tail) and parts.biased is not None:
+                ends = (layers[0], tail[0])
+                _share_biases(*(end.get_submodule(parts.biased) for end in ends))
         _without_memory_of_tokens(body)
 
     def __call__(self, states, **inputs):
         """Return what the classifier gives for texts whose tokens have these states."""
+        if self._has_decoder:
+            encoded, states = states.chunk(2, dim=-1)
+            inputs["encoder_outputs"] = (encoded,)
         self._entry.given.states = states
         try:
             return self.view(**inputs)
@@ -195,6 +278,32 @@ class _Given(torch.nn.Module):
 
     def forward(self, *args, **kwargs):
         return self.given.states
+
+
+class _DropoutAbove(torch.nn.Dropout):
+    """Drops what the tail computes, and nothing of the states it was given."""
+
+    def __init__(self, p, entry):
+        super().__init__(p)
+        self._given = entry.given
+
+    def forward(self, input):
+        return input if input is self._given.states else super().forward(input)
+
+
+def _drop_no_state(decoder, entry):
+    """Leave out the dropout between a decoder's entry and its first layer."""
+    if isinstance(decoder.dropout, torch.nn.Dropout):
+        # T5 has one dropout for entry and end.
+        decoder.dropout = _DropoutAbove(decoder.dropout.p, entry)
+    else:
+        decoder.dropout = 0.0
+
+
+def _share_biases(lowest, first):
+    """Give the first attention of a tail the biases of the lowest in the network."""
+    first.relative_attention_bias = lowest.relative_attention_bias
+    first.has_relative_attention_bias = True
 
 
 def _view(module):

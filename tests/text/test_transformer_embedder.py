@@ -17,29 +17,14 @@ from sklearn.pipeline import make_pipeline
 from tiny import sentences, tiny_bert, tiny_gpt2
 from transformers import AutoModel, AutoTokenizer
 
-from sklearn_fairsisa.text import TransformerEmbedder, _cache, _embedder
+from sklearn_fairsisa.text import TransformerEmbedder, _cache
 from sklearn_fairsisa.text._cache import MemoryCache, disk_cache
 
 # Each text once, because computations are counted.
 TEXTS = list(dict.fromkeys([*sentences(40)[0], "", "sun", "a " * 70, "Ünïcödé 🙂"]))
 
 
-@pytest.fixture(autouse=True)
-def _empty_caches(monkeypatch):
-    monkeypatch.setattr(_cache, "_in_memory", {})
-
-
-@pytest.fixture
-def computed(monkeypatch):
-    """Numbers of texts that embedders had to compute."""
-    counts, tokenize = [], _embedder.tokenize
-
-    def counting(tokenizer, texts, *args):
-        counts.append(len(texts))
-        return tokenize(tokenizer, texts, *args)
-
-    monkeypatch.setattr(_embedder, "tokenize", counting)
-    return counts
+pytestmark = pytest.mark.usefixtures("empty_caches")
 
 
 def test_vectors_agree_with_sentence_transformers(minilm):

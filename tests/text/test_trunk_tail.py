@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 import shutil
 import threading
 
@@ -19,12 +20,17 @@ from transformers import (
     AlbertConfig,
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
+    BartConfig,
+    BertConfig,
     BertTokenizerFast,
     CamembertConfig,
     DistilBertConfig,
+    LEDConfig,
     LlamaConfig,
+    MBartConfig,
     MistralConfig,
     MPNetConfig,
+    MT5Config,
     RobertaConfig,
     T5Config,
     XLMRobertaConfig,
@@ -46,6 +52,17 @@ SIZES = {
     "vocab_size": 300, "hidden_size": 16, "num_hidden_layers": 3,
     "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 48,
 }  # fmt: skip
+BART = {
+    "vocab_size": 300, "d_model": 16, "encoder_layers": 2, "decoder_layers": 3,
+    "encoder_attention_heads": 2, "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 32, "decoder_ffn_dim": 32, "max_position_embeddings": 48,
+}  # fmt: skip
+# The hashing tokenizer ends texts by token 2.
+T5 = {
+    "vocab_size": 300, "d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2,
+    "num_decoder_layers": 3, "num_heads": 2, "eos_token_id": 2,
+    "decoder_start_token_id": 0,
+}  # fmt: skip
 CONFIGS = [
     tiny_bert(num_hidden_layers=3),
     RobertaConfig(**SIZES),
@@ -56,27 +73,19 @@ CONFIGS = [
     tiny_gpt2(n_layer=3),
     LlamaConfig(**SIZES, num_key_value_heads=2),
     MistralConfig(**SIZES, num_key_value_heads=2),
+    BartConfig(**BART),
+    MBartConfig(**BART),
+    T5Config(**T5),
+    MT5Config(**T5),
 ]
 FAMILIES = pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.model_type)
 TWO = pytest.mark.parametrize("config", [CONFIGS[0], CONFIGS[6]], ids=["BERT", "GPT-2"])
+KINDS = pytest.mark.parametrize(
+    "config", [CONFIGS[i] for i in (0, 6, 9, 11)], ids=["BERT", "GPT-2", "BART", "T5"]
+)
 
 
-@pytest.fixture(autouse=True)
-def _empty_caches(monkeypatch):
-    monkeypatch.setattr(_cache, "_in_memory", {})
-
-
-@pytest.fixture
-def computed(monkeypatch):
-    """Numbers of texts that trunks had to compute."""
-    counts, infer = [], _states.infer
-
-    def counting(trunk, tokens, *args):
-        counts.append(len(tokens))
-        return infer(trunk, tokens, *args)
-
-    monkeypatch.setattr(_states, "infer", counting)
-    return counts
+pytestmark = pytest.mark.usefixtures("empty_caches")
 
 
 def classifier(config, **params):
@@ -96,12 +105,14 @@ def upper(texts):
 
 
 def frozen(clf):
-    named = clf.net_.module_.named_parameters()
+    named = clf.net_.module_.named_parameters(remove_duplicate=False)
     return {name for name, weight in named if not weight.requires_grad}
 
 
-def layers_of(names, n=3):
-    return {i for i in range(n) for name in names if f".{i}." in name}
+def layers_of(names):
+    """Return the numbers of the layers, of a decoder if there is one."""
+    own = [name for name in names if ".decoder." in name] or names
+    return {int(m[1]) for name in own if (m := re.search(r"\.(\d+)\.", name))}
 
 
 @FAMILIES
@@ -116,7 +127,7 @@ def test_the_last_layers_and_the_head_are_trained_and_what_they_share_is_not(con
     assert layers_of(before.keys() - still) == set(range(3 - k, 3))
     shared = [name for name in before if "relative_attention_bias" in name]
     assert still.issuperset(shared)
-    assert bool(shared) == (config.model_type == "mpnet")
+    assert bool(shared) == (config.model_type in ("mpnet", "t5", "mt5"))
 
 
 @FAMILIES
@@ -137,12 +148,12 @@ def test_trunk_and_tail_predict_what_the_whole_network_does(config, k):
     )
 
 
-@TWO
+@KINDS
 def test_training_equals_that_of_a_whole_network_with_its_lower_part_frozen(config):
     config = copy.deepcopy(config)
-    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "resid_pdrop",
-                 "embd_pdrop", "attn_pdrop"):  # fmt: skip
-        setattr(config, name, 0.0)
+    for name in config.to_dict():
+        if "dropout" in name or "pdrop" in name:
+            setattr(config, name, 0.0)
     clf = classifier(config, batch_size=60, scheduler="constant", warmup=0)
     start = clone(clf).set_params(max_epochs=0).fit(TEXTS, Y)
     clf.set_params(max_epochs=3, weight_decay=0, max_grad_norm=None).fit(TEXTS, Y)
@@ -230,7 +241,7 @@ def test_a_small_budget_changes_time_but_no_bit(monkeypatch, computed):
 
 
 @pytest.mark.parametrize("lora", [None, {"r": 2}], ids=["layers", "adapters"])
-@TWO
+@KINDS
 def test_what_a_forgotten_text_said_has_no_influence(config, lora):
     if lora:
         pytest.importorskip("peft")
@@ -316,7 +327,7 @@ def test_a_text_that_is_forgotten_while_it_is_trained_on_leaves_the_caches(monke
     sisa = make_sisa(CONFIGS[0], n_shards=1).fit(TEXTS, Y).forget(3, relearn=False)
     requests = [12]
 
-    def forgetting(texts, *args):
+    def forgetting(texts, *args, **kwargs):
         # Another request comes after training was given the rows.
         for row in requests[:1]:
             requests.clear()
@@ -326,7 +337,7 @@ def test_a_text_that_is_forgotten_while_it_is_trained_on_leaves_the_caches(monke
             other.start()
             other.join(60)
             assert row in sisa.forgotten_
-        return _states.states_of(texts, *args)
+        return _states.states_of(texts, *args, **kwargs)
 
     monkeypatch.setattr(_classifier, "states_of", forgetting)
     sisa.relearn()
@@ -409,19 +420,41 @@ def test_a_checkpoint_holds_the_tail_alone(minilm):
     assert trained < 0.1 * sum(w.numel() for w in clf.net_.module_.parameters())
 
 
-def test_adapters_stay_within_the_last_layers():
+@FAMILIES
+def test_adapters_stay_within_the_last_layers(config):
     pytest.importorskip("peft")
-    for lora in ({"r": 2}, {"r": 2, "target_modules": "all-linear"},
-                 {"r": 2, "target_modules": r".*\.(query|value)"}):  # fmt: skip
-        clf = classifier(CONFIGS[0], lora=lora).fit(TEXTS, Y)
-        named = clf.net_.module_.named_parameters()
-        trained = {name for name, weight in named if weight.requires_grad}
-        assert layers_of(trained) == {2}
-        assert any("lora_A" in name for name in trained)
+    clf = classifier(config, lora={"r": 2}).fit(TEXTS, Y)
+    named = clf.net_.module_.named_parameters()
+    trained = {name for name, weight in named if weight.requires_grad}
+    assert layers_of(trained) == {2}
+    assert all("lora_" in name for name in trained if layers_of([name]) == {2})
+    assert not any(".encoder.block." in name for name in trained)
+
+
+@pytest.mark.parametrize("targets", ["all-linear", r".*\.(query|value)"])
+def test_layers_to_adapt_are_named_as_in_peft(targets):
+    pytest.importorskip("peft")
+    lora = {"r": 2, "target_modules": targets}
+    clf = classifier(CONFIGS[0], lora=lora).fit(TEXTS, Y)
+    assert layers_of({n for n in weights(clf) if "lora_A" in n}) == {2}
     with pytest.raises(ValueError, match="lora has nothing to adapt"):
         clone(clf).set_params(trainable_layers=0).fit(TEXTS, Y)
     with pytest.raises(ValueError, match="lora would train weights below the last 1"):
         clone(clf).set_params(lora={"r": 2, "bias": "all"}).fit(TEXTS, Y)
+
+
+@pytest.mark.parametrize("config", [CONFIGS[9], CONFIGS[11]], ids=["BART", "T5"])
+def test_training_drops_nothing_of_the_states(config):
+    clf = classifier(config, max_epochs=0).fit(TEXTS, Y)
+    net, tokens = clf.net_, clf._tokens(clf._training, TEXTS[:4])[0]
+    net._set_training(True)
+    inputs = tokens.padded(np.arange(4), 0)
+    given = []
+    layer = next(part for name, part in net._tail.view.named_modules()
+                 if name.endswith(("decoder.layers.0", "decoder.block.0")))  # fmt: skip
+    layer.register_forward_pre_hook(lambda part, args: given.append(args[0]))
+    net.infer(inputs)
+    assert torch.equal(given[0], inputs["states"][..., 16:])
 
 
 @pytest.mark.parametrize(
@@ -440,7 +473,9 @@ def test_adapters_stay_within_the_last_layers():
             "for an ALBERT, whose layers share",
         ),
         (tiny_modernbert(num_hidden_layers=2), {}, "of type 'modernbert', whose"),
-        (T5Config(vocab_size=300, d_model=16, num_layers=2), {}, "model of type 't5'"),
+        (CONFIGS[11], {"trainable_layers": 4}, "has 3 layers in its decoder"),
+        (LEDConfig(vocab_size=300, d_model=16), {}, "model of type 'led', whose"),
+        (BertConfig(**SIZES, is_encoder_decoder=True), {}, "of type 'bert', whose"),
     ],
 )  # fmt: skip
 def test_layers_that_cannot_be_trained_alone_are_refused(config, params, message):
@@ -541,7 +576,7 @@ def test_states_too_large_for_half_precision_are_refused_before_training(tmp_pat
         model.bert.encoder.layer[1].output.LayerNorm.weight.fill_(1e6)
     model.save_pretrained(tmp_path)
     clf = classifier(str(tmp_path), tokenizer=wordlevel(), cache_dtype="float16")
-    with pytest.raises(ValueError, match=r"not finite.*cache_dtype='float16'"):
+    with pytest.raises(ValueError, match=r"not finite in float16. Give cache_dtype"):
         clf.fit(TEXTS, Y)
     clf.set_params(cache_dtype="float32").fit(TEXTS, Y)
 
