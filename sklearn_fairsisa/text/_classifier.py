@@ -149,8 +149,8 @@ class TransformerClassifier(
         that it gives are computed once. All members share them, in training, replays
         and predictions. With 0 only the head is trained; None, or as many as there
         are, trains everything, embeddings included. For BERT, RoBERTa, CamemBERT,
-        XLM-RoBERTa, MPNet, DistilBERT, GPT-2, Llama and Mistral. A config draws its
-        trunk from a fixed seed.
+        XLM-RoBERTa, MPNet, DistilBERT, GPT-2, Llama, Mistral, and the decoders of BART,
+        mBART, T5 and mT5. A config draws its trunk from a fixed seed.
 
     cache_dir : str or path, default=None
         Folder in which the trunk's states are also kept, in SQLite files without a size
@@ -206,7 +206,8 @@ class TransformerClassifier(
         otherwise they continue. The process's own generators do not change.
 
     verbose : int, default=0
-        1 prints a line per epoch and the number of truncated texts.
+        1 prints a line per epoch and the number of truncated texts, and shows a
+        progress bar while the trunk computes states.
 
     Attributes
     ----------
@@ -648,7 +649,15 @@ class TransformerClassifier(
                 dtype=self.cache_dtype,
             )
             width = width_of(net.module_.config)
-            states = states_of(texts, tokens, trunk, width, self.cache_dir, net.trunk)
+            states = states_of(
+                texts,
+                tokens,
+                trunk,
+                width,
+                self.cache_dir,
+                net.trunk,
+                verbose=self.verbose,
+            )
             tokens = replace(tokens, states=states)
         return tokens, n_truncated
 

@@ -267,7 +267,7 @@ class TransformerEmbedder(
         return tags
 
     def _encoder(self):
-        """Return the encoder's specification, its tokenizer and itself, as functions."""
+        """Return what determines a vector, and functions to tokens and to vectors."""
         device = pick_device(self.device)
         model_kwargs = dict(self.model_kwargs or {})
         encoder, weights = load_encoder(self.model, model_kwargs, device)

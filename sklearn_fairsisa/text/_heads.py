@@ -64,8 +64,8 @@ class HeadClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
     max_epochs : int, default=20
         Number of passes over the rows that `fit` and each call of `partial_fit` make.
 
-    lr : float, default=0.01
-        Learning rate.
+    lr : float, default=0.1
+        Learning rate. The default suits vectors of length 1, and standardised features.
 
     weight_decay : float, default=0.0
         Share of `lr` by which each step shrinks the weights; intercepts do not decay.
@@ -158,7 +158,7 @@ class HeadClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
         together: int = 1,
         batch_size: int = 32,
         max_epochs: int = 20,
-        lr: float = 0.01,
+        lr: float = 0.1,
         weight_decay: float = 0.0,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         device: str = "cpu",

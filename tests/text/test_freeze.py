@@ -5,13 +5,18 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from held import checkpoints
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from skorch.callbacks import Freezer
 from test_transformer_classifier import assert_same_weights, weights
 from tiny import sentences, tiny_bert, tiny_gpt2
-from transformers import AutoModelForMaskedLM, BertTokenizerFast
+from transformers import (
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    BertTokenizerFast,
+)
 
 from sklearn_fairsisa import SISAClassifier
 from sklearn_fairsisa.sisa._digests import digest
@@ -58,7 +63,17 @@ def test_named_parts_keep_their_weights_and_all_others_are_trained(params):
     )
 
 
-def test_training_stops_and_resumes_with_the_same_bits(params):
+TAILS = {
+    "BERT tail": {"model": tiny_bert(num_hidden_layers=2), "trainable_layers": 1},
+    "GPT-2 tail": {"model": tiny_gpt2(n_layer=2), "trainable_layers": 1},
+}
+
+
+@pytest.mark.parametrize("case", [*MODELS, *TAILS])
+def test_training_stops_and_resumes_with_the_same_bits(case, minilm):
+    params = TAILS.get(case) or dict(zip(("model", "freeze"), MODELS[case]))
+    if params["model"] == "minilm":
+        params["model"] = minilm
     clf = classifier(scheduler_epochs=3, **params)
     whole = clone(clf).set_params(max_epochs=3).fit(TEXTS, Y)
     parts = clf.fit(TEXTS, Y)
@@ -173,19 +188,29 @@ def test_parts_without_pretrained_weights_cannot_be_frozen(tmp_path):
         clf.set_params(freeze="pooler").fit(TEXTS, Y)
 
 
-def test_a_changed_base_is_noticed(tmp_path):
+@pytest.mark.parametrize("below", [{"freeze": "embeddings"}, {"trainable_layers": 0}])
+def test_a_base_that_changed_on_disk_is_noticed_before_training(below, tmp_path):
     from sklearn_fairsisa.text import _loading
 
+    def save(seed):
+        torch.manual_seed(seed)
+        model = AutoModelForSequenceClassification.from_config(tiny_bert())
+        model.save_pretrained(tmp_path)
+        _loading._loaded.clear()  # as a new process begins
+
+    save(0)
     vocabulary = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "sun": 4}
     tokenizer = BertTokenizerFast(vocab=vocabulary)
-    AutoModelForMaskedLM.from_config(tiny_bert()).save_pretrained(tmp_path)
-    clf = classifier(model=str(tmp_path), model_kwargs={}, tokenizer=tokenizer)
-    stored = pickle.dumps(clf.set_params(freeze="embeddings").fit(TEXTS, Y))
+    params = {"model": str(tmp_path), "model_kwargs": {}, "tokenizer": tokenizer}
+    clf = classifier(**params, **below).fit(TEXTS, Y)
+    stored = pickle.dumps(clf)
     assert np.isfinite(pickle.loads(stored).predict_proba(TEXTS)).all()
-    AutoModelForMaskedLM.from_config(tiny_bert()).save_pretrained(tmp_path)
-    _loading._loaded.clear()  # as a new process begins
-    with pytest.raises(ValueError, match=r"not those on top of.*Restore them"):
-        pickle.loads(stored).predict(TEXTS)
+    save(1)
+    for use in (lambda c: c.predict(TEXTS), lambda c: c.partial_fit(TEXTS, Y)):
+        with pytest.raises(ValueError, match=r"not those on top of.*Restore them"):
+            use(pickle.loads(stored))
+    trunk = clone(clf).fit(TEXTS, Y)._training.trunk
+    assert trunk is None or trunk != clf._training.trunk
 
 
 def test_a_part_that_is_frozen_for_a_while_is_stored_nonetheless():

@@ -200,7 +200,7 @@ def test_what_does_not_fit_together_is_refused_before_anything_changes():
 
     head, other = (HeadClassifier(together=2, random_state=i) for i in range(2))
     for changed, message in {
-        ("lr", 0.1): "lr must be the same",
+        ("lr", 0.2): "lr must be the same",
         ("batch_size", 4): "batch_size must be the same",
         ("hidden_layer_sizes", (3,)): "different shapes",
     }.items():

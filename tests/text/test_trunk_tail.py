@@ -12,6 +12,7 @@ import torch
 from held import digests
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from test_transformer_classifier import assert_same_weights, weights
@@ -37,12 +38,10 @@ from transformers import (
 )
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
-from sklearn_fairsisa.sisa._digests import digest
 from sklearn_fairsisa.text import (
     TransformerClassifier,
     _cache,
     _classifier,
-    _loading,
     _states,
 )
 
@@ -182,21 +181,6 @@ def test_with_all_layers_there_is_no_trunk_and_nothing_is_frozen(config):
     whole = classifier(config, trainable_layers=None).fit(TEXTS, Y)
     assert_same_weights(whole, classifier(config, trainable_layers=3).fit(TEXTS, Y))
     assert not frozen(whole)
-
-
-@TWO
-def test_training_stops_and_resumes_with_the_same_bits(config):
-    clf = classifier(config, scheduler_epochs=3)
-    whole = clone(clf).set_params(max_epochs=3).fit(TEXTS, Y)
-    parts = clf.fit(TEXTS, Y)
-    parts.predict(TEXTS)
-    copied = copy.deepcopy(parts).partial_fit(TEXTS, Y).partial_fit(TEXTS, Y)
-    stored = pickle.loads(pickle.dumps(parts)).partial_fit(TEXTS, Y)
-    stored = pickle.loads(pickle.dumps(stored)).partial_fit(TEXTS, Y)
-    for resumed in (copied, stored):
-        assert_same_weights(whole, resumed)
-        assert digest(whole._training) == digest(resumed._training)
-        assert_array_equal(whole._logits(TEXTS), resumed._logits(TEXTS))
 
 
 def test_a_trunk_is_computed_once_for_members_stages_replays_and_predictions(computed):
@@ -413,6 +397,36 @@ def test_a_fair_rule_asks_the_trunk_nothing_new_and_erases_calibration_texts(com
         assert cache.get([TEXTS[row]])[0] is None
 
 
+def test_evidence_that_knows_the_group_reads_tails_and_forgets_with_them(computed):
+    # What a word means depends on the group, which members do not know.
+    rng, group = np.random.default_rng(0), np.arange(160) % 2
+    north = rng.integers(0, 2, 160)
+    y = np.where(rng.random(160) < 0.05, 1 - north, north) ^ group
+    texts = [f"{('south', 'north')[w]} wind {i}" for i, w in enumerate(north)]
+    gone = [3, 40, 41, 111]
+    fitted = []
+    for other in (False, True):
+        own, labels, groups = np.array(texts, dtype=object), y.copy(), group.copy()
+        if other:
+            own[gone], labels[gone], groups[gone] = "sun", 1 - y[gone], 1 - group[gone]
+        fair = FairEnsemblePostprocessor(
+            make_sisa(CONFIGS[0], n_slices=1, epochs=1),
+            objective="balanced_accuracy_score",
+            random_state=0,
+        ).fit(own, labels, sensitive_features=groups)
+        assert "head" in fair.member_weights_
+        fitted.append(fair.forget(gone))
+        assert fair.estimator_.verify_forgotten()
+    assert sum(computed) == 160 + 1
+    one, other = (
+        fair.selection_probability(texts, sensitive_features=group) for fair in fitted
+    )
+    assert_array_equal(one, other)
+    assert balanced_accuracy_score(y, one > 0.5) > 0.85
+    scores = fitted[0].estimator_.transform(texts).mean(axis=1)
+    assert balanced_accuracy_score(y, scores > 0.5) < 0.7
+
+
 def test_a_checkpoint_holds_the_tail_alone(minilm):
     clf = classifier(minilm).fit(TEXTS, Y)
     trained = sum(w.numel() for w in clf.net_.module_.parameters() if w.requires_grad)
@@ -494,24 +508,6 @@ def wordlevel():
     return BertTokenizerFast(vocab=vocabulary)
 
 
-def test_a_trunk_that_changed_on_disk_is_noticed_before_training(tmp_path):
-    def save(seed):
-        torch.manual_seed(seed)
-        model = AutoModelForSequenceClassification.from_config(CONFIGS[0])
-        model.save_pretrained(tmp_path)
-
-    save(0)
-    clf = classifier(str(tmp_path), tokenizer=wordlevel()).fit(TEXTS, Y)
-    first = clf._training.trunk
-    stored = pickle.dumps(clf)
-    save(1)
-    _loading._loaded.clear()  # as a new process begins
-    for use in (lambda c: c.predict(TEXTS), lambda c: c.partial_fit(TEXTS, Y)):
-        with pytest.raises(ValueError, match=r"not those on top of.*Restore them"):
-            use(pickle.loads(stored))
-    assert clone(clf).fit(TEXTS, Y)._training.trunk != first
-
-
 def test_a_trunk_without_pretrained_weights_is_refused(tmp_path):
     language_model = AutoModelForMaskedLM.from_config(tiny_bert(num_hidden_layers=2))
     language_model.save_pretrained(tmp_path)
@@ -537,6 +533,17 @@ def test_caches_of_another_model_length_or_precision_are_never_mixed(
     # Equal weights, other heads, other states.
     wide.set_params(cache_dir=tmp_path, max_epochs=0).fit(TEXTS, Y)
     assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_texts_longer_than_the_states_that_are_kept_are_cut_as_in_training(computed):
+    clf = classifier(CONFIGS[0], max_length=6).fit(TEXTS, Y)
+    long = ["much " * 30, "much much much much"]
+    first, second = clf._logits(long)
+    assert_array_equal(first, second)
+    computed.clear()
+    # A fitted classifier keeps its length.
+    assert_array_equal(clf.set_params(max_length=48)._logits(long), [first, second])
+    assert not computed
 
 
 def test_a_file_that_is_no_cache_is_named_before_training(tmp_path):
