@@ -65,7 +65,8 @@ class HeadClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
         Number of passes over the rows that `fit` and each call of `partial_fit` make.
 
     lr : float, default=0.1
-        Learning rate. The default suits vectors of length 1, and standardised features.
+        Learning rate. The default suits vectors of length 1 and standardised features.
+        In shards of more than a thousand rows, lower rates do as well.
 
     weight_decay : float, default=0.0
         Share of `lr` by which each step shrinks the weights; intercepts do not decay.
