@@ -82,9 +82,11 @@ def main():
         line |= measure(sisa, X, y, *held)
         if tail["trainable_layers"] is not None:
             states = states_of(learner, X, y)
-            args.lr = tail["lr"]
+            by_hand = argparse.Namespace(shards=args.shards, lr=tail["lr"])
             spent = seconds(
-                lambda s=sisa, own=states: train_by_hand(None, own, y, s.plan_, args)
+                lambda s=sisa, own=states, given=by_hand: train_by_hand(
+                    None, own, y, s.plan_, given
+                )
             )
             line |= {"loop_s": spent, "fit_over_loop": line["fit_s"] / spent}
         add(**line)
