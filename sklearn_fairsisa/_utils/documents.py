@@ -22,6 +22,8 @@ p { max-width: 46rem; margin: .5rem 0; }
   margin: 1.25rem 0 0; padding: .75rem 1rem; list-style: none; }
 .summary.open { border-color: var(--bad); }
 .summary li { max-width: 50rem; margin: .35rem 0; }
+ul.plain { max-width: 50rem; padding-left: 1.2rem; }
+ul.plain li { margin: .35rem 0; overflow-wrap: anywhere; }
 code { font: .85em/1.45 ui-monospace, "DejaVu Sans Mono", Menlo, monospace;
   overflow-wrap: anywhere; }
 code.cut { white-space: nowrap; }
@@ -35,6 +37,8 @@ th, td { padding: .4rem .7rem .4rem 0; border-bottom: 1px solid var(--line);
 thead th { vertical-align: bottom; border-bottom-width: 2px; line-height: 1.25; }
 tbody th { font-weight: 600; }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
+/* Beside words, numbers would stand far from their titles. */
+.facts .number { text-align: left; }
 .facts th { font-weight: 400; color: var(--soft); padding-right: 1.5rem; }
 dl { font-size: .84rem; max-width: 50rem; }
 dt { font-weight: 600; margin-top: .5rem; }
