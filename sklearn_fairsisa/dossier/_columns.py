@@ -196,8 +196,8 @@ LIMITS = (
     "wanted, whether people were alike otherwise, or whether a decision was right.",
     "True and false positive rates are as good as the labels. Labels that are biased "
     "make them so.",
-    "Intervals treat rows as people who are independent, and each interval stands alone: among many "
-    "groups, some ratio lies outside its interval by chance.",
+    "Intervals treat rows as people who are independent, and each interval stands "
+    "alone: among many groups, some ratio lies outside its interval by chance.",
     "This document was computed from the directory by its operator. A signed "
     "certificate proves what its signer stated; repeating the verification proves "
     "the computation.",

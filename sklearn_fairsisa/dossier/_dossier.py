@@ -28,8 +28,8 @@ _BEHIND = (
     "fairsisa relearn does so."
 )
 _UNCONSTRAINED = (
-    "No group has the labels that the constraint needs any more, so the rule constrains "
-    "nobody."
+    "No group has the labels that the constraint needs any more, so the rule "
+    "constrains nobody."
 )
 _NO_PEOPLE = (
     "No rates are shown. The directory keeps the groups of people with a fair rule "
@@ -79,7 +79,12 @@ class Dossier:
         return dict(self._facts["statements"])
 
     def open_points(self) -> list[str]:
-        """Return what is left to do or to explain, a list of sentences."""
+        """Return what is left to do or to explain, a list of sentences.
+
+        Returns
+        -------
+        list of str
+        """
         return list(self._facts["open"])
 
     def to_json(self) -> str:

@@ -75,7 +75,9 @@ def _by_rule(rule, X, sensitive_features, subjects):
     if len(random):
         # Decisions on others need no second look at the members.
         part = {"sensitive_features": groups, "subjects": subjects}
-        part = {k: v if v is None else _safe_indexing(v, random) for k, v in part.items()}
+        part = {
+            k: v if v is None else _safe_indexing(v, random) for k, v in part.items()
+        }
         labels = rule.predict(_safe_indexing(X, random), **part)
         code[random] = _label_codes(labels, rule._problem.decisions)
     return expected, np.eye(expected.shape[1])[code]

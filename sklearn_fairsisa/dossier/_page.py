@@ -141,9 +141,7 @@ def _deletions(facts):
     )
     yield facts_table(facts["cost"][0], TABLES["cost"], "Cost of all requests", _cell)
     yield _paragraph(facts["statements"]["behind"])
-    yield records_table(
-        facts["behind"], TABLES["behind"], "Shards to relearn", _cell
-    )
+    yield records_table(facts["behind"], TABLES["behind"], "Shards to relearn", _cell)
     head = f"<code>{escape(facts['audit_head'])}</code>"
     yield f"<p>Head of the audit log, which stands for all requests: {head}</p>\n"
 
