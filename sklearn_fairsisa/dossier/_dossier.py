@@ -31,6 +31,11 @@ _UNCONSTRAINED = (
     "No group has the labels that the constraint needs any more, so the rule "
     "constrains nobody."
 )
+_UNVERIFIED = (
+    "This dossier has no verification: nobody retrained the shards that lost rows to "
+    "compare every bit."
+)
+_NO_REQUEST = "No row was erased, so there is nothing to verify."
 _NO_PEOPLE = (
     "No rates are shown. The directory keeps the groups of people with a fair rule "
     "only, once it is solved; otherwise give people whose groups are known."
@@ -268,10 +273,7 @@ def _of_forgetting(sisa, verification, verified_by):
     report = sisa.forgetting_report(verification)
     tables, statements = report.tables(), report.statements()
     if verification is None:
-        statements["verification"] = (
-            "This dossier has no verification: nobody retrained the shards that lost "
-            "rows to compare every bit."
-        )
+        statements["verification"] = _UNVERIFIED if tables["requests"] else _NO_REQUEST
     elif verified_by:
         statements["verification"] += f" {verified_by}"
     trained, computed = report.versions(), versions()

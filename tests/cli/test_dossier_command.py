@@ -5,7 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
 from sklearn_fairsisa.cli import main
@@ -75,24 +78,86 @@ def test_it_regenerates_byte_by_byte(directory, capsys, tmp_path):
     assert told["people"][0]["source"] == "The 230 rows of people.csv."
 
 
-def test_rates_are_those_of_the_people_in_the_file(directory, capsys, tmp_path):
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_rates_are_those_of_the_people_in_the_file(directory, capsys, tmp_path, kind):
     fair = FairEnsemblePostprocessor.load(directory)
     people = PEOPLE.iloc[10:]
     groups = people[["sex", "district"]].astype(str)
     decided = fair.predict(
         people[FEATURES], sensitive_features=groups, subjects=people["id"].tolist()
     )
-    people.to_parquet(tmp_path / "people.parquet")
-    for file in (directory.parent / "people.csv", tmp_path / "people.parquet"):
-        status, printed, _ = run(
-            capsys, directory, "--people", file, "--subjects", "id", "--json"
+    file = directory.parent / "people.csv"
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+        file = tmp_path / "people.parquet"
+        people.to_parquet(file)
+    status, printed, _ = run(
+        capsys, directory, "--people", file, "--subjects", "id", "--json"
+    )
+    assert status == 0
+    rates = json.loads(printed)["rates"]
+    expected = pd.Series(decided == 1).groupby(groups["sex"].to_numpy()).mean()
+    for record in (record for record in rates if record["attribute"] == "sex"):
+        assert record["selection_rate"] == pytest.approx(expected[record["group"]])
+        assert record["true_positive_rate"] is None
+
+
+def test_columns_of_the_rule_that_x_holds_need_no_option(capsys, tmp_path):
+    X, y = PEOPLE[["a", "b", "district"]], PEOPLE["hired"]
+    sisa = SISAClassifier(
+        GaussianNB(), n_shards=3, random_state=0, checkpoint_dir=tmp_path / "d"
+    )
+    fair = FairEnsemblePostprocessor(
+        sisa, sensitive_feature="district", method="soft_ensemble", random_state=0
+    ).fit(X, y)
+    PEOPLE.to_csv(tmp_path / "people.csv", index=False)
+    status, printed, _ = run(
+        capsys, tmp_path / "d", "--people", tmp_path / "people.csv", "--json"
+    )
+    assert status == 0
+    shares = pd.Series(fair.predict(X)).groupby(X["district"]).mean()
+    rates = [r["selection_rate"] for r in json.loads(printed)["rates"]]
+    assert rates == pytest.approx(shares.tolist())
+
+
+def test_texts_are_a_column(capsys, tmp_path):
+    texts = [
+        f"{'good' if hired else 'bad'} {i}" for i, hired in enumerate(PEOPLE["hired"])
+    ]
+    learner = make_pipeline(HashingVectorizer(n_features=32), LogisticRegression())
+    sisa = SISAClassifier(
+        learner, n_shards=2, random_state=0, checkpoint_dir=tmp_path / "d"
+    ).fit(texts, PEOPLE["hired"])
+    PEOPLE.assign(text=texts).to_csv(tmp_path / "people.csv", index=False)
+    status, printed, _ = run(
+        capsys, tmp_path / "d", "--people", tmp_path / "people.csv", "--text", "text",
+        "--attribute", "sex", "--json",
+    )  # fmt: skip
+    assert status == 0
+    shares = pd.Series(sisa.predict(texts)).groupby(PEOPLE["sex"]).mean()
+    rates = [r["selection_rate"] for r in json.loads(printed)["rates"]]
+    assert rates == pytest.approx(shares.tolist())
+
+
+def test_one_of_several_rules_is_named(capsys, tmp_path):
+    sisa = SISAClassifier(
+        GaussianNB(), n_shards=3, random_state=0, checkpoint_dir=tmp_path / "d"
+    ).fit(PEOPLE[FEATURES], PEOPLE["hired"])
+    for name in ("sex", "district"):
+        FairEnsemblePostprocessor(method="soft_ensemble", random_state=0).attach(
+            sisa, sensitive_features=PEOPLE[name], name=f"by_{name}"
         )
-        assert status == 0
-        rates = json.loads(printed)["rates"]
-        expected = pd.Series(decided == 1).groupby(groups["sex"].to_numpy()).mean()
-        for record in (record for record in rates if record["attribute"] == "sex"):
-            assert record["selection_rate"] == pytest.approx(expected[record["group"]])
-            assert record["true_positive_rate"] is None
+    status, _, error = run(capsys, tmp_path / "d")
+    assert (status, "Name one of several in --rule" in error) == (1, True)
+    status, printed, _ = run(capsys, tmp_path / "d", "--rule", "by_sex", "--json")
+    told = json.loads(printed)
+    assert (status, told["rule"][0]["name"]) == (0, "by_sex")
+    # Nobody knows the coins of rows whose rule was attached.
+    (people,) = told["people"]
+    if people["randomised_people"]:
+        assert people["decided_people"] == 0
+        assert told["rates"][0]["selection_rate"] is None
+    assert told["rates"][0]["expected_selection_rate"] is not None
 
 
 def test_without_a_rule_the_attribute_is_named(directory, capsys):
