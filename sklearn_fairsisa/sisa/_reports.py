@@ -1,6 +1,7 @@
 """Reports of single deletions: entries of the log, requests and verifications."""
 
 import json
+import re
 from dataclasses import asdict, dataclass, field, fields, replace
 
 from ._audit import now, salted_row, versions
@@ -196,7 +197,7 @@ class ForgetVerification:
             If the text is no certificate, the signature is not valid, or one of key
             and signature is missing.
         """
-        is_signed = not text.lstrip().startswith("{")
+        is_signed = re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+", text.strip()) is not None
         if is_signed != (public_key is not None):
             raise ValueError(
                 "The certificate is signed. Give the public key of its signer."

@@ -230,7 +230,12 @@ def test_signed_certificates_need_the_signers_key(directory, capsys, tmp_path):
         (["--output", "{}/d.pdf"], "does not end in .html or .json"),
         (["--pos-label", "2"], "none of the classes"),
         (["--rule", "other"], "holds the fair rules ['rule']"),
-        (["--certificate", "{}/people.csv"], "The certificate is signed"),
+        (["--certificate", "{}/people.csv"], "This is not a certificate"),
+        (["--certificate", "{}/list.json"], "This is not a certificate"),
+        (
+            ["--certificate", "{}/list.json", "--public-key", "{}/people.csv"],
+            "The certificate has no signature",
+        ),
         (["--public-key", "{}/people.csv"], "--public-key needs --certificate"),
     ],
 )
@@ -241,6 +246,7 @@ def test_what_does_not_fit_is_one_clear_error(directory, capsys, args, message):
     people.assign(sex="x").to_csv(folder / "strange.csv", index=False)
     people.iloc[:0].to_csv(folder / "empty.csv", index=False)
     PEOPLE.to_csv(folder / "all.csv", index=False)
+    (folder / "list.json").write_text("[1, 2]")
     status, printed, error = run(
         capsys, directory, *(arg.format(folder) for arg in args)
     )
