@@ -22,7 +22,8 @@ from itertools import product
 
 import numpy as np
 from _common import add_output_argument, print_table, write_result
-from _heldout import OBJECTIVE, judge, large_groups, load
+from _judging import OBJECTIVE, judge
+from _tasks import large_groups, load
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import SGDClassifier
 from sklearn.tree import DecisionTreeClassifier
