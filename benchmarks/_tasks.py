@@ -57,9 +57,9 @@ def load_hatexplain(attribute, cache):
     except (OSError, ValueError) as error:
         print(f"hatexplain is left out: {error}")
         return None
-    X = encoder.fit_transform(task.X)
     known = np.flatnonzero([group is not None for group in task.groups])
-    return X[known], task.y[known], task.groups[known].astype(str)
+    X = encoder.fit_transform(task.X[known])
+    return X, task.y[known], task.groups[known].astype(str)
 
 
 def large_groups(X, y, group, share=0.05):
