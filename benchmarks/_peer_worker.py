@@ -96,13 +96,9 @@ def fit_linear_post(problem):
     import postprocess
 
     joint, weights = problem["joint"], list(problem["class_weight"])
-    calibrator = _calibrator(joint.shape[1] * 2)
-    cell = 2 * problem["group"] + problem["y"]
     rules = []
 
     def run():
-        calibrator.fit(joint.reshape(len(joint), -1), cell)
-        calibrated = _calibrated(calibrator, joint)
         for alpha in problem["alphas"]:
             rule = postprocess.PostProcessor(
                 n_classes=2,
@@ -113,75 +109,59 @@ def fit_linear_post(problem):
                 seed=0,
             )
             # cvxpy's own solver, as in the authors' example without Gurobi.
-            rules.append(rule.fit(p_ay_x=calibrated, solver=None))
+            rules.append(rule.fit(p_ay_x=joint, solver=None))
 
-    return (calibrator, rules), run
-
-
-def _calibrator(n_cells):
-    """Platt scaling of given probabilities, as the authors calibrate theirs."""
-    from sklearn.base import BaseEstimator, ClassifierMixin
-    from sklearn.calibration import CalibratedClassifierCV
-    from sklearn.frozen import FrozenEstimator
-
-    class Given(ClassifierMixin, BaseEstimator):
-        classes_ = np.arange(n_cells)
-
-        def fit(self, X, y):
-            return self
-
-        def predict(self, X):
-            return X.argmax(axis=1)
-
-        def predict_proba(self, X):
-            return X
-
-        def __sklearn_is_fitted__(self):
-            return True
-
-    return CalibratedClassifierCV(FrozenEstimator(Given()), method="sigmoid")
+    return rules, run
 
 
-def _calibrated(calibrator, joint):
-    flat = calibrator.predict_proba(joint.reshape(len(joint), -1))
-    return flat.reshape(joint.shape)
+def select_linear_post(rules, problem):
+    new = problem["new_joint"]
+    return np.array([rule.predict(p_ay_x=new) for rule in rules], dtype=float)
 
 
-def select_linear_post(fitted, problem):
-    calibrator, rules = fitted
-    calibrated = _calibrated(calibrator, problem["new_joint"])
-    return np.array([rule.predict(p_ay_x=calibrated) for rule in rules], dtype=float)
+UNCERTAIN = 2 / 3
+"""Where no group is more likely than this, OxonFair infers none."""
 
 
-def _columns(joint):
-    # P(Y = 1 | X), then P(A | X).
-    return np.column_stack([joint[:, :, 1].sum(axis=1), joint.sum(axis=2)])
+def _inferred(joint):
+    """Group that P(A | X) names, from 1; 0 where it is uncertain."""
+    groups = joint.sum(axis=2)
+    # Its grid over four groups and that one would need gigabytes.
+    least = UNCERTAIN if groups.shape[1] <= 3 else 0
+    return np.where(groups.max(axis=1) < least, 0, groups.argmax(axis=1) + 1)
 
 
 def fit_oxonfair(problem):
     from oxonfair import DataDict, FairPredictor
     from oxonfair import group_metrics as metrics
 
-    columns = _columns(problem["joint"])
-    n_groups = problem["joint"].shape[1]
+    # It fails where one of its categories has no rows.
+    kept = np.unique(_inferred(problem["joint"]))
+    columns = _columns(problem["joint"], kept)
     predictor = FairPredictor(
         lambda rows: np.column_stack([1 - rows[:, 0], rows[:, 0]]),
         DataDict(problem["y"], columns, groups=problem["group"]),
         inferred_groups=lambda rows: rows[:, 1:],
-        # Above this certainty a row is of the inferred group; 0 always names one.
-        threshold=2 / 3 if n_groups <= 3 else 0,
+        threshold=0,
     )
     goal = metrics.balanced_accuracy if problem["balanced"] else metrics.accuracy
 
     def run():
         predictor.fit(goal, metrics.equalized_odds_max, 0.0)
 
-    return (predictor, goal, metrics.equalized_odds_max), run
+    return (predictor, goal, metrics.equalized_odds_max, kept), run
+
+
+def _columns(joint, kept):
+    """P(Y = 1 | X), then the inferred group as indicators; the first if unknown."""
+    indicators = _inferred(joint)[:, None] == kept
+    indicators[~indicators.any(axis=1), 0] = True
+    return np.column_stack([joint[:, :, 1].sum(axis=1), indicators])
 
 
 def select_oxonfair(fitted, problem):
-    predictor, goal, constraint = fitted
-    columns = _columns(problem["new_joint"])
+    predictor, goal, constraint, kept = fitted
+    columns = _columns(problem["new_joint"], kept)
     found = []
     for tolerance in problem["tolerances"]:
         # One frontier serves all tolerances.

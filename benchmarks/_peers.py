@@ -38,7 +38,7 @@ REQUIREMENTS = {
     "error-parity": ["error-parity==0.3.12", "numpy<2"],
     "AIF360": ["aif360==0.6.1"],
     "OxonFair": ["oxonfair==0.3"],
-    "LinearPost": ["cvxpy==1.9.3", "scikit-learn==1.9.0", "typing-extensions"],
+    "LinearPost": ["cvxpy==1.9.3", "typing-extensions"],
 }
 """What is installed into the environment of each peer that has its own."""
 REPOSITORIES = {
@@ -186,8 +186,8 @@ def aif360(calibration, score, group, objective=None):
 def linear_post(beliefs, joint, objective="accuracy_score", tolerances=(0.0,)):
     """Decide on new rows by LinearPost, without the group.
 
-    As its authors do, P(A, Y | X) is calibrated on the rows to post-process first. For
-    balanced accuracy the classes are weighted.
+    For balanced accuracy the classes are weighted. P(A, Y | X) is taken as it is, as in
+    its authors' example: the Platt scaling of their notebooks made it worse here.
     """
     weights = _costs(beliefs.y, objective)
     # Its program is degenerate at zero; the authors' strictest is this.
@@ -198,10 +198,9 @@ def linear_post(beliefs, joint, objective="accuracy_score", tolerances=(0.0,)):
 def oxonfair(beliefs, joint, objective="accuracy_score", tolerances=(0.02,)):
     """Decide on new rows by OxonFair with inferred groups.
 
-    Its thresholds depend on the group that P(A | X) names, or on none being named if
-    there are at most three groups: its grid over four and that one would need
-    gigabytes. The gap is measured by observed groups. Thresholds alone reach a gap of
-    zero by deciding alike for everyone only, so ask for more.
+    Its thresholds depend on the group that P(A | X) names, or on none being named. The
+    gap is measured by observed groups. Thresholds alone reach a gap of zero by deciding
+    alike for everyone only, so ask for more.
     """
     return _ask_joint(
         "OxonFair",
