@@ -78,7 +78,7 @@ fig, axes = plt.subplots(1, 2, figsize=(4.8, 3.6), sharey=True, layout="constrai
 rates = ["false_positive_rate", "true_positive_rate"]
 for ax, rate in zip(axes, rates):
     table = pd.DataFrame({"members": before[rate], "fair rule": after[rate]}).T
-    table.plot.bar(ax=ax, rot=0, width=0.7, legend=False, color=["#333333", "C1"])
+    table.plot.bar(ax=ax, rot=0, width=0.7, legend=False, color=["#333333", "#0072B2"])
     ax.set(xlabel="", ylim=(0, 1))
     ax.set_title(rate.replace("_", " "), fontsize=10)
     for bars, name in zip(ax.containers, table):

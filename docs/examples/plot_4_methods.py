@@ -99,7 +99,7 @@ for (method, marker), colour in zip(methods.items(), ["C7", "C2", "C1", "C0", "C
         fontsize=9,
     )
 ax.set(xlabel="equalized-odds gap, new people", ylabel="balanced accuracy, new people")
-ax.set_xlim(0, 1.25 * results["held-out gap"].max())
+ax.set_xlim(0, 1.8 * results["held-out gap"].max())
 ax.set_title("10 shards; n = 4,500 new people in each of 6 splits", fontsize=9.5)
 plt.show()
 

