@@ -56,7 +56,7 @@ table.round(3)
 fig, axes = plt.subplots(2, 2, figsize=(4.8, 4.2), layout="constrained")
 for ax, (what, values) in zip(axes.flat, table.items()):
     bars = ax.bar(values.index.astype(str), values, color="C0", width=0.6)
-    ax.bar_label(bars, fmt="%.2g", fontsize=9)
+    ax.bar_label(bars, fmt="%.3g", fontsize=9)
     ax.set_title(what, fontsize=10)
     ax.margins(y=0.15)
     ax.set_yticks([])

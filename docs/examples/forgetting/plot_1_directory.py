@@ -92,13 +92,13 @@ waiting = iter(men.nr[~gone].unique())
 for n_people in [1, 1, 1, 1, 2, 2, 5, 10, 20]:
     fair.forget(subjects=[next(waiting) for _ in range(n_people)])
 
-ForgettingCostDisplay.from_estimator(fair.estimator_)
+log = fair.estimator_.forget_log_
+ForgettingCostDisplay.from_reports(log[-9:], n_shards=5, n_slices=4)
 plt.show()
 
 # %%
 # What was found:
 
-log = fair.estimator_.forget_log_
 single = [r.sample_visits / r.full_sample_visits for r in log if r.n_subjects == 1]
 print(
     f"{len(fair.forgotten_)} rows of {len(fair.forgotten_) // 8} men are forgotten. A "
