@@ -27,9 +27,9 @@ from sklearn_fairsisa.datasets import make_biased_posts
 from sklearn_fairsisa.metrics import group_rates
 from sklearn_fairsisa.text import TransformerEmbedder
 
-posts = make_biased_posts(2400, n_groups=2, random_state=0)
+posts = make_biased_posts(1200, n_groups=2, random_state=0)
 X, y, club = posts.data, posts.target, posts.sensitive_features
-old, new = slice(1200), slice(1200, None)
+old, new = slice(500), slice(500, None)
 
 seconds = {}
 embedder = TransformerEmbedder(get_model_path(), max_length=48, device="cpu")
