@@ -15,6 +15,7 @@ the command line. Each person has eight rows, which are erased together.
 
 import os
 import tempfile
+from contextlib import chdir
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -41,17 +42,17 @@ men.ethn.groupby(men.nr).first().value_counts()
 # key that is kept elsewhere.
 
 os.environ["SKLEARN_FAIRSISA_KEY"] = "a key for this example"
-os.chdir(tempfile.mkdtemp())
+folder = Path(tempfile.mkdtemp())
 sisa = SISAClassifier(
     SGDClassifier(loss="log_loss", alpha=1e-3),
     n_shards=5,
     n_slices=4,
-    checkpoint_dir="ensemble",
+    checkpoint_dir=folder / "ensemble",
     random_state=0,
 )
 fair = FairEnsemblePostprocessor(sisa, tol=0.05, random_state=0)
 fair.fit(X, y, sensitive_features=men.ethn, subjects=men.nr)
-files = [path for path in Path("ensemble").rglob("*") if path.is_file()]
+files = [path for path in folder.rglob("*") if path.is_file()]
 print(f"{len(files)} files, {sum(f.stat().st_size for f in files) / 1e6:.1f} MB")
 
 # %%
@@ -62,7 +63,8 @@ print(f"{len(files)} files, {sum(f.stat().st_size for f in files) / 1e6:.1f} MB"
 
 def fairsisa(*words):
     print("$ fairsisa", *words)
-    assert main(list(words)) == 0
+    with chdir(folder):
+        assert main(list(words)) == 0
 
 
 fairsisa("forget", "ensemble", "--subjects", "13", "45", "--dry-run")
@@ -71,7 +73,7 @@ fairsisa("forget", "ensemble", "--subjects", "13", "45", "--dry-run")
 # Erase now, train later. The rows are gone when the command returns.
 
 fairsisa("forget", "ensemble", "--subjects", "13", "45", "--later")
-SISAClassifier.load("ensemble").behind_
+SISAClassifier.load(folder / "ensemble").behind_
 
 # %%
 # At night the members that lost rows are trained, and the rule is solved again.
@@ -85,7 +87,7 @@ fairsisa("verify", "ensemble")
 # --------------
 # ``load`` reads what the commands left. Further requests can be made from either side.
 
-fair = FairEnsemblePostprocessor.load("ensemble")
+fair = FairEnsemblePostprocessor.load(folder / "ensemble")
 gone = men.nr.isin([13, 45])
 assert fair.forgotten_.tolist() == gone.to_numpy().nonzero()[0].tolist()
 waiting = iter(men.nr[~gone].unique())
