@@ -1,8 +1,9 @@
-"""Check what a release would upload: its size, its files, its metadata.
+"""Check what a release would upload: its size, files, metadata, README and citation.
 
 python .ci/check_dist.py dist
 """
 
+import re
 import sys
 import tarfile
 import zipfile
@@ -10,7 +11,8 @@ from pathlib import Path
 
 from packaging.metadata import Metadata
 
-MOST_BYTES = 1_000_000
+# Twice the size of today; results alone are ten times as large.
+MOST_BYTES = 2_000_000
 NEEDED_BY_TESTS = {".ci/run", "README.md", "docs/api.rst", "tests/conftest.py"}
 
 
@@ -51,6 +53,32 @@ def check_wheel(path):
     return metadata
 
 
+def check_citation(version):
+    """Exit unless CITATION.cff is about this version."""
+    text = Path("CITATION.cff").read_text()
+    (cited,) = re.findall(r"^version: (.+)$", text, re.MULTILINE)
+    if cited != version:
+        sys.exit(f"CITATION.cff cites version {cited}, but the version is {version}.")
+
+
+def check_links(metadata):
+    """Exit if an index would show dead links for a release.
+
+    An index has no files beside the README. Versions for development are not uploaded,
+    and nothing says yet where the repository will be.
+    """
+    links = re.findall(r"\]\((?!https?://|#)([^)]+)\)", metadata.description)
+    addresses = metadata.project_urls or {}
+    is_release = "dev" not in str(metadata.version)
+    if is_release and (links or not addresses):
+        sys.exit(
+            f"The README has the relative links {links}, and the metadata has "
+            f"{len(addresses)} addresses. On the index these links lead nowhere: "
+            "make them absolute, and give the repository in [project.urls]."
+        )
+    print(f"{len(links)} links of the README must be absolute before a release")
+
+
 def main():
     (folder,) = map(Path, sys.argv[1:])
     (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
@@ -63,6 +91,8 @@ def main():
             f"{parsed.version}, {parsed.description_content_type} of "
             f"{len(parsed.description):,} characters"
         )
+    check_citation(str(parsed.version))
+    check_links(parsed)
     if found[0] != found[1]:
         sys.exit("The metadata of sdist and wheel differ.")
 

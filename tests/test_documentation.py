@@ -13,6 +13,7 @@ API = Path(__file__).parents[1] / "docs" / "api.rst"
 MODULES = [
     "",
     ".datasets",
+    ".dossier",
     ".linear_model",
     ".metrics",
     ".plotting",

@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 
 from ..exceptions import ChangedDirectoryError, DirectoryError, LockedDirectoryError
+from ._dossier import add_options, dossier_of, write
 
 OK, REFUSED, LOCKED, DAMAGED, NOT_EXACT, BEHIND, INTERRUPTED = 0, 1, 3, 4, 5, 6, 130
 
@@ -146,6 +147,13 @@ def add_commands(subparsers):
         help="retrain from scratch first, and include the result",
     )
     _add_work_options(report)
+    dossier = _add(
+        subparsers,
+        "dossier",
+        _dossier,
+        "describe forgetting, fairness and limits in one document",
+    )
+    add_options(dossier)
 
 
 def _add(subparsers, name, command, summary):
@@ -363,22 +371,29 @@ def _as_fitted(subjects, sisa):
     return [text if known is None else known for text, known in zip(subjects, fitted)]
 
 
-def _export(args):
+def _load_with_rule(directory, name, without):
+    """Return the ensemble of a directory, and the rule over it, None without one."""
     from ..postprocessing import FairEnsemblePostprocessor
     from ..sisa import SISAClassifier
 
-    fitted = SISAClassifier.load(args.directory)
-    rules, behind = sorted(fitted._state.companions), fitted.behind_["shard"].tolist()
-    head = fitted._audit.head
-    asked = rules if args.rule is None else [args.rule]
-    if not args.no_rule and (len(asked) > 1 or not set(asked) <= set(rules)):
+    fitted = SISAClassifier.load(directory)
+    rules = sorted(fitted._state.companions)
+    asked = rules if name is None else [name]
+    if not without and (len(asked) > 1 or not set(asked) <= set(rules)):
         raise ValueError(
-            f"{args.directory} holds the fair rules {rules}. Name one of several in "
-            "--rule, or give --no-rule."
+            f"{directory} holds the fair rules {rules}. Name one of several in --rule, "
+            "or give --no-rule."
         )
-    if asked and not args.no_rule:
-        fitted = FairEnsemblePostprocessor.load(args.directory, name=asked[0])
-        head = fitted.estimator_._audit.head
+    if without or not asked:
+        return fitted, None
+    rule = FairEnsemblePostprocessor.load(directory, name=asked[0])
+    return rule.estimator_, rule
+
+
+def _export(args):
+    fitted, rule = _load_with_rule(args.directory, args.rule, args.no_rule)
+    behind, head = fitted.behind_["shard"].tolist(), fitted._audit.head
+    fitted = fitted if rule is None else rule
     data = pickle.dumps(fitted.for_serving(), protocol=5)
     n_bytes = len(data)
     _replace_file(args.output, data)
@@ -533,3 +548,12 @@ def _report(args):
         if not args.output:
             print(report.to_frame()[columns].to_string())
     return NOT_EXACT if args.verify and not verification else OK
+
+
+def _dossier(args):
+    dossier = dossier_of(args, _load_with_rule)
+    write(dossier, args.output)
+    open_points = [f"Open: {point}" for point in dossier.open_points()]
+    text = "\n".join([*dossier.statements().values(), *open_points])
+    print(dossier.to_json() if args.json else text)
+    return OK

@@ -9,6 +9,7 @@ import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
 from ..datasets import fetch_hatexplain, make_biased_posts
+from ._tables import is_table, read_table
 
 _MAX_GROUPS = 20
 
@@ -224,19 +225,12 @@ def _groups(column):
 
 
 def _read(path):
-    kind = Path(path).suffix.lower()
-    readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
-    if kind not in readers:
+    if not is_table(path):
         raise ValueError(
             f"--data must be posts, hatexplain, or the path of a .csv or .parquet "
             f"file, got {path!r}."
         )
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
-    try:
-        return readers[kind](path)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
+    return read_table(path)
 
 
 def keep_large_groups(groups, y, min_rows):

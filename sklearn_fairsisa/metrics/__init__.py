@@ -9,6 +9,7 @@ from ._expected import (
     expected_equalized_odds_difference,
     group_rates,
 )
+from ._impact import impact_ratios
 from ._intervals import Interval, bootstrap_interval
 from ._noise_floor import NoiseFloor, noise_floor
 from ._pooling import PooledPredictions, pool_predictions, pooled_cross_validate
@@ -26,6 +27,7 @@ __all__ = [
     "expected_demographic_parity_difference",
     "expected_equalized_odds_difference",
     "group_rates",
+    "impact_ratios",
     "noise_floor",
     "pool_predictions",
     "pooled_cross_validate",

@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
+from .._utils.documents import Column
 from ._audit import AuditLog, now
-from ._report_columns import TABLES, Column
+from ._report_columns import TABLES
 from ._report_page import body, page
 from ._reports import REQUESTS, ForgetVerification, requests_of
 from ._state import State

@@ -1,22 +1,6 @@
 """Titles and definitions of the columns of a forgetting report."""
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Column:
-    """A quantity of a report.
-
-    Parameters
-    ----------
-    title : str
-    definition : str
-        One sentence or more, in plain text.
-    """
-
-    title: str
-    definition: str
-
+from .._utils.documents import Column
 
 #: The tables of a forgetting report. Frame, page and JSON have these columns.
 TABLES = {

@@ -1,13 +1,14 @@
 """Reports of single deletions: entries of the log, requests and verifications."""
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+import re
+from dataclasses import asdict, dataclass, field, fields, replace
 
 from ._audit import now, salted_row, versions
 from ._digests import combine
 from ._learners import subtracts
 from ._plan import expected_replay_cost
-from ._signatures import signed
+from ._signatures import checked, signed
 from ._words import named_shards
 
 #: Kinds of changes that erase values of rows on request.
@@ -172,6 +173,48 @@ class ForgetVerification:
         facts = {"statement": self.statement, "holds": bool(self)}
         facts |= {**asdict(self), "versions": versions()}
         return json.dumps(facts, indent=1) if sign is None else signed(facts, sign)
+
+    @classmethod
+    def from_certificate(cls, text, public_key=None):
+        """Return the result that a certificate states.
+
+        Parameters
+        ----------
+        text : str
+            As `certificate` returns it.
+
+        public_key : bytes, str or path, default=None
+            Public key in PEM format, or the file that holds it, to check the signature
+            of a signed certificate.
+
+        Returns
+        -------
+        ForgetVerification
+
+        Raises
+        ------
+        ValueError
+            If the text is no certificate, the signature is not valid, or one of key
+            and signature is missing.
+        """
+        is_signed = re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+", text.strip()) is not None
+        if is_signed != (public_key is not None):
+            raise ValueError(
+                "The certificate is signed. Give the public key of its signer."
+                if is_signed
+                else "The certificate has no signature, so no key can check it. Give a "
+                "signed certificate, or leave the key out."
+            )
+        try:
+            facts = checked(text, public_key) if is_signed else json.loads(text)
+            stated = {each.name: facts[each.name] for each in fields(cls)}
+        except (KeyError, TypeError, json.JSONDecodeError):
+            raise ValueError(
+                "This is not a certificate of a verification. Give the file that "
+                "fairsisa verify --certificate wrote."
+            ) from None
+        lists = {n: tuple(v) for n, v in stated.items() if isinstance(v, list)}
+        return cls(**{**stated, **lists})
 
 
 def audit_facts(
