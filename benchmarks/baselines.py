@@ -123,6 +123,7 @@ def measure(probability, y, group, args):
             y, probability, sensitive_features=group
         ),
         "noise_floor": floor.mean,
+        "people": len(y),
     }
 
 
@@ -183,35 +184,24 @@ def draw(results, args):
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True, sharex=True)
-    names = results["mitigator"].unique()
-    colours = dict(zip(names, plt.colormaps["tab10"].colors))
-    markers = dict(zip(names, "oD^vsP*X"))
+    from sklearn_fairsisa.plotting import FairnessTradeoffDisplay
+    from sklearn_fairsisa.plotting._style import SIZE
+
+    figure, axes = plt.subplots(
+        len(KINDS), 1, figsize=(SIZE[0], 8.0), layout="constrained"
+    )
     for ax, kind in zip(axes, KINDS):
         of_kind = results[results["over"] == kind]
-        ax.axvspan(0, of_kind["noise_floor"].mean(), color="0.93", label="noise floor")
-        for name, curve in of_kind.groupby("mitigator", sort=False):
-            ax.plot(
-                curve["equalized_odds_difference"],
-                curve[args.objective.removesuffix("_score")],
-                marker=markers[name],
-                color=colours[name],
-                markersize=9 if name == "none" else 5,
-                fillstyle="none" if name == "none" else "full",
-                linewidth=1,
-                label=name,
-            )
-        ax.set(title=f"over {kind}", xlabel="equalized-odds difference")
-    axes[0].set_ylabel(args.objective.removesuffix("_score").replace("_", " "))
-    handles = {}
-    for ax in axes:
-        handles.update(reversed(pair) for pair in zip(*ax.get_legend_handles_labels()))
-    figure.legend(
-        handles.values(), handles, loc="center left", bbox_to_anchor=(1, 0.5),
-        frameon=False,
-    )  # fmt: skip
-    figure.tight_layout()
-    figure.savefig(args.output.with_suffix(".png"), dpi=130, bbox_inches="tight")
+        FairnessTradeoffDisplay.from_results(
+            of_kind,
+            method="mitigator",
+            score=args.objective.removesuffix("_score"),
+            noise_floor=of_kind["noise_floor"].mean(),
+            title=f"{args.data} by {args.attribute}, over {kind}, "
+            f"on n = {of_kind['people'].iloc[0]:,} people held out",
+            ax=ax,
+        )
+    figure.savefig(args.output.with_suffix(".png"), dpi=200)
 
 
 def main():

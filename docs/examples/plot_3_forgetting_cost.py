@@ -49,4 +49,7 @@ plt.show()
 
 # %%
 # Single requests scatter around the expectation, because they may affect an early slice
-# or a late one.
+# or a late one. Means over several requests lie near the line.
+#
+# Read on: :doc:`shards and slices </user_guide/shards_and_slices>`,
+# :doc:`the theory of the cost </theory/unlearning>`.

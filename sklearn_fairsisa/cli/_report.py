@@ -157,6 +157,7 @@ def draw_pictures(folder, outcome):
             table,
             score="balanced_accuracy_score",
             noise_floor=(min(floors), max(floors)),
+            title=picture_title(outcome.results["task"], outcome.sisa),
         ),
         "roc": GroupRocDisplay.from_estimator(outcome.postprocessors[DEFAULT]),
         "forgetting": ForgettingCostDisplay.from_reports(
@@ -167,5 +168,15 @@ def draw_pictures(folder, outcome):
     }
     for name, display in pictures.items():
         display.figure_.savefig(
-            folder / f"{name}.png", dpi=150, bbox_inches="tight", facecolor="white"
+            folder / f"{name}.png", dpi=200, bbox_inches="tight", facecolor="white"
         )
+
+
+def picture_title(task, sisa):
+    """Return the data, the ensemble and the number of people, in a line."""
+    learner = sisa.estimator
+    last = learner[-1] if hasattr(learner, "steps") else learner
+    return (
+        f"{task['name']}, {sisa.n_shards} shards of {type(last).__name__}; "
+        f"n = {task['people']:,} people, each held out once in {task['folds']} folds"
+    )

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._style import FAINT, INK, color_of, line_of, make_axes, tidy
+from ._style import (
+    FAINT,
+    INK,
+    MUTED,
+    SIZE,
+    color_of,
+    line_of,
+    make_axes,
+    place_labels,
+    set_title,
+    tidy,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,6 +60,8 @@ class ForgettingCostDisplay:
     figure_ : matplotlib Figure
     lines_ : dict of int to matplotlib Line2D
         The expected cost by number of slices.
+    labels_ : list of matplotlib Annotation
+        Numbers of slices, beside their lines.
 
     Examples
     --------
@@ -220,7 +234,7 @@ class ForgettingCostDisplay:
         """
         from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-        ax = make_axes(ax, (7, 4.4))
+        ax = make_axes(ax, SIZE)
         tidy(ax)
         k = np.asarray(self.n_deletions)
         ax.set_xscale("log")
@@ -231,8 +245,8 @@ class ForgettingCostDisplay:
             (k.min(), 1),
             xytext=(2, 3),
             textcoords="offset points",
-            fontsize=8,
-            color="#777777",
+            fontsize=9,
+            color=MUTED,
         )
         self.lines_ = {}
         for i, (slices, cost) in enumerate(self.expected.items()):
@@ -247,20 +261,38 @@ class ForgettingCostDisplay:
         ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
         ax.set_xlabel("rows, or data subjects, forgotten in one request", color=INK)
         ax.set_ylabel("sample visits, share of a full training", color=INK)
-        shards = f"{self.n_shards} shard" + "s" * (self.n_shards != 1)
-        ax.legend(
-            [*self.lines_.values(), *marks],
-            [f"{r} slice" + "s" * (r != 1) for r in self.lines_]
-            + [mark.get_label() for mark in marks],
-            title=f"Expected, {shards}",
-            title_fontsize=9,
-            fontsize=9,
-            frameon=False,
-            loc="lower right",
-            alignment="left",
-        )
+        set_title(ax, self._title())
+        if marks:
+            ax.legend(handles=marks, fontsize=9, frameon=False, loc="lower right")
+        self.labels_ = self._label_lines(ax, k)
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+    def _title(self):
+        shards = f"{self.n_shards} shard" + "s" * (self.n_shards != 1)
+        if self.measured_deletions is None or not np.size(self.measured_deletions):
+            return f"Expected cost of forgetting, {shards}"
+        n_requests = np.size(self.measured_deletions)
+        requests = f"{n_requests} request" + "s" * (n_requests != 1)
+        return f"Cost of forgetting, {shards}: expected, and n = {requests}"
+
+    def _label_lines(self, ax, k):
+        """Write the number of slices beside each line, each farther right."""
+        curves = list(self.lines_.values())
+        at = [len(k) * (i + 1) // (len(curves) + 1) for i in range(len(curves))]
+        sparse = np.linspace(0, len(k) - 1, 12).astype(int)
+        points = [line.get_xydata()[sparse] for line in curves]
+        dots = np.empty((0, 2))
+        if self.measured_deletions is not None:
+            dots = np.column_stack([self.measured_deletions, self.measured_cost])
+        return place_labels(
+            ax,
+            np.array([line.get_xydata()[i] for i, line in zip(at, curves)]),
+            [f"{r} slice" + "s" * (r != 1) for r in self.lines_],
+            [line.get_color() for line in curves],
+            dots=dots,
+            bars=[pair for line in points for pair in pairwise(line)],
+        )
 
     def _draw_requests(self, ax):
         """Draw the measured requests; return the handles of the legend."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -10,7 +11,17 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.groups import check_groups, encode_groups
-from ._style import FAINT, INK, color_of, line_of, make_axes, tidy
+from ._style import (
+    FAINT,
+    INK,
+    SIZE,
+    color_of,
+    line_of,
+    make_axes,
+    place_labels,
+    set_title,
+    tidy,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,6 +65,9 @@ class GroupRocDisplay:
     ----------
     ax_ : matplotlib Axes, or ndarray of Axes if each group has its own
     figure_ : matplotlib Figure
+    labels_ : list of matplotlib Annotation
+        Names of the groups, beside their boundaries; empty if each group has its own
+        axes, and with more than four groups in one.
 
     Examples
     --------
@@ -184,6 +198,7 @@ class GroupRocDisplay:
         return cls(
             {name: (r.fpr, r.tpr) for name, r in zip(names.tolist(), regions)},
             operating_points=points,
+            title=f"thresholds on a score; n = {len(y_true):,} people",
         ).plot(ax)
 
     def plot(self, ax: Axes | None = None) -> Self:
@@ -204,32 +219,60 @@ class GroupRocDisplay:
             raise ValueError("boundaries is empty. Give at least one group.")
         if ax is None and len(names) > _MOST_IN_ONE:
             return self._plot_side_by_side(names)
-        ax = make_axes(ax, (5.4, 5.2))
+        ax = make_axes(ax, (SIZE[0], SIZE[0]))
+        crowded = len(names) > _MOST_IN_ONE
         self._frame(ax)
         self._draw_common(ax)
         for i, name in enumerate(names):
-            crowded = len(names) > _MOST_IN_ONE
             self._draw_group(ax, name, color_of(i), line_of(i), crowded)
         self._draw_chosen(ax, {name: color_of(i) for i, name in enumerate(names)})
-        handles, labels = self._group_handles(names)
+        handles, labels = self._group_handles(names) if crowded else ([], [])
         more = self._kind_handles()
         ax.set_xlabel("false positive rate")
         ax.set_ylabel("true positive rate")
-        ax.set_title(self.title, fontsize=9)
+        set_title(ax, self.title)
         _place_legend(ax, handles + more[0], labels + more[1])
+        self.labels_ = [] if crowded else self._label_boundaries(ax, names)
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+    def _label_boundaries(self, ax, names):
+        """Write the name of each group beside its boundary, where it lies apart."""
+        fpr = np.linspace(0, 1, 41)
+        curves = np.array([np.interp(fpr, *self.boundaries[name]) for name in names])
+        bars = [pair for tpr in curves for pair in pairwise(zip(fpr, tpr))]
+        return place_labels(
+            ax,
+            np.array([_farthest_point(fpr, curves, i) for i in range(len(names))]),
+            [_shown(name) for name in names],
+            [color_of(i) for i in range(len(names))],
+            dots=self._drawn_points(names),
+            bars=bars,
+        )
+
+    def _drawn_points(self, names):
+        """Return the marks of all groups, shape (n_points, 2)."""
+        kinds = self.operating_points, self.aggregate_points, self.member_points
+        found = [
+            np.reshape(np.asarray(points[name], dtype=float), (-1, 2))
+            for points in kinds
+            if points
+            for name in names
+            if name in points
+        ]
+        points = np.vstack([np.empty((0, 2)), *found])
+        return points[np.isfinite(points).all(axis=1)]
 
     def _plot_side_by_side(self, names):
         import matplotlib.pyplot as plt
 
-        # As few empty axes as possible.
-        n_columns = min((5, 4, 3), key=lambda columns: -len(names) % columns)
+        # More columns would be too narrow on a phone.
+        n_columns = 3
         n_rows = -(-len(names) // n_columns)
         figure, axes = plt.subplots(
             n_rows,
             n_columns,
-            figsize=(2.2 * n_columns + 0.4, 2.4 * n_rows + 0.6),
+            figsize=(SIZE[0], SIZE[0] / n_columns * n_rows + 0.8),
             sharex=True,
             sharey=True,
             layout="constrained",
@@ -252,17 +295,17 @@ class GroupRocDisplay:
             ax.set_xlabel("false positive rate", fontsize=9)
         for ax in axes[:, 0]:
             ax.set_ylabel("true positive rate", fontsize=9)
-        figure.suptitle(self.title, fontsize=9)
+        figure.suptitle(self.title.replace("; ", "\n"), fontsize=9.5, color=INK)
         handles, labels = self._kind_handles(others=True)
         figure.legend(
             handles,
             labels,
             loc="outside lower center",
-            ncols=len(handles),
+            ncols=3,
             frameon=False,
             fontsize=9,
         )
-        self.ax_, self.figure_ = axes, figure
+        self.ax_, self.figure_, self.labels_ = axes, figure, []
         return self
 
     def _frame(self, ax):
@@ -358,6 +401,8 @@ def _place_legend(ax, handles, labels):
     """Draw a legend below the diagonal if it fits there, else outside the axes."""
     from matplotlib.transforms import ScaledTranslation
 
+    if not handles:
+        return
     figure = ax.figure.figure
     small = {"fontsize": 7.5, "handlelength": 1.6, "columnspacing": 1.0}
     for style in ({"fontsize": 9}, small):
@@ -385,6 +430,17 @@ def _place_legend(ax, handles, labels):
     ax.legend(handles, labels, borderaxespad=0, **anchor, **style)
 
 
+def _farthest_point(fpr, curves, i):
+    """Return the point of a curve that is farthest from all others, within [.1, .7]."""
+    inside = np.flatnonzero((fpr >= 0.1) & (fpr <= 0.7))
+    others = np.delete(curves, i, axis=0)
+    if not len(others):
+        return fpr[inside[0]], curves[i, inside[0]]
+    apart = np.abs(others - curves[i]).min(axis=0)[inside]
+    at = inside[np.argmax(apart)]
+    return fpr[at], curves[i, at]
+
+
 def _shown(name):
     return ", ".join(map(str, name)) if isinstance(name, tuple) else str(name)
 
@@ -397,19 +453,20 @@ def _points_of(frame, names):
 
 
 def _title_of(estimator):
-    """Return what the regions are of: the method, and what it distinguishes."""
+    """Return the method, the rows, and what the regions are of."""
     from ..postprocessing._methods import METHODS
 
     method = estimator._problem.method
+    drawn = f"{method}, n = {len(estimator._rows):,} calibration rows"
     if METHODS[method].has_rule_per_member:
-        return f"{method}; regions of all rules on the votes"
+        return f"{drawn}; regions of all rules on the votes"
     regions = (
         "weighted sum of logits"
         if hasattr(estimator, "member_weights_")
         else ("votes" if method == "ensemble" else "the ensemble's label")
     )
     estimated = ", as estimated" if method == "smooth_ensemble" else ""
-    return f"{method}; regions of {regions}{estimated}"
+    return f"{drawn}; regions of {regions}{estimated}"
 
 
 def _regions_of(estimator, names):

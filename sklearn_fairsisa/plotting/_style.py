@@ -1,5 +1,7 @@
 """Style and labels of all displays."""
 
+import textwrap
+
 import numpy as np
 
 # Distinguishable with any kind of colour vision (after Okabe and Ito, and Tol).
@@ -11,7 +13,12 @@ COLORS = (
 MARKERS = "osD^vPX<>p"
 LINES = ("-", (0, (5, 1.5)), (0, (2, 1)), (0, (6, 1.5, 1, 1.5)))
 
+# Width and height of a figure in inches. A phone shows 4.8 inches on about 360 pixels,
+# where 9 points are still 9 pixels.
+SIZE = (4.8, 4.0)
+
 INK = "#333333"
+MUTED = "#666666"
 FAINT = "#B0B0B0"
 
 
@@ -46,6 +53,18 @@ def tidy(ax):
     for label in (ax.xaxis.label, ax.yaxis.label):
         label.set_color(INK)
         label.set_fontsize(10)
+
+
+def set_title(ax, title, pad=6):
+    """Write a title from the left end of the axes, in as many lines as it needs."""
+    size = 9.5
+    # A character is about half as wide as high.
+    width = ax.get_window_extent().width * 72 / ax.figure.dpi
+    fitting = max(20, int(width / (0.52 * size)))
+    lines = [
+        part for line in title.split("\n") for part in textwrap.wrap(line, fitting)
+    ]
+    ax.set_title("\n".join(lines), fontsize=size, color=INK, loc="left", pad=pad)
 
 
 def place_labels(ax, points, texts, colors, *, dots=(), bars=(), fontsize=9):

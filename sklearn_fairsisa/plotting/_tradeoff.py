@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._style import FAINT, INK, MARKERS, color_of, make_axes, place_labels, tidy
+from ._style import (
+    INK,
+    MARKERS,
+    MUTED,
+    SIZE,
+    color_of,
+    make_axes,
+    place_labels,
+    set_title,
+    tidy,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,6 +80,9 @@ class FairnessTradeoffDisplay:
     constant : array-like of bool of shape (n_points,), default=None
         Points of rules that decide the same for everybody, drawn hollow.
 
+    title : str, default=""
+        What was measured and on how many people, above the axes.
+
     Attributes
     ----------
     ax_ : matplotlib Axes
@@ -101,6 +114,7 @@ class FairnessTradeoffDisplay:
         gap_name: str = "gap between groups",
         score_name: str = "accuracy",
         constant: ArrayLike | None = None,
+        title: str = "",
     ) -> None:
         self.methods = methods
         self.gap = gap
@@ -111,6 +125,7 @@ class FairnessTradeoffDisplay:
         self.gap_name = gap_name
         self.score_name = score_name
         self.constant = constant
+        self.title = title
 
     @classmethod
     def from_results(
@@ -121,6 +136,7 @@ class FairnessTradeoffDisplay:
         score: str = "balanced_accuracy",
         gap: str = "equalized_odds_difference",
         noise_floor: float | tuple[float, float] | None = None,
+        title: str = "",
         ax: Axes | None = None,
     ) -> Self:
         """Draw a table of results.
@@ -140,6 +156,9 @@ class FairnessTradeoffDisplay:
         noise_floor : float or (float, float), default=None
             Gap that a fair rule shows by chance, see
             :func:`~sklearn_fairsisa.metrics.noise_floor`.
+
+        title : str, default=""
+            What was measured and on how many people, above the axes.
 
         ax : matplotlib Axes, default=None
             Where to draw, by default a new figure.
@@ -175,6 +194,7 @@ class FairnessTradeoffDisplay:
             gap_name=_TITLES.get(gap, gap),
             score_name=_TITLES.get(score, score),
             constant=results["constant"].to_numpy() if "constant" in results else None,
+            title=title,
         ).plot(ax)
 
     @classmethod
@@ -185,6 +205,7 @@ class FairnessTradeoffDisplay:
         score: str = "balanced_accuracy_score",
         gap: str = "equalized_odds_difference",
         noise_floor: float | tuple[float, float] | None = None,
+        title: str = "",
         ax: Axes | None = None,
     ) -> Self:
         """Draw intervals of :func:`~sklearn_fairsisa.metrics.bootstrap_interval`.
@@ -199,6 +220,9 @@ class FairnessTradeoffDisplay:
 
         noise_floor : float or (float, float), default=None
             Gap that a fair rule shows by chance.
+
+        title : str, default=""
+            What was measured and on how many people, above the axes.
 
         ax : matplotlib Axes, default=None
             Where to draw, by default a new figure.
@@ -222,6 +246,7 @@ class FairnessTradeoffDisplay:
             noise_floor=noise_floor,
             gap_name=_TITLES.get(gap, gap),
             score_name=_TITLES.get(score, score),
+            title=title,
         ).plot(ax)
 
     def plot(self, ax: Axes | None = None) -> Self:
@@ -246,7 +271,7 @@ class FairnessTradeoffDisplay:
         constant = np.zeros(len(gap), dtype=bool)
         if self.constant is not None:
             constant = np.asarray(self.constant, dtype=bool)
-        ax = make_axes(ax, (7, 4.6))
+        ax = make_axes(ax, SIZE)
         tidy(ax)
         anchors, colors, bars, names = [], [], [], list(dict.fromkeys(methods))
         for i, name in enumerate(names):
@@ -285,7 +310,7 @@ class FairnessTradeoffDisplay:
             colors,
             dots=np.column_stack([gap, score]),
             bars=bars,
-            fontsize=7 if narrow else 9,
+            fontsize=8 if narrow else 9,
         )
         self.ax_, self.figure_ = ax, ax.figure
         return self
@@ -324,20 +349,11 @@ class FairnessTradeoffDisplay:
                 xytext=(0, 3),
                 textcoords="offset points",
                 ha="center",
-                fontsize=8,
-                color="#777777",
+                fontsize=9,
+                color=MUTED,
             )
+        set_title(ax, self.title, pad=6 if self.noise_floor is None else 18)
         space = "\n" if narrow else "  "
         fairer = "greater" if is_kept else "smaller"
         ax.set_xlabel(f"{self.gap_name}{space}({fairer} is fairer)", color=INK)
         ax.set_ylabel(self.score_name, color=INK)
-        ax.annotate(
-            "better",
-            (0.98 if is_kept else 0.02, 0.98),
-            xycoords="axes fraction",
-            xytext=(-52 if is_kept else 26, -20),
-            textcoords="offset points",
-            fontsize=8,
-            color="#777777",
-            arrowprops={"arrowstyle": "->", "color": FAINT, "lw": 1.2},
-        )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
-from ._style import COLORS, INK, make_axes, tidy
+from ._style import COLORS, INK, SIZE, make_axes, set_title, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,6 +46,9 @@ class TrainingCurveDisplay:
     response : {"loss", "accuracy", "balanced_accuracy"}, default="loss"
         What `watched` has.
 
+    title : str, default=""
+        What is trained, and on how many rows, above the axes.
+
     Attributes
     ----------
     ax_ : matplotlib Axes
@@ -83,10 +86,12 @@ class TrainingCurveDisplay:
         trained: Mapping[str, Sequence[float]] | None = None,
         *,
         response: Literal["loss", "accuracy", "balanced_accuracy"] = "loss",
+        title: str = "",
     ) -> None:
         self.watched = watched
         self.trained = trained
         self.response = response
+        self.title = title
 
     @classmethod
     def from_estimator(
@@ -140,7 +145,8 @@ class TrainingCurveDisplay:
                 f"No epoch has a watched {response}. Fit with watch=, a share of the "
                 "rows or rows of their own, and at least one epoch."
             )
-        return cls(watched, trained, response=response).plot(ax)
+        title = _title_of(estimator, histories)
+        return cls(watched, trained, response=response, title=title).plot(ax)
 
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw.
@@ -156,7 +162,7 @@ class TrainingCurveDisplay:
         """
         from matplotlib.ticker import MaxNLocator
 
-        self.ax_ = ax = make_axes(ax, (7, 4.4))
+        self.ax_ = ax = make_axes(ax, SIZE)
         self.figure_ = ax.figure
         tidy(ax)
         trained = self.trained or {}
@@ -176,6 +182,7 @@ class TrainingCurveDisplay:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set_xlabel("epoch", color=INK)
         ax.set_ylabel(_TITLES[self.response], color=INK)
+        set_title(ax, self.title)
         ax.legend(*self._legend(), fontsize=9, frameon=False, loc="best")
         return self
 
@@ -253,8 +260,28 @@ def _histories(estimator) -> dict[str, Any]:
     }
 
 
+def _title_of(estimator, histories):
+    """Return what was trained, and on how many rows."""
+    of_all = getattr(estimator, "estimators_", [estimator])
+    name = type(_learner(next(m for m in of_all if m is not None))).__name__
+    if hasattr(estimator, "estimators_"):
+        members = f"{len(histories)} member" + "s" * (len(histories) != 1)
+        name = f"{members}, {name}"
+    last = [history[-1] for history in histories.values() if len(history)]
+    parts = [name]
+    for key, verb in (("rows", "trained"), ("watched_rows", "watched")):
+        n_rows = sum(epoch.get(key) or 0 for epoch in last)
+        if n_rows:
+            parts.append(f"{n_rows:,} rows {verb}")
+    return ", ".join(parts)
+
+
+def _learner(estimator):
+    return estimator[-1] if hasattr(estimator, "steps") else estimator
+
+
 def _history(estimator):
-    learner = estimator[-1] if hasattr(estimator, "steps") else estimator
+    learner = _learner(estimator)
     history = getattr(learner, "history_", None)
     if history is None:
         raise TypeError(

@@ -8,11 +8,18 @@ from inspect import signature
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import SGDClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import sklearn_fairsisa
 from sklearn_fairsisa import SISAClassifier
 from sklearn_fairsisa.cli._parser import main, make_parser
-from sklearn_fairsisa.cli._report import objective_sentence, output_folder
+from sklearn_fairsisa.cli._report import (
+    objective_sentence,
+    output_folder,
+    picture_title,
+)
 from sklearn_fairsisa.cli._run import Settings, run
 from sklearn_fairsisa.cli._task import keep_large_groups, load_task, split_folds
 from sklearn_fairsisa.cli._verdict import paired_changes, verdict
@@ -36,6 +43,16 @@ def test_the_job_leaves_a_result_and_pictures(result):
     for path in result.glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG")
         assert path.stat().st_size > 10_000
+
+
+def test_a_picture_names_data_people_and_learner():
+    task = {"name": "people.csv, sex", "people": 1234, "folds": 3}
+    head = make_pipeline(StandardScaler(), SGDClassifier())
+    for learner in (SGDClassifier(), head):
+        assert picture_title(task, SISAClassifier(learner, n_shards=7)) == (
+            "people.csv, sex, 7 shards of SGDClassifier; n = 1,234 people, each held "
+            "out once in 3 folds"
+        )
 
 
 def test_the_result_tells_everything_needed_to_judge_it(result):

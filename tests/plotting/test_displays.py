@@ -101,7 +101,8 @@ def test_a_picture_says_which_method_it_draws_and_what_of(people):
         display = GroupRocDisplay.from_estimator(
             fair.fit(X, y, sensitive_features=group)
         )
-        assert display.ax_.get_title() == f"{method}; regions of {what}"
+        title = display.ax_.get_title(loc="left").replace("\n", " ")
+        assert title == f"{method}, n = 600 calibration rows; regions of {what}"
 
 
 @pytest.mark.parametrize("name", ["selection_rate_ratio_by_sex", "accuracy_group_min"])
@@ -200,8 +201,8 @@ def test_up_to_four_groups_share_axes_and_more_stand_side_by_side(n_groups):
     boundaries = {f"g{i}": ([0, 0.1 * i, 1], [0, 0.9, 1]) for i in range(n_groups)}
     display = GroupRocDisplay(boundaries).plot()
     if n_groups <= 4:
-        labels = [t.get_text() for t in display.ax_.get_legend().get_texts()]
-        assert labels[:n_groups] == list(boundaries)
+        assert [label.get_text() for label in display.labels_] == list(boundaries)
+        assert overlap(display.labels_) == []
     else:
         titles = [ax.get_title() for ax in display.ax_.flat if ax.axison]
         assert titles == list(boundaries)
@@ -220,7 +221,8 @@ def test_the_legend_covers_no_boundary_however_narrow_the_axes(n_groups, size):
     ).plot(ax)
     figure.draw_without_rendering()
     legend = display.ax_.get_legend()
-    assert len(legend.get_texts()) == n_groups + 2
+    # Up to four groups are named beside their boundaries.
+    assert len(legend.get_texts()) == 2 + (n_groups if n_groups > 4 else 0)
     box = legend.get_window_extent()
     shown = figure.bbox.padded(1)
     assert box.x0 > shown.x0
@@ -380,8 +382,53 @@ def test_requests_are_shares_of_a_full_training():
 
 def test_no_requests_leave_the_theory():
     display = ForgettingCostDisplay.from_reports([], n_shards=4, n_slices=[2])
-    labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
-    assert labels == ["2 slices"]
+    assert display.ax_.get_legend() is None
+    assert [label.get_text() for label in display.labels_] == ["2 slices"]
+    assert display.ax_.get_title(loc="left") == "Expected cost of forgetting, 4 shards"
+
+
+def test_a_title_counts_the_requests_that_were_measured():
+    reports = [Report((1,), 1, 30, 120), Report((2,), 1, 12, 120)]
+    display = ForgettingCostDisplay.from_reports(reports, n_shards=4, n_slices=2)
+    title = display.ax_.get_title(loc="left").replace("\n", " ")
+    assert title == "Cost of forgetting, 4 shards: expected, and n = 2 requests"
+
+
+def test_the_names_of_groups_cover_neither_points_nor_each_other():
+    boundaries = {
+        "African American": ([0, 0.2, 1], [0, 0.55, 1]),
+        "Asian": ([0, 0.2, 1], [0, 0.5, 1]),
+        "Caucasian": ([0, 0.2, 1], [0, 0.8, 1]),
+    }
+    points = {name: (0.2, tpr[1]) for name, (_, tpr) in boundaries.items()}
+    display = GroupRocDisplay(boundaries, operating_points=points).plot()
+    assert overlap(display.labels_) == []
+    drawn = display.ax_.transData.transform(list(points.values()))
+    for label in display.labels_:
+        box = Text.get_window_extent(label)
+        assert not any(box.contains(*point) for point in drawn)
+
+
+def test_a_long_title_takes_several_lines_and_stays_in_the_figure():
+    title = "A title that says what was measured, of whom, by which method; n = 12,345"
+    display = FairnessTradeoffDisplay(
+        ["m"], [0.1], [0.7], noise_floor=0.05, title=title
+    ).plot()
+    display.figure_.draw_without_rendering()
+    drawn = display.ax_.get_title(loc="left")
+    assert drawn.replace("\n", " ") == title
+    assert "\n" in drawn
+    box = Text.get_window_extent(display.ax_._left_title)
+    assert box.x1 <= display.figure_.bbox.x1
+    assert box.y1 <= display.figure_.bbox.y1
+
+
+def test_a_score_is_drawn_with_the_number_of_people(people):
+    X, y, group, ensemble = people
+    display = GroupRocDisplay.from_predictions(
+        y, ensemble.predict_proba(X)[:, 1], sensitive_features=group
+    )
+    assert display.ax_.get_title(loc="left") == "thresholds on a score; n = 600 people"
 
 
 def test_fitted_ensemble_is_drawn_with_its_own_plan():

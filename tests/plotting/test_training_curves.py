@@ -62,6 +62,16 @@ def test_each_member_has_a_curve_and_the_mean_decides():
     assert legend(display)[0] == "watched rows, mean of 2 members"
 
 
+def test_the_title_says_what_was_trained_and_on_how_many_rows():
+    member = Fitted(0.6, 0.2)
+    member.history_[-1] |= {"rows": 1200, "watched_rows": 300}
+    display = TrainingCurveDisplay.from_estimator(Ensemble(member, None, member))
+    title = display.ax_.get_title(loc="left").replace("\n", " ")
+    assert title == "2 members, Fitted, 2,400 rows trained, 600 rows watched"
+    alone = TrainingCurveDisplay.from_estimator(Fitted(0.6))
+    assert alone.ax_.get_title(loc="left") == "Fitted"
+
+
 def test_the_mean_ignores_what_is_not_a_number():
     display = TrainingCurveDisplay(
         {"a": [np.nan, 0.5, 0.5], "b": [0.8, 0.3], "c": [np.nan] * 3}
