@@ -123,17 +123,21 @@ def optional_blocks():
 def make_files():
     """Write into the working folder what the pages' commands work on."""
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(400, 3)), rng.integers(0, 2, 400)
-    people = np.arange(400) // 2 + 4600
+    features = pd.DataFrame(rng.normal(size=(400, 3)), columns=["a", "b", "c"])
+    sex = pd.Series(rng.choice(["f", "m"], 400), name="sex")
+    hired = np.where(features.a + rng.normal(size=400) > 0, "yes", "no")
+    table = features.assign(sex=sex, hired=hired)
+    table.to_csv("people.csv", index=False)
+    ids = np.arange(400) // 2 + 4600
     sisa = SISAClassifier(
         GaussianNB(), n_shards=4, n_slices=2, checkpoint_dir="ensemble"
     )
-    fair = FairEnsemblePostprocessor(sisa, method="soft_ensemble", random_state=0)
-    fair.fit(X + y[:, None], y, sensitive_features=people % 2, subjects=people)
+    fair = FairEnsemblePostprocessor(
+        sisa, method="soft_ensemble", pos_label="yes", random_state=0
+    )
+    fair.fit(features, hired, sensitive_features=sex, subjects=ids)
     pd.DataFrame({"subject": [4620, 4630]}).to_csv("requests.csv", index=False)
-    hired = np.where(rng.random(400) < 0.5, "yes", "no")
-    table = {"hired": hired, "sex": rng.choice(["f", "m"], 400), "score": X[:, 0]}
-    pd.DataFrame(table).to_csv("people.csv", index=False)
+    y = rng.integers(0, 2, 400)
     posts = {"toxic": y, "group": rng.choice(["a", "b"], 400)}
     posts["post"] = [f"word{i % 7} is {'bad' if i else 'good'}" for i in y]
     pd.DataFrame(posts).to_parquet("posts.parquet")
