@@ -333,9 +333,10 @@ class FairEnsemblePostprocessor(
     member_weights_ : DataFrame
         Weight of each member, and of the heads in a column ``"head"``, in each
         constrained group; the score of ``rule_`` is the sum of the logits so weighted,
-        scores being clipped to [1e-6, 1 - 1e-6]. A single member weighs 1, or -1 in a
-        group whose positives have the smaller scores. Methods on votes have no weights,
-        and not this attribute; nor are there any for more than two classes.
+        scores being clipped to [1e-6, 1 - 1e-6]. In a group weights sum to 1, or to -1
+        if its positives have the smaller scores. Members weigh the same unless the rows
+        show that they differ. Methods on votes have no weights, and not this attribute;
+        nor are there any for more than two classes.
 
     member_points_ : DataFrame
         Columns group, member (a number, or "majority" for the ensemble's own decision),

@@ -3,162 +3,21 @@ r"""Inputs of a rule: the members' votes, a score, or class probabilities.
 Notes
 -----
 Each ``learn`` takes calibration rows and returns a function from a problem to a rule.
-
-The best rule on (member scores, group) thresholds the conditional probability of the
-positive label, separately in each group. Only the order of the scores within a group
-matters then, so the score is a weighted sum of the members' logits; how each group's
-probability rises with it is left to isotonic regression.
-
-Equal odds are limited by the group whose labels are least distinguishable. Common
-weights suit the greatest group and may suit a small one badly, so each has its own.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 
 from ..fairness._cells import Votes
 from ..fairness._cost_rules import CostRuleMixture
-from ..fairness._hierarchy import fit_hierarchy
 from ..fairness._joint_rules import MODEL_PEOPLE, JointRule
 from ..fairness._score_rules import ScoreRule
 from ._aggregation import Aggregation
 from ._calibration import votes_of
-
-# Logits of votes 0 and 1 must be finite.
-_CLIP = 1e-6
-# Standard errors that chance alone hardly exceeds.
-_DOUBT = 3.0
-# Departures that change the logit by about 0.7 are expected.
-_RATE = 0.5
-
-
-@dataclass(frozen=True)
-class LogitWeights:
-    """Weights of the members' logits.
-
-    Parameters
-    ----------
-    weights : ndarray of shape (n_groups, n_members)
-    """
-
-    weights: np.ndarray
-
-    @classmethod
-    def fit(cls, scores, group, label, sample_weight=None, counted=None):
-        r"""Learn weights by a logistic model that groups share.
-
-        Parameters
-        ----------
-        scores : ndarray of shape (n_samples, n_members)
-            In [0, 1].
-        group : ndarray of int of shape (n_samples,)
-            Codes without gaps.
-        label : ndarray of bool of shape (n_samples,)
-        sample_weight : ndarray of shape (n_samples,), default=None
-        counted : ndarray of bool of shape (n_samples, n_members), default=None
-            Members whose prediction counts for a row; None is all.
-
-        Notes
-        -----
-        With z the members' logits and :math:`\bar z` their mean, the model is
-
-        .. math:: \alpha_a + (\beta + \beta_a) \bar z
-            + (\delta + \delta_a)^T (z - \bar z)
-
-        in group a. Normal priors of :math:`\beta_a` and :math:`\delta_a` shrink a
-        group's weights towards common ones, and that of :math:`\delta` these towards
-        equal ones, each as far as the evidence supports. A single member, or members
-        that agree, need no weights but for their sign, which is negative in a group
-        whose positives have the smaller scores.
-        """
-        return cls.of_logits(_logits(scores, counted), group, label, sample_weight)
-
-    @classmethod
-    def of_logits(cls, z, group, label, sample_weight=None):
-        """Learn weights, as `fit` does, of logits of shape (n_samples, n_members)."""
-        n_groups, n_members = group.max() + 1, z.shape[1]
-        equal = np.full((n_groups, n_members), 1 / n_members)
-        mean = z.mean(axis=1, keepdims=True)
-        deviation = z - mean
-        total = np.ones(len(z)) if sample_weight is None else sample_weight
-        # Forgetting may have left one label, of which nothing can be learnt.
-        if len(np.unique(label[total > 0])) < 2:
-            return cls(equal)
-        centre = np.average(mean, weights=total, axis=0)
-        spread = np.sqrt(
-            [
-                np.average((part**2).sum(axis=1), weights=total)
-                for part in (mean - centre, deviation)
-            ]
-        )
-        if spread[0] == 0:
-            return cls(equal)
-        # Members that agree differ by rounding only.
-        if spread[1] < 1e-9 * spread[0]:
-            turned = _ranked_in_reverse(mean[:, 0], group, total, label)
-            return cls(np.where(turned[:, None], -equal, equal))
-        order = np.argsort(group, kind="stable")
-        features = np.hstack(
-            [np.ones_like(mean), mean / spread[0], deviation / spread[1]]
-        )
-        slope, change = np.split(
-            fit_hierarchy(
-                features[order],
-                group[order],
-                total[order],
-                (total * label)[order],
-                stiffness=np.ones(n_members),
-                rate=_RATE,
-            )[:, 1:],
-            [1],
-            axis=1,
-        )
-        change = change - change.mean(axis=1, keepdims=True)
-        return cls(slope / spread[0] * equal + change / spread[1])
-
-    def score(self, scores, group, counted=None):
-        """Weighted sum of the logits.
-
-        Parameters
-        ----------
-        scores : ndarray of shape (n_samples, n_members)
-        group : ndarray of int of shape (n_samples,)
-        counted : ndarray of bool of shape (n_samples, n_members), default=None
-            A member that does not count for a row gets the mean of the others.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-        """
-        return self.weighted(_logits(scores, counted), group)
-
-    def weighted(self, z, group):
-        """Weighted sum of logits of shape (n_samples, n_members)."""
-        # Row by row, so that a score never depends on the batch it came in.
-        return (z * self.weights[group]).sum(axis=1)
-
-    def leaving_out(self, scores, group, silent):
-        """Score with each silent member left out in turn, in the bits of `score`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_silent)
-        """
-        z, weights = _logits(scores), self.weights[group]
-        left_out, products = np.empty((len(z), len(silent))), z * weights
-        for position, member in enumerate(silent):
-            own = products[:, member].copy()
-            others = z[:, :member], z[:, member + 1 :]
-            before, after = (part.sum(axis=1, initial=0.0) for part in others)
-            mean = (before + after) / (z.shape[1] - 1)
-            products[:, member] = mean * weights[:, member]
-            left_out[:, position] = products.sum(axis=1)
-            products[:, member] = own
-        return left_out
+from ._logit_weights import CLIP, LogitWeights, logits_of, ranked_in_reverse
 
 
 @dataclass(frozen=True)
@@ -321,8 +180,10 @@ class OnScores:
         if rows.n_classes > 2:
             # Its probabilities come from a model that groups share already.
             return OnProbabilities.learn(rows)
-        z = _logits(rows.scores, rows.counted)
-        weights = LogitWeights.of_logits(z, rows.group, rows.label, rows.weight)
+        z = logits_of(rows.scores, rows.counted)
+        weights = LogitWeights.of_logits(
+            z, rows.group, rows.label, rows.weight, n_heads=int(rows.has_head)
+        )
         learnt = ScoreRule.learn(
             weights.weighted(z, rows.group),
             rows.group,
@@ -426,7 +287,7 @@ def _ranked_otherwise(rows):
     ranked = np.array(
         [
             [
-                _ranked_in_reverse(sign * score, rows.group, weight, rows.label == k)
+                ranked_in_reverse(sign * score, rows.group, weight, rows.label == k)
                 for k, score in enumerate(mean.T)
             ]
             for sign in (1, -1)
@@ -434,27 +295,6 @@ def _ranked_otherwise(rows):
     )
     in_reverse, rightly = ranked
     return (in_reverse & rightly.any(axis=1, keepdims=True)).any(axis=0)
-
-
-def _ranked_in_reverse(score, group, weight, label):
-    r"""Whether the positives of each group have the smaller scores beyond doubt.
-
-    Notes
-    -----
-    With residuals r of the labels and m of the scores from their group's means,
-    :math:`\sum w r m / \sqrt{\sum w^2 r^2 m^2}` is about standard normal where scores
-    say nothing of labels.
-    """
-    size = np.bincount(group, weight)
-    # Of a group without weight nothing is known.
-    size[size == 0] = 1.0
-
-    def residual(values):
-        return values - (np.bincount(group, weight * values) / size)[group]
-
-    part = weight * residual(label.astype(np.float64)) * residual(score)
-    spread = np.sqrt(np.bincount(group, part**2))
-    return np.bincount(group, part) < -_DOUBT * spread
 
 
 def leaving_out(rule, what, scores, group, silent):
@@ -486,13 +326,6 @@ def leaving_out(rule, what, scores, group, silent):
     return np.stack(each, axis=1)
 
 
-def _logits(scores, counted=None):
-    z = logit(scores.clip(_CLIP, 1 - _CLIP))
-    if counted is None:
-        return z
-    return np.where(counted, z, z.mean(axis=1, where=counted, keepdims=True))
-
-
 def _mean_logits(scores, counted):
     """Mean of the members' centred logits, and each member's deviation from it.
 
@@ -508,6 +341,6 @@ def _mean_logits(scores, counted):
 
 
 def _centred_logits(scores):
-    z = np.log(scores.clip(_CLIP, 1 - _CLIP))
+    z = np.log(scores.clip(CLIP, 1 - CLIP))
     z -= z.mean(axis=2, keepdims=True)
     return z

@@ -8,7 +8,7 @@ from sklearn_fairsisa.metrics import (
     expected_balanced_accuracy_score,
     expected_equalized_odds_difference,
 )
-from sklearn_fairsisa.postprocessing._evidence import LogitWeights
+from sklearn_fairsisa.postprocessing._logit_weights import LogitWeights
 
 
 def make_scores(n=2000, seed=0, n_members=5):
