@@ -2,6 +2,7 @@
 
 import csv
 import os
+import tomllib
 from contextlib import redirect_stdout, suppress
 from importlib.metadata import version as installed_version
 from io import StringIO
@@ -79,7 +80,8 @@ html_css_files = ["fairsisa.css"]
 html_show_sourcelink = False
 html_theme_options = {
     "logo": {"text": "sklearn-fairsisa"},
-    "header_links_before_dropdown": 6,
+    # Get started, User guide, Examples, API, The study; all others are under "More".
+    "header_links_before_dropdown": 5,
     "navigation_with_keys": False,
     "show_prev_next": True,
     "show_toc_level": 2,
@@ -90,10 +92,13 @@ html_theme_options = {
 # Pages without subpages need no list of sections on the left.
 html_sidebars = {
     "paper": [],
-    "quickstart": [],
     "comparison": [],
     "benchmarks": [],
     "faq": [],
+    "troubleshooting": [],
+    "glossary": [],
+    "contributing": [],
+    "versions": [],
     "changelog": [],
 }
 
@@ -118,6 +123,19 @@ with (generated / "forgetting_report.csv").open("w", newline="") as file:
         (f"``{name}``", column.title, column.definition)
         for name, column in ForgettingReport.columns()["requests"].items()
     )
+
+# What is required comes from the package's own metadata.
+project_facts = tomllib.loads(
+    (Path(__file__).parents[1] / "pyproject.toml").read_text()
+)
+requirements = {"": project_facts["project"]["dependencies"]}
+requirements |= project_facts["project"]["optional-dependencies"]
+for extra in ("", "text", "lora", "plot", "sign"):
+    with (generated / f"requires_{extra or 'core'}.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(
+            (name, f"{lowest} or later")
+            for name, _, lowest in (r.partition(">=") for r in requirements[extra])
+        )
 
 
 def join_continued_lines(app, what, name, obj, options, lines):
