@@ -35,6 +35,7 @@ PAGES = {
             DOCS / "user_guide" / f"{name}.rst"
             for name in (
                 "command_line",
+                "dossier",
                 "erasure_requests",
                 "production",
                 "recipes",
