@@ -28,6 +28,8 @@ from ..fairness._score_rules import ScoreRule
 from ._aggregation import Aggregation
 from ._calibration import votes_of
 
+# Rows whose weighted sums are taken at a time, so that they fit into a cache.
+_BLOCK = 2048
 # Logits of votes 0 and 1 must be finite.
 _CLIP = 1e-6
 # Standard errors that chance alone hardly exceeds.
@@ -102,21 +104,21 @@ class LogitWeights:
             turned = _ranked_in_reverse(mean[:, 0], group, total, label)
             return cls(np.where(turned[:, None], -equal, equal))
         order = np.argsort(group, kind="stable")
-        features = np.hstack(
-            [np.ones_like(mean), mean / spread[0], deviation / spread[1]]
+        features = np.empty((len(z), 2 + n_members))
+        features[:, 0] = 1.0
+        features[:, 1:2] = mean[order] / spread[0]
+        features[:, 2:] = deviation[order]
+        features[:, 2:] /= spread[1]
+        del deviation
+        coefficients = fit_hierarchy(
+            features,
+            group[order],
+            total[order],
+            (total * label)[order],
+            stiffness=np.ones(n_members),
+            rate=_RATE,
         )
-        slope, change = np.split(
-            fit_hierarchy(
-                features[order],
-                group[order],
-                total[order],
-                (total * label)[order],
-                stiffness=np.ones(n_members),
-                rate=_RATE,
-            )[:, 1:],
-            [1],
-            axis=1,
-        )
+        slope, change = np.split(coefficients[:, 1:], [1], axis=1)
         change = change - change.mean(axis=1, keepdims=True)
         return cls(slope / spread[0] * equal + change / spread[1])
 
@@ -139,7 +141,11 @@ class LogitWeights:
     def weighted(self, z, group):
         """Weighted sum of logits of shape (n_samples, n_members)."""
         # Row by row, so that a score never depends on the batch it came in.
-        return (z * self.weights[group]).sum(axis=1)
+        sums = np.empty(len(z))
+        for first in range(0, len(z), _BLOCK):
+            here = slice(first, first + _BLOCK)
+            (z[here] * self.weights[group[here]]).sum(axis=1, out=sums[here])
+        return sums
 
     def leaving_out(self, scores, group, silent):
         """Score with each silent member left out in turn, in the bits of `score`.
@@ -229,19 +235,26 @@ class MultinomialModel:
         return self._chances(*_mean_logits(scores, counted), group)
 
     def leaving_out(self, scores, group, silent):
-        """Yield class probabilities with each silent member left out in turn.
+        """Class probabilities with each silent member left out, in turn.
 
         They have the bits of `probabilities`.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_silent, n_classes)
         """
+        left_out = np.empty((len(scores), len(silent), scores.shape[2]))
         by_member = np.ascontiguousarray(_centred_logits(scores).swapaxes(0, 1))
         before, n_before = np.zeros(by_member.shape[1:]), 0
-        for member in silent:
+        for position, member in enumerate(silent):
             for other in by_member[n_before:member]:
                 before += other
             total, n_before = before.copy(), member
             for other in by_member[member + 1 :]:
                 total += other
-            yield self._chances(total / (len(by_member) - 1), None, group)
+            mean = total / (len(by_member) - 1)
+            left_out[:, position] = self._chances(mean, None, group)
+        return left_out
 
     def _chances(self, mean, deviation, group):
         logit = self.intercept[group]
@@ -332,19 +345,22 @@ class OnScores:
         )
         return lambda problem: cls(weights, learnt(problem))
 
-    def selection_probability(self, scores, group, counted=None):
-        """Probability of selection of rows of known groups."""
-        score = self.weights.score(scores, group, counted)
-        return self.rule.selection_probability(score, group)
+    @property
+    def shared(self):
+        """What rules of the same rows share, whatever the problem."""
+        return self.weights
 
-    def margin(self, scores, group, counted=None):
-        """How far the scores of rows lie above the thresholds of their groups."""
-        return self.rule.margin(self.weights.score(scores, group, counted), group)
+    def evidence(self, scores, group, counted=None):
+        """What the rule decides by: a score of each row."""
+        return self.weights.score(scores, group, counted)
 
-    def leaving_out(self, what, scores, group, silent):
-        """Probability or margin of rows with each silent member left out."""
-        left_out = self.weights.leaving_out(scores, group, silent)
-        return getattr(self.rule, what)(left_out, group)
+    def evidence_leaving_out(self, scores, group, silent):
+        """The same with each silent member left out in turn, (n_rows, n_silent)."""
+        return self.weights.leaving_out(scores, group, silent)
+
+    def decided(self, what, evidence, group):
+        """Probability or margin of rows of known groups, given the evidence."""
+        return getattr(self.rule, what)(evidence, group)
 
 
 @dataclass(frozen=True)
@@ -373,14 +389,24 @@ class OnProbabilities:
         turned = _ranked_otherwise(rows)
         return lambda problem: cls(model, CostRuleMixture.fit(*given, problem), turned)
 
-    def selection_probability(self, scores, group, counted=None):
-        """Probabilities of rows of known groups."""
-        eta = self.model.probabilities(scores, group, counted)
-        return self.rule.selection_probability(eta, group)
+    @property
+    def shared(self):
+        """What rules of the same rows share, whatever the problem."""
+        return self.model
 
-    def leaving_out(self, what, scores, group, silent):
-        """Probabilities of rows with each silent member left out."""
-        each = self.model.leaving_out(scores, group, silent)
+    def evidence(self, scores, group, counted=None):
+        """What the rule decides by: class probabilities of each row."""
+        return self.model.probabilities(scores, group, counted)
+
+    def evidence_leaving_out(self, scores, group, silent):
+        """The same with each silent member left out, (n_rows, n_silent, n_classes)."""
+        return self.model.leaving_out(scores, group, silent)
+
+    def decided(self, what, evidence, group):
+        """Probabilities of rows of known groups, given the evidence."""
+        if evidence.ndim == 2:
+            return self.rule.selection_probability(evidence, group)
+        each = evidence.swapaxes(0, 1)
         decided = [self.rule.selection_probability(eta, group) for eta in each]
         return np.stack(decided, axis=1)
 
@@ -457,17 +483,40 @@ def _ranked_in_reverse(score, group, weight, label):
     return np.bincount(group, part) < -_DOUBT * spread
 
 
-def leaving_out(rule, what, scores, group, silent):
-    """Return a rule's probabilities with each silent member left out in turn.
+def decisions(rule, what, scores, group, counted, remembered):
+    """Return a rule's probabilities or margins.
 
     Parameters
     ----------
     rule : object
-        If it has ``leaving_out``, that takes the members' logits once.
+        What it decides by is computed once for all problems if it has ``evidence``.
     what : {"selection_probability", "margin"}
         Method of the rule.
     scores : ndarray of shape (n_samples, n_members[, n_classes])
     group : ndarray of int of shape (n_samples,)
+    counted : ndarray of bool of shape (n_samples, n_members), or None
+    remembered : dict
+        Evidence on these rows that other rules have seen.
+
+    Returns
+    -------
+    ndarray of shape (n_samples[, n_classes])
+    """
+    if not hasattr(rule, "evidence"):
+        return getattr(rule, what)(scores, group, counted)
+    seen = _remembered(
+        remembered, rule.shared, lambda: rule.evidence(scores, group, counted)
+    )
+    return rule.decided(what, seen, group)
+
+
+def decisions_leaving_out(rule, what, scores, group, silent, remembered):
+    """Return a rule's probabilities with each silent member left out in turn.
+
+    Parameters
+    ----------
+    rule, what, scores, group, remembered
+        As of `decisions`.
     silent : ndarray of int of shape (n_silent,)
         Rising positions of members.
 
@@ -475,8 +524,13 @@ def leaving_out(rule, what, scores, group, silent):
     -------
     ndarray of shape (n_samples, n_silent[, n_classes])
     """
-    if hasattr(rule, "leaving_out"):
-        return rule.leaving_out(what, scores, group, silent)
+    if hasattr(rule, "evidence"):
+        seen = _remembered(
+            remembered,
+            rule.shared,
+            lambda: rule.evidence_leaving_out(scores, group, silent),
+        )
+        return rule.decided(what, seen, group)
     counted = np.ones(scores.shape[:2], dtype=bool)
     each = []
     for member in silent:
@@ -486,11 +540,21 @@ def leaving_out(rule, what, scores, group, silent):
     return np.stack(each, axis=1)
 
 
+def _remembered(remembered, shared, make):
+    """Return what was made before for an object, or make it."""
+    # The object is kept too, as another may get its id once it is gone.
+    if id(shared) not in remembered:
+        remembered[id(shared)] = shared, make()
+    return remembered[id(shared)][1]
+
+
 def _logits(scores, counted=None):
-    z = logit(scores.clip(_CLIP, 1 - _CLIP))
-    if counted is None:
-        return z
-    return np.where(counted, z, z.mean(axis=1, where=counted, keepdims=True))
+    z = scores.clip(_CLIP, 1 - _CLIP)
+    z = logit(z, out=z)
+    if counted is not None:
+        mean = z.mean(axis=1, where=counted, keepdims=True)
+        np.copyto(z, mean, where=~counted)
+    return z
 
 
 def _mean_logits(scores, counted):
