@@ -174,6 +174,8 @@ class RulePool:
 
     def __init__(self, eta, by_class, noise):
         self.eta, self.by_class, self.noise = eta, by_class, noise
+        # Contiguous columns, of which the search reads one after the other.
+        self._kinds = np.ascontiguousarray(eta.T)
         self.prices, self.decided, self.matrices = [], [], []
         self.known = set()
 
@@ -201,10 +203,17 @@ class RulePool:
         price = price - price[:, [0]]
         price[np.abs(price) < self.noise] = 0.0
         gains = self.by_class @ price
+        worth = expected_worth(self.eta, price)
         for _ in range(_MAX_SWEEPS):
             before = price.copy()
             for k in range(price.shape[1]):
-                price[:, k] += best_shift(expected_worth(self.eta, price), gains, k)
+                shift = best_shift(worth, gains, k)
+                if shift:
+                    price[:, k] += shift
+                    # The other columns stay as they are.
+                    worth[:, k] = sum(
+                        chance * p for chance, p in zip(self._kinds, price[:, k])
+                    )
             if (price == before).all():
                 break
         return self.add(price)
@@ -263,7 +272,7 @@ def best_shift(worth, gains, k):
     Parameters
     ----------
     worth : ndarray of shape (n_samples, n_classes)
-        The class of greatest worth is decided for.
+        The class of greatest worth is decided for. It is as before when this returns.
     gains : ndarray of shape (n_samples, n_classes)
         What each decision gains.
     k : int
@@ -278,10 +287,11 @@ def best_shift(worth, gains, k):
     As class k is moved up, one row after the other changes to it, in the order of the
     distances to the best other class. All cuts of this order are compared.
     """
-    others = np.delete(np.arange(worth.shape[1]), k)
-    rival = others[worth[:, others].argmax(axis=1)]
-    rows = np.arange(len(worth))
-    distance = worth[rows, rival] - worth[:, k]
+    own, rows = worth[:, k].copy(), np.arange(len(worth))
+    worth[:, k] = -np.inf
+    rival = worth.argmax(axis=1)
+    worth[:, k] = own
+    distance = worth[rows, rival] - own
     order = np.argsort(distance, kind="stable")
     distance = distance[order]
     change = (gains[:, k] - gains[rows, rival])[order]

@@ -69,13 +69,23 @@ class Scaling:
     def fit(cls, X, weight):
         """Learn from rows; what is not finite counts as missing."""
         known = np.isfinite(X)
-        filled = np.where(known, X, 0.0)
+        missing = None if known.all() else ~known
+        filled = X if missing is None else np.where(known, X, 0.0)
         total = np.maximum(weight @ known, 1e-300)
         # Great numbers are halved by their size before they are squared.
-        size = np.maximum(np.abs(filled).max(axis=0, initial=0.0), 1e-300)
-        filled /= size
+        greatest = np.maximum(
+            filled.max(axis=0, initial=0.0), -filled.min(axis=0, initial=0.0)
+        )
+        size = np.maximum(greatest, 1e-300)
+        # One array is changed in place from here on: filling memory anew takes longer
+        # than the sums.
+        filled = filled / size
         mean = (weight @ filled) / total
-        spread = np.sqrt((weight @ np.where(known, filled - mean, 0.0) ** 2) / total)
+        filled -= mean
+        if missing is not None:
+            filled[missing] = 0.0
+        np.square(filled, out=filled)
+        spread = np.sqrt((weight @ filled) / total)
         varies = spread > 1e-9 * (np.abs(mean) + spread)
         n_varying = max(varies.sum(), 1)
         factor = np.zeros(X.shape[1])
@@ -86,8 +96,12 @@ class Scaling:
         """Return scaled rows, in which missing values are 0."""
         limit = _FAR / np.sqrt(max((self.factor > 0).sum(), 1))
         with np.errstate(over="ignore", invalid="ignore"):
-            scaled = (X - self.centre) * self.factor
-        return np.where(np.isfinite(X), scaled, 0.0).clip(-limit, limit)
+            scaled = X - self.centre
+            scaled *= self.factor
+        known = np.isfinite(X)
+        if not known.all():
+            scaled[~known] = 0.0
+        return scaled.clip(-limit, limit, out=scaled)
 
 
 @dataclass(frozen=True)
@@ -167,11 +181,15 @@ def fit_group_head(X, group, label, known, weight=None, *, n_groups=None):
     weight = np.ones(len(label)) if weight is None else weight
     scaling = Scaling.fit(X, weight)
     varies = np.flatnonzero(scaling.factor)
-    scaled = Scaling(scaling.centre[varies], scaling.factor[varies]).apply(X[:, varies])
-    features = np.hstack([np.ones((len(X), 1)), known, scaled])
-    rows = [np.flatnonzero(group == a) for a in range(n_groups)]
+    seen = X if len(varies) == X.shape[1] else X[:, varies]
+    scaled = Scaling(scaling.centre[varies], scaling.factor[varies]).apply(seen)
+    positives = weight * label
     posterior = Posterior(
-        [(features[r], weight[r], (weight * label)[r]) for r in rows], known.shape[1]
+        [
+            (_features(known[r], scaled[r]), weight[r], positives[r])
+            for r in (np.flatnonzero(group == a) for a in range(n_groups))
+        ],
+        known.shape[1],
     )
     variances = _START
     posterior.step(variances)
@@ -190,6 +208,11 @@ def fit_group_head(X, group, label, known, weight=None, *, n_groups=None):
     weights = np.zeros((n_groups, X.shape[1]))
     weights[:, varies] = found
     return GroupHead(scaling, intercept[:, 0], slope, weights, variances)
+
+
+def _features(known, scaled):
+    """Features of some rows: 1, the known parts of the logit, and the others."""
+    return np.hstack([np.ones((len(known), 1)), known, scaled])
 
 
 class Posterior:
@@ -216,6 +239,7 @@ class Posterior:
         self.common = np.zeros(self.n_features)
         self.own = np.zeros((len(parts), self.n_features))
         self._margins = [np.zeros(len(features)) for features, *_ in parts]
+        self._weighed = np.empty((max(map(len, self._margins)), self.n_features))
 
     def precisions(self, variances):
         """Precisions of common and own coefficients; no intercept is common."""
@@ -272,7 +296,9 @@ class Posterior:
         """Compute the curvature at some chances of the positive label."""
         schur, self._inverses = np.diag(shared[1:]), []
         for (features, total, _), chance in zip(self.parts, chances):
-            root = features * np.sqrt(total * chance * (1 - chance))[:, None]
+            root = self._weighed[: len(features)]
+            bend = total * chance * (1 - chance)
+            np.multiply(features, np.sqrt(bend, out=bend)[:, None], out=root)
             inverse = _inverse(root.T @ root + np.diag(own))
             schur += (np.diag(own) - own[:, None] * inverse * own)[1:, 1:]
             self._inverses.append(inverse)

@@ -85,58 +85,74 @@ def cheapest_weights(block, cost, bounded, *, least_excess=False):
     """
     n_options, n_blocks = len(block), int(block.max()) + 1
     n_unknowns = n_options + len(bounded) + least_excess
-    blocks = sparse.csr_array(
-        (np.ones(n_options), (block, np.arange(n_options))), (n_blocks, n_unknowns)
-    )
-    # Rows of each kind, their bounds, and the rate and sign of their prices.
-    equal, below = [(blocks, np.ones(n_blocks), 0, 0)], []
+    equal, below = _Rows(), _Rows()
+    equal.add(block, np.arange(n_options), np.ones(n_options), np.ones(n_blocks))
+    # The rate and the sign of the prices that programs of both kinds give.
+    equal_prices, below_prices = [], []
     for k, (rates, limits) in enumerate(bounded):
         n_parts = rates.shape[0]
+        new = np.arange(n_parts)
+        rates = rates.tocsr()
+        row = np.concatenate([np.repeat(new, np.diff(rates.indptr)), new])
+        column = np.concatenate([rates.indices, np.full(n_parts, n_options + k)])
         for coefficient, low, high in limits:
             low, high = np.broadcast_to(low, n_parts), np.broadcast_to(high, n_parts)
-            rows = _with_column(rates, n_unknowns, n_options + k, -coefficient)
+            value = np.concatenate([rates.data, np.full(n_parts, -coefficient)])
             if (low == high).all() and not least_excess:
-                equal.append((rows, high, k, 1))
+                equal.add(row, column, value, high)
+                equal_prices.append((k, 1))
                 continue
             for sign, bound in ((1, high), (-1, -low)):
                 if not np.isfinite(bound).any():
                     continue
-                signed = sign * rows
+                below.add(row, column, sign * value, bound)
                 if least_excess:
-                    signed = _with_column(signed, n_unknowns, n_unknowns - 1, -1.0)
-                below.append((signed, bound, k, sign))
+                    below.add_column(n_unknowns - 1, -1.0, n_parts)
+                below_prices.append((k, sign))
     unknown_cost = np.zeros(n_unknowns)
     unknown_cost[-1 if least_excess else slice(n_options)] = 1 if least_excess else cost
-    A_eq, b_eq = _stacked(equal)
-    A_ub, b_ub = _stacked(below)
+    A_eq, b_eq = equal.program(n_unknowns)
+    A_ub, b_ub = below.program(n_unknowns)
     result = solve_program(unknown_cost, A_ub=A_ub, b_ub=b_ub, A_eq=A_eq, b_eq=b_eq)
     prices = np.concatenate(
         [result.eqlin.marginals[n_blocks:], result.ineqlin.marginals]
     )
     multipliers, start = [np.zeros(rates.shape[0]) for rates, _ in bounded], 0
-    for rows, _, k, sign in equal[1:] + below:
-        stop = start + rows.shape[0]
+    for k, sign in equal_prices + below_prices:
+        stop = start + len(multipliers[k])
         multipliers[k] += sign * prices[start:stop]
         start = stop
     excess = float(result.x[-1]) if least_excess else 0.0
     return result.x[:n_options], multipliers, excess
 
 
-def _with_column(rows, n_unknowns, place, value):
-    """Rows for so many unknowns, one of which has the same factor in each."""
-    rows = sparse.coo_array(rows)
-    new = np.arange(rows.shape[0])
-    return sparse.csr_array(
-        (
-            np.append(rows.data, np.full(len(new), value)),
-            (np.append(rows.row, new), np.append(rows.col, np.full(len(new), place))),
-        ),
-        (rows.shape[0], n_unknowns),
-    )
+class _Rows:
+    """Rows of a program, which become one sparse array when all are known."""
 
+    def __init__(self):
+        self.row, self.column, self.value, self.bound = [], [], [], []
+        self.n_rows = 0
 
-def _stacked(parts):
-    if not parts:
-        return None, None
-    rows, bounds, _, _ = zip(*parts)
-    return sparse.vstack(rows, format="csr"), np.concatenate(bounds)
+    def add(self, row, column, value, bound):
+        """Add entries of as many new rows as there are bounds."""
+        self.row.append(self.n_rows + row)
+        self.column.append(column)
+        self.value.append(value)
+        self.bound.append(bound)
+        self.n_rows += len(bound)
+
+    def add_column(self, place, value, n_last):
+        """Give the last rows the same factor of an unknown."""
+        self.row.append(np.arange(self.n_rows - n_last, self.n_rows))
+        self.column.append(np.full(n_last, place))
+        self.value.append(np.full(n_last, value))
+
+    def program(self, n_unknowns):
+        """Factors of the unknowns, and the bounds; None if there are no rows."""
+        if not self.n_rows:
+            return None, None
+        value, row, column, bound = map(
+            np.concatenate, (self.value, self.row, self.column, self.bound)
+        )
+        shape = self.n_rows, n_unknowns
+        return sparse.csr_array((value, (row, column)), shape), bound

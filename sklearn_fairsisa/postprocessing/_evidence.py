@@ -88,19 +88,26 @@ class MultinomialModel:
         return self._chances(*_mean_logits(scores, counted), group)
 
     def leaving_out(self, scores, group, silent):
-        """Yield class probabilities with each silent member left out in turn.
+        """Class probabilities with each silent member left out, in turn.
 
         They have the bits of `probabilities`.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_silent, n_classes)
         """
+        left_out = np.empty((len(scores), len(silent), scores.shape[2]))
         by_member = np.ascontiguousarray(_centred_logits(scores).swapaxes(0, 1))
         before, n_before = np.zeros(by_member.shape[1:]), 0
-        for member in silent:
+        for position, member in enumerate(silent):
             for other in by_member[n_before:member]:
                 before += other
             total, n_before = before.copy(), member
             for other in by_member[member + 1 :]:
                 total += other
-            yield self._chances(total / (len(by_member) - 1), None, group)
+            mean = total / (len(by_member) - 1)
+            left_out[:, position] = self._chances(mean, None, group)
+        return left_out
 
     def _chances(self, mean, deviation, group):
         logit = self.intercept[group]
@@ -193,19 +200,22 @@ class OnScores:
         )
         return lambda problem: cls(weights, learnt(problem))
 
-    def selection_probability(self, scores, group, counted=None):
-        """Probability of selection of rows of known groups."""
-        score = self.weights.score(scores, group, counted)
-        return self.rule.selection_probability(score, group)
+    @property
+    def shared(self):
+        """What rules of the same rows share, whatever the problem."""
+        return self.weights
 
-    def margin(self, scores, group, counted=None):
-        """How far the scores of rows lie above the thresholds of their groups."""
-        return self.rule.margin(self.weights.score(scores, group, counted), group)
+    def evidence(self, scores, group, counted=None):
+        """What the rule decides by: a score of each row."""
+        return self.weights.score(scores, group, counted)
 
-    def leaving_out(self, what, scores, group, silent):
-        """Probability or margin of rows with each silent member left out."""
-        left_out = self.weights.leaving_out(scores, group, silent)
-        return getattr(self.rule, what)(left_out, group)
+    def evidence_leaving_out(self, scores, group, silent):
+        """The same with each silent member left out in turn, (n_rows, n_silent)."""
+        return self.weights.leaving_out(scores, group, silent)
+
+    def decided(self, what, evidence, group):
+        """Probability or margin of rows of known groups, given the evidence."""
+        return getattr(self.rule, what)(evidence, group)
 
 
 @dataclass(frozen=True)
@@ -234,14 +244,24 @@ class OnProbabilities:
         turned = _ranked_otherwise(rows)
         return lambda problem: cls(model, CostRuleMixture.fit(*given, problem), turned)
 
-    def selection_probability(self, scores, group, counted=None):
-        """Probabilities of rows of known groups."""
-        eta = self.model.probabilities(scores, group, counted)
-        return self.rule.selection_probability(eta, group)
+    @property
+    def shared(self):
+        """What rules of the same rows share, whatever the problem."""
+        return self.model
 
-    def leaving_out(self, what, scores, group, silent):
-        """Probabilities of rows with each silent member left out."""
-        each = self.model.leaving_out(scores, group, silent)
+    def evidence(self, scores, group, counted=None):
+        """What the rule decides by: class probabilities of each row."""
+        return self.model.probabilities(scores, group, counted)
+
+    def evidence_leaving_out(self, scores, group, silent):
+        """The same with each silent member left out, (n_rows, n_silent, n_classes)."""
+        return self.model.leaving_out(scores, group, silent)
+
+    def decided(self, what, evidence, group):
+        """Probabilities of rows of known groups, given the evidence."""
+        if evidence.ndim == 2:
+            return self.rule.selection_probability(evidence, group)
+        each = evidence.swapaxes(0, 1)
         decided = [self.rule.selection_probability(eta, group) for eta in each]
         return np.stack(decided, axis=1)
 
@@ -297,17 +317,40 @@ def _ranked_otherwise(rows):
     return (in_reverse & rightly.any(axis=1, keepdims=True)).any(axis=0)
 
 
-def leaving_out(rule, what, scores, group, silent):
-    """Return a rule's probabilities with each silent member left out in turn.
+def decisions(rule, what, scores, group, counted, remembered):
+    """Return a rule's probabilities or margins.
 
     Parameters
     ----------
     rule : object
-        If it has ``leaving_out``, that takes the members' logits once.
+        What it decides by is computed once for all problems if it has ``evidence``.
     what : {"selection_probability", "margin"}
         Method of the rule.
     scores : ndarray of shape (n_samples, n_members[, n_classes])
     group : ndarray of int of shape (n_samples,)
+    counted : ndarray of bool of shape (n_samples, n_members), or None
+    remembered : dict
+        Evidence on these rows that other rules have seen.
+
+    Returns
+    -------
+    ndarray of shape (n_samples[, n_classes])
+    """
+    if not hasattr(rule, "evidence"):
+        return getattr(rule, what)(scores, group, counted)
+    seen = _remembered(
+        remembered, rule.shared, lambda: rule.evidence(scores, group, counted)
+    )
+    return rule.decided(what, seen, group)
+
+
+def decisions_leaving_out(rule, what, scores, group, silent, remembered):
+    """Return a rule's probabilities with each silent member left out in turn.
+
+    Parameters
+    ----------
+    rule, what, scores, group, remembered
+        As of `decisions`.
     silent : ndarray of int of shape (n_silent,)
         Rising positions of members.
 
@@ -315,8 +358,13 @@ def leaving_out(rule, what, scores, group, silent):
     -------
     ndarray of shape (n_samples, n_silent[, n_classes])
     """
-    if hasattr(rule, "leaving_out"):
-        return rule.leaving_out(what, scores, group, silent)
+    if hasattr(rule, "evidence"):
+        seen = _remembered(
+            remembered,
+            rule.shared,
+            lambda: rule.evidence_leaving_out(scores, group, silent),
+        )
+        return rule.decided(what, seen, group)
     counted = np.ones(scores.shape[:2], dtype=bool)
     each = []
     for member in silent:
@@ -324,6 +372,14 @@ def leaving_out(rule, what, scores, group, silent):
         each.append(getattr(rule, what)(scores, group, counted))
         counted[:, member] = True
     return np.stack(each, axis=1)
+
+
+def _remembered(remembered, shared, make):
+    """Return what was made before for an object, or make it."""
+    # The object is kept too, as another may get its id once it is gone.
+    if id(shared) not in remembered:
+        remembered[id(shared)] = shared, make()
+    return remembered[id(shared)][1]
 
 
 def _mean_logits(scores, counted):

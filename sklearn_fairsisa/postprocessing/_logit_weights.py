@@ -22,6 +22,8 @@ from scipy.special import expit, logit
 
 from ..fairness._hierarchy import fit_hierarchy
 
+# Rows whose weighted sums are taken at a time, so that they fit into a cache.
+_BLOCK = 2048
 # Logits of votes 0 and 1 must be finite.
 CLIP = 1e-6
 # Standard errors that chance alone hardly exceeds.
@@ -135,7 +137,11 @@ class LogitWeights:
     def weighted(self, z, group):
         """Weighted sum of logits of shape (n_samples, n_members)."""
         # Row by row, so that a score never depends on the batch it came in.
-        return (z * self.weights[group]).sum(axis=1)
+        sums = np.empty(len(z))
+        for first in range(0, len(z), _BLOCK):
+            here = slice(first, first + _BLOCK)
+            (z[here] * self.weights[group[here]]).sum(axis=1, out=sums[here])
+        return sums
 
     def leaving_out(self, scores, group, silent):
         """Score with each silent member left out in turn, in the bits of `score`.
@@ -279,7 +285,9 @@ def ranked_in_reverse(score, group, weight, label):
 
 def logits_of(scores, counted=None):
     """Logits of members; one that does not count has the mean of the others."""
-    z = logit(scores.clip(CLIP, 1 - CLIP))
-    if counted is None:
-        return z
-    return np.where(counted, z, z.mean(axis=1, where=counted, keepdims=True))
+    z = scores.clip(CLIP, 1 - CLIP)
+    z = logit(z, out=z)
+    if counted is not None:
+        mean = z.mean(axis=1, where=counted, keepdims=True)
+        np.copyto(z, mean, where=~counted)
+    return z

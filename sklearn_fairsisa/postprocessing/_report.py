@@ -16,7 +16,7 @@ from ._coins import realised
 from ._held_out import (
     calibrated_rates,
     compared,
-    cross_fitting,
+    cross_fitted,
     dispersion,
     estimated_rates,
     excess_quantile,
@@ -559,7 +559,7 @@ def fairness_report(rule, rows, claim):
     FairnessReport
     """
     problem, rows = rule.problem, rows.weighed
-    probability = cross_fitting(rows, problem)(problem.slack)
+    probability = cross_fitted(rows, problem, problem.slack)
     factor = dispersion(rows, problem)
     counted = rule.counted_on(rows)
     constrained = rule.code >= 0

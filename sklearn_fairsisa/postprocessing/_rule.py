@@ -14,7 +14,7 @@ from ..fairness._level_rules import snapped
 from ..fairness._problem import InfeasibleError, Problem
 from ..fairness._rates import SCORES, gap_rates, label_totals, score
 from ._calibration import joint_of
-from ._evidence import leaving_out
+from ._evidence import decisions, decisions_leaving_out
 from ._methods import METHODS
 
 # Tolerances that are tried where none are named.
@@ -73,7 +73,7 @@ class FairRule:
     n_joint: int = 0
     reports: dict[float, Any] = field(default_factory=dict, init=False, compare=False)
 
-    def selection_probability(self, scores, group, counted=None):
+    def selection_probability(self, scores, group, counted=None, remembered=None):
         """Probability of selection of rows; -1 is an unknown group.
 
         Parameters
@@ -83,40 +83,51 @@ class FairRule:
         counted : ndarray of bool of shape (n_samples, n_members), default=None
             Members whose prediction counts for a row. For new people it is None: all
             count, or each is left out for its share.
+        remembered : dict, default=None
+            What rules of other slacks decided by, on the same rows; it is added to.
 
         Returns
         -------
         ndarray of shape (n_samples,), or (n_samples, n_classes) of more than two
         """
         if not self.problem.randomise:
-            return (self.margin(scores, group, counted) >= 0).astype(float)
-        return snapped(self._averaged("selection_probability", scores, group, counted))
+            margin = self._averaged("margin", scores, group, counted, remembered)
+            return (margin >= 0).astype(float)
+        what = "selection_probability"
+        return snapped(self._averaged(what, scores, group, counted, remembered))
 
     def margin(self, scores, group, counted=None):
         """How far rows lie above their thresholds, where nothing is random.
 
         Of new people the mean over the members left out, as in calibration one is.
         """
-        return self._averaged("margin", scores, group, counted)
+        return self._averaged("margin", scores, group, counted, None)
 
-    def _averaged(self, what, scores, group, counted):
+    def _averaged(self, what, scores, group, counted, remembered):
         """Mean over the members that are left out, unless `counted` is given."""
+        remembered = {} if remembered is None else remembered
         if counted is not None or self.silent_share is None:
-            return self._decide(what, scores, group, counted)
+            return self._decide(what, scores, group, counted, remembered)
         # Block by block, as there is a value for each row and each member.
         starts = range(0, max(len(scores), 1), _BLOCK)
         blocks = [slice(start, start + _BLOCK) for start in starts]
-        decided = [self._decide(what, scores[b], group[b], None) for b in blocks]
+        decided = [
+            self._decide(
+                what, scores[b], group[b], None, remembered.setdefault(b.start, {})
+            )
+            for b in blocks
+        ]
         return np.concatenate(decided)
 
-    def _decide(self, what, scores, group, counted):
+    def _decide(self, what, scores, group, counted, remembered):
         code = np.append(self.code, -1)[group]
 
         def by(rule, n_beside, code, rows=slice(None)):
             """Decide on some rows by a rule that does not read the last columns."""
             stop = scores.shape[1] - n_beside
             part = None if counted is None else counted[rows, :stop]
-            return self._by(what, rule, scores[rows, :stop], code, part)
+            seen = scores[rows, :stop]
+            return self._by(what, rule, seen, code, part, remembered)
 
         if self.inferred is not None:
             joint = joint_of(scores, self.n_joint)[:, self.code >= 0]
@@ -133,19 +144,22 @@ class FairRule:
             decided[known] = by(self.fair, self.n_joint, code[known], known)
         return decided
 
-    def _by(self, what, rule, scores, code, counted):
+    def _by(self, what, rule, scores, code, counted, remembered):
         """Decide by one rule; if all members count, each is left out for its share."""
         if counted is not None or self.silent_share is None:
-            return getattr(rule, what)(scores, code, counted)
+            return decisions(rule, what, scores, code, counted, remembered)
         silent, decided = np.flatnonzero(self.silent_share), 0.0
-        each = leaving_out(rule, what, scores, code, silent)
+        each = decisions_leaving_out(rule, what, scores, code, silent, remembered)
         for position, share in enumerate(self.silent_share[silent]):
             decided = decided + share * each[:, position]
         return decided
 
-    def randomised_share(self, rows):
+    def randomised_share(self, rows, remembered=None):
         """Share of the weight of rows whose decision is randomised."""
-        random = is_random(self.selection_probability(rows.scores, rows.group))
+        probability = self.selection_probability(
+            rows.scores, rows.group, remembered=remembered
+        )
+        random = is_random(probability)
         return float(np.average(random, weights=rows.weight))
 
     def deciding(self, rows, probability):
@@ -167,15 +181,19 @@ class FairRule:
         """What the constraints bound, in calibration, by name."""
         return self._measured(self.confusion)
 
-    def counted_on(self, rows):
+    def counted_on(self, rows, remembered=None):
         """Confusion of each group on rows, by their own labels.
 
         Parameters
         ----------
         rows : CalibrationRows
             With `counted`, the rule's own, decided by the members that count.
+        remembered : dict, default=None
+            As of `selection_probability`.
         """
-        probability = self.selection_probability(rows.scores, rows.group, rows.counted)
+        probability = self.selection_probability(
+            rows.scores, rows.group, rows.counted, remembered
+        )
         return rows.confusion(probability, len(self.code))
 
     def describe(self, confusion):
@@ -367,6 +385,9 @@ def learn_rule(rows, problem):
         silent_share = np.average(~rows.counted, axis=0, weights=rows.weight)
     shape = len(problem.groups), len(problem.classes), len(problem.classes)
     groups = problem.groups[enough]
+    # Nothing that is returned keeps rows that it does not need.
+    has_head, n_joint = rows.has_head, rows.n_joint
+    rows = None if enough.all() else rows
 
     def within(learnt, slack):
         return learnt(replace(problem.within(slack), groups=groups))
@@ -384,10 +405,10 @@ def learn_rule(rows, problem):
             code=code,
             silent_share=silent_share,
             confusion=np.zeros(shape),
-            has_head=rows.has_head,
-            n_joint=rows.n_joint,
+            has_head=has_head,
+            n_joint=n_joint,
         )
-        if not enough.all():
+        if rows is not None:
             probability = rule.selection_probability(
                 rows.scores, rows.group, rows.counted
             )
@@ -474,22 +495,18 @@ def tradeoff_table(rows, problem, tols=None, new=None):
     solve = learn_rule(rows, problem)
     if tols is None:
         tols = np.linspace(0.0, solve(1.0).excess, _N_TOLS)
-    records = []
+    records, shown = [], rows if new is None else new
+    # By the members that count, and with each left out in turn.
+    seen, seen_by_all = {}, {}
     for tol in tols:
         rule = solve(float(tol))
+        counted = rule.describe(rule.counted_on(shown, seen))
+        described = counted
         if new is None:
-            counted = rule.describe(rule.counted_on(rows))
             described = rule.describe(rule.confusion)
             described |= {f"{name}_counted": value for name, value in counted.items()}
-        else:
-            described = rule.describe(rule.counted_on(new))
-        records.append(
-            {
-                "tol": tol,
-                **described,
-                "randomised_share": rule.randomised_share(rows if new is None else new),
-            }
-        )
+        share = rule.randomised_share(shown, seen_by_all)
+        records.append({"tol": tol, **described, "randomised_share": share})
     return pd.DataFrame(records)
 
 

@@ -9,6 +9,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .._utils.typing import Rows
 from ._inputs import check_samples
+from ._together import scores_together
 from ._votes import member_scores, member_votes
 
 
@@ -153,10 +154,18 @@ class PredictingMixin(ClassifierMixin, TransformerMixin):
         return self
 
     def _outputs(self, function, X):
-        """Yield what a function of a member, rows and n_classes gives, by member.
+        """Iterate over what a function of member, rows and n_classes gives, by member.
 
         None stands for a member that abstains.
         """
+        if function is member_scores:
+            together = scores_together(self.estimators_, X, len(self.classes_))
+            if together is not None:
+                return together
+        return self._outputs_one_by_one(function, X)
+
+    def _outputs_one_by_one(self, function, X):
+        """Yield the same, one member after the other."""
         for member in self.estimators_:
             yield None if member is None else function(member, X, len(self.classes_))
 

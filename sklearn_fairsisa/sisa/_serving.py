@@ -107,7 +107,7 @@ class ServedClassifier(PredictingMixin, BaseEstimator):
             f"A {type(self).__name__} only predicts. Fit {_SISA}, and serve that anew."
         )
 
-    def _outputs(self, function, X):
+    def _outputs_one_by_one(self, function, X):
         reached, n_classes = {}, len(self.classes_)
         for member, group in zip(self.estimators_, self._groups):
             if member is None:

@@ -26,7 +26,7 @@ def test_two_groups_differ_normally(rates, errors, q):
     assert have == pytest.approx(expected, abs=2e-3)
 
 
-@pytest.mark.parametrize("n_groups", [3, 5, 10])
+@pytest.mark.parametrize("n_groups", [3, 5, 10, 40])
 def test_many_groups_spread_as_normal_draws_do(n_groups):
     rng = np.random.default_rng(n_groups)
     rates = [0.2 * rng.random(n_groups) for _ in range(2)]

@@ -6,7 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklearn_fairsisa.fairness._cells import Votes
-from sklearn_fairsisa.fairness._cost_rules import CostRuleMixture, best_decision
+from sklearn_fairsisa.fairness._cost_rules import (
+    CostRuleMixture,
+    RulePool,
+    best_decision,
+    best_shift,
+)
 from sklearn_fairsisa.fairness._plurality_rules import (
     LabelPatternRule,
     MemberLabelRules,
@@ -205,6 +210,50 @@ def test_prices_decide_for_the_class_worth_most_on_average():
     # Worth .6, .7, .1 and .2, 2.6, .6.
     assert best_decision(eta, price).tolist() == [1, 1]
     assert best_decision(eta, np.zeros((3, 3))).tolist() == [0, 0]
+
+
+@given(seed=st.integers(0, 2**16), n_classes=st.integers(2, 5))
+@settings(max_examples=40, deadline=None)
+def test_a_shift_gains_what_no_other_shift_exceeds(seed, n_classes):
+    rng = np.random.default_rng(seed)
+    worth = rng.normal(size=(12, n_classes))
+    gains, k = rng.normal(size=(12, n_classes)), int(rng.integers(n_classes))
+    before = worth.copy()
+
+    def gained(shift):
+        moved = worth.copy()
+        moved[:, k] += shift
+        return gains[np.arange(12), moved.argmax(axis=1)].sum()
+
+    shift = best_shift(worth, gains, k)
+    np.testing.assert_array_equal(worth, before)
+    # Decisions change where the class overtakes another, so these are all that differ.
+    overtakes = np.sort((worth - worth[:, [k]]).ravel())
+    between = [-9.0, *(overtakes[1:] + overtakes[:-1]) / 2, 9.0]
+    assert gained(shift) == pytest.approx(max(map(gained, between)))
+
+
+@given(seed=st.integers(0, 2**16), n_classes=st.integers(2, 6))
+@settings(max_examples=25, deadline=None)
+def test_the_search_for_shifts_takes_the_worth_as_it_is_after_each(seed, n_classes):
+    rng = np.random.default_rng(seed)
+    eta = rng.dirichlet(np.ones(n_classes), 40)
+    by_class = np.eye(n_classes)[rng.integers(0, n_classes, 40)]
+    start = rng.normal(size=(n_classes, n_classes))
+    pool = RulePool(eta, by_class, 0.0)
+    pool.add_best(start)
+    price = start - start[:, [0]]
+    gains = by_class @ price
+    for _ in range(5):
+        before = price.copy()
+        for k in range(n_classes):
+            worth = np.zeros((40, n_classes))
+            for j in range(n_classes):
+                worth += eta[:, [j]] * price[j]
+            price[:, k] += best_shift(worth, gains, k)
+        if (price == before).all():
+            break
+    np.testing.assert_array_equal(pool.prices[0], price)
 
 
 def test_rows_are_decided_alike_in_any_batch():
