@@ -22,6 +22,7 @@ from sklearn_fairsisa.metrics import (
     expected_balanced_accuracy_score,
     expected_equalized_odds_difference,
 )
+from sklearn_fairsisa.postprocessing._evidence import decisions
 from sklearn_fairsisa.postprocessing._views import as_numbers
 from sklearn_fairsisa.sisa._digests import digest
 
@@ -143,10 +144,10 @@ def test_rows_of_no_group_train_and_do_not_calibrate():
     have = fair.selection_probability(new, sensitive_features=nobody)
     blind = calibrated(fair).rule.blind
     scores, silent = fair.estimator_.transform(new), np.eye(4, dtype=bool)
-    one = np.zeros(50, dtype=int)
+    asked = "selection_probability", scores, np.zeros(50, dtype=int)
     shares = np.bincount(fair.estimator_.plan_.shard_of(np.arange(600))) / 600
     expected = sum(
-        share * blind.selection_probability(scores, one, np.tile(~s, (50, 1)))
+        share * decisions(blind, *asked, np.tile(~s, (50, 1)), {})
         for share, s in zip(shares, silent, strict=True)
     )
     np.testing.assert_allclose(have, expected, atol=1e-9)

@@ -372,7 +372,9 @@ def test_after_forgetting_the_report_is_that_of_a_fit_without_the_rows(
     X, y, group = draw_votes({"a": 200, "b": 150}, 3, np.random.default_rng(0))
     weight = np.random.default_rng(1).random(len(y)) + 0.5 if weighted else None
     fair = FairEnsemblePostprocessor(tol=0.2, confidence=confidence, random_state=0)
-    fair.fit(X, y, sensitive_features=group, sample_weight=weight)
+    # Coins of votes go by position, those of people do not.
+    people = np.arange(len(y))
+    fair.fit(X, y, sensitive_features=group, sample_weight=weight, subjects=people)
     before = str(fair.fairness_report_)
     gone = np.random.default_rng(1).permutation(len(y))[:70]
     kept = np.setdiff1d(np.arange(len(y)), gone)
@@ -382,6 +384,7 @@ def test_after_forgetting_the_report_is_that_of_a_fit_without_the_rows(
         y[kept],
         sensitive_features=group[kept],
         sample_weight=None if weight is None else weight[kept],
+        subjects=kept,
     )
     fair.forget(gone[:40]).forget(gone[30:])
     assert same_report(fair.fairness_report_, fresh.fairness_report_)
