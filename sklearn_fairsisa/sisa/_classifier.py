@@ -275,22 +275,28 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(
         self,
-        X: Rows,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
+        X: Rows | FilePath,
+        y: ArrayLike | str,
+        sample_weight: ArrayLike | str | None = None,
         *,
-        subjects: ArrayLike | None = None,
+        subjects: ArrayLike | str | None = None,
         **fit_params: Any,
     ) -> Self:
         """Split the rows into shards and slices, then train a member per shard.
 
         Parameters
         ----------
-        X : array-like, sparse matrix, data frame or list of texts, of length n
-            Rows. Their order determines their indices.
+        X : array-like, sparse matrix, data frame, list of texts, or path, of length n
+            Rows. Their order determines their indices. A path, a str among them, is
+            that of a Parquet file, or of a folder of such files, in the order of their
+            names; a list of path objects is read in its order. These, tables and data
+            sets of pyarrow give the data frame that pandas would read. With
+            `checkpoint_dir`, they are read in batches, as are arrays and memory maps
+            of numbers, and rows stay in the directory.
 
-        y : array-like of shape (n,)
-            Class labels.
+        y : array-like of shape (n,), or str
+            Class labels. A str names a column of Parquet or Arrow data, which is then
+            no feature; so it does as `sample_weight` and `subjects`.
 
         sample_weight : array-like of shape (n,) or (n, 1), or float, default=None
             Weights of the rows, in any unit, split with the rows. Rows of weight 0 are
@@ -330,12 +336,12 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
     @_fit_context(prefer_skip_nested_validation=False)
     def partial_fit(
         self,
-        X: Rows,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
+        X: Rows | FilePath,
+        y: ArrayLike | str,
+        sample_weight: ArrayLike | str | None = None,
         *,
         classes: ArrayLike | None = None,
-        subjects: ArrayLike | None = None,
+        subjects: ArrayLike | str | None = None,
     ) -> Self:
         """Append rows as one more slice of the shards they are assigned to.
 
@@ -344,11 +350,13 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
 
         Parameters
         ----------
-        X : array-like of length n
-            Of the kind given to ``fit``.
+        X : array-like or path, of length n
+            Of the kind given to ``fit``. With `checkpoint_dir`, rows of memory maps,
+            Parquet and Arrow data are added before members learn from them, since
+            they may be many. Should the training fail, the members are behind.
 
-        y : array-like of shape (n,)
-            Class labels.
+        y : array-like of shape (n,), or str
+            Class labels, as for ``fit``.
 
         sample_weight : array-like of shape (n,) or (n, 1), or float, default=None
             Weights of the rows, as for ``fit``. If earlier rows have weights, the

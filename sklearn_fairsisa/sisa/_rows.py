@@ -238,7 +238,7 @@ class Piece:
     @classmethod
     def of(cls, slice, first, block):
         """Return the piece that a block is."""
-        labels = tuple(np.unique(block.y).tolist())
+        labels = tuple(np.flatnonzero(np.bincount(block.y)).tolist())
         return cls(Facts(slice, first, len(block), labels, block.weighs), block)
 
     def __reduce__(self):
