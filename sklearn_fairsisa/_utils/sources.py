@@ -174,11 +174,19 @@ def source_of(X):
         return ArraySource(X)
     if _is_arrow(X):
         return _arrow_source(X)
-    if isinstance(X, str | PathLike):
+    if isinstance(X, PathLike) or (isinstance(X, str) and _looks_like_path(X)):
         return _arrow_source([X])
     if isinstance(X, list) and X and all(isinstance(one, PathLike) for one in X):
         return _arrow_source(X)
     return None
+
+
+def _looks_like_path(text):
+    """Return whether a text may be a path rather than a single sample of text."""
+    # A text may be longer than any name that the system accepts.
+    return text.endswith((".parquet", "/")) or (
+        len(text) < 4096 and Path(text).expanduser().exists()
+    )
 
 
 def _is_arrow(X):

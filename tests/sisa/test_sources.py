@@ -201,7 +201,7 @@ def test_a_batch_whose_members_cannot_be_trained_is_added_and_learnt_later(tmp_p
 def test_what_is_no_path_of_rows_is_refused_with_a_remedy(tmp_path):
     pytest.importorskip("pyarrow")
     with pytest.raises(FileNotFoundError, match="where nothing is"):
-        make_sisa().fit(str(tmp_path / "none"), y)
+        make_sisa().fit(str(tmp_path / "none.parquet"), y)
     first, _ = files(tmp_path)
     sisa = make_sisa(tmp_path / "d")
     with pytest.raises(ValueError, match="'lable' names no column"):
