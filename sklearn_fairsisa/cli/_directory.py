@@ -364,11 +364,9 @@ def _read_requests(path):
 
 def _as_fitted(subjects, sisa):
     """Return data-subject ids with the types of fit; the command line gives texts."""
-    from ..sisa._requests import known_as, known_subjects
+    from ..sisa._requests import as_given
 
-    is_known = known_subjects(sisa._state)
-    fitted = [known_as(text, is_known) for text in subjects]
-    return [text if known is None else known for text, known in zip(subjects, fitted)]
+    return as_given(sisa._state, subjects)
 
 
 def _load_with_rule(directory, name, without):
@@ -493,6 +491,7 @@ def _verify(args):
     if args.sign is not None and args.certificate is None:
         raise ValueError("--sign needs --certificate, the file to write.")
     sisa = _load(args)
+    sisa._store.check_rows()
     verification = sisa.verify_forgotten()
     certificate = verification.certificate()
     if args.certificate is not None:

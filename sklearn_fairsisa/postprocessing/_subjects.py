@@ -39,9 +39,12 @@ class Subjects:
         ValueError
             If there is no row of a subject.
         """
-        given = set(self.keys.tolist())
-        check_known_subjects(ids, lambda i: subject_key(i, self.salt) in given)
-        return np.flatnonzero(np.isin(self.keys, _keys(ids, self.salt)))
+        wanted = _keys(ids, self.salt)
+        found = np.flatnonzero(np.isin(self.keys, wanted))
+        if not np.isin(wanted, self.keys[found]).all():
+            known = set(self.keys.tolist())
+            check_known_subjects(ids, lambda i: subject_key(i, self.salt) in known)
+        return found
 
 
 def _keys(ids, salt):

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from numbers import Integral
 from os import PathLike
 from typing import Any, Literal, Self
@@ -27,9 +28,10 @@ from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.containers import in_types_of
+from .._utils.containers import check_container, in_types_of
 from .._utils.html import FindingsMixin
 from .._utils.pipelines import weight_param
+from .._utils.sources import Source, drop_pages
 from .._utils.typing import Estimator, FilePath, RandomState, Rows
 from .._utils.validation import check_classes
 from .._utils.warnings import level_of_caller
@@ -50,10 +52,12 @@ from ._inputs import (
     refuse_subtracting,
     require_continuing,
     require_members,
+    rows_given,
     union,
 )
 from ._learners import (
     accumulates,
+    check_raw_rows,
     default_epochs,
     empty_caches,
     forget_in_caches,
@@ -85,7 +89,9 @@ from ._requests import (
     check_visits,
     requested_rows,
 )
+from ._rows import reading_once
 from ._serving import ServedClassifier, served_classifier
+from ._splitting import split_source
 from ._state import Change, State, split_rows
 from ._subtraction import subtract_rows, subtracted_visits, warn_of_failed
 from ._training import Recipe, UntrainedShard, replay_visits
@@ -269,22 +275,28 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(
         self,
-        X: Rows,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
+        X: Rows | FilePath,
+        y: ArrayLike | str,
+        sample_weight: ArrayLike | str | None = None,
         *,
-        subjects: ArrayLike | None = None,
+        subjects: ArrayLike | str | None = None,
         **fit_params: Any,
     ) -> Self:
         """Split the rows into shards and slices, then train a member per shard.
 
         Parameters
         ----------
-        X : array-like, sparse matrix, data frame or list of texts, of length n
-            Rows. Their order determines their indices.
+        X : array-like, sparse matrix, data frame, list of texts, or path, of length n
+            Rows. Their order determines their indices. A path, a str among them, is
+            that of a Parquet file, or of a folder of such files, in the order of their
+            names; a list of path objects is read in its order. These, tables and data
+            sets of pyarrow give the data frame that pandas would read. With
+            `checkpoint_dir`, they are read in batches, as are arrays and memory maps
+            of numbers, and rows stay in the directory.
 
-        y : array-like of shape (n,)
-            Class labels.
+        y : array-like of shape (n,), or str
+            Class labels. A str names a column of Parquet or Arrow data, which is then
+            no feature; so it does as `sample_weight` and `subjects`.
 
         sample_weight : array-like of shape (n,) or (n, 1), or float, default=None
             Weights of the rows, in any unit, split with the rows. Rows of weight 0 are
@@ -324,12 +336,12 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
     @_fit_context(prefer_skip_nested_validation=False)
     def partial_fit(
         self,
-        X: Rows,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
+        X: Rows | FilePath,
+        y: ArrayLike | str,
+        sample_weight: ArrayLike | str | None = None,
         *,
         classes: ArrayLike | None = None,
-        subjects: ArrayLike | None = None,
+        subjects: ArrayLike | str | None = None,
     ) -> Self:
         """Append rows as one more slice of the shards they are assigned to.
 
@@ -338,11 +350,13 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
 
         Parameters
         ----------
-        X : array-like of length n
-            Of the kind given to ``fit``.
+        X : array-like or path, of length n
+            Of the kind given to ``fit``. With `checkpoint_dir`, rows of memory maps,
+            Parquet and Arrow data are added before members learn from them, since
+            they may be many. Should the training fail, the members are behind.
 
-        y : array-like of shape (n,)
-            Class labels.
+        y : array-like of shape (n,), or str
+            Class labels, as for ``fit``.
 
         sample_weight : array-like of shape (n,) or (n, 1), or float, default=None
             Weights of the rows, as for ``fit``. If earlier rows have weights, the
@@ -381,14 +395,65 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
 
     def _go_on(self, X, y, sample_weight, classes, subjects, given=None):
         """Append rows, with facts about them for companions, by their names."""
+        others = {"sample_weight": sample_weight}
+        X, y, subjects, others = rows_given(X, y, subjects, others)
+        X = self._in_place(X)
         X, labels, subjects, _ = check_rows(self, X, y, subjects, reset=False)
-        batch = X, labels, sample_weight, classes, subjects, given
+        batch = X, labels, others["sample_weight"], classes, subjects, given
         started, trained = time.perf_counter(), dict[int, Any]()
         with self._settled.during_change(self):
-            while not self._append(batch, trained, started):
-                continue
+            if isinstance(X, Source):
+                self._append_source(batch, started)
+            else:
+                while not self._append(batch, trained, started):
+                    continue
             self._calibrate()
         return self
+
+    def _in_place(self, X):
+        """Return rows that a directory can take little by little, all others as is."""
+        if as_policy(self.checkpoint_dir).directory is None:
+            return X.in_memory() if isinstance(X, Source) else X
+        return X
+
+    def _append_source(self, batch, started):
+        """Add rows that are read little by little, then train on them.
+
+        They are too many to keep in memory until the members have learnt them, so they
+        count before that, and members are behind.
+        """
+        with self._exclusive() as store:
+            change = self._with_batch(*batch, {}, store)
+            self._commit(store, change, (), started)
+            request = self._audit.entries[-1]["entry"], None
+        try:
+            self._relearn(list(change.firsts), request)
+        except BaseException as error:
+            error.add_note(
+                "The rows are added: do not repeat the call. Members may be behind, "
+                "see behind_; relearn() trains them."
+            )
+            raise
+
+    def _split_rows(self, X, y, classes, plan, subjects, params, offset, store=None):
+        """Return the rows of each shard and those held out, of a batch."""
+        if not isinstance(X, Source):
+            codes = np.searchsorted(classes, y)
+            return split_rows(X, codes, plan, subjects, params, offset)
+        return split_source(
+            X,
+            lambda here: np.searchsorted(classes, y[here]),
+            plan,
+            subjects,
+            params,
+            offset,
+            keep=store.new_piece,
+            check=self._check_batch,
+        )
+
+    def _check_batch(self, X):
+        check_container(X)
+        check_raw_rows(self._base(), X)
 
     def _append(self, batch, trained, started):
         """Train on a batch, then add it; return whether its shards stayed the same.
@@ -416,14 +481,19 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
             self._commit(store, replace(change, firsts=firsts), results, started)
         return True
 
-    def _with_batch(self, X, y, sample_weight, classes, subjects, given, trained):
+    def _with_batch(
+        self, X, y, sample_weight, classes, subjects, given, trained, store=None
+    ):
         """Return the change that adds a batch; drop shards trained on other rows."""
         before = self._state
         earlier = before.rows[0].any_block
         check_alike(earlier, subjects)
         params = appended_metadata(earlier, sample_weight, len(y))
         # A data frame without rows may have lost its types.
-        X = next((in_types_of(s.any_block.X, X) for s in before.parts if len(s)), X)
+        held = next((part.any_block.X for part in before.parts if len(part)), None)
+        if held is not None:
+            cast = partial(in_types_of, held)
+            X = X.cast(cast) if isinstance(X, Source) else cast(X)
         classes = union(self.classes_, y if classes is None else classes, y)
         recipe = before.recipe
         if len(classes) > recipe.n_classes:
@@ -435,8 +505,9 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         else:
             classes = self.classes_
         plan = before.plan.extended(len(y), subjects)
-        codes = np.searchsorted(classes, y)
-        batch = split_rows(X, codes, plan, subjects, params, before.plan.n_rows)
+        batch = self._split_rows(
+            X, y, classes, plan, subjects, params, before.plan.n_rows, store
+        )
         change = before.with_batch(batch, plan, classes, recipe, given)
         for shard, (_, state) in list(trained.items()):
             if not state.has_same_rows(change.state, shard):
@@ -598,7 +669,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         change = None
         try:
             with self._settled.during_change(self) as erasing:
-                with self._exclusive() as store:
+                with self._exclusive() as store, reading_once():
                     started = time.perf_counter()
                     change = make_change(self._state)
                     erasing.append(change)
@@ -837,6 +908,10 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         return self._read(type(self)._expected_cost, indices, subjects)
 
     def _expected_cost(self, indices, subjects):
+        with reading_once():
+            return self._cost(indices, subjects)
+
+    def _cost(self, indices, subjects):
         rows, keys = requested_rows(self._state, indices, subjects)
         change = self._state.without(rows, keys)
         visits = 0
@@ -1119,6 +1194,8 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
             what = "n_slices > 1" if self.n_slices > 1 else "epochs"
             require_continuing(self._base(), what)
             refuse_subtracting(self._base(), what)
+        X, y, subjects, given = rows_given(X, y, subjects, given)
+        X = self._in_place(X)
         X, y, subjects, inputs = check_rows(self, X, y, subjects, reset=True)
         params, settings = split_metadata(
             self, method, len(y), subjects=subjects, **given
@@ -1130,6 +1207,8 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
                 f"y has one class, {all_classes.tolist()[0]!r}. A classifier needs "
                 "rows of at least two classes."
             )
+        # Of labels that are mapped to a file, the plan needs none.
+        drop_pages(y)
         seed = self._draw_seed()
         recipe = self._make_recipe(seed, all_classes, settings)
         plan = make_plan(
@@ -1144,31 +1223,39 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
             training = np.flatnonzero(plan.shards != HELD_OUT)
             people = subjects and [subjects[i] for i in training]
             check_enough_rows(len(training), people, self.n_shards, self.n_slices)
-        codes = np.searchsorted(all_classes, y)
-        rows, held_out_rows = split_rows(X, codes, plan, subjects, params, 0)
-        state = State(
-            recipe=recipe,
-            plan=plan,
-            classes=all_classes,
-            rows=rows,
-            held_out=held_out_rows,
-            inputs=inputs,
-            salt=secrets.token_hex(16),
-        )
-        if not len(state.shards_without([])):
-            raise ValueError(
-                "No shard has a row to train on: all are watched or weigh nothing. "
-                "Give more rows, or watch fewer."
+
+        def state_of(rows, held_out_rows):
+            state = State(
+                recipe=recipe,
+                plan=plan,
+                classes=all_classes,
+                rows=rows,
+                held_out=held_out_rows,
+                inputs=inputs,
+                salt=secrets.token_hex(16),
             )
-        begun = {name: begin(state) for name, begin in (companions or {}).items()}
-        state = replace(state, companions=begun)
+            if not len(state.shards_without([])):
+                raise ValueError(
+                    "No shard has a row to train on: all are watched or weigh nothing. "
+                    "Give more rows, or watch fewer."
+                )
+            begun = {name: begin(state) for name, begin in (companions or {}).items()}
+            drop_pages(y)
+            return replace(state, companions=begun)
+
+        batch = X, y, all_classes, plan, subjects, params, 0
+        is_source = isinstance(X, Source)
+        # Of rows in memory, what is wrong is found before the directory is made.
+        state = None if is_source else state_of(*self._split_rows(*batch))
         store = create_store(self.checkpoint_dir, getattr(self, "_store", None))
         firsts = dict.fromkeys(range(plan.n_shards), 0)
         with store.exclusive():
-            started = time.perf_counter()
+            started, latest = time.perf_counter(), store.latest()
+            if is_source:
+                state = state_of(*self._split_rows(*batch, latest))
             change = Change("fit", state, firsts)
             trained = self._train(state, firsts)
-            self._commit(store.latest(), change, trained, started)
+            self._commit(latest, change, trained, started)
         self._calibrate()
         _warn_of_vanished(*_without_rows(change))
         return self
@@ -1414,8 +1501,9 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         return change.full_sample_visits(self._state, entries[-1]["full_sample_visits"])
 
     def _train(self, state, firsts, store=None, **how):
+        """Yield shards as they are trained, from when the first is wanted."""
         how = {"n_jobs": self.n_jobs, "verbose": self.verbose > 0} | how
-        return train_members(state, firsts, store, **how)
+        yield from train_members(state, firsts, store, **how)
 
     def _make_recipe(self, seed, classes, settings):
         base = self._base()

@@ -15,6 +15,7 @@ from sklearn.utils.validation import (
 
 from .._utils.accepted import accepted
 from .._utils.containers import check_container
+from .._utils.sources import ArrowSource, Source, source_of
 from .._utils.validation import (
     check_like_fit,
     check_some_rows,
@@ -29,6 +30,8 @@ from ._learners import (
     why_not_continuing,
 )
 
+# What is computed of labels at a time.
+_MOST_LABELS = 2**20
 # Attributes of an estimator about the X it was fitted on.
 INPUTS = ("n_features_in_", "feature_names_in_")
 
@@ -82,31 +85,84 @@ def check_rows(estimator, X, y, subjects, *, reset):
 
     Returns
     -------
-    X : container
-        Indexable by rows.
+    X : container or source
+        Indexable by rows. Those of a source are checked as they are read.
     y : ndarray of shape (n,)
     subjects : list or None
     inputs : dict
         The estimator's attributes about X, by the names in `INPUTS`.
     """
-    X = accepted(X)
+    is_source = isinstance(X, Source)
+    X = X if is_source else accepted(X)
     check_some_rows(X)
     y = _check_y(class_labels(y))
     check_consistent_length(X, y)
-    check_classification_targets(y)
-    check_container(X)
+    for part in parts_of(y):
+        check_classification_targets(part)
     # A copy is checked, so that a later error leaves the estimator unchanged.
     checked = copy.copy(estimator)
     for name in INPUTS if reset else ():
         vars(checked).pop(name, None)
-    X = validate_data(checked, X, reset=reset, skip_check_array=True)
+    some = X.head if is_source else X
+    check_container(some)
+    some = validate_data(checked, some, reset=reset, skip_check_array=True)
     inputs = {k: v for k, v in vars(checked).items() if k in INPUTS}
     if subjects is not None:
         subjects = check_subjects(subjects, len(y))
-    X = indexable(X)[0]
+    if is_source:
+        return X, y, subjects, inputs
+    X = indexable(some)[0]
     # Checked before any shard is trained, so that errors give the position in X.
     check_raw_rows(estimator._base(), X)
     return X, y, subjects, inputs
+
+
+def rows_given(X, y, subjects, others):
+    """Return rows that may be in files, with columns that are named taken out of them.
+
+    Parameters
+    ----------
+    X : container, or what `source_of` reads
+    y, subjects : array-like, or name of a column of Arrow data
+    others : dict
+        Further values, of which texts may be such names.
+
+    Returns
+    -------
+    X : container or source
+    y, subjects : array-like
+    others : dict
+
+    Raises
+    ------
+    ValueError
+        If `y` or `subjects` names no column.
+    """
+    source = source_of(X)
+    if not isinstance(source, ArrowSource):
+        return (X if source is None else source), y, subjects, others
+    given = {"y": y, "subjects": subjects, **others}
+    named = {k: v for k, v in given.items() if isinstance(v, str) and source.has(v)}
+    for what in ("y", "subjects"):
+        if isinstance(given[what], str) and what not in named:
+            raise ValueError(
+                f"{what}={given[what]!r} names no column of X. Give the name of a "
+                "column, or an array with a value for each row."
+            )
+    given |= {what: source.column(name) for what, name in named.items()}
+    y, subjects = given.pop("y"), given.pop("subjects")
+    return source.without(named.values()) if named else source, y, subjects, given
+
+
+def parts_of(labels):
+    """Yield labels, or parts of them if they are very many."""
+    for start in range(0, len(labels), _MOST_LABELS):
+        yield labels[start : start + _MOST_LABELS]
+
+
+def distinct(labels):
+    """Return the sorted distinct labels of a vector."""
+    return np.unique(np.concatenate([*map(np.unique, parts_of(labels))]))
 
 
 def check_samples(estimator, X):
@@ -143,7 +199,7 @@ def check_alike(earlier, subjects):
 
 def union(*labels):
     """Return the sorted distinct labels of several lists of labels."""
-    parts = [np.asarray(part) for part in labels]
+    parts = [distinct(np.asarray(part)) for part in labels]
     firsts = [label for part in parts for label in part[:1].tolist()]
     # What numpy would convert to one type without a word.
     kinds = {

@@ -8,6 +8,8 @@ import numpy as np
 
 # Separate streams of one seed, so that no two uses share a generator. 3 is unused.
 _ASSIGN, _TRAIN, _WATCH, _HOLD_OUT = 0, 1, 2, 4
+# Rows that a plan computes with at a time.
+_AT_A_TIME = 2**20
 # Shard in a plan of rows that no shard trains on.
 HELD_OUT = -1
 
@@ -87,6 +89,8 @@ def drawn_to_hold_out(n_rows, share, seed, *, subjects=None, batch=0):
     ndarray of bool of shape (n_rows,)
         The share is exact up to rounding for positions, and on average for subjects.
     """
+    if not share:
+        return np.zeros(n_rows, dtype=bool)
     if subjects is not None:
         # With the key of the shards, some shards would lose all subjects.
         keys = [subject_key(subject, f"{seed} held out") for subject in subjects]
@@ -172,6 +176,25 @@ class Plan:
             inside &= self.slices == slice
         return np.flatnonzero(inside)
 
+    def places_of(self, subjects):
+        """Return the places of data subjects: shard and slice in the first batch.
+
+        Rows that a subject was given later are in the same shard, in other slices.
+
+        Parameters
+        ----------
+        subjects : iterable of data-subject ids
+
+        Returns
+        -------
+        list of tuple of int
+        """
+        ids = list(subjects)
+        out = drawn_to_hold_out(len(ids), self.held_out, self.seed, subjects=ids)
+        keys = _subject_keys(ids, self.seed) % np.uint64(self.n_shards * self.n_slices)
+        shards = np.where(out, HELD_OUT, (keys % np.uint64(self.n_shards)).astype(int))
+        return list(zip(shards.tolist(), (keys // np.uint64(self.n_shards)).tolist()))
+
     def extended(self, n_rows, subjects=None):
         """Return the plan with a batch of rows appended, one more slice per shard."""
         held_out = drawn_to_hold_out(
@@ -191,15 +214,24 @@ class Plan:
         n_stages[np.unique(shards[~held_out])] += 1
         return replace(
             self,
-            shards=np.concatenate([self.shards, shards]),
-            slices=np.concatenate([self.slices, slices]),
+            shards=_joined(self.shards, shards, self.n_shards),
+            slices=_joined(self.slices, slices, max(self.n_batches, *n_stages)),
             n_stages=tuple(n_stages.tolist()),
             n_batches=self.n_batches + 1,
         )
 
 
 def _as_given(places):
-    return int(places) if np.ndim(places) == 0 else places
+    return int(places) if np.ndim(places) == 0 else places.astype(np.intp)
+
+
+def _type_for(n_places):
+    """Return the type of a few bytes that numbers of shards or slices are kept in."""
+    return np.int16 if n_places < 2**15 else np.int32
+
+
+def _joined(places, others, n_places):
+    return np.concatenate([places, others]).astype(_type_for(n_places))
 
 
 def _subject_keys(subjects, seed):
@@ -231,19 +263,27 @@ def make_plan(n_rows, *, n_shards, n_slices, seed, subjects=None, held_out=0.0):
     Plan
     """
     out = drawn_to_hold_out(n_rows, held_out, seed, subjects=subjects)
-    places = np.zeros(n_rows, dtype=np.intp)
     if subjects is None:
-        rng = _generator(seed, _ASSIGN, 0)
-        places[~out] = rng.permutation(n_rows - out.sum())
+        places = _generator(seed, _ASSIGN, 0).permutation(n_rows - out.sum())
     else:
-        keys = _subject_keys(subjects, seed)
-        places[:] = keys % np.uint64(n_shards * n_slices)
+        places = _subject_keys(subjects, seed)[~out] % np.uint64(n_shards * n_slices)
+    shards = np.full(n_rows, HELD_OUT, dtype=_type_for(n_shards))
+    slices = np.zeros(n_rows, dtype=_type_for(n_slices))
+    # Little by little, since the rows of a plan can be many.
+    trains, start = ~out, 0
+    for first in range(0, n_rows, _AT_A_TIME):
+        here = slice(first, first + _AT_A_TIME)
+        stop = start + int(trains[here].sum())
+        own = places[start:stop].astype(np.int64)
+        shards[here][trains[here]] = own % n_shards
+        slices[here][trains[here]] = own // n_shards % n_slices
+        start = stop
     return Plan(
         seed=seed,
         n_shards=n_shards,
         n_slices=n_slices,
-        shards=np.where(out, HELD_OUT, places % n_shards),
-        slices=np.where(out, 0, places // n_shards % n_slices),
+        shards=shards,
+        slices=slices,
         n_stages=(n_slices,) * n_shards,
         n_batches=1,
         held_out=held_out,

@@ -3,12 +3,16 @@
 from collections.abc import Hashable, Iterator, Set
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from numbers import Integral, Real
 
 import numpy as np
 
 from .._utils.validation import check_no_mask, subject_ids
 from ._plan import subject_key
+
+# Ids of these types are equal only if the plan puts them in the same place.
+_PLACED = {str, int, float}
 
 
 def check_indices(indices, n_rows):
@@ -336,32 +340,84 @@ def known_as(subject, is_known):
     is_known : callable
         Returns whether an id was ever given for a row.
     """
+    return next(filter(is_known, _written_alike(subject)), None)
+
+
+def _written_alike(subject):
+    """Yield the ids of other types that are written like an id."""
     for kind in (str, int, float):
         with suppress(ValueError, TypeError, OverflowError):
             alike = kind(subject)
             # int("0_7") and int(7.5) are 7, which is another subject.
-            if str(alike) == str(subject) and is_known(alike):
-                return alike
-    return None
+            if str(alike) == str(subject):
+                yield alike
 
 
-def known_subjects(state):
-    """Return a function that returns whether an id was ever given for a row."""
-    retained = {subject for rows in state.parts for subject in rows.subjects or ()}
+def as_given(state, subjects):
+    """Return ids with the types that they were given in, as far as they are known.
 
-    def is_known(subject):
-        key = subject_key(subject, state.salt)
-        return subject in retained or key in state.forgotten_subjects
+    Parameters
+    ----------
+    state : State
+    subjects : list of str
 
-    return is_known
+    Returns
+    -------
+    list
+    """
+    alike = [[*_written_alike(text)] for text in subjects]
+    _, known = _found(state, set(chain.from_iterable(alike)))
+    lost = [some for some in alike if not known.intersection(some)]
+    if lost:
+        known |= _found(state, set(chain.from_iterable(lost)), anywhere=True)[1]
+    return [
+        next((one for one in some if one in known), text)
+        for text, some in zip(subjects, alike)
+    ]
 
 
 def _rows_of_subjects(state, subjects):
-    check_known_subjects(subjects, known_subjects(state))
-    wanted = set(subjects)
-    return [
-        index
-        for rows in state.parts
-        for subject, index in zip(rows.subjects, rows.index)
-        if subject in wanted
-    ]
+    """Return the rows of a list of data subjects; raise if one is unknown."""
+    rows, known = _found(state, set(subjects))
+    lost = set(subjects) - known
+    if lost:
+        others, more = _found(state, lost, anywhere=True)
+        rows, known = rows + others, known | more
+    if not known.issuperset(subjects):
+        alike = set(chain.from_iterable(map(_written_alike, set(subjects) - known)))
+        known |= _found(state, alike, anywhere=True)[1]
+        check_known_subjects(subjects, known.__contains__)
+    return rows
+
+
+def _found(state, subjects, anywhere=False):
+    """Return the rows of a set of data subjects, and which of them are known.
+
+    Parameters
+    ----------
+    state : State
+    subjects : set
+    anywhere : bool, default=False
+        Whether to look through all rows. Otherwise those are read among which the plan
+        puts rows of such ids.
+    """
+    known = {
+        subject
+        for subject in subjects
+        if subject_key(subject, state.salt) in state.forgotten_subjects
+    }
+    placed = set() if anywhere else {s for s in subjects if type(s) in _PLACED}
+    rows, given = [], known
+    for piece in state.pieces_of_subjects(placed):
+        _look_through(piece, placed, rows, given)
+    others = subjects - placed
+    for piece in state.pieces if others else ():
+        _look_through(piece, others, rows, given)
+    return rows, given
+
+
+def _look_through(piece, wanted, rows, given):
+    """Add the rows of a piece that are of some subjects, and these subjects."""
+    index, subjects = piece.rows_of(wanted)
+    rows += index
+    given |= subjects

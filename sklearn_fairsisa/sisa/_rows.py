@@ -1,7 +1,10 @@
 """The rows of the shards in the order they are trained on."""
 
 from bisect import bisect_right
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from math import prod
 from typing import NamedTuple
@@ -18,8 +21,21 @@ from .._utils.containers import (
 from .._utils.lending import frozen
 from .._utils.plain import PlainStateMixin
 
+# Pieces that were read last, of a call that reads some several times.
+_recent: ContextVar[dict | None] = ContextVar("recent", default=None)
+_FEW = 4
 # A deletion copies, or reads and writes, what one piece of a slice holds.
-_PIECE_BYTES = 2**20
+PIECE_BYTES = 2**20
+
+
+@contextmanager
+def reading_once():
+    """Read a piece that is in files once, as long as few others are needed."""
+    token = _recent.set({})
+    try:
+        yield
+    finally:
+        _recent.reset(token)
 
 
 @dataclass(frozen=True)
@@ -114,13 +130,55 @@ class Block(PlainStateMixin):
         joined = concatenate([self.X, in_types_of(self.X, X)])
         return replace(self, X=take(joined, order), y=labels)
 
+    def recoded(self, codes):
+        """Return the rows with label i renamed to ``codes[i]``."""
+        return replace(self, y=codes[self.y])
+
     @classmethod
-    def joined(cls, blocks):
-        """Return the rows of several blocks, one after the other."""
+    def joined(cls, blocks, n_rows):
+        """Return the rows of several blocks, one after the other.
+
+        Parameters
+        ----------
+        blocks : iterable of Block
+            At least one. Of numbers, only one is in memory at a time besides the
+            result.
+        n_rows : int
+            Number of rows of all blocks.
+        """
+        blocks = iter(blocks)
+        first = next(blocks)
         # Data frames without rows may forget the types of their columns.
-        blocks = [block for block in blocks if len(block)] or blocks[:1]
-        if len(blocks) == 1:
-            return blocks[0]
+        while not len(first) and n_rows:
+            first = next(blocks)
+        if len(first) == n_rows:
+            return first
+        if _are_numbers(first):
+            return cls._filled(first, blocks, n_rows)
+        return cls._concatenated([first, *(block for block in blocks if len(block))])
+
+    @classmethod
+    def _filled(cls, first, others, n_rows):
+        """Return the rows of several blocks of numbers, copied one by one."""
+
+        def room(values):
+            return np.empty((n_rows, *values.shape[1:]), dtype=values.dtype)
+
+        index, X, y = map(room, (first.index, first.X, first.y))
+        params = {name: room(value) for name, value in first.params.items()}
+        subjects, start = None if first.subjects is None else [], 0
+        for block in chain([first], others):
+            here = slice(start, start + len(block))
+            index[here], X[here], y[here] = block.index, block.X, block.y
+            for name, value in params.items():
+                value[here] = block.params[name]
+            if subjects is not None:
+                subjects += block.subjects
+            start = here.stop
+        return cls(index=index, X=X, y=y, subjects=subjects, params=params)
+
+    @classmethod
+    def _concatenated(cls, blocks):
         first = blocks[0]
         return cls(
             index=np.concatenate([block.index for block in blocks]),
@@ -160,41 +218,96 @@ class Facts(NamedTuple):
 
 
 class Piece:
-    """Some rows of one slice, which are read when they are first needed.
+    """Some rows of one slice, in memory or where a store keeps them.
 
-    A piece never changes, so that one of two states is the same in both.
+    The rows of a piece never change, so that one of two states is the same in both.
 
     Parameters
     ----------
     facts : Facts
     block : Block or callable
-        The rows, or a function that reads and returns them.
+        The rows, or a function that reads and returns them. What it returns is not
+        kept.
     """
 
     def __init__(self, facts, block):
         self.facts = facts
         self._block = block
+        self._hashes = None
 
     @classmethod
     def of(cls, slice, first, block):
         """Return the piece that a block is."""
-        labels = tuple(np.unique(block.y).tolist())
+        labels = tuple(np.flatnonzero(np.bincount(block.y)).tolist())
         return cls(Facts(slice, first, len(block), labels, block.weighs), block)
 
     def __reduce__(self):
-        # A copy must not depend on what it was read from.
-        return Piece, (self.facts, self.block)
+        # Of rows that a store keeps, copies hold where to read them.
+        return Piece, (self.facts, self._block)
 
     @property
     def block(self):
         """The rows."""
-        if callable(self._block):
-            self._block = self._block()
-        return self._block
+        if not callable(self._block):
+            return self._block
+        recent = _recent.get()
+        if recent is None:
+            return self._block()
+        if self not in recent:
+            while len(recent) >= _FEW:
+                del recent[next(iter(recent))]
+            recent[self] = self._block()
+        return recent[self]
+
+    @property
+    def files(self):
+        """Files of a store that the rows are in; None if they are in memory."""
+        return getattr(self._block, "files", None)
+
+    def move(self, read):
+        """Keep the function that reads the rows, and not the rows."""
+        self._block = read
+
+    def rows_of(self, subjects):
+        """Return the indices of rows of a set of data subjects, and these subjects."""
+        block = None
+        if self._hashes is None:
+            block = self.block
+            # Kept beside the rows: eight bytes for each, wherever the rows are.
+            self._hashes = np.fromiter(map(hash, block.subjects or ()), np.int64)
+        wanted = np.fromiter(map(hash, subjects), np.int64)
+        if len(wanted) == 1:
+            where = np.flatnonzero(self._hashes == wanted).tolist()
+        else:
+            where = np.flatnonzero(np.isin(self._hashes, wanted)).tolist()
+        if not where:
+            return [], set()
+        block = self.block if block is None else block
+        where = [i for i in where if block.subjects[i] in subjects]
+        return block.index[where].tolist(), {block.subjects[i] for i in where}
 
     def holding(self, block):
         """Return the piece with other rows in the place of its own."""
         return Piece.of(self.facts.slice, self.facts.first, block)
+
+    def changed(self, change):
+        """Return the piece with what a function makes of its block.
+
+        The block of rows that a store keeps is made again when it is needed, so that a
+        change to many pieces holds one of them at a time.
+        """
+        old = self.block
+        new = self.holding(change(old))
+        if self._hashes is not None:
+            # No change gives a row to another data subject.
+            new._hashes = self._hashes[np.isin(old.index, new.block.index)]
+        if callable(self._block):
+            new.move(partial(_made, self, change))
+        return new
+
+
+def _made(piece, change):
+    return change(piece.block)
 
 
 class ShardRows:
@@ -266,7 +379,7 @@ class ShardRows:
     @property
     def block(self):
         """All rows, joined."""
-        return Block.joined([piece.block for piece in self.pieces])
+        return _joined(self.pieces)
 
     @property
     def index(self):
@@ -283,9 +396,13 @@ class ShardRows:
     @property
     def subjects(self):
         """Data-subject ids, a list, or None."""
-        if self.pieces[0].block.subjects is None:
-            return None
-        return list(chain.from_iterable(piece.block.subjects for piece in self.pieces))
+        subjects = []
+        for piece in self.pieces:
+            own = piece.block.subjects
+            if own is None:
+                return None
+            subjects += own
+        return subjects
 
     def of(self, stage):
         """Return X, y and params of one slice."""
@@ -296,8 +413,8 @@ class ShardRows:
         return self._values(lambda slice: slice <= stage)
 
     def _values(self, is_wanted):
-        wanted = [piece.block for piece in self.pieces if is_wanted(piece.facts.slice)]
-        rows = Block.joined(wanted or [self.any_block.take(np.arange(0))])
+        wanted = [piece for piece in self.pieces if is_wanted(piece.facts.slice)]
+        rows = _joined(wanted) if wanted else self.any_block.take(np.arange(0))
         if rows.has_categories:
             # Categories list values that only occur in other slices.
             rows = rows.take(np.arange(len(rows)))
@@ -325,11 +442,12 @@ class ShardRows:
         pieces = self.pieces_with(index, slices).values()
         if not pieces:
             return self.any_block.take(np.arange(0))
-        return Block.joined([piece.block.only(index) for piece in pieces])
+        blocks = [piece.block.only(index) for piece in pieces]
+        return Block.joined(blocks, sum(map(len, blocks)))
 
     def without(self, index, slices):
         """Return all rows except those of the given indices, in memory of their own."""
-        return self._changed(index, slices, lambda block: block.without(index))
+        return self._changed(index, slices, partial(Block.without, indices=index))
 
     def amended(self, index, slices, X, y):
         """Return the rows with other X and y at some indices.
@@ -339,21 +457,18 @@ class ShardRows:
         ValueError
             If `X` has values that the types of these rows cannot represent.
         """
-
-        def amended(block):
-            here = np.flatnonzero(np.isin(index, block.index))
-            return block.amended(index[here], take(X, here), y[here])
-
-        return self._changed(index, slices, amended)
+        return self._changed(index, slices, partial(_amended, index, X, y))
 
     def _changed(self, index, slices, change):
         """Return the rows with a change to those blocks that have rows of an index."""
         touched = self.pieces_with(index, slices)
-        if any(piece.block.has_categories for piece in touched.values()):
+        # All pieces have the same columns.
+        first = next(iter(touched.values()), None)
+        if first is not None and first.block.has_categories:
             return self._sliced_anew(change(self.block))
         pieces = list(self.pieces)
         for place, piece in touched.items():
-            pieces[place] = piece.holding(change(piece.block))
+            pieces[place] = piece.changed(change)
         return ShardRows(pieces)
 
     def joined(self, other):
@@ -381,14 +496,30 @@ class ShardRows:
         """Return the rows with label i renamed to ``codes[i]``."""
         if np.array_equal(codes, np.arange(len(codes))):
             return self
-        return ShardRows(
-            piece.holding(replace(piece.block, y=codes[piece.block.y]))
-            for piece in self.pieces
-        )
+        change = partial(Block.recoded, codes=codes)
+        return ShardRows(piece.changed(change) for piece in self.pieces)
+
+
+def _joined(pieces):
+    """Return the rows of some pieces as one block."""
+    n_rows = sum(piece.facts.n_rows for piece in pieces)
+    return Block.joined((piece.block for piece in pieces), n_rows)
+
+
+def _amended(index, X, y, block):
+    """Return a block with other X and y in those of its rows that have some index."""
+    here = np.flatnonzero(np.isin(index, block.index))
+    return block.amended(index[here], take(X, here), y[here])
+
+
+def _are_numbers(block):
+    """Return whether rows and their values are arrays of numbers."""
+    values = (block.X, *block.params.values())
+    return all(isinstance(v, np.ndarray) and v.dtype.kind in "biufc" for v in values)
 
 
 def _rows_per_piece(X):
     """Return how many rows a piece is given: of numbers those of some bytes."""
     if isinstance(X, np.ndarray) and X.dtype.kind in "biufc":
-        return max(1, _PIECE_BYTES // max(1, X.itemsize * prod(X.shape[1:])))
+        return max(1, PIECE_BYTES // max(1, X.itemsize * prod(X.shape[1:])))
     return np.iinfo(np.intp).max

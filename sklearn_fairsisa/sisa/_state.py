@@ -58,6 +58,24 @@ class State:
         yield self.held_out
 
     @property
+    def pieces(self):
+        """All pieces of retained rows."""
+        return (piece for part in self.parts for piece in part.pieces)
+
+    def pieces_of_subjects(self, subjects):
+        """Yield the pieces in which the plan puts rows of some data subjects, once."""
+        places = {}
+        for number, slice in self.plan.places_of(subjects):
+            places.setdefault(number, set()).add(slice)
+        for number, slices in places.items():
+            for piece in self.part(number).pieces:
+                slice = piece.facts.slice
+                # Rows that were appended are in slices of their own.
+                later = number == HELD_OUT or slice >= self.plan.n_slices
+                if later or slice in slices:
+                    yield piece
+
+    @property
     def n_rows(self):
         """Number of retained rows."""
         return self.plan.n_rows - len(self.forgotten)

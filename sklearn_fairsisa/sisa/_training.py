@@ -206,6 +206,8 @@ def train_shards(recipe, tasks, *, verbose=False, caller=None):
                         f"{time.perf_counter() - started:.1f} s",
                         flush=True,
                     )
+            # The rows of the next stage must find the room that these took.
+            del works, work
         for task in tasks:
             if task.shard in trained:
                 _check_predicts(trained[task.shard], task.rows, recipe.n_classes)

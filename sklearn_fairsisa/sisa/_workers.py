@@ -6,6 +6,7 @@ from joblib.parallel import get_active_backend
 from sklearn.utils.parallel import Parallel, delayed
 
 from .._utils.isolation import this_process
+from ..exceptions import DirectoryError
 from ._learners import places
 from ._training import ShardTask, UntrainedShard, replay_visits, train_shards
 
@@ -79,7 +80,8 @@ def train_members(
 def _try_to_train(recipe, tasks, **how):
     try:
         return train_shards(recipe, tasks, **how)
-    except MemoryError:
+    except (MemoryError, DirectoryError):
+        # Not of the learner.
         raise
     except Exception as error:
         if len(tasks) > 1:

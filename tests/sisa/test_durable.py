@@ -548,7 +548,7 @@ def test_a_key_is_made_once_and_kept_from_others(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", ["rows", "member", "plan", "state"])
 @pytest.mark.parametrize("damage", ["flip", "truncate", "delete"])
 def test_damaged_files_are_named(tmp_path, kind, damage):
-    make_sisa(tmp_path).fit(X, y)
+    sisa = make_sisa(tmp_path).fit(X, y)
     places = {"rows": "-s002-r001", "member": "-s002-r001"}
     (path,) = tmp_path.glob(f"{kind}{places.get(kind, '')}-*")
     data = bytearray(path.read_bytes())
@@ -558,8 +558,10 @@ def test_damaged_files_are_named(tmp_path, kind, damage):
     else:
         path.write_bytes(data if damage == "flip" else data[:-7])
     named = "shard 2, slice 1" if kind in places else f"the {kind}"
+    row = sisa.plan_.rows(2, 1)[0]
     with pytest.raises(DamagedDirectoryError, match=named):
-        SISAClassifier.load(tmp_path)
+        # Rows are read when they are needed.
+        SISAClassifier.load(tmp_path).forget(row)
 
 
 def test_a_file_damaged_while_an_ensemble_is_open_stops_the_replay(tmp_path):
@@ -1164,13 +1166,19 @@ def test_nothing_outside_the_directory_is_read_or_written(tmp_path, name, kind):
         assert list(sisa.forgotten_) == [2, row]
         with pytest.raises(DamagedDirectoryError, match="not a regular file"):
             SISAClassifier.load(directory)
+    elif name == "rows":
+        # Erasing does not read them, and training does.
+        with pytest.raises(DamagedDirectoryError, match=re.escape(str(path))) as raised:
+            sisa.forget(row)
+        assert "are erased: do not repeat the call" in " ".join(raised.value.__notes__)
+        assert X[row].tobytes() not in bytes_in(directory)
+        assert list(SISAClassifier.load(directory).forgotten_) == [2, row]
     else:
         if name not in ("lock", "manifest.json.new"):
             with pytest.raises(DamagedDirectoryError, match="not a regular file"):
                 SISAClassifier.load(directory)
         with pytest.raises((DirectoryError, OSError), match=re.escape(str(path))):
-            # Of the rows, a live ensemble reads what it has not in memory.
-            (SISAClassifier.load(directory) if name == "rows" else sisa).forget(row)
+            sisa.forget(row)
         assert list(sisa.forgotten_) == [2]
         assert {p: p.stat().st_mtime_ns for p in others if p.exists()} == others
     assert victim.read_bytes() == content

@@ -2,7 +2,9 @@
 
 import pickle
 import shutil
+import tempfile
 import warnings
+from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
@@ -24,6 +26,8 @@ pytestmark = pytest.mark.heavy
 
 # Histories of each learner, in memory and in a directory; more take longer.
 N_HISTORIES = round(3 * EFFORT)
+if find_spec("pyarrow"):
+    import pyarrow
 N_FIRST, N_BATCH, N_BATCHES = 48, 8, 3
 N = N_FIRST + N_BATCH * N_BATCHES
 X, y = make_classification(
@@ -80,12 +84,26 @@ LEARNERS = {
 }
 
 
+def mapped(X):
+    """Return rows as an array that is mapped to a file."""
+    with tempfile.TemporaryFile() as file:
+        X.tofile(file)
+        return np.memmap(file, X.dtype, "r", shape=X.shape)
+
+
+def framed(X):
+    return pd.DataFrame(X, columns=list("abcd"))
+
+
 CONTAINERS = {
     "array": np.asarray,
-    "frame": lambda X: pd.DataFrame(X, columns=list("abcd")),
+    "frame": framed,
     "list": np.ndarray.tolist,
+    "mapped": mapped,
     "sparse": csr_array,
 }
+if find_spec("pyarrow"):
+    CONTAINERS["arrow"] = lambda X: pyarrow.Table.from_pandas(framed(X))
 DENSE_ONLY, NO_WEIGHTS = {"bayes", "scaled sgd"}, {"scaled sgd"}
 
 
@@ -93,7 +111,8 @@ def contained(name, seed):
     """Return a container of rows and whether rows have weights, another each seed."""
     kinds = [kind for kind in CONTAINERS if kind != "sparse" or name not in DENSE_ONLY]
     weighted = bool(seed % 2) and name not in NO_WEIGHTS
-    return CONTAINERS[kinds[seed % len(kinds)]], weighted
+    # Another first one for each learner, since the seeds are few.
+    return CONTAINERS[kinds[(seed + len(name)) % len(kinds)]], weighted
 
 
 def batch_of(rows, X, y, container, weighted):

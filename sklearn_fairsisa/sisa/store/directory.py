@@ -6,7 +6,6 @@ import re
 import secrets
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
-from functools import partial
 from os import PathLike
 from pathlib import Path
 
@@ -16,18 +15,18 @@ from ...exceptions import (
     DirectoryError,
 )
 from .._audit import AuditLog, line
+from .._plan import HELD_OUT
 from .._rows import Piece, ShardRows
 from .._state import State
 from .disk import Folder
-from .manifest import MANIFEST, AuditEnd, Manifest, Shard, what_it_holds
-from .packing import unpack
+from .files import StoredRows, changed, read_checked, read_if_there
+from .manifest import MANIFEST, AuditEnd, File, Manifest, Shard, what_it_holds
+from .packing import pack, unpack
 from .policy import CheckpointPolicy
 from .protocol import Backend
 from .work import IN_STATE_FILE, DirectoryWork
 
 _AUDIT = "audit.jsonl"
-# More than a manifest ever has: it grows with the number of shards alone.
-_MANIFEST_BYTES = 2**26
 _OURS = re.compile(
     r"(rows-(s\d+|held)-r\d+|member-s\d+-r\d+|shard-s\d+|companion-\w+|plan|state|frozen)"
     r"-[0-9a-f]{16}\.(pkl|safetensors|json)"
@@ -51,7 +50,8 @@ def open_directory(
     timeout : float, default=10.0
         As in CheckpointPolicy.
     check : bool, default=True
-        Read every file, to see that none was altered. Without, all must be there.
+        Read every file except those of rows, to see that none was altered. Without, as
+        with rows, all must be there: rows are checked whenever they are read.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def open_directory(
     backend = _as_backend(directory)
     with backend.lock(timeout) if resign else nullcontext():
         while True:
-            data = _read_if_there(backend, MANIFEST)
+            data = read_if_there(backend, MANIFEST)
             if data is None:
                 raise FileNotFoundError(
                     f"{directory} holds no ensemble: it has no {MANIFEST}. Fit with "
@@ -90,13 +90,6 @@ def _as_backend(directory: str | PathLike[str] | Backend) -> Backend:
     if isinstance(directory, str | PathLike):
         return Folder(Path(directory).expanduser().absolute())
     return directory
-
-
-def _read_if_there(backend, name, n_bytes=_MANIFEST_BYTES):
-    try:
-        return backend.read(name, n_bytes)
-    except FileNotFoundError:
-        return None
 
 
 class _Known:
@@ -167,7 +160,7 @@ class DirectoryStore:
         new = cls(policy, Manifest(secrets.token_hex(8), audit, policy.keep_every))
         manifest = new._read_manifest()
         if manifest is None:
-            if _read_if_there(new.backend, _AUDIT) is not None:
+            if read_if_there(new.backend, _AUDIT) is not None:
                 raise DamagedDirectoryError(
                     f"{new._path(MANIFEST)} is missing, though {_AUDIT} is there. "
                     "Restore it from a backup, or empty the directory."
@@ -284,7 +277,7 @@ class DirectoryStore:
 
     def _read_manifest(self):
         """Return the manifest that the directory has now, if any."""
-        data = _read_if_there(self.backend, MANIFEST)
+        data = read_if_there(self.backend, MANIFEST)
         if data is None:
             return None
         if self._known.manifest is None or self._known.manifest[0] != data:
@@ -301,12 +294,7 @@ class DirectoryStore:
 
     def changed(self):
         """Return the error that the directory holds another history."""
-        return ChangedDirectoryError(
-            f"{self.directory} does not hold what this estimator has seen there, nor "
-            "what followed from it: another ensemble was fitted in it, or it was "
-            "restored from a backup. Nothing was done. Open it with "
-            "SISAClassifier.load, or FairEnsemblePostprocessor.load."
-        )
+        return changed(self.directory)
 
     def _tidy(self):
         """Delete what does not count, then complete the log."""
@@ -450,16 +438,22 @@ class DirectoryStore:
         Parameters
         ----------
         whole : bool
-            Whether to read them all; otherwise it is enough that they are there.
+            Whether to read all but rows; otherwise it is enough that they are there.
         """
         files = self.files(*self.manifest.ensembles())
+        unread = files.keys() - set(self.backend.list())
         if whole:
-            for file in files.values():
-                self.read(file)
-            self.audit_log()
-            return
-        for name in sorted(files.keys() - set(self.backend.list())):
+            unread |= {name for name in files if not name.startswith("rows-")}
+        for name in sorted(unread):
             self.read(files[name])
+        if whole:
+            self.audit_log()
+
+    def check_rows(self):
+        """Read all rows, to raise DamagedDirectoryError if some were altered."""
+        for name, file in self.files(*self.manifest.ensembles()).items():
+            if name.startswith("rows-"):
+                self.read(file)
 
     def _shard(self, file):
         if file.name not in self._known.shards:
@@ -555,9 +549,31 @@ class DirectoryStore:
         )
 
     def _rows_of(self, pieces):
-        return ShardRows(
-            Piece(facts, partial(self.unpack, files)) for facts, files in pieces
-        )
+        return ShardRows(Piece(facts, self.reader(files)) for facts, files in pieces)
+
+    def new_piece(self, number, slice, block):
+        """Write rows that do not count yet; return their piece, read from its files.
+
+        Parameters
+        ----------
+        number : int
+            Shard, or -1 for rows that are held out.
+        slice : int
+        block : Block
+        """
+        part = "held" if number == HELD_OUT else f"s{number:03d}"
+        data, *_ = pack(block)
+        digest = hashlib.sha256(data).hexdigest()
+        name = f"rows-{part}-r{slice:03d}-{secrets.token_hex(8)}.pkl"
+        file = File(name, len(data), digest)
+        self.write_new(file.name, data)
+        piece = Piece.of(slice, int(block.index[0]), block)
+        piece.move(self.reader((file,)))
+        return piece
+
+    def reader(self, files):
+        """Return a function that reads the rows that some files hold."""
+        return StoredRows(self.backend, files)
 
     def unpack(self, files):
         """Return the object that some files hold."""
@@ -573,20 +589,9 @@ class DirectoryStore:
         ChangedDirectoryError
             If it is missing because someone else changed the ensemble.
         """
-        path, what = self._path(file.name), what_it_holds(file.name)
-        data = _read_if_there(self.backend, file.name, file.n_bytes)
+        data = read_checked(self.backend, file)
         if data is None:
             raise self._missing(file.name)
-        if len(data) != file.n_bytes:
-            raise DamagedDirectoryError(
-                f"{path} does not have {file.n_bytes} bytes: it holds "
-                f"{what}. Restore it from a backup."
-            )
-        if hashlib.sha256(data).hexdigest() != file.sha256:
-            raise DamagedDirectoryError(
-                f"{path} was altered since it was written: it holds {what}. Restore it "
-                "from a backup."
-            )
         return data
 
     def _missing(self, name):
@@ -683,7 +688,7 @@ class DirectoryStore:
         """Return what the log file holds before the newest entry, and from it on."""
         audit = self.manifest.audit
         longest = audit.n_bytes + (len(line(audit.tail)) if audit.entries else 0)
-        data = _read_if_there(self.backend, _AUDIT, longest) or b""
+        data = read_if_there(self.backend, _AUDIT, longest) or b""
         return data[: audit.n_bytes], data[audit.n_bytes :]
 
 

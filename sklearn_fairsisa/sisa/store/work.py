@@ -237,14 +237,19 @@ class DirectoryWork(Work):
             old, files = of(self._before)
             there = dict(zip(map(id, old.pieces), files, strict=True))
         return tuple(
-            there[id(piece)]
-            if id(piece) in there
-            else StoredPiece(
-                piece.facts,
-                self._stored(f"{name}-r{piece.facts.slice:03d}", piece.block, shard),
-            )
+            there[id(piece)] if id(piece) in there else self._piece(name, piece, shard)
             for piece in rows.pieces
         )
+
+    def _piece(self, name, piece, shard):
+        """Write a piece, which is then read from its files whenever it is needed."""
+        if piece.files is not None:
+            # Written as it was read from where the caller keeps it.
+            return StoredPiece(piece.facts, piece.files)
+        name = f"{name}-r{piece.facts.slice:03d}"
+        files = self._stored(name, piece.block, shard)
+        piece.move(self._store.reader(files))
+        return StoredPiece(piece.facts, files)
 
     def _companions(self):
         """Write the companions that are not on disk as they are."""

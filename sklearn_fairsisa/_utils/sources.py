@@ -1,0 +1,241 @@
+"""Rows that are read in batches: memory maps, Parquet files and Arrow tables."""
+
+import copy
+import mmap
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .accepted import accepted
+
+# Bytes of a batch, which few are in memory of.
+_BATCH_BYTES = 2**23
+_ARROW = {"Table", "RecordBatch", "Dataset", "FileSystemDataset", "InMemoryDataset",
+          "UnionDataset"}  # fmt: skip
+
+
+class Source:
+    """Rows that are read in batches.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Number of rows, and of what each has.
+    row_bytes : int
+        About the bytes of a row in memory.
+    head : container
+        The first row.
+    """
+
+    shape: tuple[int, ...]
+    row_bytes: int
+    _cast: Callable[[Any], Any] | None = None
+
+    def __len__(self):
+        return self.shape[0]
+
+    def cast(self, cast):
+        """Return the rows in other types, those that a function gives each batch."""
+        other = copy.copy(self)
+        other._cast = cast
+        return other
+
+    def batches(self):
+        """Yield the position of the first row of each batch, and its rows."""
+        n_rows = max(1, _BATCH_BYTES // self.row_bytes)
+        for start, rows in self._batches(n_rows):
+            yield start, rows if self._cast is None else self._cast(rows)
+
+
+class ArraySource(Source):
+    """The rows of an array of numbers, which may be mapped to a file.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, ...)
+    """
+
+    def __init__(self, X):
+        self._X = X
+        self.shape = X.shape
+        self.row_bytes = max(1, X.itemsize * int(np.prod(X.shape[1:])))
+        self.head = X[:1]
+
+    def in_memory(self):
+        """Return all rows."""
+        return self._X
+
+    def _batches(self, n_rows):
+        for start in range(0, len(self), n_rows):
+            yield start, accepted(self._X[start : start + n_rows])
+            drop_pages(self._X)
+
+
+class ArrowSource(Source):
+    """The rows of Arrow data, as the data frame that pandas would read.
+
+    Parameters
+    ----------
+    dataset : pyarrow.dataset.Dataset
+    columns : list of str
+        Names of the features.
+    """
+
+    def __init__(self, dataset, columns):
+        self._dataset, self._columns = dataset, columns
+        self.shape = dataset.count_rows(), len(columns)
+        self._widened = self._with_nulls()
+        self.head = self._frame_of(dataset.head(1, columns=columns))
+        self.row_bytes = self._row_bytes()
+
+    def _batches(self, n_rows):
+        import pyarrow as pa
+
+        start = 0
+        for batch in _scanned(self._dataset, self._columns, n_rows):
+            yield start, self._frame_of(pa.Table.from_batches([batch]))
+            start += len(batch)
+
+    def in_memory(self):
+        """Return all rows."""
+        return self._frame_of(self._dataset.to_table(columns=self._columns))
+
+    def column(self, name):
+        """Return a column by its name, as a series."""
+        return self._dataset.to_table(columns=[name]).column(name).to_pandas()
+
+    def without(self, names):
+        """Return the rows without some columns."""
+        left = [name for name in self._columns if name not in names]
+        return ArrowSource(self._dataset, left)
+
+    def has(self, name):
+        """Return whether there is a column of a name."""
+        return name in self._columns
+
+    def _row_bytes(self):
+        some = self._frame_of(self._dataset.head(1000, columns=self._columns))
+        used = int(some.memory_usage(deep=True, index=False).sum())
+        return max(1, used // max(1, len(some)))
+
+    def _frame_of(self, table):
+        frame = table.to_pandas()
+        for name, dtype in self._widened.items():
+            if name in frame and frame[name].dtype != dtype:
+                frame[name] = frame[name].astype(dtype)
+        return frame
+
+    def _with_nulls(self):
+        """Return the types of columns that nulls would change in some batches alone."""
+        import pyarrow.types as types
+
+        kinds = {field.name: field.type for field in self._dataset.schema}
+        widened = {
+            name: np.dtype(object if types.is_boolean(kinds[name]) else float)
+            for name in self._columns
+            if types.is_boolean(kinds[name]) or types.is_integer(kinds[name])
+        }
+        left = set(widened)
+        for batch in _scanned(self._dataset, list(left), 2**16) if left else ():
+            left -= {name for name in left if batch.column(name).null_count}
+            if not left:
+                break
+        return {name: widened[name] for name in widened.keys() - left}
+
+
+def _scanned(dataset, columns, n_rows):
+    """Yield the batches of a data set in the order of its rows, one at a time."""
+    return dataset.to_batches(
+        columns=columns,
+        batch_size=n_rows,
+        batch_readahead=1,
+        fragment_readahead=1,
+        use_threads=False,
+    )
+
+
+def source_of(X):
+    """Return a source of rows that are not a container in memory; None for others.
+
+    Parameters
+    ----------
+    X : object
+        A memory map of numbers, the path of a Parquet file or folder, a list of such
+        paths that are no texts, or a table or data set of pyarrow.
+
+    Returns
+    -------
+    ArraySource, ArrowSource or None
+    """
+    if isinstance(X, np.memmap) and X.ndim and X.dtype.kind in "biufc":
+        return ArraySource(X)
+    if _is_arrow(X):
+        return _arrow_source(X)
+    if isinstance(X, PathLike) or (isinstance(X, str) and _looks_like_path(X)):
+        return _arrow_source([X])
+    if isinstance(X, list) and X and all(isinstance(one, PathLike) for one in X):
+        return _arrow_source(X)
+    return None
+
+
+def _looks_like_path(text):
+    """Return whether a text may be a path rather than a single sample of text."""
+    # A text may be longer than any name that the system accepts.
+    return text.endswith((".parquet", "/")) or (
+        len(text) < 4096 and Path(text).expanduser().exists()
+    )
+
+
+def _is_arrow(X):
+    kind = type(X)
+    return kind.__module__.partition(".")[0] == "pyarrow" and kind.__name__ in _ARROW
+
+
+def _arrow_source(X):
+    try:
+        import pyarrow as pa
+        import pyarrow.dataset as ds
+    except ImportError:
+        raise ImportError("Reading Parquet files needs pyarrow: install it.") from None
+
+    if isinstance(X, list):
+        dataset = _dataset_of_paths(X)
+    else:
+        X = pa.Table.from_batches([X]) if isinstance(X, pa.RecordBatch) else X
+        dataset = X if isinstance(X, ds.Dataset) else ds.dataset(X)
+    coded = [f.name for f in dataset.schema if pa.types.is_dictionary(f.type)]
+    if coded:
+        raise TypeError(
+            f"Column {coded[0]!r} of X is a dictionary, of which each batch lists "
+            "other values. Cast it to the type of its values."
+        )
+    return ArrowSource(dataset, list(dataset.schema.names))
+
+
+def _dataset_of_paths(paths):
+    import pyarrow.dataset as ds
+
+    paths = [Path(path).expanduser() for path in paths]
+    for path in paths:
+        if not path.exists():
+            raise FileNotFoundError(
+                f"X is the path {str(path)!r}, where nothing is. Give the path of a "
+                "Parquet file or folder; for a single sample, give [X]."
+            )
+    if len(paths) == 1:
+        return ds.dataset(paths[0], format="parquet")
+    return ds.dataset([ds.dataset(path, format="parquet") for path in paths])
+
+
+def drop_pages(array):
+    """Give back the memory of a file that an array is mapped to; it is read again."""
+    while isinstance(array, np.ndarray):
+        # Changes of a private map are nowhere else.
+        mapped = getattr(array, "_mmap", None)
+        if mapped is not None and array.mode != "c" and hasattr(mmap, "MADV_DONTNEED"):
+            mapped.madvise(mmap.MADV_DONTNEED)
+            return
+        array = array.base

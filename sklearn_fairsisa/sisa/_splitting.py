@@ -1,0 +1,112 @@
+"""Rows that come in batches, put into the pieces of their shards."""
+
+from collections import defaultdict
+
+import numpy as np
+
+from .._utils.containers import take
+from . import _rows
+from ._plan import HELD_OUT
+from ._rows import Block, Piece, ShardRows
+
+_FEWEST_BYTES = 2**16
+
+
+def split_source(source, codes, plan, subjects, params, offset, *, keep, check):
+    """Split a batch of rows that are read little by little.
+
+    Parameters
+    ----------
+    source : ArraySource or ArrowSource
+        Its first row has index `offset`.
+    codes : callable
+        Returns the label codes of the rows of a slice.
+    plan : Plan
+    subjects : list of length n or None
+    params : dict of containers of length n
+    offset : int
+    keep : callable
+        Takes a shard, or -1 for rows held out, a slice and a block, and returns the
+        block as a Piece, whose rows it need not keep in memory.
+    check : callable
+        Raises an error if some rows are unusable.
+
+    Returns
+    -------
+    rows : tuple of ShardRows
+    held_out : ShardRows
+    """
+    size = _rows_per_piece(source, plan)
+    pieces, waiting, empty = defaultdict(list), defaultdict(list), None
+    for start, X in source.batches():
+        _check_batch(check, X, start)
+        batch = _batch(X, start, codes, subjects, params, offset)
+        if empty is None:
+            empty = Block.copied(np.arange(0), *batch)
+        first = offset + start
+        for cell, where in _cells(plan, first, len(batch[0])):
+            waiting[cell].append(Block.copied(where, *batch))
+            if sum(map(len, waiting[cell])) >= size:
+                *whole, rest = _cut(waiting[cell], size)
+                pieces[cell] += (keep(*cell, block) for block in whole)
+                waiting[cell] = [rest]
+    for cell, blocks in waiting.items():
+        left = [block for block in _cut(blocks, size) if len(block)]
+        pieces[cell] += (keep(*cell, block) for block in left)
+
+    def of(number):
+        own = sorted(cell for cell in pieces if cell[0] == number)
+        found = [piece for cell in own for piece in pieces[cell]]
+        return ShardRows(found or [Piece.of(0, 0, empty)])
+
+    return tuple(map(of, range(plan.n_shards))), of(HELD_OUT)
+
+
+def _rows_per_piece(source, plan):
+    """Return how many rows a piece is given.
+
+    Those that wait for their piece to be full take no more memory than a shard.
+    """
+    n_cells = sum(plan.n_stages) + 1
+    of_shard = len(source) * source.row_bytes // plan.n_shards
+    n_bytes = min(_rows.PIECE_BYTES, max(_FEWEST_BYTES, of_shard // n_cells))
+    return max(1, n_bytes // source.row_bytes)
+
+
+def _check_batch(check, X, start):
+    try:
+        check(X)
+    except (TypeError, ValueError) as error:
+        if start:
+            error.add_note(f"Rows are counted from row {start} of X.")
+        raise
+
+
+def _batch(X, start, codes, subjects, params, offset):
+    """Return what `Block.copied` takes of some rows."""
+    here = slice(start, start + len(X))
+    where = np.arange(here.start, here.stop)
+    return (
+        offset + where,
+        X,
+        codes(here),
+        None if subjects is None else subjects[here],
+        {name: take(value, where) for name, value in params.items()},
+    )
+
+
+def _cells(plan, first, n_rows):
+    """Yield shard and slice of some rows, with the positions of those there."""
+    shards = plan.shards[first : first + n_rows]
+    slices = plan.slices[first : first + n_rows]
+    order = np.lexsort((slices, shards))
+    changes = np.diff(shards[order]).astype(bool) | np.diff(slices[order]).astype(bool)
+    for where in np.split(order, np.flatnonzero(changes) + 1):
+        yield (int(shards[where[0]]), int(slices[where[0]])), where
+
+
+def _cut(blocks, size):
+    """Return the rows of some blocks in blocks of one size, and what is left."""
+    rows = Block.joined(blocks, sum(map(len, blocks)))
+    starts = range(0, len(rows) + 1, size)
+    return [rows.take(np.arange(i, min(i + size, len(rows)))) for i in starts]

@@ -1,0 +1,226 @@
+"""Rows that a directory takes in batches give the members of rows in memory."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from held import digests, state_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.exceptions import NotFittedError
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import SGDClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from test_backends import Drawer, Watched
+
+from sklearn_fairsisa import SISAClassifier
+from sklearn_fairsisa._utils import sources
+from sklearn_fairsisa._utils.sources import drop_pages
+from sklearn_fairsisa.exceptions import UntrainedShardWarning
+from sklearn_fairsisa.sisa import CheckpointPolicy, _rows
+
+N, N_MORE = 200, 30
+rng = np.random.default_rng(0)
+X, MORE = rng.normal(size=(N, 4)), rng.normal(size=(N_MORE, 4))
+y, y_more = (X[:, 0] > 0).astype(int), (MORE[:, 0] > 0).astype(int)
+WHO, WHO_MORE = np.arange(N) // 3, 1000 + np.arange(N_MORE)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_batches():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "_BATCH_BYTES", 7 * X[0].nbytes)
+        patch.setattr(_rows, "PIECE_BYTES", 5 * X[0].nbytes)
+        yield
+
+
+class Moody(GaussianNB):
+    fails = False
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        if Moody.fails:
+            raise RuntimeError("not today")
+        return super().partial_fit(X, y, classes, sample_weight)
+
+
+def make_sisa(directory=None, learner=None):
+    learner = GaussianNB() if learner is None else learner
+    return SISAClassifier(
+        learner, n_shards=3, n_slices=2, random_state=0, checkpoint_dir=directory
+    )
+
+
+def played(sisa, first, more, columns=None):
+    names = columns or ()
+    labels, people = names or (y, WHO)
+    sisa.fit(first, labels, subjects=people).forget([1, 50])
+    labels, people = names or (y_more, WHO_MORE)
+    sisa.partial_fit(more, labels, subjects=people)
+    return sisa.forget(subjects=[WHO[60], 1003])
+
+
+def mapped(path, array):
+    np.save(path, array)
+    return np.load(path, mmap_mode="r")
+
+
+def test_memory_maps_give_the_members_of_the_same_rows_in_memory(tmp_path):
+    first, more = mapped(tmp_path / "a.npy", X), mapped(tmp_path / "b.npy", MORE)
+    kept = played(make_sisa(tmp_path / "d"), first, more)
+    alike = played(make_sisa(), X, MORE)
+    assert digests(kept) == digests(alike)
+    assert digests(SISAClassifier.load(tmp_path / "d")) == digests(alike)
+    assert kept.verify_forgotten()
+
+
+def frames():
+    first, more = (pd.DataFrame(rows, columns=list("abcd")) for rows in (X, MORE))
+    # Whole numbers, of which the last is missing.
+    first["e"] = pd.array([*range(N - 1), None], dtype="Int64")
+    more["e"] = pd.array(range(N_MORE), dtype="Int64")
+    return first, more
+
+
+def files(folder):
+    first, more = frames()
+    first, more = (
+        f.assign(label=labels, who=people)
+        for f, labels, people in ((first, y, WHO), (more, y_more, WHO_MORE))
+    )
+    (folder / "first").mkdir()
+    first.iloc[:120].to_parquet(folder / "first" / "1.parquet", row_group_size=50)
+    first.iloc[120:].to_parquet(folder / "first" / "2.parquet")
+    more.to_parquet(folder / "more.parquet")
+    return folder / "first", folder / "more.parquet"
+
+
+def as_dataset(path):
+    return pytest.importorskip("pyarrow.dataset").dataset(path)
+
+
+FORMS = {
+    "path": lambda path: path,
+    "text": str,
+    "paths": lambda path: sorted(path.iterdir()),
+    "data set": as_dataset,
+    "table": lambda path: as_dataset(path).to_table(),
+}
+
+
+@pytest.mark.parametrize("durable", [False, True])
+@pytest.mark.parametrize("form", FORMS)
+def test_parquet_gives_the_members_of_the_frame_that_pandas_reads(
+    tmp_path, form, durable
+):
+    pytest.importorskip("pyarrow")
+    learner = make_pipeline(SimpleImputer(), SGDClassifier())
+    first, more = files(tmp_path)
+    directory = tmp_path / "d" if durable else None
+    kept = played(
+        make_sisa(directory, learner), FORMS[form](first), more, ("label", "who")
+    )
+    read = [
+        pd.read_parquet(path).drop(columns=["label", "who"]) for path in (first, more)
+    ]
+    alike = played(make_sisa(None, learner), *read)
+    assert digests(kept) == digests(alike)
+    assert kept.feature_names_in_.tolist() == list("abcde")
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 2**16),
+    n_rows=st.integers(30, 90),
+    n_shards=st.integers(1, 4),
+    n_slices=st.integers(1, 3),
+    by_subject=st.booleans(),
+)
+def test_every_row_is_in_the_place_that_the_plan_gives_it(
+    seed, n_rows, n_shards, n_slices, by_subject
+):
+    rows = np.random.default_rng(seed).normal(size=(n_rows, 2))
+    labels = np.arange(n_rows) % 2
+    sisa = SISAClassifier(
+        GaussianNB(),
+        n_shards=n_shards,
+        n_slices=n_slices,
+        random_state=seed,
+        checkpoint_dir=CheckpointPolicy(Drawer()),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sisa._start(
+            sources.ArraySource(rows), labels, "fit", None,
+            np.arange(n_rows) // 2 if by_subject else None, {"sample_weight": None},
+            held_out=0.2,
+        )  # fmt: skip
+    plan, found = sisa.plan_, []
+    for shard, part in zip([*range(n_shards), -1], state_of(sisa).parts):
+        places = [(piece.facts.slice, piece.facts.first) for piece in part.pieces]
+        assert places == sorted(places)
+        for piece in part.pieces:
+            block = piece.block
+            found += block.index.tolist()
+            assert (np.diff(block.index) > 0).all()
+            assert (plan.shard_of(block.index) == shard).all()
+            assert (plan.slice_of(block.index) == piece.facts.slice).all()
+            np.testing.assert_array_equal(block.X, rows[block.index])
+            np.testing.assert_array_equal(block.y, labels[block.index])
+    assert sorted(found) == list(range(n_rows))
+
+
+def test_opening_reads_no_rows_and_copies_hold_none(tmp_path):
+    drawer = Watched()
+    make_sisa(CheckpointPolicy(drawer)).fit(X, y)
+    drawer.seen.clear()
+    SISAClassifier.load(drawer)
+    assert not [name for name in drawer.seen if name.startswith("rows-")]
+    sisa = make_sisa(tmp_path).fit(X, y)
+    data = pickle.dumps(sisa)
+    assert X[5].tobytes() not in data
+    assert pickle.loads(data).forget(5).verify_forgotten()
+
+
+def test_a_batch_whose_members_cannot_be_trained_is_added_and_learnt_later(tmp_path):
+    more = mapped(tmp_path / "more.npy", MORE)
+    sisa = make_sisa(CheckpointPolicy(Drawer()), Moody()).fit(X, y)
+    before = digests(sisa)
+    Moody.fails = True
+    with pytest.warns(UntrainedShardWarning, match="not today"):
+        sisa.partial_fit(more, y_more)
+    assert sisa.n_rows_ == N + N_MORE
+    assert digests(sisa) == before
+    Moody.fails = False
+    alike = make_sisa(None, Moody()).fit(X, y).partial_fit(MORE, y_more)
+    assert digests(sisa.relearn()) == digests(alike)
+
+
+def test_what_is_no_path_of_rows_is_refused_with_a_remedy(tmp_path):
+    pytest.importorskip("pyarrow")
+    with pytest.raises(FileNotFoundError, match="where nothing is"):
+        make_sisa().fit(str(tmp_path / "none.parquet"), y)
+    first, _ = files(tmp_path)
+    sisa = make_sisa(tmp_path / "d")
+    with pytest.raises(ValueError, match="'lable' names no column"):
+        sisa.fit(first, "lable")
+    coded = pd.DataFrame({"a": pd.Categorical(["x", "y"] * 30)})
+    coded.to_parquet(tmp_path / "coded.parquet")
+    with pytest.raises(TypeError, match="Cast it"):
+        sisa.fit(tmp_path / "coded.parquet", np.arange(60) % 2)
+    with pytest.raises(NotFittedError):
+        sisa.forget(1)
+
+
+@pytest.mark.parametrize("mode", ["r", "r+", "c"])
+def test_giving_pages_back_changes_no_value(tmp_path, mode):
+    path = tmp_path / "a.npy"
+    np.save(path, X)
+    array = np.load(path, mmap_mode=mode)
+    expected = X.copy()
+    if mode != "r":
+        array[3] = expected[3] = 7.0
+    drop_pages(np.asarray(array)[2:])
+    np.testing.assert_array_equal(array, expected)
