@@ -1,15 +1,18 @@
 """Fits one peer on problems that it reads from .npz files, in the peer's environment.
 
-Run as ``python _peer_worker.py PEER``. Each line of standard input names two files: the
+Run as ``python _peer_worker.py PEER [FOLDER]``, with a folder of the peer's code if it
+is not installed. Each line of standard input names two files: the
 problem to read, and the answer to write. A line
 answers each: "done", or the error. Only numpy and the
 peer are imported, so that the environment needs nothing else.
 
-A problem holds ``score``, ``y`` and ``group`` of the calibration rows, ``new_score``
-and ``new_group`` of the rows to decide on, the costs ``false_positive`` and
-``false_negative``, and the ``tolerance`` of the constraint. An answer holds
-``probability`` of a positive decision on the new rows, ``seconds`` of the fit, and
-``peak_bytes`` that it needed on top (-1: unknown).
+A problem of scores holds ``score``, ``y`` and ``group`` of the calibration rows,
+``new_score`` and ``new_group`` of the rows to decide on, the costs ``false_positive``
+and ``false_negative``, and the ``tolerance`` of the constraint. A problem without the
+group holds ``joint``, P(A, Y | X), in place of scores, ``new_joint``, and what the peer
+is told besides, several tolerances among it. An answer holds ``probability`` of a
+positive decision on the new rows, for each tolerance if there are several, ``seconds``
+of the processor for the fit, and ``peak_bytes`` that it needed on top (-1: unknown).
 """
 
 import logging
@@ -34,8 +37,9 @@ def fit_error_parity(problem):
     return optimizer, lambda: optimizer.fit(score, y, group=group)
 
 
-def select_error_parity(optimizer, score, group):
+def select_error_parity(optimizer, problem):
     """Expected decision, where the peer itself would draw coins."""
+    score, group = problem["new_score"], problem["new_group"]
     probability = np.empty(len(score))
     for code, classifier in optimizer._realized_classifier.group_to_clf.items():
         rows = group == code
@@ -77,20 +81,120 @@ def _aif360_dataset(labels, group):
     )
 
 
-def select_aif360(optimizer, score, group):
+def select_aif360(optimizer, problem):
     """Expected decision, where the peer itself would draw coins."""
     keeps, raises, other_keeps, other_raises = optimizer.model_params.x
-    label = score > 0.5
+    label = problem["new_score"] > 0.5
     return np.where(
-        group == optimizer.largest,
+        problem["new_group"] == optimizer.largest,
         np.where(label, keeps, raises),
         np.where(label, other_keeps, other_raises),
     )
 
 
+def fit_linear_post(problem):
+    import postprocess
+
+    joint, weights = problem["joint"], list(problem["class_weight"])
+    calibrator = _calibrator(joint.shape[1] * 2)
+    cell = 2 * problem["group"] + problem["y"]
+    rules = []
+
+    def run():
+        calibrator.fit(joint.reshape(len(joint), -1), cell)
+        calibrated = _calibrated(calibrator, joint)
+        for alpha in problem["alphas"]:
+            rule = postprocess.PostProcessor(
+                n_classes=2,
+                n_groups=joint.shape[1],
+                criterion="eo",
+                alpha=float(alpha),
+                class_weight=weights,
+                seed=0,
+            )
+            # cvxpy's own solver, as in the authors' example without Gurobi.
+            rules.append(rule.fit(p_ay_x=calibrated, solver=None))
+
+    return (calibrator, rules), run
+
+
+def _calibrator(n_cells):
+    """Platt scaling of given probabilities, as the authors calibrate theirs."""
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.frozen import FrozenEstimator
+
+    class Given(ClassifierMixin, BaseEstimator):
+        classes_ = np.arange(n_cells)
+
+        def fit(self, X, y):
+            return self
+
+        def predict(self, X):
+            return X.argmax(axis=1)
+
+        def predict_proba(self, X):
+            return X
+
+        def __sklearn_is_fitted__(self):
+            return True
+
+    return CalibratedClassifierCV(FrozenEstimator(Given()), method="sigmoid")
+
+
+def _calibrated(calibrator, joint):
+    flat = calibrator.predict_proba(joint.reshape(len(joint), -1))
+    return flat.reshape(joint.shape)
+
+
+def select_linear_post(fitted, problem):
+    calibrator, rules = fitted
+    calibrated = _calibrated(calibrator, problem["new_joint"])
+    return np.array([rule.predict(p_ay_x=calibrated) for rule in rules], dtype=float)
+
+
+def _columns(joint):
+    # P(Y = 1 | X), then P(A | X).
+    return np.column_stack([joint[:, :, 1].sum(axis=1), joint.sum(axis=2)])
+
+
+def fit_oxonfair(problem):
+    from oxonfair import DataDict, FairPredictor
+    from oxonfair import group_metrics as metrics
+
+    columns = _columns(problem["joint"])
+    n_groups = problem["joint"].shape[1]
+    predictor = FairPredictor(
+        lambda rows: np.column_stack([1 - rows[:, 0], rows[:, 0]]),
+        DataDict(problem["y"], columns, groups=problem["group"]),
+        inferred_groups=lambda rows: rows[:, 1:],
+        # Above this certainty a row is of the inferred group; 0 always names one.
+        threshold=2 / 3 if n_groups <= 3 else 0,
+    )
+    goal = metrics.balanced_accuracy if problem["balanced"] else metrics.accuracy
+
+    def run():
+        predictor.fit(goal, metrics.equalized_odds_max, 0.0)
+
+    return (predictor, goal, metrics.equalized_odds_max), run
+
+
+def select_oxonfair(fitted, problem):
+    predictor, goal, constraint = fitted
+    columns = _columns(problem["new_joint"])
+    found = []
+    for tolerance in problem["tolerances"]:
+        # One frontier serves all tolerances.
+        predictor.fit(goal, constraint, float(tolerance), recompute=False)
+        found.append(predictor.predict({"data": columns}))
+    return np.array(found, dtype=float)
+
+
 PEERS = {
     "error-parity": (fit_error_parity, select_error_parity),
     "AIF360": (fit_aif360, select_aif360),
+    "LinearPost": (fit_linear_post, select_linear_post),
+    "OxonFair": (fit_oxonfair, select_oxonfair),
 }
 
 
@@ -118,6 +222,7 @@ def _status(field):
 
 def main():
     peer = PEERS[sys.argv[1]]
+    sys.path[:0] = sys.argv[2:]
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     for line in sys.stdin:
@@ -137,10 +242,10 @@ def answer(fit, select, problem):
     # What a peer wants its rows wrapped in is not its own work.
     optimizer, run = fit(problem)
     with PeakMemory() as memory:
-        begun = time.perf_counter()
+        begun = time.process_time()
         run()
-        seconds = time.perf_counter() - begun
-    probability = select(optimizer, problem["new_score"], problem["new_group"])
+        seconds = time.process_time() - begun
+    probability = select(optimizer, problem)
     return {
         "probability": probability,
         "seconds": seconds,

@@ -1,14 +1,18 @@
-"""Post-processors of others, each a function from calibration rows to decisions.
+"""Fair classifiers of others, each a function from rows to decisions on new people.
 
-fairlearn runs in this process. error-parity and AIF360 each run in a virtual
-environment of their own, made on first use in the user's cache folder, because
-error-parity needs numpy<2. Where one cannot be made, `PeerUnavailable` says why. The
-linear programs of the FairSISA paper are here too.
+Those of `SCORE_PEERS` post-process one score and know the group of new people; those of
+`JOINT_PEERS` know P(A, Y | X) in its place, and `exponentiated_gradient` trains a
+classifier. fairlearn runs in this process. The others each run in a virtual environment
+of their own, made on first use in the user's cache folder: error-parity needs numpy<2,
+LinearPost needs cvxpy and is run from a copy of its authors' repository. Where one
+cannot be made, `PeerUnavailable` says why. The linear programs of the FairSISA paper
+are here too.
 """
 
 import atexit
 import functools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -23,7 +27,7 @@ import numpy as np
 import pooch
 from _peer_worker import PeakMemory
 from fairlearn.postprocessing import ThresholdOptimizer
-from fairlearn.reductions import EqualizedOdds, ExponentiatedGradient
+from fairlearn.reductions import EqualizedOdds, ErrorRate, ExponentiatedGradient
 from scipy import sparse
 from scipy.optimize import linprog
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -33,8 +37,18 @@ from sklearn_fairsisa.metrics import FairlearnAdapter
 REQUIREMENTS = {
     "error-parity": ["error-parity==0.3.12", "numpy<2"],
     "AIF360": ["aif360==0.6.1"],
+    "OxonFair": ["oxonfair==0.3"],
+    "LinearPost": ["cvxpy==1.9.3", "scikit-learn==1.9.0", "typing-extensions"],
 }
 """What is installed into the environment of each peer that has its own."""
+REPOSITORIES = {
+    "LinearPost": (
+        "https://github.com/uiuctml/fair-classification",
+        "92ca8b3367d307a2030ec4361036ed659923c28c",
+    )
+}
+"""Address and commit of the code that a peer has no package for."""
+_PEERS = Path(pooch.os_cache("sklearn-fairsisa")) / "peers"
 
 
 class PeerUnavailable(Exception):
@@ -61,10 +75,23 @@ class Calibration:
 
     def costs(self, objective):
         """Costs of a false positive and of a false negative, for an objective."""
-        if objective == "accuracy_score":
-            return 1.0, 1.0
-        share = self.y.mean()
-        return 0.5 / (1 - share), 0.5 / share
+        return _costs(self.y, objective)
+
+
+@dataclass(frozen=True)
+class Beliefs:
+    """Rows that a rule without the group is calibrated on.
+
+    Parameters
+    ----------
+    joint : ndarray of shape (n_samples, n_groups, 2)
+        P(A, Y | X), by a model that has not seen the rows.
+    y, group : ndarray of int of shape (n_samples,)
+    """
+
+    joint: np.ndarray
+    y: np.ndarray
+    group: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -73,10 +100,10 @@ class Decisions:
 
     Parameters
     ----------
-    probability : ndarray of shape (n_new,)
+    probability : ndarray of shape (n_new,), or (n_tolerances, n_new)
         Probability of the positive decision.
     seconds : float
-        Wall-clock time of the fit alone.
+        Processor time of the fit alone.
     peak_bytes : int
         Memory that the fit needed on top of its input, -1 if unknown.
     """
@@ -97,7 +124,10 @@ class ProgramSolution:
 
 
 def threshold_optimizer(calibration, score, group, objective="accuracy_score"):
-    """Decide on new rows by fairlearn's ThresholdOptimizer for equalized odds."""
+    """Decide on new rows by fairlearn's ThresholdOptimizer for equalized odds.
+
+    It has no tolerance for this constraint.
+    """
     mitigator = ThresholdOptimizer(
         estimator=_GivenScore(),
         constraints="equalized_odds",
@@ -115,15 +145,21 @@ def threshold_optimizer(calibration, score, group, objective="accuracy_score"):
     return Decisions(probability, work.seconds, work.peak_bytes)
 
 
-def exponentiated_gradient(estimator, X, y, group, X_new):
+def exponentiated_gradient(
+    estimator, X, y, group, X_new, objective="accuracy_score", tol=0.01
+):
     """Decide on new rows by fairlearn's ExponentiatedGradient for equalized odds.
 
     It trains many clones of `estimator` on the rows of X, by sample weights, and does
     not look at the group in predict.
     """
-    adapter = FairlearnAdapter(
-        ExponentiatedGradient(estimator, EqualizedOdds()), random_state=0
+    false_positive, false_negative = _costs(y, objective)
+    mitigator = ExponentiatedGradient(
+        estimator,
+        EqualizedOdds(difference_bound=tol),
+        objective=ErrorRate(costs={"fp": false_positive, "fn": false_negative}),
     )
+    adapter = FairlearnAdapter(mitigator, random_state=0)
     with measured() as work, warnings.catch_warnings():
         # It warns of its own use of pandas and of learners that are not converged.
         warnings.simplefilter("ignore")
@@ -134,16 +170,46 @@ def exponentiated_gradient(estimator, X, y, group, X_new):
 
 def error_parity(calibration, score, group, objective="accuracy_score", tol=0.0):
     """Decide on new rows by error-parity's RelaxedThresholdOptimizer."""
-    return _ask_worker("error-parity", calibration, score, group, objective, tol)
+    costs = calibration.costs(objective)
+    return _ask_scores("error-parity", calibration, score, group, costs, tol)
 
 
 def aif360(calibration, score, group, objective=None):
     """Decide on new rows by AIF360's EqOddsPostprocessing.
 
     It sees labels, not scores, and two groups: the largest and all others. It has an
-    objective of its own, so `objective` is not used.
+    objective of its own and no tolerance, so `objective` is not used.
     """
-    return _ask_worker("AIF360", calibration, score, group, "accuracy_score")
+    return _ask_scores("AIF360", calibration, score, group, (1.0, 1.0), 0.0)
+
+
+def linear_post(beliefs, joint, objective="accuracy_score", tolerances=(0.0,)):
+    """Decide on new rows by LinearPost, without the group.
+
+    As its authors do, P(A, Y | X) is calibrated on the rows to post-process first. For
+    balanced accuracy the classes are weighted.
+    """
+    weights = _costs(beliefs.y, objective)
+    # Its program is degenerate at zero; the authors' strictest is this.
+    alphas = np.maximum(tolerances, 0.001)
+    return _ask_joint("LinearPost", beliefs, joint, class_weight=weights, alphas=alphas)
+
+
+def oxonfair(beliefs, joint, objective="accuracy_score", tolerances=(0.02,)):
+    """Decide on new rows by OxonFair with inferred groups.
+
+    Its thresholds depend on the group that P(A | X) names, or on none being named if
+    there are at most three groups: its grid over four and that one would need
+    gigabytes. The gap is measured by observed groups. Thresholds alone reach a gap of
+    zero by deciding alike for everyone only, so ask for more.
+    """
+    return _ask_joint(
+        "OxonFair",
+        beliefs,
+        joint,
+        balanced=objective == "balanced_accuracy_score",
+        tolerances=np.asarray(tolerances),
+    )
 
 
 SCORE_PEERS = {
@@ -152,17 +218,25 @@ SCORE_PEERS = {
     "AIF360 EqOdds": aif360,
 }
 """Peers that post-process one score; they share one signature."""
+WITH_TOLERANCE = ("error-parity",)
+"""Those of `SCORE_PEERS` that take ``tol``."""
+JOINT_PEERS = {"LinearPost": linear_post, "OxonFair": oxonfair}
+"""Peers that post-process P(A, Y | X), at all tolerances in one call."""
 
 
-def available_peers(report=print):
-    """Those of `SCORE_PEERS` that run here; tells which do not, and why."""
+def available_peers(report=print, peers=SCORE_PEERS):
+    """Those peers that run here; `report` is called with why others do not."""
     rng = np.random.default_rng(0)
     y, group = rng.integers(0, 2, (2, 400))
     score = (y + rng.random(400)) / 2
+    joint = np.repeat(np.stack([1 - score, score], axis=1)[:, None] / 2, 2, axis=1)
     found = {}
-    for name, peer in SCORE_PEERS.items():
+    for name, peer in peers.items():
         try:
-            peer(Calibration(score, y, group), score[:1], group[:1])
+            if name in JOINT_PEERS:
+                peer(Beliefs(joint, y, group), joint[:1])
+            else:
+                peer(Calibration(score, y, group), score[:1], group[:1])
             found[name] = peer
         except PeerUnavailable as error:
             report(f"{name} is left out: {error}")
@@ -221,16 +295,23 @@ def linear_program(votes, y, group, *, all_patterns):
     return ProgramSolution(accuracy, gap, work.seconds, work.peak_bytes)
 
 
+def _costs(y, objective):
+    if objective == "accuracy_score":
+        return 1.0, 1.0
+    share = y.mean()
+    return float(0.5 / (1 - share)), float(0.5 / share)
+
+
 class measured(PeakMemory):
-    """Wall-clock time and peak memory of a block."""
+    """Processor time and peak memory of a block."""
 
     def __enter__(self):
         super().__enter__()
-        self.begun = time.perf_counter()
+        self.begun = time.process_time()
         return self
 
     def __exit__(self, *details):
-        self.seconds = time.perf_counter() - self.begun
+        self.seconds = time.process_time() - self.begun
         super().__exit__(*details)
         self.peak_bytes = self.bytes
 
@@ -254,28 +335,43 @@ class _GivenScore(ClassifierMixin, BaseEstimator):
         return True
 
 
-def _ask_worker(peer, calibration, score, group, objective, tol=0.0):
-    false_positive, false_negative = calibration.costs(objective)
+def _ask_scores(peer, calibration, score, group, costs, tol):
+    false_positive, false_negative = costs
+    return _ask_worker(
+        peer,
+        score=calibration.score,
+        y=calibration.y,
+        group=calibration.group,
+        new_score=score,
+        new_group=group,
+        false_positive=false_positive,
+        false_negative=false_negative,
+        tolerance=tol,
+    )
+
+
+def _ask_joint(peer, beliefs, joint, **options):
+    return _ask_worker(
+        peer,
+        joint=beliefs.joint,
+        y=beliefs.y,
+        group=beliefs.group,
+        new_joint=joint,
+        **options,
+    )
+
+
+def _ask_worker(peer, **problem):
     with tempfile.TemporaryDirectory() as folder:
-        problem, solution = Path(folder) / "problem.npz", Path(folder) / "answer.npz"
-        np.savez(
-            problem,
-            score=calibration.score,
-            y=calibration.y,
-            group=calibration.group,
-            new_score=score,
-            new_group=group,
-            false_positive=false_positive,
-            false_negative=false_negative,
-            tolerance=tol,
-        )
+        source, target = Path(folder) / "problem.npz", Path(folder) / "answer.npz"
+        np.savez(source, **problem)
         worker = start_worker(peer)
-        worker.stdin.write(f"{problem}\t{solution}\n")
+        worker.stdin.write(f"{source}\t{target}\n")
         worker.stdin.flush()
         said = worker.stdout.readline().strip()
         if said != "done":
             raise PeerUnavailable(said or f"{peer} ended with {worker.wait()}")
-        with np.load(solution) as found:
+        with np.load(target) as found:
             return Decisions(
                 # Solvers' rounding errors may lead out of [0, 1].
                 found["probability"].clip(0.0, 1.0),
@@ -287,8 +383,12 @@ def _ask_worker(peer, calibration, score, group, objective, tol=0.0):
 @functools.cache
 def start_worker(peer):
     """Start a process that fits a peer, once in each process of ours."""
+    python = environment(peer)
+    command = [python, Path(__file__).with_name("_peer_worker.py"), peer]
+    if peer in REPOSITORIES:
+        command.append(repository(peer))
     worker = subprocess.Popen(
-        [environment(peer), Path(__file__).with_name("_peer_worker.py"), peer],
+        command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -296,6 +396,36 @@ def start_worker(peer):
     )
     atexit.register(worker.kill)
     return worker
+
+
+@functools.cache
+def repository(peer):
+    """Folder of a peer's code, which git fetches if it is not there.
+
+    Raises
+    ------
+    PeerUnavailable
+        If it cannot be fetched.
+    """
+    address, commit = REPOSITORIES[peer]
+    folder = _PEERS / f"{peer}-{commit[:7]}"
+    if folder.is_dir():
+        return folder
+    aside = folder.with_name(f"{folder.name}.{os.getpid()}")
+    try:
+        for command in (
+            ["git", "clone", "--quiet", address, aside],
+            ["git", "-C", aside, "checkout", "--quiet", commit],
+        ):
+            subprocess.run(command, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise PeerUnavailable(f"git could not fetch {peer}: {_reason(error)}") from None
+    aside.rename(folder)
+    return folder
+
+
+def _reason(error):
+    return (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
 
 
 @functools.cache
@@ -308,7 +438,7 @@ def environment(peer):
         If it cannot be made.
     """
     name = f"{peer}-py{sys.version_info[0]}{sys.version_info[1]}"
-    folder = Path(pooch.os_cache("sklearn-fairsisa")) / "peers" / name
+    folder = _PEERS / name
     python, ready = folder / "bin" / "python", folder / "requirements.json"
     wanted = json.dumps(REQUIREMENTS[peer])
     if ready.is_file() and ready.read_text() == wanted:
@@ -324,9 +454,8 @@ def environment(peer):
             text=True,
         )
     except (OSError, subprocess.CalledProcessError) as error:
-        reason = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
         raise PeerUnavailable(
-            f"no environment could be made for {peer}: {reason[-1]}"
+            f"no environment could be made for {peer}: {_reason(error)}"
         ) from None
     # Written last, so that a folder left half made is made anew.
     ready.write_text(wanted)

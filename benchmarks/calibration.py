@@ -1,8 +1,9 @@
 """Hold rows out, calibrate across shards, or on training rows: what do new people see?
 
-Run ``python benchmarks/calibration.py``; it takes about five minutes on one core and
-writes ``results/calibration.json``. For members that hardly overfit (logistic models)
-and for members that memorise (trees grown to purity), each over the same rows:
+Run ``python benchmarks/calibration.py``; it continues where it was cut off (see
+``_pieces.py``) and writes ``results/calibration.json``. For members that hardly overfit
+(logistic models) and for members that memorise (trees grown to purity), each over the
+same rows:
 
 - 10, 20 or 50% held out from the members;
 - across shards: every row trains and calibrates, new people are judged with each
@@ -18,17 +19,20 @@ number of rows cures, from the noise of few calibration rows.
 import argparse
 import warnings
 from dataclasses import replace
+from functools import cache
 from itertools import product
 
 import numpy as np
 from _common import add_output_argument, print_table, write_result
-from _heldout import OBJECTIVE, judge, large_groups, load
+from _judging import OBJECTIVE, judge
+from _pieces import Pieces
+from _tasks import large_groups, load
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import SGDClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
-from sklearn_fairsisa.exceptions import DegenerateRuleWarning
+from sklearn_fairsisa.exceptions import DegenerateRuleWarning, SharedCoinWarning
 from sklearn_fairsisa.metrics import group_rates
 
 LEARNERS = {
@@ -86,6 +90,13 @@ def quality(fair, new, chosen=None):
     }
 
 
+def divide(data, n_rows, split):
+    """Rows to learn from, and new people."""
+    order = np.random.default_rng(split).permutation(len(data[1]))
+    parts = order[:n_rows], order[n_rows:]
+    return tuple(tuple(column[rows] for column in data) for rows in parts)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", nargs="+", default=["synthetic", "compas", "adult"])
@@ -94,23 +105,29 @@ def main():
     parser.add_argument("--splits", type=int, default=10)
     add_output_argument(parser, "calibration")
     args = parser.parse_args()
-    warnings.simplefilter("ignore", DegenerateRuleWarning)
-    table = {}
-    for task in args.tasks:
-        # Of smaller groups a tenth of the rows would not show each label.
-        data = large_groups(*load(task, None))
-        for split, (name, learner), n_shards, method in product(
-            range(args.splits), LEARNERS.items(), args.shards, METHODS
-        ):
-            order = np.random.default_rng(split).permutation(len(data[1]))
-            given, new = (
-                tuple(part[rows] for part in data)
-                for rows in (order[: args.rows], order[args.rows :])
+    for expected in (DegenerateRuleWarning, SharedCoinWarning):
+        warnings.simplefilter("ignore", expected)
+    pieces, table = Pieces.beside(args.output), {}
+    # Of smaller groups a tenth of the rows would not show each label.
+    data = cache(lambda task: large_groups(*load(task, None)))
+    for split, task, members, n_shards, method in product(
+        range(args.splits), args.tasks, LEARNERS, args.shards, METHODS
+    ):
+        key = {
+            "task": task, "rows": args.rows, "split": split, "members": members,
+            "n_shards": n_shards, "method": method,
+        }  # fmt: skip
+        found = pieces.read(key)
+        if found is None:
+            given, new = divide(data(task), args.rows, split)
+            found = dict(
+                compare(LEARNERS[members], n_shards, method, given, new, split)
             )
-            for way, found in compare(learner, n_shards, method, given, new, split):
-                key = task, name, method, n_shards, way
-                table.setdefault(key, []).append(found)
-        print(f"{task} done", flush=True)
+            pieces.keep(key, found)
+            print(key, flush=True)
+        for way, quality_of_way in found.items():
+            cell = task, members, method, n_shards, way
+            table.setdefault(cell, []).append(quality_of_way)
     rows = [
         dict(zip(("task", "members", "method", "n_shards", "calibration"), key))
         | {name: np.mean([v[name] for v in values]) for name in values[0]}

@@ -22,7 +22,7 @@ from itertools import product
 
 import numpy as np
 from _common import add_output_argument, print_table, write_result
-from _heldout import OBJECTIVE
+from _judging import OBJECTIVE
 from _pieces import Pieces
 from _tabular import load_table
 from sklearn.linear_model import SGDClassifier

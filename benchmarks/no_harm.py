@@ -14,7 +14,7 @@ import argparse
 
 import numpy as np
 from _common import add_output_argument, print_table, write_result
-from _heldout import OBJECTIVE, judge
+from _judging import OBJECTIVE, judge
 from scipy.special import expit
 
 from sklearn_fairsisa import FairEnsemblePostprocessor
