@@ -1,5 +1,6 @@
 """Texts, labels and groups of the corpora, and the folds they are divided into."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,7 +78,10 @@ def folds_of(corpus, seed):
     rare = strata.map(strata.value_counts()) < _FEWEST_OF_STRATUM
     strata[rare] = corpus.y[rare].astype(str)
     folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=seed)
-    return list(folds.split(corpus.texts, strata))
+    with warnings.catch_warnings():
+        # What is rare together need not be in every fold.
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        return list(folds.split(corpus.texts, strata))
 
 
 def _as_corpus(name, texts, y, groups):

@@ -47,7 +47,12 @@ def draw_gaps(rows, path, note):
     axes.flat[0].set_ylim(0, None)
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(
-        handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=1 + len(attributes),
+        frameon=False,
+        fontsize=9,
     )
     figure.suptitle(note, fontsize=10)
     figure.savefig(path, dpi=120, facecolor="white")

@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+from _judging import OBJECTIVE
 from _peers import (
     JOINT_PEERS,
     WITH_TOLERANCE,
@@ -20,7 +21,6 @@ from sklearn_fairsisa.postprocessing._rule import learn_rule
 from .replay import replayed
 from .training import known_rows, to_scores, unpack
 
-OBJECTIVE = "balanced_accuracy_score"
 TOLERANCES = (0.0, 0.05, 0.1)
 # Thresholds without coins reach no gap of zero that is of use.
 _TOLERANCES_OF = {"OxonFair": (0.02, 0.05, 0.1)}

@@ -7,7 +7,7 @@ from .summaries import verdict_on_repair
 
 
 def readable_tables(found):
-    """Yield tables by name; those of which there are no rows yet have only columns.
+    """Yield tables by name; those of which there are no rows yet are empty.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ HELD_OUT = 0.2
 SHARES = (0.05, 0.2)
 SINGLE_REQUESTS = 5
 # Logits are kept in multiples of its inverse.
-_STEPS = 1024
+_STEPS = 256
 _CLIP = 1e-6
 # A member that decides the same for more than this share of people has not learnt.
 ALIKE = 0.98

