@@ -18,6 +18,7 @@ N_RESAMPLES = 1000
 MARGIN = 0.05
 PRIMARY_SHARDS = (2, 5, 10, 20)
 REPAIRED_SHARDS = (5, 20)
+MEAN_SCORE = "mean score"
 _QUANTITIES = ("gap", "balanced_accuracy")
 
 
@@ -264,7 +265,7 @@ def compare_shards(gathered, corpora):
 
     What decides is the mean score at one half, which is the primary comparison, the
     majority, or the mean score where as many people are selected as by the one model.
-    Simultaneous intervals are those of the family of all shards and attributes.
+    Intervals of the primary comparison are simultaneous over shards and attributes.
     """
     measured = []
     for case, many in gathered.items():
@@ -280,7 +281,7 @@ def compare_shards(gathered, corpora):
             select_as_many(*pair) for pair in zip(before, after, people, strict=True)
         ]
         for what, rule, decided in (
-            ("mean score", NONE, after),
+            (MEAN_SCORE, NONE, after),
             ("majority", MAJORITY, after),
             ("as many selected", NONE, matched),
         ):
@@ -312,14 +313,17 @@ def select_as_many(one, many, people):
 def _with_intervals_of_shards(measured):
     changes = [many.gap - one.gap for *_, (one, many), _ in measured]
     families = {}
-    for (case, *_), change in zip(measured, changes):
-        families.setdefault((case.corpus, case.model), []).append(change[:, 0])
+    for (case, what, *_), change in zip(measured, changes):
+        family = case.corpus, case.model, what
+        families.setdefault(family, []).append(change[:, 0])
     spread = {family: spread_over_seeds(d) for family, d in families.items()}
     for (case, what, (one, many), n_folds), change in zip(measured, changes):
-        own = spread[case.corpus, case.model]
-        value, low, high = interval(change, own)
-        n_family = len(ATTRIBUTES[case.corpus]) * len(PRIMARY_SHARDS)
-        _, lowest, highest = interval(change, own, 1 - 0.05 / n_family)
+        n_family = 1
+        if is_primary(case) and what == MEAN_SCORE:
+            n_family = len(ATTRIBUTES[case.corpus]) * len(PRIMARY_SHARDS)
+        level = 1 - 0.05 / n_family
+        own = spread[case.corpus, case.model, what]
+        value, low, high = interval(change, own, level)
         yield {
             **vars(case),
             "decision": what,
@@ -328,13 +332,10 @@ def _with_intervals_of_shards(measured):
             "gap": many.gap[:, 0].mean(),
             "floor": many.floor,
             "change": value,
-            "low": low,
-            "high": high,
-            "simultaneous_low": lowest,
-            "simultaneous_high": highest,
-            "verdict": verdict_on_shards(
-                value, lowest, highest, max(one.floor, many.floor)
-            ),
+            "change_low": low,
+            "change_high": high,
+            "level": level,
+            "verdict": verdict_on_shards(value, low, high, max(one.floor, many.floor)),
         }
 
 
@@ -378,29 +379,31 @@ def compare_rules(gathered, corpora):
 
 
 def _with_intervals_of_rules(measured):
+    # Rules over the same ensemble vary together, so that each has its own spread.
     families = {}
-    for case, *_, values in measured:
+    for case, _, name, _, values in measured:
         for what, value in values.items():
-            family = case.corpus, case.model, what
+            family = case.corpus, case.model, name, what
             families.setdefault(family, []).append(value[:, 0])
     spread = {family: spread_over_seeds(v) for family, v in families.items()}
     for case, n_folds, name, floor, values in measured:
         row = {**vars(case), "folds": n_folds, "rule": name, "floor": floor}
-        row["level"] = level_of(case)
+        row["level"] = 0.95
+        if is_primary(case) and case.n_shards in REPAIRED_SHARDS:
+            n_family = len(REPAIRED_SHARDS) * len(ATTRIBUTES[case.corpus])
+            row["level"] = 1 - 0.05 / n_family
         for what, value in values.items():
             level = row["level"] if what.startswith("default") else 0.95
-            own = spread[case.corpus, case.model, what]
+            own = spread[case.corpus, case.model, name, what]
             ends = interval(value, own, level)
             row |= dict(zip((what, f"{what}_low", f"{what}_high"), ends))
         yield row
 
 
-def level_of(case):
-    """Confidence of intervals of differences, simultaneous for primary questions."""
-    is_primary = case.model == "minilm" and case.deletion is None
-    if is_primary and case.n_shards in REPAIRED_SHARDS:
-        return 1 - 0.05 / (len(REPAIRED_SHARDS) * len(ATTRIBUTES[case.corpus]))
-    return 0.95
+def is_primary(case):
+    """Return whether the design's primary questions are about a case."""
+    whole = case.deletion is None and not case.holds_out
+    return whole and (case.corpus, case.model) == ("hatexplain", "minilm")
 
 
 def verdict_on_repair(none, default):

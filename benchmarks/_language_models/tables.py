@@ -58,8 +58,8 @@ def _shards(rows):
             "gap, one model": f"{row['gap_one']:.3f}",
             "gap, S shards": f"{row['gap']:.3f}",
             "noise floor": f"{row['floor']:.3f}",
-            "change, 95%": _with_ends(row["change"], row["low"], row["high"]),
-            "simultaneous": _ends(row["simultaneous_low"], row["simultaneous_high"]),
+            "change": _quantity(row, "change", "+.3f"),
+            "level": f"{row['level']:.2%}",
             "verdict": row["verdict"],
         }
         for row in rows
@@ -187,12 +187,5 @@ def _shown_shards(n_shards, holds_out):
 def _quantity(row, name, form=".3f"):
     if name not in row:
         return ""
-    return _with_ends(row[name], row[f"{name}_low"], row[f"{name}_high"], form)
-
-
-def _with_ends(value, low, high, form="+.3f"):
-    return f"{value:{form}} {_ends(low, high, form)}"
-
-
-def _ends(low, high, form="+.3f"):
-    return f"[{low:{form}}, {high:{form}}]"
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return f"{row[name]:{form}} [{low:{form}}, {high:{form}}]"
