@@ -1,0 +1,1 @@
+"""Language models in shards: what is trained, which rules decide, what was found."""

@@ -1,0 +1,57 @@
+"""What is trained, in which order; see the documentation's page on the design."""
+
+from .corpora import N_FOLDS
+from .training import Cell
+
+ATTRIBUTES = {
+    "hatexplain": ("religion", "race"),
+    "redditbias": ("target",),
+    "generated": ("club",),
+}
+
+
+def main_cells(corpus, model, shards, seed, folds=N_FOLDS):
+    """Return cells fold by fold: one model and 5 shards first, then the others."""
+    first = [s for s in shards if s in (1, 5)]
+    others = [s for s in shards if s not in (1, 5)]
+    cells = []
+    for wave, calibrates in ((first, False), (others, 1 in shards)):
+        for fold in range(folds):
+            if calibrates:
+                # A single model needs rows of its own to calibrate on.
+                cells.append(Cell(corpus, model, 1, seed, fold, holds_out=True))
+            cells += [Cell(corpus, model, s, seed, fold) for s in wave]
+    return cells
+
+
+def deletion_cells(corpus, model, n_shards, seed, deletions, folds=N_FOLDS):
+    """Return cells fold by fold, one for each kind of deletion."""
+    return [
+        Cell(corpus, model, n_shards, seed, fold, deletion=deletion)
+        for fold in range(folds)
+        for deletion in deletions
+    ]
+
+
+_ALL, _FEW = (1, 2, 5, 10, 20), (1, 5, 20)
+_HATEXPLAIN = "uniform", "religion=Jewish", "race=Asian"
+QUICK = "quick"
+STEPS = {
+    "seed-0": lambda: main_cells("hatexplain", "minilm", _ALL, 0),
+    "seed-1": lambda: main_cells("hatexplain", "minilm", _ALL, 1),
+    "deletions": lambda: deletion_cells("hatexplain", "minilm", 5, 0, _HATEXPLAIN),
+    "redditbias": lambda: [
+        *main_cells("redditbias", "minilm", _ALL, 0),
+        *main_cells("redditbias", "minilm", _ALL, 1),
+    ],
+    "whole": lambda: main_cells("hatexplain", "minilm-whole", (1, 5), 0),
+    "smollm2": lambda: main_cells("hatexplain", "smollm2", _FEW, 0),
+    "mpnet": lambda: main_cells("hatexplain", "mpnet", _FEW, 0),
+    QUICK: lambda: [
+        *main_cells("generated", "tiny", (1, 3), 0, folds=1),
+        *deletion_cells("generated", "tiny", 3, 0, ("uniform",), folds=1),
+    ],
+}
+"""Functions that return the cells of a step."""
+DEFAULT_STEPS = ("seed-0", "seed-1", "deletions")
+"""Of the others, some need weights; the confirmation set is opened once, by name."""

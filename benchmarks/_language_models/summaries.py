@@ -1,0 +1,564 @@
+"""Tables of what was trained and decided so far."""
+
+from dataclasses import dataclass, replace
+from itertools import chain
+
+import numpy as np
+import pandas as pd
+from _judging import balanced_accuracy, compare, count, gap, noise_floor
+from scipy import stats
+
+from .judging import attributes_of, unpacked
+from .plan import ATTRIBUTES
+from .rules import DEFAULT, MAJORITY, NONE
+from .training import cells_of
+
+N_RESAMPLES = 1000
+# Shards do not make a model less fair if the gap grows by less.
+MARGIN = 0.05
+PRIMARY_SHARDS = (2, 5, 10, 20)
+REPAIRED_SHARDS = (5, 20)
+MEAN_SCORE = "mean score"
+_QUANTITIES = ("gap", "balanced_accuracy")
+
+
+@dataclass(frozen=True)
+class Case:
+    """Ensembles that are pooled: those of all seeds and folds."""
+
+    corpus: str
+    model: str
+    attribute: str
+    n_shards: int
+    holds_out: bool = False
+    deletion: str | None = None
+    share: float | None = None
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What was decided on the people of one seed.
+
+    Parameters
+    ----------
+    fold_of : dict of int to int
+        Fold of each person, of those folds that are finished.
+    decisions : dict of str to dict of int to float
+        Probability at the strictest tolerance by rule and person.
+    curves : dict of str to dict of int to ndarray
+        Counts at all tolerances, by rule and fold; see ``_judging``.
+    means : dict of int to float
+        Mean score of the members, by person.
+    """
+
+    fold_of: dict
+    decisions: dict
+    curves: dict
+    means: dict
+
+
+def gather(cells, decisions, corpora):
+    """Return what was decided, by case and seed.
+
+    Parameters
+    ----------
+    cells : list of Cell
+    decisions : Pieces
+    corpora : callable
+        Returns the corpus of a name.
+
+    Returns
+    -------
+    dict of Case to dict of int to Decided
+    """
+    gathered = {}
+    for cell in chain.from_iterable(map(cells_of, cells)):
+        for attribute in attributes_of(cell):
+            found = decisions.read({**cell.key, "attribute": attribute})
+            if found is None:
+                continue
+            case = Case(
+                cell.corpus,
+                cell.model,
+                attribute,
+                cell.n_shards,
+                cell.holds_out,
+                cell.deletion,
+                cell.share,
+            )
+            of_seed = gathered.setdefault(case, {}).setdefault(
+                cell.seed, Decided({}, {}, {}, {})
+            )
+            _add(of_seed, found, cell.fold, corpora(cell.corpus), attribute)
+    return gathered
+
+
+def _add(decided, found, fold, corpus, attribute):
+    people = found["people"]
+    y, code = _truth(corpus, attribute, people)
+    n_groups = len(corpus.names(attribute))
+    decided.fold_of.update(dict.fromkeys(people.tolist(), fold))
+    decided.means.update(zip(people.tolist(), unpacked(found["mean"])))
+    for name, kept in found["decisions"].items():
+        curve = unpacked(kept)
+        of_rule = decided.decisions.setdefault(name, {})
+        of_rule.update(zip(people.tolist(), curve[0]))
+        decided.curves.setdefault(name, {})[fold] = np.array(
+            [count(probability, y, code, n_groups) for probability in curve]
+        )
+
+
+def _truth(corpus, attribute, people):
+    names = np.array(corpus.names(attribute))
+    groups = corpus.groups[attribute][people].astype(str)
+    return corpus.y[people], np.searchsorted(names, groups)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Gap and balanced accuracy of one rule in one case.
+
+    Parameters
+    ----------
+    gap, balanced_accuracy : ndarray of shape (n_seeds, 1 + N_RESAMPLES)
+        Of all people, then of resamples of people, which are the same for all rules on
+        the same people.
+    floor : float
+    """
+
+    gap: np.ndarray
+    balanced_accuracy: np.ndarray
+    floor: float
+
+
+def sample(decided, rule, people, corpus, attribute):
+    """Measure a rule on some people, in each seed.
+
+    Parameters
+    ----------
+    decided : list of Decided
+    rule : str
+    people : list of ndarray of int
+        Sorted, for each seed.
+    """
+    values, floors = [], []
+    for of_seed, who in zip(decided, people):
+        own = of_seed.decisions[rule]
+        probability = np.array([own[person] for person in who.tolist()])
+        y, code = _truth(corpus, attribute, who)
+        n_groups = len(corpus.names(attribute))
+        counts = resampled(probability, y, code, n_groups)
+        values.append((gap(counts), balanced_accuracy(counts)))
+        floors.append(noise_floor(counts[0]))
+    gaps, accuracies = np.array(values).swapaxes(0, 1)
+    return Sample(gaps, accuracies, float(np.mean(floors)))
+
+
+def resampled(probability, y, code, n_groups, seed=0):
+    """Counts of all people, then of resamples within each label and group.
+
+    Returns
+    -------
+    ndarray of shape (1 + N_RESAMPLES, 3, 2, n_groups)
+    """
+    rng = np.random.default_rng(seed)
+    found = np.zeros((1 + N_RESAMPLES, 3, 2, n_groups))
+    for label in (0, 1):
+        for group in range(n_groups):
+            own = probability[(y == label) & (code == group)]
+            n = len(own)
+            if not n:
+                continue
+            drawn = rng.multinomial(n, np.full(n, 1 / n), N_RESAMPLES)
+            times = np.vstack([np.ones(n), drawn])
+            found[:, 0, label, group] = n
+            found[:, 1, label, group] = times @ own
+            found[:, 2, label, group] = times @ own**2
+    return found
+
+
+def spread_over_seeds(differences):
+    """Pool the standard deviation over seeds of a family of quantities.
+
+    Parameters
+    ----------
+    differences : list of ndarray of shape (n_seeds,)
+
+    Returns
+    -------
+    deviation : float
+        Of one seed; 0 where there is one seed only.
+    freedom : int
+        Degrees of freedom.
+    """
+    several = [d for d in differences if len(d) > 1]
+    freedom = sum(len(d) - 1 for d in several)
+    if not freedom:
+        return 0.0, 0
+    squares = sum(np.sum((d - d.mean()) ** 2) for d in several)
+    return float(np.sqrt(squares / freedom)), freedom
+
+
+def interval(values, spread, level=0.95):
+    """Mean over seeds, with an interval over people and seeds.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_seeds, 1 + N_RESAMPLES)
+    spread : tuple of float and int
+        See `spread_over_seeds`.
+    level : float, default=0.95
+
+    Returns
+    -------
+    estimate, low, high : float
+    """
+    mean = values.mean(axis=0)
+    tail = (1 - level) / 2
+    low, high = np.quantile(mean[1:], [tail, 1 - tail])
+    deviation, freedom = spread
+    of_seeds = 0.0
+    if freedom:
+        quantile = stats.t.ppf(1 - tail, freedom)
+        of_seeds = quantile * deviation / np.sqrt(len(values))
+    # Gaps of resamples are biased: the interval may not hold its middle.
+    below, above = max(mean[0] - low, 0.0), max(high - mean[0], 0.0)
+    return (
+        mean[0],
+        mean[0] - np.hypot(below, of_seeds),
+        mean[0] + np.hypot(above, of_seeds),
+    )
+
+
+def common_people(cases):
+    """Seeds and people that all of some cases have decided on.
+
+    Parameters
+    ----------
+    cases : list of dict of int to Decided
+
+    Returns
+    -------
+    seeds : list of int
+    people : list of ndarray of int
+    """
+    seeds = sorted(set.intersection(*(set(case) for case in cases)))
+    people, kept = [], []
+    for seed in seeds:
+        shared = set.intersection(*(set(case[seed].fold_of) for case in cases))
+        if shared:
+            kept.append(seed)
+            people.append(np.array(sorted(shared)))
+    return kept, people
+
+
+def n_folds_of(cases, seeds):
+    """Number of folds that all of some cases have, over seeds."""
+    return sum(
+        len(set.intersection(*(set(case[s].fold_of.values()) for case in cases)))
+        for s in seeds
+    )
+
+
+def compare_shards(gathered, corpora):
+    """Rows that compare the gap of ensembles with that of one model, without a rule.
+
+    What decides is the mean score at one half, which is the primary comparison, the
+    majority, or the mean score where as many people are selected as by the one model.
+    Intervals of the primary comparison are simultaneous over shards and attributes.
+    """
+    measured = []
+    for case, many in gathered.items():
+        one = gathered.get(replace(case, n_shards=1))
+        if case.n_shards == 1 or case.deletion is not None or one is None:
+            continue
+        seeds, people = common_people([one, many])
+        if not seeds:
+            continue
+        n_folds, corpus = n_folds_of([one, many], seeds), corpora(case.corpus)
+        before, after = ([c[s] for s in seeds] for c in (one, many))
+        matched = [
+            select_as_many(*pair) for pair in zip(before, after, people, strict=True)
+        ]
+        for what, rule, decided in (
+            (MEAN_SCORE, NONE, after),
+            ("majority", MAJORITY, after),
+            ("as many selected", NONE, matched),
+        ):
+            pair = [
+                sample(c, r, people, corpus, case.attribute)
+                for c, r in ((before, NONE), (decided, rule))
+            ]
+            measured.append((case, what, pair, n_folds))
+    return list(_with_intervals_of_shards(measured))
+
+
+def select_as_many(one, many, people):
+    """Return decisions by the greatest mean scores of `many`, as many as `one` selects.
+
+    Within each fold, whose members are the same.
+    """
+    who = np.array(people)
+    folds = np.array([many.fold_of[person] for person in who.tolist()])
+    chosen = {}
+    for fold in np.unique(folds):
+        own = who[folds == fold].tolist()
+        n_selected = round(sum(one.decisions[NONE][person] for person in own))
+        ranked = sorted(own, key=lambda person: -many.means[person])
+        chosen |= dict.fromkeys(own, 0.0)
+        chosen |= dict.fromkeys(ranked[:n_selected], 1.0)
+    return replace(many, decisions={NONE: chosen})
+
+
+def _with_intervals_of_shards(measured):
+    changes = [many.gap - one.gap for *_, (one, many), _ in measured]
+    families = {}
+    for (case, what, *_), change in zip(measured, changes):
+        family = case.corpus, case.model, what
+        families.setdefault(family, []).append(change[:, 0])
+    spread = {family: spread_over_seeds(d) for family, d in families.items()}
+    for (case, what, (one, many), n_folds), change in zip(measured, changes):
+        n_family = 1
+        if is_primary(case) and what == MEAN_SCORE:
+            n_family = len(ATTRIBUTES[case.corpus]) * len(PRIMARY_SHARDS)
+        level = 1 - 0.05 / n_family
+        own = spread[case.corpus, case.model, what]
+        value, low, high = interval(change, own, level)
+        yield {
+            **vars(case),
+            "decision": what,
+            "folds": n_folds,
+            "gap_one": one.gap[:, 0].mean(),
+            "gap": many.gap[:, 0].mean(),
+            "floor": many.floor,
+            "change": value,
+            "change_low": low,
+            "change_high": high,
+            "level": level,
+            "verdict": verdict_on_shards(value, low, high, max(one.floor, many.floor)),
+        }
+
+
+def verdict_on_shards(change, low, high, floor):
+    """Say whether a change of the gap means less fairness.
+
+    Parameters
+    ----------
+    change, low, high : float
+        The change and its interval.
+    floor : float
+        Greater noise floor of the two gaps.
+    """
+    if low > 0 and change > floor:
+        return "less fair"
+    return "not less fair" if high < MARGIN else "undecided"
+
+
+def compare_rules(gathered, corpora):
+    """Rows with gap and balanced accuracy of each rule, and the default minus it.
+
+    Differences of primary cells have simultaneous intervals; see ``level``.
+    """
+    measured = []
+    for case, of_case in gathered.items():
+        seeds, people = common_people([of_case])
+        decided, corpus = [of_case[s] for s in seeds], corpora(case.corpus)
+        samples = {
+            name: sample(decided, name, people, corpus, case.attribute)
+            for name in decided[0].decisions
+            if all(name in d.decisions for d in decided)
+        }
+        n_folds, default = n_folds_of([of_case], seeds), samples.get(DEFAULT)
+        for name, own in samples.items():
+            values = {what: getattr(own, what) for what in _QUANTITIES}
+            if default is not None and default is not own:
+                for what in _QUANTITIES:
+                    values[f"default_{what}"] = getattr(default, what) - values[what]
+            measured.append((case, n_folds, name, own.floor, values))
+    return list(_with_intervals_of_rules(measured))
+
+
+def _with_intervals_of_rules(measured):
+    # Rules over the same ensemble vary together, so that each has its own spread.
+    families = {}
+    for case, _, name, _, values in measured:
+        for what, value in values.items():
+            family = case.corpus, case.model, name, what
+            families.setdefault(family, []).append(value[:, 0])
+    spread = {family: spread_over_seeds(v) for family, v in families.items()}
+    for case, n_folds, name, floor, values in measured:
+        row = {**vars(case), "folds": n_folds, "rule": name, "floor": floor}
+        row["level"] = 0.95
+        if is_primary(case) and case.n_shards in REPAIRED_SHARDS:
+            n_family = len(REPAIRED_SHARDS) * len(ATTRIBUTES[case.corpus])
+            row["level"] = 1 - 0.05 / n_family
+        for what, value in values.items():
+            level = row["level"] if what.startswith("default") else 0.95
+            own = spread[case.corpus, case.model, name, what]
+            ends = interval(value, own, level)
+            row |= dict(zip((what, f"{what}_low", f"{what}_high"), ends))
+        yield row
+
+
+def is_primary(case):
+    """Return whether the design's primary questions are about a case."""
+    whole = case.deletion is None and not case.holds_out
+    return whole and (case.corpus, case.model) == ("hatexplain", "minilm")
+
+
+def verdict_on_repair(none, default):
+    """Say whether the default repairs the gap, by the rows of both.
+
+    Parameters
+    ----------
+    none, default : dict
+        Rows of `compare_rules` of the same case.
+    """
+    if none["default_gap_low"] > 0:
+        return "larger"
+    if none["default_gap_high"] >= 0:
+        return "undecided"
+    near = default["gap_low"] <= default["floor"]
+    return "repaired" if near else "smaller"
+
+
+def compare_at_equal_gap(gathered):
+    """Rows with the default minus each rule at equal gap; see ``_judging``.
+
+    Cases with fewer than three folds have none.
+    """
+    rows = []
+    for case, of_case in gathered.items():
+        names = dict.fromkeys(name for d in of_case.values() for name in d.curves)
+        for name in names:
+            pairs = [_paired(d, name) for d in of_case.values()]
+            pairs = [pair for pair in pairs if pair is not None]
+            if name == DEFAULT or not pairs:
+                continue
+            found = compare(*map(list, zip(*pairs)))
+            row = {
+                **vars(case),
+                "rule": name,
+                "folds": sum(p[0].shape[1] for p in pairs),
+            }
+            for what in ("gap", "balanced_accuracy"):
+                estimate = found[f"{what}_at_equal_gap"]
+                ends = estimate.value, estimate.low, estimate.high
+                row |= dict(zip((what, f"{what}_low", f"{what}_high"), ends))
+            rows.append(row)
+    return rows
+
+
+def _paired(decided, name):
+    """Curves of the default and of another rule in the folds that both have."""
+    curves = [decided.curves.get(rule, {}) for rule in (DEFAULT, name)]
+    folds = sorted(set.intersection(*map(set, curves)))
+    if len(folds) < 3:
+        return None
+    return [np.stack([curve[fold] for fold in folds], axis=1) for curve in curves]
+
+
+def describe_training(cells, pieces):
+    """Rows with quality and cost of the ensembles, means over seeds and folds."""
+    rows = []
+    for cell in cells:
+        found = pieces.read(cell.key)
+        if found is None or cell.deletion is not None:
+            continue
+        of_members = found["quality"]["member_balanced_accuracy"]
+        rows.append(
+            {
+                "corpus": cell.corpus,
+                "model": cell.model,
+                "S": cell.n_shards,
+                "held_out": cell.holds_out,
+                "passes": found["passes"],
+                "folds": 1,
+                "balanced_accuracy": found["quality"]["balanced_accuracy"],
+                "auc": found["quality"]["auc"],
+                "of_members": np.mean(of_members),
+                "members_alike": found["quality"]["members_alike"],
+                "fit_seconds": found["fit_seconds"],
+                "score_seconds": found["score_seconds"],
+            }
+        )
+    if not rows:
+        return []
+    keys = ["corpus", "model", "S", "held_out", "passes"]
+    how = dict.fromkeys(rows[0].keys() - set(keys), "mean")
+    how |= {"folds": "sum", "members_alike": "sum"}
+    table = pd.DataFrame(rows).groupby(keys, sort=False).agg(how).reset_index()
+    return table[list(rows[0])].to_dict("records")
+
+
+def describe_scores(cells, decisions):
+    """Rows with the area under the ROC curve within each group, means over folds."""
+    rows = []
+    for cell in cells:
+        if cell.deletion is not None or cell.holds_out:
+            continue
+        for attribute in attributes_of(cell):
+            found = decisions.read({**cell.key, "attribute": attribute})
+            rows += [
+                {
+                    "corpus": cell.corpus,
+                    "model": cell.model,
+                    "attribute": attribute,
+                    "S": cell.n_shards,
+                    "group": group,
+                    "auc": area,
+                }
+                for group, area in (found["aucs"] if found else {}).items()
+            ]
+    if not rows:
+        return []
+    keys = ["corpus", "model", "attribute", "S", "group"]
+    table = pd.DataFrame(rows).groupby(keys, sort=False)["auc"]
+    return table.agg(["mean", "count"]).reset_index().to_dict("records")
+
+
+def describe_deletions(cells, pieces):
+    """Rows with the cost of deletions, means over folds."""
+    rows = []
+    for cell in cells:
+        last = cells_of(cell)[-1]
+        found = pieces.read(last.key) if cell.deletion else None
+        for request in [] if found is None else found["requests"]:
+            rows.append(
+                {
+                    "corpus": cell.corpus,
+                    "model": cell.model,
+                    "S": cell.n_shards,
+                    "deletion": cell.deletion,
+                    "request": "one row" if request["rows"] == 1 else "many rows",
+                    "visits": request["visits"],
+                    "expected_visits": request["expected_visits"],
+                    "share_of_fit": request["seconds"] / found["fit_seconds"],
+                }
+            )
+    if not rows:
+        return []
+    keys = ["corpus", "model", "S", "deletion", "request"]
+    return (
+        pd.DataFrame(rows)
+        .groupby(keys, sort=False)
+        .mean()
+        .reset_index()
+        .to_dict("records")
+    )
+
+
+def count_pieces(steps, pieces):
+    """Rows with the pieces that each step has and needs.
+
+    Parameters
+    ----------
+    steps : dict of str to list of Cell
+    pieces : Pieces
+    """
+    rows = []
+    for step, cells in steps.items():
+        parts = [part for cell in cells for part in cells_of(cell)]
+        done = sum(part.key in pieces for part in parts)
+        rows.append({"step": step, "pieces": done, "of": len(parts)})
+    return rows
