@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 
 from ..exceptions import ChangedDirectoryError, DirectoryError, LockedDirectoryError
+from ..sisa._words import counted
 from ._dossier import add_options, dossier_of, write
 
 OK, REFUSED, LOCKED, DAMAGED, NOT_EXACT, BEHIND, INTERRUPTED = 0, 1, 3, 4, 5, 6, 130
@@ -243,8 +244,8 @@ def _forget(args):
     cost = sisa.expected_cost(indices, subjects=subjects)
     share = cost["sample_visits"] / max(1, cost["full_sample_visits"])
     request = (
-        f"{cost['rows']} rows in shards {cost['shards']}, {cost['sample_visits']:,} "
-        f"sample visits, {share:.1%} of retraining"
+        f"{counted(cost['rows'], 'row')} in shards {cost['shards']}, "
+        f"{cost['sample_visits']:,} sample visits, {share:.1%} of retraining"
     )
     if args.dry_run:
         _print_result(args, cost, f"would forget {request}")

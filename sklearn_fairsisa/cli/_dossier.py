@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ._tables import read_table
+from ._tables import check_column, read_table
 
 _WRITERS = {
     ".html": lambda dossier: dossier.to_html(),
@@ -174,7 +174,8 @@ def _people(args, sisa, rule):
         "--subjects": [args.subjects],
     }
     for option, columns in named.items():
-        _check_columns(args.people, frame, option, [c for c in columns if c])
+        for column in filter(None, columns):
+            check_column(args.people, frame.columns, column, option)
     if not len(frame):
         raise ValueError(f"{args.people} has no rows. Give people.")
     given = {
@@ -203,15 +204,6 @@ def _attributes(args, rule, columns):
             f"{args.people} with the groups: {', '.join(map(str, columns))}."
         )
     return features
-
-
-def _check_columns(path, frame, option, columns):
-    lacking = [column for column in columns if column not in frame.columns]
-    if lacking:
-        raise ValueError(
-            f"{path} has no column {lacking[0]!r} ({option}). Its columns are "
-            f"{', '.join(map(str, frame.columns))}."
-        )
 
 
 def _features(args, frame, fitted, attributes):

@@ -4,6 +4,8 @@ import argparse
 import sys
 from difflib import get_close_matches
 
+from ._tables import is_table
+
 
 class OptionParser(argparse.ArgumentParser):
     """A parser whose errors name unknown options and commands, and the closest known.
@@ -43,6 +45,8 @@ class OptionParser(argparse.ArgumentParser):
         commands, first = self._commands(), next(iter(self._given), "-")
         if not commands or first in commands or first.startswith("-"):
             return None
+        if is_table(first):
+            return f"{first} is a file, not a command. Give it by --data. See --help."
         return f"unknown command {first}.{_suggestion(first, commands)}"
 
     def _commands(self):

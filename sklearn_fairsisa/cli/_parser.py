@@ -141,7 +141,7 @@ def make_parser():
         nargs="+",
         default=[1, 1, 1, 10],
         metavar="K",
-        help="rows to forget, one number per request",
+        help="how many rows to forget, a number for each request",
     )
     fair = parser.add_argument_group("fairness")
     fair.add_argument(

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from .._utils.versions import installed_versions
 from ..plotting import FairnessTradeoffDisplay, ForgettingCostDisplay, GroupRocDisplay
+from ..sisa._words import counted
 from ._run import FLOOR
 from ._verdict import DEFAULT
 
@@ -67,14 +68,14 @@ def forgetting_summary(results):
     """Return a paragraph on the forgotten rows and the cost of the requests."""
     forgetting = results["forgetting"]
     lines = [
-        f"Forgot {forgetting['forgotten_rows']} rows in "
-        f"{len(forgetting['requests'])} requests. Retraining shards "
+        f"Forgot {counted(forgetting['forgotten_rows'], 'row')} in "
+        f"{counted(len(forgetting['requests']), 'request')}. Retraining shards "
         f"{forgetting['verified_shards']} without them gave the same members bit for "
         "bit."
     ]
     lines += [
-        f"  {request['rows']:>4} rows: replayed {request['share']:.1%} of a full "
-        f"training (expected {request['expected_share']:.1%}) in "
+        f"  {counted(request['rows'], 'row'):>9}: replayed {request['share']:.1%} of a "
+        f"full training (expected {request['expected_share']:.1%}) in "
         f"{request['seconds']:.2f} s"
         for request in forgetting["requests"]
     ]

@@ -1,5 +1,6 @@
 """Tables in files."""
 
+from difflib import get_close_matches
 from pathlib import Path
 
 import pandas as pd
@@ -30,3 +31,31 @@ def read_table(path):
         return _READERS[Path(path).suffix.lower()](path)
     except (ValueError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
+
+
+def check_column(path, columns, column, option):
+    """Raise if a table lacks a column that an option names.
+
+    Parameters
+    ----------
+    path : path
+        File of the table, for the message.
+    columns : Index
+        Columns of the table.
+    column : str
+    option : str
+
+    Raises
+    ------
+    ValueError
+        If there is no such column; the message names the closest one, and all.
+    """
+    if column in columns:
+        return
+    names = [str(name) for name in columns]
+    close = get_close_matches(column, names, n=1)
+    did_you_mean = f" Did you mean {close[0]!r}?" if close else ""
+    raise ValueError(
+        f"{path} has no column {column!r} ({option}).{did_you_mean} Its columns are "
+        f"{', '.join(names)}."
+    )

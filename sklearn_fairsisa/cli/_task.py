@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
 from ..datasets import fetch_hatexplain, make_biased_posts
-from ._tables import is_table, read_table
+from ._tables import check_column, is_table, read_table
 
 _MAX_GROUPS = 20
 
@@ -156,25 +156,33 @@ def _from_file(path, target, attribute, text, pos_label):
             f"{path} has no columns beside {target!r} and {attribute!r}, so there is "
             "nothing to learn from."
         )
+    _check_repeated(path, X)
     return X, y, groups, positive
+
+
+def _check_repeated(path, X):
+    """Raise if a column of strings has another value in each row, as ids have."""
+    for name, column in X.select_dtypes(exclude=["number", "bool"]).items():
+        if len(column) > _MAX_GROUPS and column.is_unique:
+            raise ValueError(
+                f"The column {name!r} of {path} has a different value in each of "
+                f"{len(column)} rows, like an identifier, so it cannot be a feature. "
+                f"Remove it from the file, or name it by --text if it holds texts."
+            )
 
 
 def _check_columns(path, columns, target, attribute, text):
     """Raise unless the options name different columns of a file."""
-    names = ", ".join(map(str, columns))
     options = {"--target": target, "--attribute": attribute, "--text": text}
     for option, column in options.items():
-        if column is None and option != "--text":
+        if column is not None:
+            check_column(path, columns, column, option)
+        elif option != "--text":
+            names = ", ".join(map(str, columns))
             raise ValueError(f"{option} is missing. Name a column of {path}: {names}.")
-        if column is not None and column not in columns:
-            raise ValueError(
-                f"{path} has no column {column!r} ({option}). Its columns are {names}."
-            )
     if len(set(options.values())) < len(options):
-        raise ValueError(
-            "--target, --attribute and --text must be different columns, got "
-            f"{target!r}, {attribute!r} and {text!r}."
-        )
+        named = ", ".join(f"{o} {c!r}" for o, c in options.items() if c is not None)
+        raise ValueError(f"Each option needs a column of its own, got {named}.")
 
 
 def _check_present(column):

@@ -199,6 +199,7 @@ def test_unknown_options_are_explained(options, message, capsys):
         (["--zzz", "5"], "unknown option --zzz. See --help."),
         (["frget", "d"], "unknown command frget. Did you mean forget? See --help."),
         (["forget", "d", "--indicse", "3"], "--indicse. Did you mean --indices?"),
+        (["people.csv"], "people.csv is a file, not a command. Give it by --data."),
         (["status", "d", "--jsno"], "unknown option --jsno. Did you mean --json?"),
         (
             ["relearn", "d", "--max-visit", "3"],
@@ -374,8 +375,12 @@ def test_parquet_holds_the_same_as_csv_and_the_attribute_is_no_feature(people):
     ("options", "message"),
     [
         ({"target": None}, "--target is missing. Name a column of"),
-        ({"target": "hirde"}, "no column 'hirde' (--target). Its columns are age"),
-        ({"text": "sex"}, "must be different columns"),
+        ({"target": "hirde"}, "no column 'hirde' (--target). Did you mean 'hired'?"),
+        ({"target": "xyz"}, "no column 'xyz' (--target). Its columns are age"),
+        (
+            {"text": "sex"},
+            "of its own, got --target 'hired', --attribute 'sex', --text",
+        ),
         ({"target": "age"}, "12 of 600 rows have no 'age'"),
         (
             {"target": "member", "attribute": "age", "pos_label": None},
@@ -391,6 +396,18 @@ def test_columns_that_do_not_fit_are_explained(people, options, message):
     about = {"target": "hired", "attribute": "sex", "pos_label": "yes"}
     with pytest.raises(ValueError, match=re.escape(message)):
         load_task(str(path), **about | options)
+
+
+def test_a_column_with_another_value_in_each_row_is_no_feature(people):
+    frame, path = people
+    about = {"target": "hired", "attribute": "sex", "pos_label": "yes"}
+    frame = frame.assign(id=[f"p{row}" for row in range(len(frame))])
+    frame.to_csv(path, index=False)
+    with pytest.raises(ValueError, match=r"'id' of .* has a different value in each"):
+        load_task(str(path), **about)
+    assert len(load_task(str(path), **about, text="id").X) == len(frame)
+    frame.assign(id="p0").to_csv(path, index=False)
+    assert "id" in load_task(str(path), **about).X
 
 
 def test_the_same_people_get_the_good_outcome_whatever_the_labels_are_called(people):
