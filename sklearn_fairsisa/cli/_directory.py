@@ -377,15 +377,15 @@ def _load_with_rule(directory, name, without):
 
     fitted = SISAClassifier.load(directory)
     rules = sorted(fitted._state.companions)
-    asked = rules if name is None else [name]
-    if not without and (len(asked) > 1 or not set(asked) <= set(rules)):
+    names = rules if name is None else [name]
+    if not without and (len(names) > 1 or not set(names) <= set(rules)):
         raise ValueError(
             f"{directory} holds the fair rules {rules}. Name one of several in --rule, "
             "or give --no-rule."
         )
-    if without or not asked:
+    if without or not names:
         return fitted, None
-    rule = FairEnsemblePostprocessor.load(directory, name=asked[0])
+    rule = FairEnsemblePostprocessor.load(directory, name=names[0])
     return rule.estimator_, rule
 
 

@@ -40,7 +40,7 @@ def impact_ratios(
         Least ratio wanted, in (0, 1]. The four-fifths rule has 0.8.
 
     confidence : float, default=0.95
-        Confidence of the intervals.
+        Confidence of the intervals, in (0, 1).
 
     Returns
     -------
@@ -49,14 +49,14 @@ def impact_ratios(
         ``impact_ratio``, that rate divided by the greatest one, 1 if nobody is
         selected; ``low`` and ``high``, the interval of the ratio, NaN for a group whose
         rate is the greatest; ``judgement``: "greatest rate", "below" if the whole
-        interval lies below `at_least`, "kept" if none of it does, and "too few people"
-        otherwise.
+        interval lies below `at_least`, "kept" if none of it does, "no people" if all
+        weights of the group are zero, and "too few people" otherwise.
 
     Raises
     ------
     ValueError
-        If `selection` holds something else than numbers in [0, 1], or the arrays differ
-        in length.
+        If `selection` holds something else than numbers in [0, 1], `at_least` or
+        `confidence` is outside its range, or the arrays differ in length.
 
     Notes
     -----

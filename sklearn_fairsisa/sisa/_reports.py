@@ -196,6 +196,20 @@ class ForgetVerification:
         ValueError
             If the text is no certificate, the signature is not valid, or one of key
             and signature is missing.
+        OSError
+            If the file of the key cannot be read.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_fairsisa import SISAClassifier
+        >>> from sklearn_fairsisa.sisa import ForgetVerification
+        >>> X = np.random.default_rng(0).normal(size=(100, 2))
+        >>> sisa = SISAClassifier(random_state=0).fit(X, X[:, 0] > 0).forget([3])
+        >>> verification = sisa.verify_forgotten()
+        >>> text = verification.certificate()
+        >>> ForgetVerification.from_certificate(text) == verification
+        True
         """
         is_signed = re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+", text.strip()) is not None
         if is_signed != (public_key is not None):
