@@ -203,12 +203,11 @@ class ForgetVerification:
         --------
         >>> import numpy as np
         >>> from sklearn_fairsisa import SISAClassifier
-        >>> from sklearn_fairsisa.sisa import ForgetVerification
         >>> X = np.random.default_rng(0).normal(size=(100, 2))
         >>> sisa = SISAClassifier(random_state=0).fit(X, X[:, 0] > 0).forget([3])
         >>> verification = sisa.verify_forgotten()
         >>> text = verification.certificate()
-        >>> ForgetVerification.from_certificate(text) == verification
+        >>> verification.from_certificate(text) == verification
         True
         """
         is_signed = re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+", text.strip()) is not None
