@@ -7,6 +7,7 @@ from datetime import date, time, timedelta
 from enum import Enum
 from itertools import chain
 from numbers import Number
+from os import PathLike
 from pathlib import PurePath
 from uuid import UUID
 
@@ -316,6 +317,8 @@ def _conversion(X, name):
         return f"Give {name}.to_dataframe()."
     if package in _CONVERSIONS:
         return f"Give {_CONVERSIONS[package].format(name=name)}."
+    if isinstance(X, PathLike) or (isinstance(X, str) and X.endswith(".parquet")):
+        return f"Give the rows that are there, as by pd.read_parquet({name})."
     if isinstance(X, memoryview | bytearray | array):
         return f"Give np.asarray({name})."
     if isinstance(X, str | bytes | Number):

@@ -47,7 +47,9 @@ class Source:
         """Yield the position of the first row of each batch, and its rows."""
         n_rows = max(1, _BATCH_BYTES // self.row_bytes)
         for start, rows in self._batches(n_rows):
-            yield start, rows if self._cast is None else self._cast(rows)
+            # An empty file, and one of which a filter leaves nothing, is a batch too.
+            if len(rows):
+                yield start, rows if self._cast is None else self._cast(rows)
 
 
 class ArraySource(Source):
@@ -139,11 +141,38 @@ class ArrowSource(Source):
             if types.is_boolean(kinds[name]) or types.is_integer(kinds[name])
         }
         left = set(widened)
-        for batch in _scanned(self._dataset, list(left), 2**16) if left else ():
+        lists = {name for name in self._columns if _holds_whole_numbers(kinds[name])}
+        read = [*left, *lists]
+        for batch in _scanned(self._dataset, read, 2**16) if read else ():
             left -= {name for name in left if batch.column(name).null_count}
-            if not left:
+            for name in lists:
+                _check_no_nulls_within(batch.column(name), name)
+            if not left and not lists:
                 break
         return {name: widened[name] for name in widened.keys() - left}
+
+
+def _holds_whole_numbers(kind):
+    """Return whether rows of a type are lists of integers or of booleans."""
+    import pyarrow.types as types
+
+    return hasattr(kind, "value_type") and (
+        types.is_integer(kind.value_type)
+        or types.is_boolean(kind.value_type)
+        or _holds_whole_numbers(kind.value_type)
+    )
+
+
+def _check_no_nulls_within(lists, name):
+    """Raise TypeError if an entry of a list is missing, which changes other lists."""
+    while hasattr(lists, "flatten") and hasattr(lists.type, "value_type"):
+        lists = lists.flatten()
+    if lists.null_count:
+        raise TypeError(
+            f"Column {name!r} of X holds lists with missing integers or booleans, for "
+            "which other lists of the same batch would change their type. Cast it to "
+            "lists of floats, or fill them."
+        )
 
 
 def _scanned(dataset, columns, n_rows):
@@ -225,9 +254,26 @@ def _dataset_of_paths(paths):
                 f"X is the path {str(path)!r}, where nothing is. Give the path of a "
                 "Parquet file or folder; for a single sample, give [X]."
             )
-    if len(paths) == 1:
-        return ds.dataset(paths[0], format="parquet")
-    return ds.dataset([ds.dataset(path, format="parquet") for path in paths])
+    parts = list(map(_dataset_of_path, paths))
+    return parts[0] if len(parts) == 1 else ds.dataset(parts)
+
+
+def _dataset_of_path(path):
+    """Return the data set of a file, or of a folder with the columns of its names."""
+    import pyarrow.dataset as ds
+
+    if not path.is_dir():
+        return ds.dataset(path, format="parquet")
+    dataset = ds.dataset(path, format="parquet", partitioning="hive")
+    for fragment in dataset.get_fragments():
+        more = set(fragment.physical_schema.names).difference(dataset.schema.names)
+        if more:
+            raise ValueError(
+                f"{fragment.path} has the column {min(more)!r}, which the first file "
+                f"of {path} lacks, so that its values would be left out. Give all "
+                "files the same columns, or a list of their paths to fill what lacks."
+            )
+    return dataset
 
 
 def drop_pages(array):

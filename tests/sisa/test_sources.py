@@ -172,6 +172,60 @@ def test_every_row_is_in_the_place_that_the_plan_gives_it(
     assert sorted(found) == list(range(n_rows))
 
 
+def test_empty_files_and_batches_without_rows_change_nothing(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    dataset = pytest.importorskip("pyarrow.dataset")
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    parts = [frame[:0], frame[:90], frame[:0], frame[90:]]
+    (tmp_path / "rows").mkdir()
+    for number, part in enumerate(parts):
+        part.to_parquet(tmp_path / "rows" / f"{number}.parquet", index=False)
+    tables = [pa.Table.from_pandas(part, preserve_index=False) for part in parts]
+    filtered = dataset.dataset(tmp_path / "rows").filter(dataset.field("a") < 100)
+    alike = digests(make_sisa().fit(frame, y).forget(3))
+    forms = (tmp_path / "rows", pa.concat_tables(tables), filtered)
+    for number, rows in enumerate(forms):
+        sisa = make_sisa(tmp_path / f"d{number}").fit(rows, y).forget(3)
+        assert digests(sisa) == alike
+
+
+def test_columns_in_names_of_folders_are_read_as_others(tmp_path):
+    pytest.importorskip("pyarrow")
+    order = np.argsort(y, kind="stable")
+    frame = pd.DataFrame(X[order], columns=list("abcd"))
+    for label in (0, 1):
+        folder = tmp_path / "rows" / f"label={label}"
+        folder.mkdir(parents=True)
+        frame[y[order] == label].to_parquet(folder / "0.parquet", index=False)
+    sisa = make_sisa(tmp_path / "d").fit(tmp_path / "rows", "label")
+    assert digests(sisa) == digests(make_sisa().fit(frame, y[order]))
+    sisa.fit(tmp_path / "rows", y[order])
+    assert sisa.feature_names_in_.tolist() == [*"abcd", "label"]
+
+
+def test_no_column_of_a_later_file_is_left_out_without_a_word(tmp_path):
+    pytest.importorskip("pyarrow")
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    (tmp_path / "rows").mkdir()
+    frame[["a", "b", "c"]][:90].to_parquet(tmp_path / "rows" / "0.parquet")
+    frame[90:].to_parquet(tmp_path / "rows" / "1.parquet")
+    with pytest.raises(ValueError, match=r"1\.parquet has the column 'd', which"):
+        make_sisa(tmp_path / "d").fit(tmp_path / "rows", y)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_missing_integer_in_a_list_changes_the_type_of_no_other_row(tmp_path, depth):
+    pa = pytest.importorskip("pyarrow")
+    kind, lists = pa.int64(), [[i] for i in range(N)]
+    lists[7] = [None]
+    for _ in range(depth):
+        kind = pa.list_(kind)
+    lists = lists if depth == 1 else [[one] for one in lists]
+    rows = pa.table({"a": X[:, 0], "b": pa.array(lists, kind)})
+    with pytest.raises(TypeError, match="'b' of X holds lists with missing integers"):
+        make_sisa(tmp_path / "d").fit(rows, y)
+
+
 def test_opening_reads_no_rows_and_copies_hold_none(tmp_path):
     drawer = Watched()
     make_sisa(CheckpointPolicy(drawer)).fit(X, y)
@@ -212,6 +266,9 @@ def test_what_is_no_path_of_rows_is_refused_with_a_remedy(tmp_path):
         sisa.fit(tmp_path / "coded.parquet", np.arange(60) % 2)
     with pytest.raises(NotFittedError):
         sisa.forget(1)
+    for path in (first, str(tmp_path / "more.parquet")):
+        with pytest.raises(TypeError, match=r"by pd\.read_parquet\(X\)"):
+            make_sisa().fit(X, y).predict(path)
 
 
 @pytest.mark.parametrize("mode", ["r", "r+", "c"])
