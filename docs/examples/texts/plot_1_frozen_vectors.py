@@ -76,7 +76,7 @@ for i, (what, took) in enumerate(steps.items()):
     ax.text(steps.min() / 2, i - 0.42, f"{what}: {took:.2f} s", va="center", fontsize=9)
 ax.set(xscale="log", xlim=(steps.min() / 2, None), yticks=[], xlabel="seconds")
 ax.set_ylim(len(steps) - 0.5, -0.8)
-ax.spines[["top", "right"]].set_visible(False)
+ax.spines[["top", "right", "left"]].set_visible(False)
 ax.set_title(f"MiniLM, 10 shards, n = {len(X[old])} posts", fontsize=9.5, loc="left")
 plt.show()
 
