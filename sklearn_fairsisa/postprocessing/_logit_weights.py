@@ -103,11 +103,12 @@ class LogitWeights:
             [mean / spread, heads / (_spread(z @ heads, total) or 1)]
         )
         rows = group, label, total
-        coefficients = _fit(z @ directions, *rows)
-        apart = _spread(z @ members, total)
+        features, deviation = z @ directions, z @ members
+        coefficients = _fit(features, *rows)
+        apart = _spread(deviation, total)
         # Members that agree differ by rounding only.
         if apart > _ROUNDING * spread and _differ(
-            z @ directions, z @ members / apart, coefficients, *rows
+            features, deviation / apart, coefficients, *rows
         ):
             directions = np.hstack([directions, members / apart])
             coefficients = _fit(z @ directions, *rows)
