@@ -179,7 +179,8 @@ class FairEnsemblePostprocessor(
           rates are equal as estimated, not as counted in calibration. Beside the
           members it uses heads: models of the label given X and the group, learnt out
           of fold, which groups share as far as they agree. With more classes it is
-          ``"soft_ensemble"``, whose estimates are smooth there.
+          ``"soft_ensemble"``, whose estimates are smooth there, with a head for each
+          class against the rest beside the members.
 
     constraints : str, Difference, Ratio, AtLeast or list of these objects, \
             default="equalized_odds"

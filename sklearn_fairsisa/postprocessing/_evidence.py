@@ -46,7 +46,7 @@ class MultinomialModel:
     intercept: np.ndarray
 
     @classmethod
-    def fit(cls, rows, *, penalty=1.0):
+    def fit(cls, rows):
         """Fit on calibration rows."""
         n_classes = rows.scores.shape[2]
         n_groups = int(rows.group.max()) + 1
@@ -59,10 +59,10 @@ class MultinomialModel:
         n_members = rows.scores.shape[1] - rows.has_head
         if deviation is not None and n_members > 1 and deviation.std() > 0:
             parts["deviation"] = deviation
-            scales.append(1 / (deviation.std() * np.sqrt(n_members * penalty)))
+            scales.append(1 / (deviation.std() * np.sqrt(n_members)))
         if head is not None:
             parts["head"] = head
-            scales.append(1 / (max(head.std(), 1e-12) * np.sqrt(penalty)))
+            scales.append(1 / max(head.std(), 1e-12))
         parts["intercept"] = np.eye(n_groups)[rows.group]
         scales.append(light)
         present = np.unique(rows.label)
