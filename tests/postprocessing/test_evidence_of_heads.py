@@ -156,10 +156,7 @@ def test_new_people_are_scored_by_the_mean_over_the_heads(n_classes):
     for s, fold in enumerate(rule.heads.folds):
         known = np.delete(z, s, axis=1).mean(axis=1)
         logits.append(
-            [
-                head.logit(new, code, known[:, [k]])
-                for k, head in enumerate(fold.labels)
-            ]
+            [head.logit(new, code, known[:, [k]]) for k, head in enumerate(fold.labels)]
         )
     found = fair._serving().evidence(new, code)
     np.testing.assert_allclose(found[:, -1], chances(np.mean(logits, axis=0)))
