@@ -67,15 +67,19 @@ def cost_cells(steps):
     plans = [(s, r) for r in (1, 4) for s in shards]
     return [
         *(Cost(corpus, model, HEADS, *plan, n_singles=20) for plan in plans),
+        *(Cost(corpus, model, TAILS, s, r, batches=_batches(s, r)) for s, r in plans),
         *(
-            Cost(corpus, model, TAILS, s, r, batches=(5, 20) if r > 1 else (5, 20, 40))
-            for s, r in plans
-        ),
-        *(
-            Cost(corpus, _whole(model), EVERYTHING, s, 1, True, 2, ())
+            Cost(corpus, _whole(model), EVERYTHING, s, 1, True, 1, ())
             for s in reversed(shards)
         ),
     ]
+
+
+def _batches(n_shards, n_slices):
+    # Where slices multiply the visits, more rows would only reach every shard.
+    if n_slices == 1:
+        return 5, 20, 40
+    return (5, 20) if n_shards > 5 else (5,)
 
 
 def _whole(model):

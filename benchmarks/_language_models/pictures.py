@@ -5,7 +5,14 @@ import numpy as np
 from sklearn_fairsisa.plotting._style import COLORS, INK, MUTED, tidy
 
 from .rules import DEFAULT, NONE
-from .summaries import ANSWERED, FINAL, TOO_FEW, UNTRAINED, planned_splits_of
+from .summaries import (
+    ANSWERED,
+    FINAL,
+    TOO_FEW,
+    UNTRAINED,
+    planned_shards,
+    planned_splits_of,
+)
 
 _SHOWN = {NONE: ("no rule", COLORS[1]), DEFAULT: ("default rule", COLORS[0])}
 # A phone shows 4.8 inches on about 360 pixels, where 9 points are still 9 pixels.
@@ -57,7 +64,7 @@ def draw_gaps(rows, path, title):
 
 
 def _draw_panel(ax, rows):
-    shards = sorted({row["n_shards"] for row in rows})
+    shards = planned_shards(rows[0]["corpus"], rows[0]["model"])
     for rule, (label, color) in _SHOWN.items():
         own = sorted(
             (row for row in rows if row["rule"] == rule),
@@ -65,19 +72,23 @@ def _draw_panel(ax, rows):
         )
         if own:
             _draw_rule(ax, own, shards, label, color)
-    floors = [max(row["floor"] for row in rows if row["n_shards"] == s) for s in shards]
-    ax.bar(range(len(shards)), floors, width=0.7, color="0.9", zorder=0)
+    # A bar for each number of shards that is there.
+    floors = {}
+    for row in rows:
+        at = shards.index(row["n_shards"])
+        floors[at] = max(row["floor"], floors.get(at, 0))
+    ax.bar(floors.keys(), floors.values(), width=0.7, color="0.9", zorder=0)
     ax.annotate(
         "by chance",
-        (-0.35, floors[0]),
-        xytext=(2, -2),
+        (max(floors), 0),
+        xytext=(26, 2),
         textcoords="offset points",
         fontsize=9,
         color=MUTED,
-        va="top",
+        va="bottom",
     )
     ax.set_xticks(range(len(shards)), shards)
-    ax.set_xlim(-0.5, len(shards) + 0.35)
+    ax.set_xlim(-0.5, len(shards) + 0.4)
     ax.set_ylim(0, None)
     tidy(ax)
 
@@ -101,7 +112,7 @@ def _draw_rule(ax, rows, shards, label, color):
         textcoords="offset points",
         color=color,
         fontsize=9,
-        va="center",
+        va="bottom",
     )
 
 

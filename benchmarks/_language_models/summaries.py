@@ -314,6 +314,14 @@ def planned_splits_of(row):
     return planned_splits()[Case(*(row[field.name] for field in fields(Case)))]
 
 
+def planned_shards(corpus, model):
+    """Return the numbers of shards that the design has of a model, sorted."""
+    key = corpus, model
+    return sorted(
+        {case.n_shards for case in planned_splits() if (case.corpus, case.model) == key}
+    )
+
+
 def stage_of(case, n_folds):
     """Say whether a case has all its folds, or enough to judge every person once."""
     if n_folds >= planned_splits()[case]:

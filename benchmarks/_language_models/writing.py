@@ -82,7 +82,7 @@ def _write_pages(folder, found):
         parts.append(
             f".. dropdown:: {title}, by {rows[0]['attribute']}\n\n"
             "   .. csv-table::\n"
-            f"      :file: /../benchmarks/results/language_models/{name}.csv\n"
+            f"      :file: {name}.csv\n"
             "      :header-rows: 1\n"
         )
     (folder / "rules.rst").write_text("\n".join(parts))
