@@ -335,7 +335,7 @@ def mark_untrained(rows, training):
     Parameters
     ----------
     rows : list of dict
-        Of `compare_shards` or `compare_rules`.
+        Of the functions that compare.
     training : list of dict
         Of `describe_training`.
     """
@@ -381,7 +381,7 @@ def compare_shards(gathered, corpora):
                 for c, r in ((before, NONE), (decided, rule))
             ]
             measured.append((case, what, pair, n_folds))
-    return list(_with_intervals_of_shards(measured))
+    return list(_with_intervals_of_changes(measured))
 
 
 def select_as_many(one, many, people):
@@ -401,7 +401,35 @@ def select_as_many(one, many, people):
     return replace(many, decisions={NONE: chosen})
 
 
-def _with_intervals_of_shards(measured):
+def compare_deletions(gathered, corpora):
+    """Rows that compare the gap after deletions with that before, as `compare_shards`.
+
+    Without a rule and with the default, which is solved again; ``decision`` says which.
+    """
+    measured = []
+    for case, after in gathered.items():
+        before = gathered.get(replace(case, deletion=None, share=None))
+        if case.deletion is None or before is None:
+            continue
+        for rule in (NONE, DEFAULT):
+            pair = [_only(of_case, rule) for of_case in (before, after)]
+            seeds, people, n_folds = common_people(pair)
+            if seeds:
+                measured_pair = [
+                    sample(
+                        [of_case[s] for s in seeds],
+                        [rule],
+                        people,
+                        corpora(case.corpus),
+                        case.attribute,
+                    )[0]
+                    for of_case in pair
+                ]
+                measured.append((case, rule, measured_pair, n_folds))
+    return list(_with_intervals_of_changes(measured))
+
+
+def _with_intervals_of_changes(measured):
     changes = [many.gap - one.gap for *_, (one, many), _ in measured]
     families = {}
     for (case, what, *_), change in zip(measured, changes):

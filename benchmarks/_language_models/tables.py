@@ -6,6 +6,7 @@ from .rules import DEFAULT, NONE, OF_THE_PAPER, PEERS, WITHOUT_GROUP
 from .summaries import (
     ANSWERED,
     FINAL,
+    MEAN_SCORE,
     REPAIRED_SHARDS,
     verdict_on_difference,
     verdict_on_repair,
@@ -30,6 +31,8 @@ def readable_tables(found):
         yield name, _rules(rows)
     yield "table_equal_gap", _equal_gap(found["equal_gap"])
     yield "table_deletions", _deletions(found["rules"])
+    yield "table_deletion_changes", _deletion_changes(found["deletions"])
+    yield "table_confirmation", _confirmation(found)
     yield "table_deletion_costs", _deletion_costs(found["deletion_costs"])
     yield "table_costs", _costs(found["costs"])
     yield "table_claims", pd.DataFrame(found["claims"])
@@ -53,9 +56,11 @@ def shown_verdict(row, verdict):
 
 
 def _progress(rows):
-    total = {"step": "all", "corpus": "", "model": "", "S": ""}
-    total |= {name: sum(row[name] for row in rows) for name in ("pieces", "of")}
-    return pd.DataFrame([*rows, total])
+    """A line for each step and model, and one for all."""
+    keys, shown = ["step", "corpus", "model"], ["pieces", "of"]
+    table = pd.DataFrame(rows).groupby(keys, sort=False)[shown].sum().reset_index()
+    total = {"step": "all", "corpus": "", "model": "", **table[shown].sum()}
+    return pd.concat([table, pd.DataFrame([total])])
 
 
 def _training(rows):
@@ -190,7 +195,7 @@ def _deletions(rows):
     return pd.DataFrame(
         {
             **_first_columns(row),
-            "forgotten": f"{row['share']:.0%} {row['deletion'].replace('=', ' ')}",
+            "forgotten": _forgotten(row),
             "rule": row["rule"],
             "gap": _quantity(row, "gap"),
             "noise floor": f"{row['floor']:.3f}",
@@ -199,6 +204,57 @@ def _deletions(rows):
         for row in rows
         if row["deletion"] is not None
     )
+
+
+def _deletion_changes(rows):
+    return pd.DataFrame(
+        {
+            **_first_columns(row),
+            "forgotten": _forgotten(row),
+            "rule": row["decision"],
+            "gap before": f"{row['gap_one']:.3f}",
+            "gap after": f"{row['gap']:.3f}",
+            "noise floor": f"{row['floor']:.3f}",
+            "change": _quantity(row, "change", "+.3f"),
+            "interval over": _sources(row),
+            "verdict": shown_verdict(row, row["verdict"]),
+        }
+        for row in rows
+    )
+
+
+def _forgotten(row):
+    return f"{row['share']:.0%} {row['deletion'].replace('=', ' ')}"
+
+
+def _confirmation(found):
+    """Verdicts of the primary questions, on HateXplain and on the confirmation set."""
+    repaired = [
+        row
+        for row in found["rules"]
+        if row["rule"] == DEFAULT
+        and row["n_shards"] in REPAIRED_SHARDS
+        and row["deletion"] is None
+        and not row["holds_out"]
+    ]
+    answers = [
+        *(
+            (f"gap, no rule, S = {row['n_shards']} against 1", row, row["verdict"])
+            for row in found["shards"]
+            if row["decision"] == MEAN_SCORE
+        ),
+        *(
+            (f"default against no rule, S = {row['n_shards']}", row, verdict)
+            for row, verdict in zip(repaired, map(verdict_on_repair, repaired))
+        ),
+    ]
+    table = {}
+    for question, row, verdict in answers:
+        if row["model"] == "minilm":
+            asked = table.setdefault(question, {"question": question})
+            asked[f"{row['corpus']}, {row['attribute']}"] = shown_verdict(row, verdict)
+    table = pd.DataFrame(table.values())
+    return table.fillna("not run yet")
 
 
 def _deletion_costs(rows):

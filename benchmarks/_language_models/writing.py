@@ -39,11 +39,13 @@ def write(options, pieces, decisions):
         "scores": summaries.describe_scores(cells, decisions),
         "shards": summaries.compare_shards(gathered, corpora),
         "rules": summaries.compare_rules(gathered, corpora),
+        "deletions": summaries.compare_deletions(gathered, corpora),
         "equal_gap": summaries.compare_at_equal_gap(gathered),
         "deletion_costs": summaries.describe_deletions(cells, pieces),
         "costs": costs.describe(planned, pieces),
     }
-    summaries.mark_untrained([*found["shards"], *found["rules"]], found["training"])
+    judged = [*found["shards"], *found["rules"], *found["deletions"]]
+    summaries.mark_untrained(judged, found["training"])
     found["claims"] = sentences.claims_of_the_paper(found)
     options.output.mkdir(parents=True, exist_ok=True)
     for name, table in readable_tables(found):
