@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -404,6 +405,21 @@ def test_a_rule_that_failed_in_a_fold_is_compared_in_the_others(module):
     }
     # All decide alike, so that nothing differs on the people that both decided on.
     assert by_rule["peer"]["default_gap"] == by_rule["peer"]["more_gap"] == 0
+
+
+def test_a_gap_after_deletions_is_compared_with_that_before(module):
+    corpus, gathered = made_up(module, {5: 0.0, 20: 0.3}, rules=("none", "default"))
+    before, after = gathered.values()
+    case = module("summaries").Case("hatexplain", "minilm", "religion", 5)
+    forgot = replace(case, deletion="uniform", share=0.05)
+    compare = module("summaries").compare_deletions
+    rows = compare({case: before, forgot: after}, lambda name: corpus)
+    assert [row["decision"] for row in rows] == ["none", "default"]
+    for row in rows:
+        assert row["change"] == pytest.approx(row["gap"] - row["gap_one"])
+        assert row["change"] == pytest.approx(0.25, abs=0.1)
+        assert row["verdict"] == "less fair"
+    assert compare({forgot: after}, lambda name: corpus) == []
 
 
 def test_sentences_say_nothing_before_there_is_something(module):
