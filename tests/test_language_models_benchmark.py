@@ -422,6 +422,22 @@ def test_a_gap_after_deletions_is_compared_with_that_before(module):
     assert compare({forgot: after}, lambda name: corpus) == []
 
 
+def test_what_the_confirmation_set_has_not_answered_is_shown(module):
+    corpus, gathered = made_up(module, {1: 0.0, 20: 0.3, 5: 0.3})
+    summaries = module("summaries")
+    found = {
+        "rules": [],
+        "shards": summaries.compare_shards(gathered, lambda _: corpus),
+    }
+    table = module("tables")._confirmation(found)
+    assert table["question"].tolist() == [
+        "gap, no rule, S = 5 against 1",
+        "gap, no rule, S = 20 against 1",
+    ]
+    assert set(table["hatexplain, religion"]) == {"less fair, provisionally"}
+    assert set(table["redditbias, target"]) == {"not run yet"}
+
+
 def test_sentences_say_nothing_before_there_is_something(module):
     empty = {"shards": [], "rules": [], "costs": []}
     sentences = module("sentences").five_sentences(empty)

@@ -36,8 +36,13 @@ def judge_missing(cells, pieces, decisions, *, with_peers=True, embedder_of=None
     corpus_of, peers = cache(load_corpus), cache(_peers if with_peers else dict)
 
     @cache
-    def vectors_of(corpus, model):
-        return embedder_of(model).transform(corpus_of(corpus).texts.tolist())
+    def vectors_of(name, model):
+        corpus = corpus_of(name)
+        # The others are of no use to it.
+        found = embedder_of(model).transform(corpus.texts[corpus.compared].tolist())
+        vectors = np.zeros((len(corpus.y), found.shape[1]))
+        vectors[corpus.compared] = found
+        return vectors
 
     for cell in chain.from_iterable(map(cells_of, cells)):
         if cell.key not in pieces:

@@ -47,7 +47,7 @@ def reduce(cell, corpus, attribute, vectors):
     corpus : Corpus
     attribute : str
     vectors : ndarray of shape (n_texts, n_numbers)
-        Of all texts of the corpus.
+        Of the texts of compared groups; those of others are not read.
 
     Returns
     -------

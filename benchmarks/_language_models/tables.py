@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from .plan import ATTRIBUTES
 from .rules import DEFAULT, NONE, OF_THE_PAPER, PEERS, WITHOUT_GROUP
 from .summaries import (
     ANSWERED,
@@ -248,13 +249,18 @@ def _confirmation(found):
             for row, verdict in zip(repaired, map(verdict_on_repair, repaired))
         ),
     ]
+    columns = [
+        f"{corpus}, {attribute}"
+        for corpus in ("hatexplain", "redditbias")
+        for attribute in ATTRIBUTES[corpus]
+    ]
     table = {}
-    for question, row, verdict in answers:
+    for question, row, verdict in sorted(answers, key=lambda own: own[1]["n_shards"]):
         if row["model"] == "minilm":
-            asked = table.setdefault(question, {"question": question})
+            empty = {"question": question, **dict.fromkeys(columns, "not run yet")}
+            asked = table.setdefault(question, empty)
             asked[f"{row['corpus']}, {row['attribute']}"] = shown_verdict(row, verdict)
-    table = pd.DataFrame(table.values())
-    return table.fillna("not run yet")
+    return pd.DataFrame(table.values())
 
 
 def _deletion_costs(rows):
