@@ -82,7 +82,7 @@ class Examined(PlainStateMixin):
 class FairnessReport(PlainStateMixin):
     r"""Guarantees of a fair rule for new people.
 
-    It is made by :attr:`FairEnsemblePostprocessor.fairness_report_`.
+    :attr:`FairEnsemblePostprocessor.fairness_report_` returns it.
 
     Parameters
     ----------
@@ -126,17 +126,17 @@ class FairnessReport(PlainStateMixin):
 
     Notes
     -----
-    The rule keeps its constraints on its calibration rows, as estimated by its model of
-    them, so its gap there shows nothing about new people. They differ for two reasons.
-    The rates have noise: a rate equalised on n people is off by about
-    :math:`\sqrt{r(1-r)/n}`. And a rule fits the noise: its rates elsewhere are worse,
-    the more so the smaller the group. Cross-fitting
-    measures the second: the rows fall into ten folds, a rule is solved on nine and
-    decides on the tenth. In the pooled rates :math:`\tilde r_a` the noise cancels
-    out, because what a fold adds to its own rates it takes from those of the rule
-    that the others choose. So the true rates of the fitted rule are, in a first
-    order, :math:`\tilde r_a + Z_a` with :math:`Z_a` normal of the standard error of a
-    rate on the group's rows, independent between groups and between labels.
+    The rule satisfies its constraints on its calibration rows, so its gap there shows
+    nothing about new people. The gap of new people differs for two reasons. First,
+    rates have noise: a rate equalised on n people is off by about
+    :math:`\sqrt{r(1-r)/n}`. Second, a rule fits the noise: its rates on new people are
+    worse, especially in small groups. Cross-fitting measures the second effect: the
+    rows are split into ten folds, and a rule is solved on nine folds and decides on the
+    tenth. In the pooled rates :math:`\tilde r_a` the noise cancels out, because the
+    deviations of each fold from the others cancel in the mean. To first order, the true
+    rates of the fitted rule are therefore :math:`\tilde r_a + Z_a`. Here :math:`Z_a` is
+    normal with the standard error of a rate on the group's rows, and independent
+    between groups and between labels.
 
     With D the greatest difference between groups over the constrained rates,
     ``expected`` is the mean of :math:`D(\tilde r + Z)`, ``bound`` its quantile at
@@ -144,22 +144,23 @@ class FairnessReport(PlainStateMixin):
     :math:`D(\tilde r)` less the quantile of :math:`D(Z)` at `confidence`, but not
     below 0. A rule that decides the same for everyone has no gap.
 
-    A rule on vote patterns is unstable where the patterns are many for the rows, and
-    lies further off :math:`\tilde r` than independent people do; so may a majority of
-    members that are post-processed one by one. For ``method="ensemble"`` and
-    ``"postprocess_then_aggregate"`` the report is therefore made of halves of the rows
-    and compared with the other halves; standard errors are multiplied by the
-    ``dispersion`` seen there.
+    A rule on vote patterns is unstable if there are many patterns for the number of
+    rows. Its rates then differ from :math:`\tilde r` by more than the noise of
+    independent people. The same may be true of a majority of members that are
+    post-processed one by one. For ``method="ensemble"`` and
+    ``"postprocess_then_aggregate"`` the report is therefore computed on halves of the
+    rows and compared with the other halves; standard errors are multiplied by the
+    ``dispersion`` that this comparison shows.
 
     With more than two classes, rates of the same true class concern the same people,
-    yet are treated as independent. For centred normal rates that can only raise the
+    but are treated as independent. For centred normal rates this can only raise the
     bound [1]_.
 
-    ``expected`` takes the differences between the :math:`\tilde r_a` for real. Where
-    a good part of them is noise, in groups of some dozen rows, it reads high: up to 1.6
-    times the mean gap in simulations. Shrinking them would read low where they are
-    real, as with vote patterns. ``benchmarks/confidence.py`` has the simulations, of
-    the coverage of bound and interval too.
+    ``expected`` treats the differences between the :math:`\tilde r_a` as real. If they
+    are largely noise, in groups of some dozen rows, it is too high: up to 1.6 times the
+    mean gap in simulations. If the differences were shrunk, it would be too low where
+    they are real, as with vote patterns. ``benchmarks/confidence.py`` has the
+    simulations, including the coverage of bound and interval.
 
     References
     ----------
@@ -213,11 +214,11 @@ class FairnessReport(PlainStateMixin):
 
     @property
     def bound(self) -> float:
-        """Gap that the rule keeps within at `confidence`: its upper confidence bound.
+        """Upper confidence bound of the gap at `confidence`.
 
-        Over all constrained rates at once, between `groups`. NaN if there is one group
-        alone. Of constraint objects it is the slack that they need to be kept at
-        `confidence`, all at once: they are supported where it is at most 0.
+        It covers all constrained rates at once, between `groups`. NaN if there is only
+        one group. For constraint objects it is the slack at which all of them hold at
+        `confidence`: they are supported if it is at most 0.
         """
         return self._bound
 
@@ -225,8 +226,8 @@ class FairnessReport(PlainStateMixin):
     def holds(self) -> bool:
         """Whether the data support that the true gap is at most `claim`.
 
-        Never where some groups are unconstrained, unless the rule decides the same for
-        everyone; compare `bound` with `claim` for the others.
+        It is False if some groups are unconstrained, unless the rule decides the same
+        for everyone; compare `bound` with `claim` for the other groups.
         """
         return self._is_within and not self._leaves_some_out
 
@@ -242,9 +243,9 @@ class FairnessReport(PlainStateMixin):
     def without_rule(self) -> pd.Series:
         """Objective and gap of the ensemble without the rule, a Series.
 
-        ``objective``, and of the greatest constrained gap columns of :meth:`to_frame`
-        by the same formulas: ``counted``, ``expected``, ``low``, ``high``, ``bound``.
-        Of several constraint objects it is about the first.
+        It has ``objective`` and, for the greatest constrained gap, the columns
+        ``counted``, ``expected``, ``low``, ``high`` and ``bound`` of :meth:`to_frame`,
+        by the same formulas. With several constraint objects it describes the first.
         """
         return pd.Series(
             {"objective": self.objective_without, **self._without(self.examined[0])}
@@ -254,7 +255,8 @@ class FairnessReport(PlainStateMixin):
     def is_fairer(self) -> bool:
         """Whether a smaller gap is to be expected with the rule than without it.
 
-        Of several constraint objects, whether one is expected to be kept better.
+        With several constraint objects, whether at least one is expected to be
+        satisfied better.
         """
         return any(self._is_fairer_in(each) for each in self.examined)
 
