@@ -171,7 +171,7 @@ def make_dossier(
         Result of ``verify_forgotten``, now or earlier.
 
     verified_by : str, default=""
-        What is known of its origin, a sentence for the reader.
+        Origin of the verification, a sentence for the reader.
 
     Returns
     -------
@@ -358,7 +358,7 @@ def _impact(rates):
 
 _FINDINGS = {
     "below": f"Below {FOUR_FIFTHS:g} with their whole interval",
-    "too few people": f"Too few people to tell whether {FOUR_FIFTHS:g} is reached",
+    "too few people": f"Too few people to decide whether {FOUR_FIFTHS:g} is reached",
 }
 
 

@@ -262,8 +262,8 @@ class Difference(Constraint):
     ----------
     rate : {"selection_rate", "true_positive_rate", "false_positive_rate", \
             "true_negative_rate", "false_negative_rate", "confusion_rate", "accuracy"}
-        Rate that is compared. The confusion rates are, of two classes, the false and
-        the true positive rate, each of which is bounded.
+        Rate that is compared. With two classes, the confusion rates are the false and
+        the true positive rate, and each of them is bounded.
 
     at_most : float, default=0.0
         Greatest difference allowed, in [0, 1].
@@ -434,9 +434,9 @@ class AtLeast(Constraint):
         Rate that is bounded, as in :class:`Difference`.
 
     at_least : float or dict
-        Least rate allowed, in [0, 1]; or one for each group by its name, no bound for
-        groups that are not named. A group of several features is named by a tuple,
-        with `by` by its value.
+        Least rate allowed, in [0, 1]; or a dict from a group's name to its least rate,
+        in which groups without a bound are missing. With several features a group is
+        named by a tuple, with `by` by its value.
 
     by : hashable, default=None
         As in :class:`Difference`.

@@ -47,12 +47,12 @@ class IntegerRidgeClassifier(ClassifierMixin, BaseEstimator):
 
     class_weight : dict or "balanced", default=None
         Factors on the classes. "balanced" weighs each class by the inverse of its
-        weight among the rows. They are applied when the coefficients are solved, so
-        they follow the rows that are left.
+        weight among the rows. They are applied when the coefficients are computed, so
+        they depend on the remaining rows only.
 
     feature_range : tuple of (float, float), default=(-1, 1)
         Smallest and largest value of a feature, given and not learnt from the rows.
-        What lies outside is clipped, in ``fit`` and ``predict`` alike.
+        Values outside are clipped, in ``fit`` and ``predict`` alike.
 
     n_bits : int, default=15
         The range is divided into :math:`2^{b+1}` steps, for :math:`b` from 1 to 26.
@@ -278,7 +278,7 @@ class IntegerRidgeClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_classes)
-            With two classes, that of the second.
+            With two classes, the target of the second class.
         """
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)

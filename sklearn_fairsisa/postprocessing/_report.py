@@ -89,25 +89,26 @@ class FairnessReport(PlainStateMixin):
     constraint : str
         What the rule keeps equal, or the constraint objects.
     tol : float
-        Tolerance that the rule keeps in calibration. Of constraint objects by how much
-        their bounds are loosened, negative where `confidence` made them stricter.
+        Tolerance that the rule satisfies in calibration. With constraint objects, the
+        amount by which their bounds are loosened, negative if `confidence` made them
+        stricter.
     claim : float
-        Gap that the report examines: the tolerance demanded of the rule, or 0.05 where
-        that is 0. Of constraint objects it is by how much their bounds may be missed,
-        which is 0. See `at` for others.
+        Gap that the report examines: the tolerance demanded of the rule, or 0.05 if
+        that is 0. With constraint objects, the amount by which their bounds may be
+        missed, which is 0. See `at` for other claims.
     confidence : float
         Confidence of all intervals and bounds.
     groups : ndarray of shape (n_groups,)
         Groups that the rule constrains. All gaps are gaps between these.
     examined : tuple of Examined
-        What is known of the rates that each constraint compares.
+        Estimates of the rates that each constraint compares.
     least : float
         Least slack of the constraints that makes a difference.
     dispersion : float
-        Factor in the standard errors; above 1 where rules are unstable.
+        Factor in the standard errors; above 1 if rules are unstable.
     objective, counted_objective, expected_objective : float
-        Value of the objective on the calibration rows as estimated and as counted, and
-        cross-fitted. A great difference between them is overfitting.
+        Value of the objective on the calibration rows, as estimated, as counted, and
+        cross-fitted. A large difference between them indicates overfitting.
     randomised_people : int
         Number of calibration rows whose decision is randomised.
     randomised_share : float
@@ -115,14 +116,14 @@ class FairnessReport(PlainStateMixin):
     is_degenerate : bool
         Whether the rule decides the same for everyone.
     unconstrained_groups : ndarray
-        Groups decided on without regard to groups. Nothing is known of how far their
-        rates lie from those of others.
+        Groups decided on without regard to groups. The differences of their rates from
+        those of other groups are unknown.
     objective_without : float
         Objective of the ensemble's own decisions on the calibration rows, without the
         rule. See `without_rule`.
     counted : ndarray of shape (n_groups, n_classes), default=None
-        Where groups are inferred, with which weight the people of each group and class
-        are counted in calibration, and not estimated.
+        If groups are inferred, the weight of the counted rate of each group and class
+        in calibration; the remaining weight is that of the estimated rate.
 
     Notes
     -----
@@ -285,12 +286,12 @@ class FairnessReport(PlainStateMixin):
         Returns
         -------
         DataFrame
-            Index: names of gaps, or of what constraint objects bound. Columns:
-            ``estimated``, ``counted`` and ``realised`` (on the calibration rows: by
-            the model of ``"smooth_ensemble"``, by the labels themselves, and by the
-            labels and the randomised decisions of ``predict``), ``expected``, ``low``,
-            ``high`` and ``bound`` (on new people). Where a constraint is on several
-            rates, its first row is the greatest of the others, or the least.
+            Index: names of gaps, or of the quantities that constraint objects bound.
+            Columns: ``estimated``, ``counted`` and ``realised`` (on the calibration
+            rows: by the model of ``"smooth_ensemble"``, by the labels themselves, and
+            by the labels and the randomised decisions of ``predict``), ``expected``,
+            ``low``, ``high`` and ``bound`` (on new people). Where a constraint is on
+            several rates, its first row is the greatest of the others, or the least.
         """
         return self._gap_table.copy()
 
@@ -304,12 +305,13 @@ class FairnessReport(PlainStateMixin):
             ``standard_error``, ``rows`` and ``rows_needed``. Rows are those that the
             rate rests on: negatives, positives, or all; weighted ones count as the
             number of rows of equal weight with as much evidence. ``rows_needed`` is
-            ``rows`` where these are enough, as all are where the groups keep the claim
-            already. If every group had the rows it needs, a rule solved at tolerance
-            zero would keep its true gap within the claim at the confidence. Overfitting
-            is taken to fall with the square root of the rows, as the noise does; it
-            falls faster as a rule. Bounds of ratios, and of rates themselves, need room
-            rather than rows; for them ``rows_needed`` is ``rows``.
+            ``rows`` if these are enough, which they are in all groups if the claim
+            already holds. If every group had the rows it needs, a rule solved at
+            tolerance zero would keep its true gap within the claim at the confidence.
+            Overfitting is assumed to fall with the square root of the rows, as the
+            noise does; usually it falls faster. Constraints on ratios, and on rates
+            themselves, need looser bounds rather than more rows; for them
+            ``rows_needed`` is ``rows``.
         """
         return self._group_table.copy()
 
