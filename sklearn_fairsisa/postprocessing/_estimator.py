@@ -529,8 +529,8 @@ class FairEnsemblePostprocessor(
             them.
 
         subjects : array-like of shape (n_samples,), default=None
-            Data-subject ids, for ``forget(subjects=...)``. All rows of a subject are
-            held out, or none, and the ensemble's ``fit`` gets the ids if it takes
+            Data-subject ids, for ``forget(subjects=...)``. Either all or no rows of a
+            subject are held out. The ensemble's ``fit`` receives the ids if it takes
             them, as that of :class:`SISAClassifier` does.
 
         Returns
@@ -613,8 +613,8 @@ class FairEnsemblePostprocessor(
             Labels. Classes may be new.
 
         classes : array-like, default=None
-            Not used. Scikit-learn passes it to all classifiers; here a class is learnt
-            when its first row comes.
+            Not used. Scikit-learn passes it to all classifiers; here a new class is
+            learnt with its first row.
 
         sensitive_features : array-like of shape (n_samples,) or (n_samples, k), \
                 default=None
@@ -680,19 +680,19 @@ class FairEnsemblePostprocessor(
         Parameters
         ----------
         ensemble : SISAClassifier
-            A fitted one. It is used, not copied. If rows were held out when it was
-            fitted, those calibrate; otherwise all do, across shards.
+            A fitted ensemble. It is used, not copied. If rows were held out when it was
+            fitted, these rows calibrate; otherwise all rows do, across shards.
 
         sensitive_features : array-like of shape (n,) or (n, k)
             Groups of all rows ever given to the ensemble, in the order of their
-            indices. Those of forgotten rows are not looked at.
+            indices. Groups of forgotten rows are ignored.
 
         sample_weight : array-like of shape (n,), default=None
             Weights of the rows in calibration.
 
         name : str, default="rule"
-            Name of the rule, of letters, digits and underscores. A rule that has the
-            name already is replaced.
+            Name of the rule, of letters, digits and underscores. An existing rule of
+            this name is replaced.
 
         Returns
         -------
@@ -877,9 +877,9 @@ class FairEnsemblePostprocessor(
             Groups, if X does not hold them.
 
         subjects : array-like of shape (n_samples,), default=None
-            Data-subject ids, the person whom each row is of. A randomised decision is
-            then the person's: the same in all calls, and another for other people
-            whose rows are equal. Without ids it is the row's.
+            Data-subject ids: the person of each row. A randomised decision then follows
+            from the id. It is the same in all calls, and is drawn separately for other
+            people with equal rows. Without ids it follows from the row.
 
         Returns
         -------
@@ -1056,7 +1056,7 @@ class FairEnsemblePostprocessor(
             Groups, if X does not hold them.
 
         subjects : array-like of shape (n_samples,), default=None
-            Data-subject ids. Nothing is drawn here, so that they are only checked.
+            Data-subject ids. No decision is drawn here, so the ids are only checked.
 
         Returns
         -------
@@ -1096,7 +1096,7 @@ class FairEnsemblePostprocessor(
             Groups, if X does not hold them.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; None weighs them alike.
+            Weights of the rows; with None all are equal.
 
         subjects : array-like of shape (n_samples,), default=None
             Data-subject ids.
@@ -1140,7 +1140,7 @@ class FairEnsemblePostprocessor(
             Groups, if X does not hold them.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; None weighs them alike.
+            Weights of the rows; with None all are equal.
 
         subjects : array-like of shape (n_samples,), default=None
             Data-subject ids, as for :meth:`predict`.
@@ -1239,17 +1239,17 @@ class FairEnsemblePostprocessor(
         Parameters
         ----------
         indices : int, array-like of int or boolean mask, default=None
-            Rows by their position in ``fit``, and after those in ``partial_fit``. Rows
-            forgotten before are accepted.
+            Positions of rows in the order given to ``fit`` and ``partial_fit``. Rows
+            that were forgotten earlier are accepted and cost nothing.
 
         subjects : array-like, default=None
             Data subjects, by the ids given to ``fit``, all of whose rows are to be
             forgotten.
 
         relearn : bool, default=True
-            Whether members of the ensemble learn again at once. With False they stay
-            behind, see `behind_`, and the rule is solved for the members as they are,
-            until :meth:`relearn` is called.
+            Whether members of the ensemble relearn at once. With False they stay
+            behind, see `behind_`, until :meth:`relearn` is called. Until then, the rule
+            is solved for the members as they are.
 
         Returns
         -------
@@ -1326,8 +1326,8 @@ class FairEnsemblePostprocessor(
 
         sensitive_features : array-like of shape (n_samples,) or (n_samples, k), \
                 default=None
-            Their groups. Without them, and if X does not hold them, the rows stay in
-            the groups that they are in.
+            Their groups. If neither this argument nor X has groups, the rows stay in
+            their groups.
 
         relearn : bool, default=True
             As in :meth:`forget`.
@@ -1433,25 +1433,26 @@ class FairEnsemblePostprocessor(
         Parameters
         ----------
         tols : array-like of float in [0, 1], default=None
-            Tolerances in calibration, whatever `confidence`. None is 11 of them,
-            evenly spaced from 0 to the gap without a constraint. Beside constraint
-            objects they are by how much all bounds are loosened.
+            Tolerances in calibration, whatever `confidence`. None means 11 tolerances,
+            evenly spaced from 0 to the gap without a constraint. With constraint
+            objects, a tolerance is the amount by which all bounds are loosened.
 
         X, y, sensitive_features, sample_weight : default=None
-            New rows to evaluate on, as for ``score``. None is the calibration rows,
-            where the tolerance is kept as estimated by the rule's model of them.
+            New rows to evaluate on, as for ``score``. None means the calibration rows,
+            where the estimated rates satisfy the tolerance.
 
         Returns
         -------
         DataFrame
             A row per tolerance, with expected values of accuracy, balanced_accuracy,
             selection_rate (of two classes), the differences between groups (largest
-            minus least) called equalized_odds_difference,
+            minus smallest) called equalized_odds_difference,
             demographic_parity_difference, true_positive_rate_difference and
             false_positive_rate_difference, what constraint objects bound, such as
             selection_rate_ratio_by_sex or true_positive_rate_group_min, and
-            randomised_share. On the calibration rows these are as estimated, and
-            <name>_counted as counted; the two differ with ``"smooth_ensemble"`` alone.
+            randomised_share. On the calibration rows these are estimated values, and
+            <name>_counted are counted values; the two differ with ``"smooth_ensemble"``
+            alone.
         """
         serving = self._serving()
         calibrated = solved(serving.calibrated)

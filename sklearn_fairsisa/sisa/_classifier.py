@@ -354,8 +354,9 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         ----------
         X : array-like or path, of length n
             Of the kind given to ``fit``. With `checkpoint_dir`, rows of memory maps,
-            Parquet and Arrow data are added before members learn from them, since
-            they may be many. Should the training fail, the members are behind.
+            Parquet and Arrow data are added before members learn from them, since they
+            may be many. If training fails, the rows stay added, and the members are
+            behind.
 
         y : array-like of shape (n,), or str
             Class labels, as for ``fit``.
@@ -726,11 +727,11 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         Parameters
         ----------
         shards : int or array-like of int, default=None
-            Shards to relearn. Those that are not behind cost nothing. None is all.
+            Shards to relearn. Shards that are not behind cost nothing. None means all.
 
         max_sample_visits : int, default=None
-            Largest number of sample visits. Shards are relearnt whole, so the call
-            stops before the first shard that would exceed it.
+            Largest number of sample visits. A shard relearns completely, so the call
+            stops before the first shard that would exceed this number.
 
         Returns
         -------
@@ -800,7 +801,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         Parameters
         ----------
         indices : array-like of int, default=None
-            Forgotten rows, whose shards are verified. None is all forgotten rows.
+            Forgotten rows, whose shards are verified. None means all forgotten rows.
 
         Returns
         -------
@@ -869,8 +870,8 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         Parameters
         ----------
         verification : ForgetVerification, default=None
-            Result of :meth:`verify_forgotten`, now or earlier. The report shows up to
-            which request it holds.
+            Result of :meth:`verify_forgotten`, now or earlier. The report shows which
+            request is the last that it covers.
 
         Returns
         -------
