@@ -180,8 +180,8 @@ class FairEnsemblePostprocessor(
           from other groups. The estimated rates are equal, not those counted in
           calibration. This method also uses heads beside the members: models of the
           label given X and the group, learnt out of fold, which groups share as far as
-          they agree. With more classes it is the same as ``"soft_ensemble"``, whose
-          estimates are then smooth.
+          they agree. With more classes it is ``"soft_ensemble"``, whose estimates are
+          then smooth, with a head for each class against the rest beside the members.
 
     constraints : str, Difference, Ratio, AtLeast or list of these objects, \
             default="equalized_odds"
