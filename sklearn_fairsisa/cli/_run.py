@@ -299,8 +299,13 @@ def _decide(single, sisa, rules, baseline, X, task, test):
     """
     X, groups = _safe_indexing(X, test), task.groups[test].astype(str)
     decided = {"one model": single.predict(X), "SISA": sisa.predict(X)}
+    scores = None
     for name, rule in rules.items():
-        decided[name] = rule.selection_probability(X, sensitive_features=groups)
+        serving = rule._serving()
+        _, seen, group = rule._people(serving, X, groups)
+        # All rules are over the same members, and their predictions take longest.
+        scores = serving.scores(seen) if scores is None else scores
+        decided[name] = rule._probability(serving, seen, group, scores=scores)
     decided["ThresholdOptimizer"] = baseline.selection_probability(
         sisa.transform(X), sensitive_features=groups
     )
