@@ -513,6 +513,7 @@ def fit_labels(data, **params):
     return fair.fit(X, y, sensitive_features=group)
 
 
+@pytest.mark.heavy
 def test_the_report_bounds_the_true_gap_of_all_confusion_rates():
     rng = np.random.default_rng(0)
     gaps, tables = [], []
