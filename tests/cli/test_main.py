@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from inspect import signature
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 import sklearn_fairsisa
 from sklearn_fairsisa import SISAClassifier
-from sklearn_fairsisa.cli import _compare
+from sklearn_fairsisa.cli import _compare, _run
 from sklearn_fairsisa.cli._parser import main, make_parser
 from sklearn_fairsisa.cli._report import (
     objective_sentence,
@@ -399,6 +400,55 @@ def test_a_table_of_ones_own_is_compared(people, model, tmp_path, capsys):
     assert found["forgetting"]["verified_bit_for_bit"] is True
     by_name = {method["name"]: method for method in found["methods"]}
     assert by_name["one model"]["metrics"]["accuracy_score"]["estimate"] > 0.65
+
+
+def test_each_rule_decides_as_it_would_alone(people):
+    _, path = people
+    about = {"target": "hired", "attribute": "sex", "pos_label": "yes"}
+    settings, clock = Settings(str(path), **about), _run._Clock(lambda *_: None, 1)
+    task = load_task(str(path), **about)
+    train, test = split_folds(task.y, task.groups, 2, seed=0)[0]
+    learner, _, params = _run._learner_of(task, settings)
+    single, sisa = _run._train(learner, params, task.X, task, train, clock)
+    rules, baseline = _run._fit_rules(
+        sisa, task.X, task, train, "accuracy_score", settings, clock
+    )
+    decided = _run._decide(single, sisa, rules, baseline, task.X, task, test)
+    groups = task.groups[test].astype(str)
+    for name, rule in rules.items():
+        alone = rule.selection_probability(task.X.iloc[test], sensitive_features=groups)
+        np.testing.assert_array_equal(decided[name], alone)
+
+
+def test_vectors_stand_in_the_order_of_their_texts_whatever_is_encoded_first():
+    rng = np.random.default_rng(0)
+    texts = ["x" * n for n in rng.integers(0, 90, 500)]
+    parts, steps = [], []
+
+    class Encoder:
+        def fit_transform(self, X):
+            parts.append([len(text) for text in X[:, 0]])
+            return np.array(parts[-1])[:, None]
+
+    clock = _run._Clock(lambda step, done, total: steps.append(step), 20)
+    vectors = _run._encoded(Encoder(), np.array(texts, dtype=object)[:, None], clock)
+    assert vectors[:, 0].tolist() == [len(text) for text in texts]
+    assert steps[0] == "Encoding 500 texts, 0% done"
+    assert len(steps) == 20
+    # Parts are about as long as each other, and hold texts of like length.
+    characters = list(map(sum, parts))
+    assert max(characters) < 1.3 * min(characters)
+    assert all(max(a) <= min(b) for a, b in pairwise(parts))
+
+
+def test_few_texts_fill_few_parts():
+    class Encoder:
+        def fit_transform(self, X):
+            return np.ones((len(X), 1))
+
+    clock = _run._Clock(lambda *_: None, 20)
+    texts = np.array(["", "a", ""], dtype=object)[:, None]
+    assert len(_run._encoded(Encoder(), texts, clock)) == 3
 
 
 def test_parquet_holds_the_same_as_csv_and_the_attribute_is_no_feature(people):
