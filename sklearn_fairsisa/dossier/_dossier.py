@@ -10,9 +10,8 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.isolation import one_thread
 from .._utils.typing import Rows
 from ..postprocessing import FairEnsemblePostprocessor
-from ..sisa import SISAClassifier
+from ..sisa import ForgetVerification, SISAClassifier
 from ..sisa._audit import versions
-from ..sisa._reports import ForgetVerification
 from ._columns import LIMITS, TABLES
 from ._given import given_people
 from ._page import body, page
@@ -53,6 +52,25 @@ class Dossier:
     ----------
     facts : dict
         What :meth:`to_json` writes, without the definitions.
+
+    See Also
+    --------
+    make_dossier : Computes these facts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_fairsisa import SISAClassifier
+    >>> from sklearn_fairsisa.dossier import make_dossier
+    >>> X = np.random.default_rng(0).normal(size=(100, 2))
+    >>> sisa = SISAClassifier(random_state=0).fit(X, X[:, 0] > 0).forget([3])
+    >>> dossier = make_dossier(sisa)
+    >>> dossier  # doctest: +ELLIPSIS
+    <Dossier of a log with the head ...>
+    >>> dossier.statements()["requests"]
+    '1 request erased 1 row. The ensemble holds 99 rows.'
+    >>> dossier.open_points()[0]
+    'No verification covers all requests: fairsisa verify --certificate makes one.'
     """
 
     def __init__(self, facts: dict[str, Any]) -> None:

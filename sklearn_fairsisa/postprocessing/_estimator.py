@@ -977,12 +977,17 @@ class FairEnsemblePostprocessor(
         dropped, X = without_columns(self, X, feature)
         return check_like_fit(dropped, X)
 
-    def _probability(self, serving, seen, group, what="selection_probability"):
-        """Return the probabilities of people under the rule of some instant."""
+    def _probability(
+        self, serving, seen, group, what="selection_probability", scores=None
+    ):
+        """Return the probabilities of people under the rule of some instant.
+
+        Whoever has the members' scores of these people already may give them.
+        """
         calibrated = solved(serving.calibrated)
         self._warn_if_stale(serving)
-        scores = serving.evidence(seen, group)
-        return getattr(calibrated.rule, what)(scores, group)
+        evidence = serving.evidence(seen, group, scores)
+        return getattr(calibrated.rule, what)(evidence, group)
 
     def _warn_if_stale(self, serving):
         """Warn if the ensemble is known to have changed since the rule was solved."""

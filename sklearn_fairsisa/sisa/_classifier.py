@@ -35,6 +35,7 @@ from .._utils.sources import Source, drop_pages
 from .._utils.typing import Estimator, FilePath, RandomState, Rows
 from .._utils.validation import check_classes
 from .._utils.warnings import level_of_caller
+from .._utils.words import counted
 from ..exceptions import (
     ChangedDirectoryError,
     EmptyShardWarning,
@@ -80,6 +81,7 @@ from ._reports import (
     audit_facts,
     forget_report,
     forget_reports,
+    relearnt,
 )
 from ._requests import (
     amended_codes,
@@ -705,9 +707,8 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
             if change is not None and change.is_part_of(self._state):
                 action = "corrected" if change.amended_rows else "erased"
                 error.add_note(
-                    f"The {len(change.erased_rows)} rows are {action}: do not repeat "
-                    "the call. Members may be behind, see behind_; relearn() trains "
-                    "them."
+                    f"The rows are {action}: do not repeat the call. Members may be "
+                    "behind, see behind_; relearn() trains them."
                 )
             raise
         return self
@@ -1099,7 +1100,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
             }
         )
         title = (
-            f"{n_shards} shards with {self.n_rows_:,} rows, "
+            f"{counted(n_shards, 'shard')} with {counted(self.n_rows_, 'row')}, "
             f"{len(self.forgotten_):,} forgotten"
         )
         return [(title, table)]
@@ -1477,7 +1478,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
             reports.append(forget_report(log.entries[-1], change.forgotten_rows))
         elif request is not None and request[1] is not None:
             position = request[1]
-            reports[position] = reports[position].relearnt(log.entries[-1])
+            reports[position] = relearnt(reports[position], log.entries[-1])
         self._put_in_place(change.state, next_store, members, log, reports)
 
     def _put_in_place(self, state, store, members, log, reports):
