@@ -147,7 +147,11 @@ class TextNet(NeuralNetClassifier):
 
     def initialize_optimizer(self):
         # As usual, biases and normalisation weights do not decay.
-        trained = [p for p in self.module_.parameters() if p.requires_grad]
+        named = self.module_.named_parameters()
+        # To walk through the whole network in every step would take longer than to
+        # train a head.
+        self._learnable = [name for name, weight in named if weight.requires_grad]
+        trained = [weight for _, weight in self.get_all_learnable_params()]
         matrices = [p for p in trained if p.ndim > 1]
         others = [p for p in trained if p.ndim <= 1]
         self.optimizer_ = self.optimizer(
@@ -186,12 +190,8 @@ class TextNet(NeuralNetClassifier):
 
     def get_all_learnable_params(self):
         # Weights that other networks share are left out: a callback could change them.
-        trained = {
-            id(p) for group in self.optimizer_.param_groups for p in group["params"]
-        }
-        for name, weight in self.module_.named_parameters():
-            if id(weight) in trained:
-                yield name, weight
+        for name in self._learnable:
+            yield name, self.module_.get_parameter(name)
 
     def on_epoch_begin(self, net, **kwargs):
         super().on_epoch_begin(net, **kwargs)
