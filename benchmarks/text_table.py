@@ -36,12 +36,14 @@ from sklearn_fairsisa.text import (
 )
 
 # Learning rates as usual for each: small for pretrained weights, large for new ones.
+# Adapters with a rate of 2e-3 and alpha 8 did not train in 30 steps: their loss on
+# training posts stayed at .67, against .54 here.
 TAILS = {
     "head alone (trainable_layers=0)": {"trainable_layers": 0, "lr": 2e-3},
     "last layer": {"trainable_layers": 1, "lr": 3e-4},
     "last two layers": {"trainable_layers": 2, "lr": 3e-4},
     "adapters in the last two layers": {
-        "trainable_layers": 2, "lr": 2e-3, "lora": {"r": 8},
+        "trainable_layers": 2, "lr": 5e-3, "lora": {"r": 8, "lora_alpha": 32},
     },
     "everything": {"trainable_layers": None, "lr": 1e-4},
 }  # fmt: skip
