@@ -60,12 +60,12 @@ def load(name, cache):
     return table.X, table.y, np.asarray(table.groups[attribute], dtype=object)
 
 
-def load_posts(attribute, cache):
+def load_posts(attribute, cache, target="binary"):
     """Frozen vectors of all posts of HateXplain."""
     from sklearn_fairsisa.cli._learner import make_learner
     from sklearn_fairsisa.datasets import fetch_hatexplain
 
-    posts = fetch_hatexplain()
+    posts = fetch_hatexplain(target=target)
     _, encoder, _ = make_learner(
         "minilm", frozen=True, epochs=None, batch_size=32, max_length=128, cache=cache
     )

@@ -91,7 +91,6 @@ html_theme_options = {
 }
 # Pages without subpages need no list of sections on the left.
 html_sidebars = {
-    "paper": [],
     "comparison": [],
     "benchmarks": [],
     "faq": [],

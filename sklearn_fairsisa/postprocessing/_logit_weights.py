@@ -103,13 +103,17 @@ class LogitWeights:
             [mean / spread, heads / (_spread(z @ heads, total) or 1)]
         )
         rows = group, label, total
-        features, deviation = z @ directions, z @ members
-        coefficients = _fit(features, *rows)
+        deviation = z @ members
         apart = _spread(deviation, total)
         # Members that agree differ by rounding only.
-        if apart > _ROUNDING * spread and _differ(
-            features, deviation / apart, coefficients, *rows
-        ):
+        disagree = apart > _ROUNDING * spread
+        if disagree or n_heads:
+            features = z @ directions
+            coefficients = _fit(features, *rows)
+            disagree = disagree and _differ(
+                features, deviation / apart, coefficients, *rows
+            )
+        if disagree:
             directions = np.hstack([directions, members / apart])
             coefficients = _fit(z @ directions, *rows)
         elif not n_heads:
