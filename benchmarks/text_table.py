@@ -15,6 +15,7 @@ Seconds are those of the processor. The result is written after every line.
 
 import argparse
 import os
+from collections import deque
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -35,12 +36,14 @@ from sklearn_fairsisa.text import (
 )
 
 # Learning rates as usual for each: small for pretrained weights, large for new ones.
+# Adapters with a rate of 2e-3 and alpha 8 did not train in 30 steps: their loss on
+# training posts stayed at .67, against .54 here.
 TAILS = {
     "head alone (trainable_layers=0)": {"trainable_layers": 0, "lr": 2e-3},
     "last layer": {"trainable_layers": 1, "lr": 3e-4},
     "last two layers": {"trainable_layers": 2, "lr": 3e-4},
     "adapters in the last two layers": {
-        "trainable_layers": 2, "lr": 2e-3, "lora": {"r": 8},
+        "trainable_layers": 2, "lr": 5e-3, "lora": {"r": 8, "lora_alpha": 32},
     },
     "everything": {"trainable_layers": None, "lr": 1e-4},
 }  # fmt: skip
@@ -83,11 +86,8 @@ def main():
         if tail["trainable_layers"] is not None:
             states = states_of(learner, X, y)
             by_hand = argparse.Namespace(shards=args.shards, lr=tail["lr"])
-            spent = seconds(
-                lambda s=sisa, own=states, given=by_hand: train_by_hand(
-                    None, own, y, s.plan_, given
-                )
-            )
+            loop = train_by_hand(states, y, sisa.plan_, by_hand)
+            spent = seconds(lambda loop=loop: deque(loop, maxlen=0))
             line |= {"loop_s": spent, "fit_over_loop": line["fit_s"] / spent}
         add(**line)
     columns = ("fit_s", "fit_over_loop", "forget_s", "mb", "balanced_accuracy", "auc")

@@ -65,11 +65,12 @@ class HeadClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
         Number of passes over the rows that `fit` and each call of `partial_fit` make.
 
     lr : float, default=0.1
-        Learning rate. The default suits vectors of length 1 and standardised features.
-        In shards of more than a thousand rows, lower rates do as well.
+        Learning rate of the first step. The default suits vectors of length 1 and
+        standardised features.
 
     weight_decay : float, default=0.0
-        Share of `lr` by which each step shrinks the weights; intercepts do not decay.
+        Share of the learning rate by which each step shrinks the weights; intercepts do
+        not decay.
 
     class_weight : dict, "balanced" or None, default=None
         Weight of each class in the loss. "balanced" computes the weights from the

@@ -11,6 +11,9 @@ import numpy as np
 import torch
 from torch.optim.adamw import adamw
 
+# Number of steps after which the learning rate is half of what it was at first.
+_HALF_RATE = 100
+
 # The matrices of all places start at multiples of 64 bytes (16 numbers), since the
 # alignment of a matrix affects how it is summed.
 _ALIGNMENT = 16
@@ -84,7 +87,8 @@ def train_in_places(jobs, n_places, *, lr, weight_decay, device):
         At most `n_places` jobs with the same batch size.
     n_places : int
     lr, weight_decay : float
-        Intercepts do not decay.
+        Learning rate of the first step of a network, see `rate_of`. Intercepts do not
+        decay.
     device : str
 
     Returns
@@ -96,6 +100,20 @@ def train_in_places(jobs, n_places, *, lr, weight_decay, device):
     order = sorted(range(len(jobs)), key=lambda i: -len(jobs[i].batches))
     trained = _train([jobs[i] for i in order], n_places, lr, weight_decay, device)
     return [parameters for _, parameters in sorted(zip(order, trained))]
+
+
+def rate_of(step, lr):
+    """Return the learning rate of a step, counted from 0 since the weights were drawn.
+
+    It follows from the steps before, not from those to come, so that a training which
+    stops and resumes is the same as one that never stopped.
+
+    Examples
+    --------
+    >>> [rate_of(step, 0.3) for step in (0, 100, 200)]
+    [0.3, 0.15, 0.1]
+    """
+    return lr * _HALF_RATE / (_HALF_RATE + step)
 
 
 def _train(jobs, n_places, lr, weight_decay, device):
@@ -120,23 +138,36 @@ def _train(jobs, n_places, lr, weight_decay, device):
     begin = 0
     for end in sorted({len(job.batches) for job in jobs}):
         n_active = sum(len(job.batches) >= end for job in jobs)
-        values, slopes, means, squares, counts = (
-            [stack[place] for stack in part for place in range(n_active)]
-            for part in (parameters, gradients, *moments, steps)
-        )
+        # Networks with equally many steps before have the same learning rate.
+        places_of = {}
+        for place, job in enumerate(jobs[:n_active]):
+            places_of.setdefault(job.n_steps, []).append(place)
+        groups = [
+            (
+                n_steps,
+                [W[place] for W in weights for place in places],
+                *(
+                    [stack[place] for stack in part for place in places]
+                    for part in (parameters, gradients, *moments, steps)
+                ),
+            )
+            for n_steps, places in places_of.items()
+        ]
         for step in range(begin, end):
             rows = batches[step, :n_active].reshape(-1)
             torch.index_select(X, 0, rows, out=x[:n_active].view(-1, X.shape[1]))
             torch.index_select(Y, 0, rows, out=y[:n_active].view(-1, Y.shape[1]))
             shares[:n_active, 0] = all_shares[step, :n_active]
             _compute_gradients(parameters, gradients, x, y, shares)
-            for W in weights:
-                W[:n_active].mul_(1 - lr * weight_decay)
-            adamw(
-                values, slopes, means, squares, [], counts,
-                fused=True, amsgrad=False, maximize=False, weight_decay=0.0,
-                beta1=0.9, beta2=0.999, eps=1e-8, lr=lr,
-            )  # fmt: skip
+            for n_steps, decaying, values, slopes, means, squares, counts in groups:
+                rate = rate_of(n_steps + step, lr)
+                if weight_decay:
+                    torch._foreach_mul_(decaying, 1 - rate * weight_decay)
+                adamw(
+                    values, slopes, means, squares, [], counts,
+                    fused=True, amsgrad=False, maximize=False, weight_decay=0.0,
+                    beta1=0.9, beta2=0.999, eps=1e-8, lr=rate,
+                )  # fmt: skip
         begin = end
     return [
         [

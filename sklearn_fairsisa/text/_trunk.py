@@ -192,8 +192,13 @@ def names_in_tail(module, n_layers):
 
 
 def _last_layers(body, parts, n_layers):
-    layers = body.get_submodule(parts.layers)
-    return [layers[i] for i in range(len(layers) - n_layers, len(layers))]
+    layers = list(body.get_submodule(parts.layers))
+    return layers[len(layers) - n_layers :]
+
+
+def _lower_layers(body, parts, n_layers):
+    layers = list(body.get_submodule(parts.layers))
+    return layers[: len(layers) - n_layers]
 
 
 class Trunk:
@@ -208,7 +213,7 @@ class Trunk:
     """
 
     def __init__(self, module, n_layers):
-        view = _view(module)
+        view = _view(module, _last_layers(*body_of(module), n_layers))
         body, parts = body_of(view)
         layers = body.get_submodule(parts.layers)
         body.set_submodule(parts.layers, layers[: len(layers) - n_layers])
@@ -242,7 +247,7 @@ class Tail:
     """
 
     def __init__(self, module, n_layers):
-        self.view = _view(module)
+        self.view = _view(module, _lower_layers(*body_of(module), n_layers))
         body, parts = body_of(self.view)
         layers = body.get_submodule(parts.layers)
         tail = layers[len(layers) - n_layers :]
@@ -302,13 +307,20 @@ def _drop_no_state(decoder, entry):
 
 def _share_biases(lowest, first):
     """Give the first attention of a tail the biases of the lowest in the network."""
-    first.relative_attention_bias = lowest.relative_attention_bias
+    first.relative_attention_bias = _view(lowest.relative_attention_bias)
     first.has_relative_attention_bias = True
 
 
-def _view(module):
-    """Return a copy of a module that shares all weights and buffers with it."""
-    shared = (*module.parameters(), *module.buffers())
+def _view(module, lost=()):
+    """Return a copy of a module that shares all weights and buffers with it.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    lost : iterable of torch.nn.Module
+        Parts that the copy will lose, so that copying them would be a waste of time.
+    """
+    shared = (*module.parameters(), *module.buffers(), *lost)
     return copy.deepcopy(module, {id(tensor): tensor for tensor in shared})
 
 

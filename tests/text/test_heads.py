@@ -100,6 +100,7 @@ def reference_loop(head, hidden, X, labels, weight, epochs):
     )
     X, labels, weight = map(torch.tensor, (X.astype(np.float64), labels, weight))
     kept = np.flatnonzero(weight)
+    n_steps = 0
     for epoch in range(1, epochs + 1):
         order = np.random.default_rng([head.random_state, epoch]).permutation(kept)
         for first in range(0, len(order), head.batch_size):
@@ -108,6 +109,9 @@ def reference_loop(head, hidden, X, labels, weight, epochs):
                 model(X[rows]), labels[rows], reduction="none"
             )
             loss = (losses * weight[rows]).sum() / weight[rows].sum()
+            for group in optimizer.param_groups:
+                group["lr"] = head.lr / (1 + n_steps / 100)
+            n_steps += 1
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
