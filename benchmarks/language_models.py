@@ -4,10 +4,11 @@
 
 Trains ensembles of language models, one at a time on one core, and keeps the logits of
 their members as pieces (see ``_pieces.py``): a run that was stopped continues with the
-next ensemble. Then every rule is solved on these logits and judged on people not seen,
-and tables and pictures of all pieces are written. ``--only train`` and ``--only judge``
-do one of the two. The page *Design of the study with real weights* says what is
-trained, and why. ``--steps quick`` takes seconds.
+next ensemble. Then some rows are forgotten, to see what it costs. Then every rule is
+solved on these logits and judged on people not seen, and tables, sentences and a
+picture of all pieces are written. ``--only train``, ``--only costs`` and ``--only
+judge`` do one of the three. The page *Design of the study with real weights* says what
+is trained, and why. ``--steps quick`` takes seconds.
 """
 
 import argparse
@@ -20,7 +21,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from _common import RESULTS
 from _language_models.corpora import load_corpus
-from _language_models.models import make_learner
+from _language_models.costs import cost_cells, measure
+from _language_models.models import make_embedder, make_learner
 from _language_models.pilot import passes_for
 from _language_models.plan import DEFAULT_STEPS, STEPS
 from _language_models.training import cells_of, train
@@ -42,7 +44,9 @@ def make_parser():
         default=DEFAULT_STEPS,
         help="what to train and judge, in this order (default: %(default)s)",
     )
-    parser.add_argument("--only", choices=("train", "judge"), help="(default: both)")
+    parser.add_argument(
+        "--only", choices=("train", "costs", "judge"), help="(default: all three)"
+    )
     parser.add_argument("--cache", type=Path, help="folder for states of frozen layers")
     parser.add_argument(
         "--weights",
@@ -67,45 +71,73 @@ def main(argv=None):
     options = make_parser().parse_args(argv)
     cells = [cell for step in options.steps for cell in STEPS[step]()]
     pieces = Pieces(options.output / "pieces")
-    if options.only != "judge":
-        train_missing(cells, pieces, options)
-    if options.only == "train":
+    begun = time.monotonic()
+    learners = Learners(options)
+
+    def is_late():
+        spent = time.monotonic() - begun
+        return options.hours is not None and spent > 3600 * options.hours
+
+    if options.only in (None, "train"):
+        train_missing(cells, pieces, learners, is_late)
+    if options.only in (None, "costs"):
+        measure_missing(cost_cells(options.steps), pieces, learners, is_late)
+    if options.only in ("train", "costs"):
         return None
     # Training needs none of the peers that judging imports.
     from _language_models.judging import judge_missing
     from _language_models.writing import write
 
     decisions = Pieces(options.output / "decisions")
-    judge_missing(cells, pieces, decisions, with_peers=not options.without_peers)
+    judge_missing(
+        cells,
+        pieces,
+        decisions,
+        with_peers=not options.without_peers,
+        embedder_of=learners.embedder,
+    )
     return write(options, pieces, decisions)
 
 
-def train_missing(cells, pieces, options):
-    """Train the cells that no piece holds yet."""
-    import torch
+class Learners:
+    """Corpora, learners and embedders by name.
 
-    # Bits, and the hours that are stated, are those of one core.
-    torch.set_num_threads(1)
-    begun, corpus_of = time.monotonic(), cache(load_corpus)
-    folders = dict(given.split("=", 1) for given in options.weights)
+    Parameters
+    ----------
+    options : argparse.Namespace
+    """
+
+    def __init__(self, options):
+        folders = dict(given.split("=", 1) for given in options.weights)
+        self._given = {"cache": options.cache, "folders": folders}
+        self.corpus = cache(load_corpus)
+
+    def learner(self, name):
+        """Return an unfitted classifier of texts, on one core."""
+        return make_learner(name, **self._given)
+
+    def embedder(self, name):
+        """Return what turns texts into frozen vectors."""
+        return make_embedder(name, **self._given)
+
+
+def train_missing(cells, pieces, learners, is_late):
+    """Train the cells that no piece holds yet."""
+    use_one_core()
     for cell in cells:
         if all(part.key in pieces for part in cells_of(cell)):
             continue
-        if (
-            options.hours is not None
-            and time.monotonic() - begun > 3600 * options.hours
-        ):
+        if is_late():
             break
-        learner = make_learner(cell.model, cache=options.cache, folders=folders)
+        learner = learners.learner(cell.model)
         passes = passes_for(
             cell.corpus,
             cell.model,
             cell.n_shards,
             pieces,
-            lambda name, learner=learner: (corpus_of(name), learner),
+            lambda name, learner=learner: (learners.corpus(name), learner),
         )
-        corpus = corpus_of(cell.corpus)
-        for part, found in train(cell, corpus, learner, passes):
+        for part, found in train(cell, learners.corpus(cell.corpus), learner, passes):
             pieces.keep(part.key, found)
             quality = found["quality"]
             print(
@@ -115,6 +147,29 @@ def train_missing(cells, pieces, options):
                 f"{found['fit_seconds']:.0f} + {found['score_seconds']:.0f} s",
                 flush=True,
             )
+
+
+def measure_missing(costs, pieces, learners, is_late):
+    """Measure the costs that no piece holds yet."""
+    use_one_core()
+    for cost in costs:
+        if cost.key in pieces:
+            continue
+        if is_late():
+            break
+        begun = time.process_time()
+        corpus, learner = learners.corpus(cost.corpus), learners.learner(cost.model)
+        found = measure(cost, corpus, learner, learners.embedder(cost.model))
+        found["seconds"] = time.process_time() - begun
+        pieces.keep(cost.key, found)
+        print(cost, f"{found['seconds']:.0f} s", flush=True)
+
+
+def use_one_core():
+    """Let torch use one core: bits, and the hours that are stated, are those of one."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 ``randomise=False`` gives each group the best threshold. For Adult and COMPAS, each by
 two attributes, three constraints at ``tol=0.05``, five shards and balanced accuracy:
 its objective in calibration, balanced accuracy and gap on new people, minus those of
-the randomised rule, means over three folds. A minute of one core; nothing is written.
+the randomised rule, means over three folds. Some minutes of one core; nothing is
+written.
 """
 
 import argparse
@@ -54,7 +55,7 @@ def judge(given, new, constraint, randomise):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=12_000)
+    parser.add_argument("--rows", type=int, help="at most (default: all)")
     args = parser.parse_args()
     # That gaps on new people may exceed the tolerance is not the question here.
     warnings.simplefilter("ignore")

@@ -3,12 +3,10 @@
 import csv
 import os
 import tomllib
-from contextlib import redirect_stdout, suppress
 from importlib.metadata import version as installed_version
-from io import StringIO
 from pathlib import Path
 
-from sklearn_fairsisa.cli._parser import main
+from sklearn_fairsisa.cli._parser import make_parser
 from sklearn_fairsisa.sisa import ForgettingReport
 
 project = "sklearn-fairsisa"
@@ -77,6 +75,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "sklearn-fairsisa"
 html_static_path = ["_static"]
 html_css_files = ["fairsisa.css"]
+html_js_files = ["tables.js"]
 html_show_sourcelink = False
 html_theme_options = {
     "logo": {"text": "sklearn-fairsisa"},
@@ -91,7 +90,6 @@ html_theme_options = {
 }
 # Pages without subpages need no list of sections on the left.
 html_sidebars = {
-    "paper": [],
     "comparison": [],
     "benchmarks": [],
     "faq": [],
@@ -103,19 +101,31 @@ html_sidebars = {
 }
 
 
-def help_of(*command):
-    """Return what ``--help`` prints."""
-    with redirect_stdout(StringIO()) as printed, suppress(SystemExit):
-        main([*command, "--help"])
-    return printed.getvalue()
+def options_of(parser):
+    """Yield what ``--help`` prints of the options, in lists that fit any screen."""
+    formatter = parser._get_formatter()
+    for group in parser._action_groups:
+        actions = [action for action in group._group_actions if action.help]
+        if actions:
+            yield f"**{group.title}**\n"
+        for action in actions:
+            names = ", ".join(action.option_strings)
+            values = formatter._format_args(action, action.metavar or "")
+            words = " ".join(filter(None, [names, "" if action.nargs == 0 else values]))
+            yield f"``{words}``\n   {formatter._expand_help(action)}\n"
+    if parser.epilog:
+        yield parser.epilog
 
 
 # The options of the command line come from its own parser.
-os.environ["COLUMNS"] = "80"
 generated = Path(__file__).parent / "generated"
 generated.mkdir(exist_ok=True)
-(generated / "command_line.txt").write_text(help_of())
-(generated / "command_line_forget.txt").write_text(help_of("forget"))
+parser = make_parser()
+for name, described in (
+    ("command_line", parser),
+    ("command_line_forget", parser._commands()["forget"]),
+):
+    (generated / f"{name}.txt").write_text("\n".join(options_of(described)))
 
 # So do the columns of the report, from the report itself.
 with (generated / "forgetting_report.csv").open("w", newline="") as file:

@@ -5,4 +5,5 @@ import sys
 from .cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # Alone it is the README's first run; fairsisa alone shows the help.
+    sys.exit(main(sys.argv[1:] or ["--data", "posts"]))

@@ -54,8 +54,6 @@ SMALL += ["--output=small"]
 OF_TEXTS = ["--epochs=1", "--max-length=16", "--no-cache"]
 NETWORK, DATA = "needs a network", "needs HateXplain"
 NOT_RUN = {
-    "git clone https://github.com/sklearn-fairsisa/sklearn-fairsisa": NETWORK,
-    "cd sklearn-fairsisa": "follows the clone",
     "pip install torch --index-url https://download.pytorch.org/whl/cpu": NETWORK,
     "pip install .": NETWORK,
     'pip install ".[lora]"': NETWORK,

@@ -2,11 +2,14 @@
 
 import importlib
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 
@@ -47,7 +50,12 @@ def test_every_ensemble_is_judged_and_tables_and_a_picture_are_written(
     found, arguments
 ):
     folder = Path(arguments[-1])
-    assert found["progress"] == [{"step": "quick", "pieces": 5, "of": 5}]
+    assert [(r["step"], r["S"], r["pieces"]) for r in found["progress"]] == [
+        ("quick", 1, 2),
+        ("quick", 3, 3),
+        ("costs", 3, 5),
+    ]
+    assert all(row["pieces"] == row["of"] for row in found["progress"])
     rules = pd.DataFrame(found["rules"])
     # A single model that held no rows out has nothing to calibrate on.
     alone = rules[(rules["n_shards"] == 1) & ~rules["holds_out"]]
@@ -149,7 +157,7 @@ def test_as_many_people_are_selected_as_by_the_single_model(module):
 def test_resamples_keep_the_people_of_each_label_and_group(module):
     summaries = module("summaries")
     y, code = np.repeat([0, 1, 1], [3, 4, 5]), np.repeat([0, 0, 1], [3, 4, 5])
-    counts = summaries.resampled(np.linspace(0, 1, 12), y, code, 2)
+    (counts,) = summaries.resampled(np.linspace(0, 1, 12)[None], y, code, 2)
     np.testing.assert_array_equal(counts[:, 0], np.tile([[3, 0], [4, 5]], (1001, 1, 1)))
     own = np.linspace(0, 1, 12)[7:]
     drawn = counts[1:, 1, 1, 1]
@@ -172,9 +180,9 @@ def test_the_spread_over_seeds_is_pooled_over_a_family(module):
     [
         (0.1, 0.02, 0.2, "less fair"),
         (0.1, 0.02, 0.04, "less fair"),
-        (0.03, 0.02, 0.2, "undecided"),
+        (0.03, 0.02, 0.2, "not decided"),
         (0.01, -0.02, 0.04, "not less fair"),
-        (-0.1, -0.2, 0.06, "undecided"),
+        (-0.1, -0.2, 0.06, "not decided"),
     ],
 )
 def test_less_fair_must_exceed_interval_and_noise(module, change, low, high, verdict):
@@ -193,3 +201,308 @@ def test_confirmation_data_choose_no_passes(module):
 
     assert pilot.passes_for("redditbias", "minilm", 20, Kept(), None) == 3
     assert set(chosen) == {"hatexplain"}
+
+
+def test_the_pieces_of_costs_are_shares_of_a_training(found):
+    costs = pd.DataFrame(found["costs"]).set_index(["what", "R", "rows"])
+    one = costs.loc["heads", 1, 1]
+    assert one["share_of_visits"] == pytest.approx(1 / 3, abs=0.01)
+    assert one["of_singles"] == pytest.approx(1)
+    # Forty rows reach every shard, and are relearnt once.
+    assert costs.loc[("heads", 1, 40), "share_of_visits"] == pytest.approx(1)
+    assert costs.loc[("heads", 4, 1), "expected"] == pytest.approx(0.25)
+    assert costs["extrapolated"].groupby("what").all().to_dict() == {
+        "everything": True,
+        "heads": False,
+        "last layer": False,
+    }
+    # A shard alone is visited whole, which is a third of a training.
+    whole = costs.loc["everything", 1, 1]
+    assert whole["share_of_visits"] == pytest.approx(1 / 3)
+
+
+def test_costs_that_were_measured_are_not_measured_again(module, tmp_path):
+    cells = module("costs").cost_cells(["quick"])
+    pieces = importlib.import_module("_pieces").Pieces(tmp_path)
+    runner = importlib.import_module("language_models")
+    learners = runner.Learners(
+        runner.make_parser().parse_args(["--steps", "quick"]),
+    )
+    runner.measure_missing(cells[:1], pieces, learners, lambda: False)
+    assert pieces.counts == {"kept": 0, "measured": 1}
+    runner.measure_missing(cells, pieces, learners, lambda: True)
+    assert pieces.counts["measured"] == 1
+
+
+def made_up(module, gaps, *, n_people=2000, folds=5, seeds=1, draw=0, rules=("none",)):
+    """Return a corpus and decided cases, whose members select by known rates.
+
+    Parameters
+    ----------
+    gaps : dict of int to float
+        How much more often one of two groups is selected, by number of shards.
+    """
+    rng, summaries = np.random.default_rng(draw), module("summaries")
+    code, y = rng.integers(0, 2, (2, n_people))
+    groups = np.array(["a", "b"], dtype=object)[code]
+    texts = np.array([str(i) for i in range(n_people)], dtype=object)
+    corpus = module("corpora").Corpus("hatexplain", texts, y, {"religion": groups})
+    fold_of = dict(enumerate(rng.integers(0, folds, n_people).tolist()))
+    gathered = {}
+    # What a person is like is the same for all models.
+    alike = rng.random((n_people, 2)).mean(axis=1)
+    for n_shards, more in gaps.items():
+        of_seeds = {}
+        for seed in range(seeds):
+            chance = stats.triang(0.5).cdf(alike)
+            own = np.where(rng.random(n_people) < 0.5, chance, rng.random(n_people))
+            selected = (own < 0.3 + 0.4 * y + more * code).astype(float)
+            decided = {rule: dict(enumerate(selected)) for rule in rules}
+            decided["none, majority"] = decided[rules[0]]
+            means = dict(enumerate(1 - own))
+            of_seeds[seed] = summaries.Decided({**fold_of}, decided, {}, means)
+        case = summaries.Case("hatexplain", "minilm", "religion", n_shards)
+        gathered[case] = of_seeds
+    return corpus, gathered
+
+
+def shards_of(module, corpus, gathered):
+    rows = module("summaries").compare_shards(gathered, lambda name: corpus)
+    return {r["n_shards"]: r for r in rows if r["decision"] == "mean score"}
+
+
+def test_a_planted_effect_is_found_and_none_is_found_without(module):
+    corpus, gathered = made_up(module, {1: 0.02, 5: 0.02, 20: 0.2}, n_people=4000)
+    rows = shards_of(module, corpus, gathered)
+    assert rows[20]["verdict"] == "less fair"
+    assert rows[20]["change"] == pytest.approx(0.18, abs=0.05)
+    assert rows[5]["verdict"] in ("not less fair", "not decided")
+
+
+def test_without_an_effect_less_fair_is_seldom_said(module, monkeypatch):
+    # At 95% each: one verdict in forty would be wrong with exact intervals.
+    monkeypatch.setattr(module("summaries"), "is_primary", lambda case: False)
+    monkeypatch.setattr(module("summaries"), "N_RESAMPLES", 300)
+    wrong = [
+        shards_of(module, *made_up(module, {1: more, 5: more}, n_people=800, draw=d))[
+            5
+        ]["verdict"]
+        == "less fair"
+        for d in range(40)
+        for more in (0.0, 0.1)
+    ]
+    # Of 80 at a rate of .025, six or more have a chance of 1.6%.
+    assert sum(wrong) <= 5
+
+
+def test_the_interval_of_a_change_is_that_of_a_plain_bootstrap(module):
+    corpus, gathered = made_up(module, {1: 0.05, 5: 0.2}, n_people=600)
+    row = shards_of(module, corpus, gathered)[5]
+    y, code = corpus.y, (corpus.groups["religion"] == "b").astype(int)
+    chosen = [
+        np.array([of_case[0].decisions["none"][i] for i in range(len(y))])
+        for of_case in gathered.values()
+    ]
+
+    def plain_gap(selected, rows):
+        spread = []
+        for label in (0, 1):
+            means = [
+                selected[rows][(y[rows] == label) & (code[rows] == g)].mean()
+                for g in (0, 1)
+            ]
+            spread.append(abs(means[0] - means[1]))
+        return max(spread)
+
+    def change(rows):
+        one, many = (plain_gap(selected, rows) for selected in chosen)
+        return many - one
+
+    everybody = np.arange(len(y))
+    assert row["change"] == pytest.approx(change(everybody))
+    rng, strata = np.random.default_rng(5), 2 * y + code
+    drawn = [
+        change(
+            np.concatenate(
+                [
+                    rng.choice(own, len(own))
+                    for own in (np.flatnonzero(strata == s) for s in range(4))
+                ]
+            )
+        )
+        for _ in range(4000)
+    ]
+    low, high = np.quantile(drawn, [0.05 / 16, 1 - 0.05 / 16])
+    # Ends this far out are noisy.
+    assert row["change_low"] == pytest.approx(low, abs=0.03)
+    assert row["change_high"] == pytest.approx(high, abs=0.03)
+    assert row["level"] == pytest.approx(1 - 0.05 / 8)
+
+
+def test_unlike_seeds_widen_the_interval(module):
+    summaries = module("summaries")
+    values = np.tile([[0.1], [0.3]], (1, 1 + summaries.N_RESAMPLES))
+    spread = summaries.spread_over_seeds([values[:, 0]])
+    value, low, high = summaries.interval(values, spread)
+    # Student's interval of two values with one degree of freedom.
+    ends = stats.t.interval(0.95, 1, loc=0.2, scale=stats.sem(values[:, 0]))
+    assert (value, low, high) == pytest.approx((0.2, *ends))
+
+
+@pytest.mark.parametrize(
+    ("seeds", "folds", "stage"),
+    [(2, 5, "final"), (1, 5, "provisional"), (1, 4, "too few splits")],
+)
+def test_verdicts_wait_for_the_folds_of_the_design(module, seeds, folds, stage):
+    corpus, gathered = made_up(module, {1: 0.0, 5: 0.3}, seeds=seeds, folds=folds)
+    row = shards_of(module, corpus, gathered)[5]
+    assert (row["stage"], row["folds"]) == (stage, seeds * folds)
+    shown = module("tables").shown_verdict(row, "less fair")
+    expected = {
+        "final": "less fair",
+        "provisional": "less fair, provisionally",
+        "too few splits": "none, too few splits",
+    }
+    assert shown == expected[stage]
+
+
+def test_a_seed_that_is_not_finished_waits(module):
+    corpus, gathered = made_up(module, {1: 0.0, 5: 0.1}, seeds=2)
+    for of_case in gathered.values():
+        kept = {p: f for p, f in of_case[1].fold_of.items() if f < 2}
+        of_case[1].fold_of.clear()
+        of_case[1].fold_of.update(kept)
+    seeds, people, n_folds = module("summaries").common_people([*gathered.values()])
+    assert (seeds, n_folds) == ([0], 5)
+    assert len(people[0]) == len(corpus.y)
+
+
+def test_ensembles_whose_members_have_not_learnt_give_no_answer(module):
+    corpus, gathered = made_up(module, {1: 0.0, 20: 0.0}, seeds=2)
+    row = shards_of(module, corpus, gathered)[20]
+    about = {"corpus": "hatexplain", "model": "minilm", "S": 20, "folds": 10}
+    for alike, stage in ((20, "final"), (21, "members have not learnt")):
+        row["stage"] = "final"
+        module("summaries").mark_untrained([row], [about | {"members_alike": alike}])
+        assert row["stage"] == stage
+
+
+def test_a_rule_that_failed_in_a_fold_is_compared_in_the_others(module):
+    rules = ("none", "default", "peer")
+    corpus, gathered = made_up(module, {5: 0.1}, rules=rules)
+    (of_case,) = gathered.values()
+    peer = of_case[0].decisions["peer"]
+    for person, fold in of_case[0].fold_of.items():
+        if fold == 3:
+            del peer[person]
+    rows = module("summaries").compare_rules(gathered, lambda name: corpus)
+    by_rule = {row["rule"]: row for row in rows}
+    assert {name: row["folds"] for name, row in by_rule.items()} == {
+        "none": 5,
+        "default": 5,
+        "peer": 4,
+        "none, majority": 5,
+    }
+    # All decide alike, so that nothing differs on the people that both decided on.
+    assert by_rule["peer"]["default_gap"] == by_rule["peer"]["more_gap"] == 0
+
+
+def test_a_gap_after_deletions_is_compared_with_that_before(module):
+    corpus, gathered = made_up(module, {5: 0.0, 20: 0.3}, rules=("none", "default"))
+    before, after = gathered.values()
+    case = module("summaries").Case("hatexplain", "minilm", "religion", 5)
+    forgot = replace(case, deletion="uniform", share=0.05)
+    compare = module("summaries").compare_deletions
+    rows = compare({case: before, forgot: after}, lambda name: corpus)
+    assert [row["decision"] for row in rows] == ["none", "default"]
+    for row in rows:
+        assert row["change"] == pytest.approx(row["gap"] - row["gap_one"])
+        assert row["change"] == pytest.approx(0.25, abs=0.1)
+        assert row["verdict"] == "less fair"
+    assert compare({forgot: after}, lambda name: corpus) == []
+
+
+def test_what_the_confirmation_set_has_not_answered_is_shown(module):
+    corpus, gathered = made_up(module, {1: 0.0, 20: 0.3, 5: 0.3})
+    summaries = module("summaries")
+    found = {
+        "rules": [],
+        "shards": summaries.compare_shards(gathered, lambda _: corpus),
+    }
+    table = module("tables")._confirmation(found)
+    assert table["question"].tolist() == [
+        "gap, no rule, S = 5 against 1",
+        "gap, no rule, S = 20 against 1",
+    ]
+    assert set(table["hatexplain, religion"]) == {"less fair, provisionally"}
+    assert set(table["redditbias, target"]) == {"not run yet"}
+
+
+def test_sentences_say_nothing_before_there_is_something(module):
+    empty = {"shards": [], "rules": [], "costs": []}
+    sentences = module("sentences").five_sentences(empty)
+    assert len(sentences) == 5
+    assert not any(char in "".join(sentences) for char in ("less fair,", "+", "%."))
+    assert "no answer yet for 8 of 8" in sentences[0]
+    assert sentences[4].endswith("Not measured yet.")
+
+
+def test_sentences_count_what_is_final_and_what_is_not(module):
+    tally = module("sentences").tally
+    final, few = {"stage": "final"}, {"stage": "too few splits"}
+    said = tally(
+        [(final, "not decided"), (final, "less fair"), (few, "less fair")],
+        4,
+        ["less fair", "not less fair"],
+    )
+    assert said == (
+        "2 of 4: 1 less fair, 0 not less fair, 1 not decided; no answer yet for 2 of 4"
+    )
+    said = tally([({"stage": "provisional"}, "less fair")], 1)
+    assert said == "1 of 1, provisionally: 1 less fair"
+
+
+def test_what_a_page_includes_is_written_whatever_is_finished(arguments, found):
+    folder = Path(arguments[-1])
+    page = (BENCHMARKS.parent / "docs" / "study.rst").read_text()
+    for name in re.findall(r"results/language_models/(\w+\.(?:csv|rst))", page):
+        assert (folder / name).exists(), name
+    for name in re.findall(r":file: (.+)", (folder / "rules.rst").read_text()):
+        assert (folder / name).exists(), name
+
+
+@pytest.mark.usefixtures("found")
+def test_a_peer_that_comes_later_decides_too(module, arguments, tmp_path):
+    judging, pieces = module("judging"), importlib.import_module("_pieces").Pieces
+    cell = module("training").Cell("generated", "tiny", 3, 0, 0)
+    kept, decisions = pieces(Path(arguments[-1]) / "pieces"), pieces(tmp_path)
+    key = {**cell.key, "attribute": "club"}
+    judging.judge_missing([cell], kept, decisions, with_peers=False)
+    assert decisions.read(key)["asked"] == []
+
+    def unfair(calibration, score, group, objective):
+        peers = importlib.import_module("_peers")
+        return peers.Decisions(np.ones(len(score)), 0.0, 0)
+
+    class Lengths:
+        def transform(self, texts):
+            return np.array([[len(text), text.count("e")] for text in texts]) / 100
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            judging, "available_peers", lambda peers: {"AIF360 EqOdds": unfair}
+        )
+        judging.judge_missing(
+            [cell], kept, decisions, embedder_of=lambda name: Lengths()
+        )
+        assert decisions.read(key)["asked"] == ["AIF360 EqOdds"]
+        measured = decisions.counts["measured"]
+        judging.judge_missing([cell], kept, decisions, embedder_of=None)
+        assert decisions.counts["measured"] == measured
+    gathered = module("summaries").gather(
+        [cell], decisions, module("corpora").load_corpus
+    )
+    (of_case,) = gathered.values()
+    assert set(of_case[0].decisions["AIF360 EqOdds"].values()) == {1.0}
+    reduction = of_case[0].decisions["ExponentiatedGradient, frozen vectors"]
+    assert reduction.keys() == of_case[0].fold_of.keys()

@@ -111,7 +111,7 @@ def test_the_first_picture_has_four_lines_that_are_named_beside_themselves(
     (ax,) = figures["shards_compas_linear_sex.png"].axes
     assert len(ax.lines) == 4
     assert ax.get_legend() is None
-    names = {text.get_text(): text.get_color() for text in ax.texts}
+    names = {" ".join(t.get_text().split()): t.get_color() for t in ax.texts}
     assert set(names) == {
         "no post-processing",
         "ensemble",
@@ -121,6 +121,28 @@ def test_the_first_picture_has_four_lines_that_are_named_beside_themselves(
     assert set(names.values()) == {line.get_color() for line in ax.lines}
 
 
+@pytest.mark.parametrize("last", [[0.3, 0.1, 0.03, 0.02], [0, 0, 0, 0], [3, 3, 3, 3]])
+def test_each_name_stands_at_the_end_of_its_line_and_covers_no_other(pictures, last):
+    figure, (ax,) = pictures._panels(1, 4)
+    ends = [(5, gap) for gap in last]
+    for end in ends:
+        ax.plot([0, 5], [0.2, end[1]])
+    ax.set_ylim(0, 3)
+    pictures._name_ends(ax, ends, pictures._headlines(METHODS))
+    figure.draw_without_rendering()
+    # From bottom to top, as the lines end.
+    assert [text.xy for text in ax.texts] == sorted(ends)
+    # Without the lines that lead to them.
+    boxes = [plt.Text.get_window_extent(text) for text in ax.texts]
+    frame = ax.get_window_extent()
+    for i, box in enumerate(boxes):
+        assert box.x0 > frame.x1
+        assert frame.y0 - 1 <= box.y0 < box.y1 <= frame.y1 + 1
+        assert not any(box.overlaps(other) for other in boxes[:i])
+    bottoms = [box.y0 for box in boxes]
+    assert bottoms == sorted(bottoms)
+
+
 def test_the_default_on_calibration_rows_stands_in_where_no_other_was_run(
     pictures, monkeypatch, tmp_path
 ):
@@ -128,7 +150,7 @@ def test_the_default_on_calibration_rows_stands_in_where_no_other_was_run(
     found = tables(few, shards=(5,), deletions=(None,))
     figures = drawn(pictures, monkeypatch, tmp_path, found)
     (ax,) = figures["shards_compas_linear_sex.png"].axes
-    assert {text.get_text() for text in ax.texts} == set(few)
+    assert {" ".join(t.get_text().split()) for t in ax.texts} == set(few)
     assert "deletions_compas_linear_sex.png" not in figures
 
 

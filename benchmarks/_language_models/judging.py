@@ -1,6 +1,7 @@
 """Decisions of all rules on all ensembles that were trained so far, kept as pieces."""
 
 import time
+from contextlib import contextmanager
 from functools import cache
 from itertools import chain
 
@@ -10,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from .corpora import load_corpus
 from .plan import ATTRIBUTES
+from .reduction import is_beside, reduce, reduction_key
 from .rules import decide, untouched
 from .training import cells_of, known_rows, pack_bytes, unpack_bytes
 
@@ -17,8 +19,10 @@ from .training import cells_of, known_rows, pack_bytes, unpack_bytes
 _STEPS = 65535
 
 
-def judge_missing(cells, pieces, decisions, *, with_peers=True):
+def judge_missing(cells, pieces, decisions, *, with_peers=True, embedder_of=None):
     """Let the rules decide where an ensemble was trained and they have not yet.
+
+    What was decided without some of the peers that are here now is decided again.
 
     Parameters
     ----------
@@ -26,19 +30,59 @@ def judge_missing(cells, pieces, decisions, *, with_peers=True):
     pieces, decisions : Pieces
         Of the ensembles, and of the rules' decisions.
     with_peers : bool, default=True
+    embedder_of : callable
+        Returns the embedder of a model by name, for the peer that trains.
     """
     corpus_of, peers = cache(load_corpus), cache(_peers if with_peers else dict)
+
+    @cache
+    def vectors_of(name, model):
+        corpus = corpus_of(name)
+        # The others are of no use to it.
+        found = embedder_of(model).transform(corpus.texts[corpus.compared].tolist())
+        vectors = np.zeros((len(corpus.y), found.shape[1]))
+        vectors[corpus.compared] = found
+        return vectors
+
     for cell in chain.from_iterable(map(cells_of, cells)):
+        if cell.key not in pieces:
+            continue
         for attribute in attributes_of(cell):
             key = {**cell.key, "attribute": attribute}
-            if key in decisions or cell.key not in pieces:
-                continue
-            begun = time.process_time()
-            corpus = corpus_of(cell.corpus)
-            found = judge(cell, corpus, pieces.read(cell.key), attribute, peers)
-            found["seconds"] = time.process_time() - begun
-            decisions.keep(key, found)
-            print(f"judged {key} in {found['seconds']:.0f} s", flush=True)
+            if not _is_complete(cell, decisions, key, peers):
+                corpus = corpus_of(cell.corpus)
+                with _kept(decisions, key) as found:
+                    kept = pieces.read(cell.key)
+                    found |= judge(cell, corpus, kept, attribute, peers)
+            key = reduction_key(cell, attribute)
+            if with_peers and is_beside(cell) and key not in decisions:
+                corpus = corpus_of(cell.corpus)
+                vectors = vectors_of(cell.corpus, cell.model)
+                with _kept(decisions, key) as found:
+                    people, decided = reduce(cell, corpus, attribute, vectors)
+                    found["people"] = people.astype(np.int32)
+                    found["decisions"] = _all_packed(decided)
+
+
+@contextmanager
+def _kept(decisions, key):
+    """Keep what is put into a dict, and the seconds of the processor that it took."""
+    begun, found = time.process_time(), {}
+    yield found
+    found["seconds"] = time.process_time() - begun
+    decisions.keep(key, found)
+    shown = {name: value for name, value in key.items() if value is not None}
+    print(f"judged {shown} in {found['seconds']:.0f} s", flush=True)
+
+
+def _is_complete(cell, decisions, key, peers):
+    """Return whether all peers that suit a cell, and are here, have decided."""
+    found = decisions.read(key)
+    return found is not None and not (_asked(cell, peers).keys() - set(found["asked"]))
+
+
+def _asked(cell, peers):
+    return peers() if is_beside(cell) else {}
 
 
 def attributes_of(cell):
@@ -55,25 +99,30 @@ def judge(cell, corpus, found, attribute, peers):
     A single model that held no rows out has none. After deletions peers do not decide.
     """
     decided, mean = untouched(cell, corpus, found, attribute)
-    failures = {}
+    asked, failures = {}, {}
     if cell.n_shards > 1 or cell.holds_out:
-        chosen = peers() if cell.deletion is None else {}
-        rules, failures = decide(cell, corpus, found, attribute, chosen)
+        asked = _asked(cell, peers)
+        rules, failures = decide(cell, corpus, found, attribute, asked)
         decided |= rules
     *_, compared = cell.rows(corpus)
     people = compared[known_rows(corpus, attribute, compared)]
     y, groups = corpus.y[people], corpus.groups[attribute][people]
     return {
         "people": people.astype(np.int32),
-        "decisions": {name: _packed(p) for name, p in decided.items()},
+        "decisions": _all_packed(decided),
         "mean": _packed(mean),
         "aucs": {
             name: roc_auc_score(y[groups == name], mean[groups == name])
             for name in corpus.names(attribute)
             if len(set(y[groups == name])) == 2
         },
+        "asked": sorted(asked),
         "failures": failures,
     }
+
+
+def _all_packed(decided):
+    return {name: _packed(probability) for name, probability in decided.items()}
 
 
 def _packed(probability):

@@ -64,6 +64,26 @@ def make_learner(name, *, cache=None, folders=None):
     )
 
 
+def make_embedder(name, *, cache=None, folders=None):
+    """Return what turns texts into frozen vectors of a model's network.
+
+    Parameters
+    ----------
+    name : str
+        One of `MODELS`.
+    cache, folders
+        See `make_learner`.
+    """
+    from sklearn_fairsisa.text import TransformerEmbedder
+
+    return TransformerEmbedder(
+        **_network(MODELS[name].weights, folders or {}),
+        max_length=MAX_LENGTH,
+        cache_dir=cache,
+        device="cpu",
+    )
+
+
 def _network(weights, folders):
     if weights in folders:
         folder = Path(folders[weights])

@@ -6,6 +6,7 @@ import numpy as np
 from _judging import OBJECTIVE
 from _peers import (
     JOINT_PEERS,
+    SCORE_PEERS,
     WITH_TOLERANCE,
     Beliefs,
     Calibration,
@@ -27,12 +28,14 @@ _TOLERANCES_OF = {"OxonFair": (0.02, 0.05, 0.1)}
 NONE, MAJORITY = "none", "none, majority"
 BEST_THRESHOLD = "none, best threshold"
 DEFAULT, WITHOUT_GROUP = "default", "default, without the group"
-OTHERS = (
+OF_THE_PAPER = (
     "aggregate_then_postprocess",
     "postprocess_then_aggregate",
     "ensemble",
-    "soft_ensemble",
 )
+OTHERS = (*OF_THE_PAPER, "soft_ensemble")
+REDUCTION = "ExponentiatedGradient, frozen vectors"
+PEERS = (*SCORE_PEERS, *JOINT_PEERS, REDUCTION)
 
 
 def untouched(cell, corpus, found, attribute):

@@ -1,6 +1,8 @@
 """Tables of what was trained and decided so far."""
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass, fields, replace
+from functools import cache
 from itertools import chain
 
 import numpy as np
@@ -8,8 +10,10 @@ import pandas as pd
 from _judging import balanced_accuracy, compare, count, gap, noise_floor
 from scipy import stats
 
+from .corpora import N_FOLDS
 from .judging import attributes_of, unpacked
-from .plan import ATTRIBUTES
+from .plan import ATTRIBUTES, STEPS
+from .reduction import is_beside, reduction_key
 from .rules import DEFAULT, MAJORITY, NONE
 from .training import cells_of
 
@@ -19,6 +23,12 @@ MARGIN = 0.05
 PRIMARY_SHARDS = (2, 5, 10, 20)
 REPAIRED_SHARDS = (5, 20)
 MEAN_SCORE = "mean score"
+FINAL, PROVISIONAL = "final", "provisional"
+TOO_FEW, UNTRAINED = "too few splits", "members have not learnt"
+ANSWERED = FINAL, PROVISIONAL
+# Of the members, more than this must not decide the same for nearly everybody.
+_MOST_ALIKE = 0.1
+UNDECIDED = "not decided"
 _QUANTITIES = ("gap", "balanced_accuracy")
 
 
@@ -77,19 +87,17 @@ def gather(cells, decisions, corpora):
             found = decisions.read({**cell.key, "attribute": attribute})
             if found is None:
                 continue
-            case = Case(
-                cell.corpus,
-                cell.model,
-                attribute,
-                cell.n_shards,
-                cell.holds_out,
-                cell.deletion,
-                cell.share,
-            )
+            case = _case_of(cell, attribute)
             of_seed = gathered.setdefault(case, {}).setdefault(
                 cell.seed, Decided({}, {}, {}, {})
             )
-            _add(of_seed, found, cell.fold, corpora(cell.corpus), attribute)
+            people, corpus = found["people"].tolist(), corpora(cell.corpus)
+            of_seed.fold_of.update(dict.fromkeys(people, cell.fold))
+            of_seed.means.update(zip(people, unpacked(found["mean"])))
+            _add(of_seed, found, cell.fold, corpus, attribute)
+            beside = is_beside(cell) and decisions.read(reduction_key(cell, attribute))
+            if beside:
+                _add(of_seed, beside, cell.fold, corpus, attribute)
     return gathered
 
 
@@ -97,8 +105,6 @@ def _add(decided, found, fold, corpus, attribute):
     people = found["people"]
     y, code = _truth(corpus, attribute, people)
     n_groups = len(corpus.names(attribute))
-    decided.fold_of.update(dict.fromkeys(people.tolist(), fold))
-    decided.means.update(zip(people.tolist(), unpacked(found["mean"])))
     for name, kept in found["decisions"].items():
         curve = unpacked(kept)
         of_rule = decided.decisions.setdefault(name, {})
@@ -106,6 +112,18 @@ def _add(decided, found, fold, corpus, attribute):
         decided.curves.setdefault(name, {})[fold] = np.array(
             [count(probability, y, code, n_groups) for probability in curve]
         )
+
+
+def _case_of(cell, attribute):
+    return Case(
+        cell.corpus,
+        cell.model,
+        attribute,
+        cell.n_shards,
+        cell.holds_out,
+        cell.deletion,
+        cell.share,
+    )
 
 
 def _truth(corpus, attribute, people):
@@ -124,56 +142,75 @@ class Sample:
         Of all people, then of resamples of people, which are the same for all rules on
         the same people.
     floor : float
+    n_people : int
+        Different ones; each seed has them all.
     """
 
     gap: np.ndarray
     balanced_accuracy: np.ndarray
     floor: float
+    n_people: int
 
 
-def sample(decided, rule, people, corpus, attribute):
-    """Measure a rule on some people, in each seed.
+def sample(decided, rules, people, corpus, attribute):
+    """Measure rules on some people, in each seed.
 
     Parameters
     ----------
     decided : list of Decided
-    rule : str
+    rules : list of str
     people : list of ndarray of int
-        Sorted, for each seed.
+        Sorted, for each seed; all of them are decided on by each rule.
+
+    Returns
+    -------
+    list of Sample
     """
-    values, floors = [], []
-    for of_seed, who in zip(decided, people):
-        own = of_seed.decisions[rule]
-        probability = np.array([own[person] for person in who.tolist()])
-        y, code = _truth(corpus, attribute, who)
-        n_groups = len(corpus.names(attribute))
-        counts = resampled(probability, y, code, n_groups)
-        values.append((gap(counts), balanced_accuracy(counts)))
-        floors.append(noise_floor(counts[0]))
-    gaps, accuracies = np.array(values).swapaxes(0, 1)
-    return Sample(gaps, accuracies, float(np.mean(floors)))
+    n_groups, counts = len(corpus.names(attribute)), []
+    for of_seed, who in zip(decided, people, strict=True):
+        chosen, names = [of_seed.decisions[rule] for rule in rules], who.tolist()
+        probability = np.array([[own[person] for person in names] for own in chosen])
+        counts.append(resampled(probability, *_truth(corpus, attribute, who), n_groups))
+    return [
+        Sample(
+            np.array([gap(c[r]) for c in counts]),
+            np.array([balanced_accuracy(c[r]) for c in counts]),
+            float(np.mean([noise_floor(c[r, 0]) for c in counts])),
+            n_people=max(map(len, people)),
+        )
+        for r in range(len(rules))
+    ]
 
 
 def resampled(probability, y, code, n_groups, seed=0):
     """Counts of all people, then of resamples within each label and group.
 
+    The resamples are the same for all rules on the same people.
+
+    Parameters
+    ----------
+    probability : ndarray of shape (n_rules, n_people)
+    y, code : ndarray of int of shape (n_people,)
+    n_groups : int
+
     Returns
     -------
-    ndarray of shape (1 + N_RESAMPLES, 3, 2, n_groups)
+    ndarray of shape (n_rules, 1 + N_RESAMPLES, 3, 2, n_groups)
+        Of the sums of squares, those of all people only.
     """
     rng = np.random.default_rng(seed)
-    found = np.zeros((1 + N_RESAMPLES, 3, 2, n_groups))
+    found = np.zeros((len(probability), 1 + N_RESAMPLES, 3, 2, n_groups))
     for label in (0, 1):
         for group in range(n_groups):
-            own = probability[(y == label) & (code == group)]
-            n = len(own)
+            own = probability[:, (y == label) & (code == group)]
+            n = own.shape[1]
             if not n:
                 continue
             drawn = rng.multinomial(n, np.full(n, 1 / n), N_RESAMPLES)
             times = np.vstack([np.ones(n), drawn])
-            found[:, 0, label, group] = n
-            found[:, 1, label, group] = times @ own
-            found[:, 2, label, group] = times @ own**2
+            found[:, :, 0, label, group] = n
+            found[:, :, 1, label, group] = own @ times.T
+            found[:, 0, 2, label, group] = (own**2).sum(axis=1)
     return found
 
 
@@ -233,6 +270,10 @@ def interval(values, spread, level=0.95):
 def common_people(cases):
     """Seeds and people that all of some cases have decided on.
 
+    Only seeds of which all folds are finished; if there is none, those with the most.
+    By chance alone the gap of fewer people is larger, so that seeds of unlike numbers
+    of people have no mean.
+
     Parameters
     ----------
     cases : list of dict of int to Decided
@@ -241,23 +282,73 @@ def common_people(cases):
     -------
     seeds : list of int
     people : list of ndarray of int
+    n_folds : int
+        Of all these seeds together.
     """
-    seeds = sorted(set.intersection(*(set(case) for case in cases)))
-    people, kept = [], []
-    for seed in seeds:
-        shared = set.intersection(*(set(case[seed].fold_of) for case in cases))
-        if shared:
-            kept.append(seed)
-            people.append(np.array(sorted(shared)))
-    return kept, people
+    folds = {
+        seed: set.intersection(*(set(case[seed].fold_of.values()) for case in cases))
+        for seed in sorted(set.intersection(*(set(case) for case in cases)))
+    }
+    most = max(map(len, folds.values()), default=0)
+    seeds = [seed for seed in folds if most and len(folds[seed]) == most]
+    people = [
+        np.array(sorted(set.intersection(*(set(case[seed].fold_of) for case in cases))))
+        for seed in seeds
+    ]
+    return seeds, people, most * len(seeds)
 
 
-def n_folds_of(cases, seeds):
-    """Number of folds that all of some cases have, over seeds."""
-    return sum(
-        len(set.intersection(*(set(case[s].fold_of.values()) for case in cases)))
-        for s in seeds
+@cache
+def planned_splits():
+    """Return how many folds, over all seeds, the design has of each case."""
+    counts = Counter()
+    for cells in STEPS.values():
+        for cell in chain.from_iterable(map(cells_of, cells())):
+            for attribute in attributes_of(cell):
+                counts[_case_of(cell, attribute)] += 1
+    return counts
+
+
+def planned_splits_of(row):
+    """Return the same for the case of a row."""
+    return planned_splits()[Case(*(row[field.name] for field in fields(Case)))]
+
+
+def planned_shards(corpus, model):
+    """Return the numbers of shards that the design has of a model, sorted."""
+    key = corpus, model
+    return sorted(
+        {case.n_shards for case in planned_splits() if (case.corpus, case.model) == key}
     )
+
+
+def stage_of(case, n_folds):
+    """Say whether a case has all its folds, or enough to judge every person once."""
+    if n_folds >= planned_splits()[case]:
+        return FINAL
+    return PROVISIONAL if n_folds >= N_FOLDS else TOO_FEW
+
+
+def mark_untrained(rows, training):
+    """Let no row give an answer whose ensembles have too many members alike.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Of the functions that compare.
+    training : list of dict
+        Of `describe_training`.
+    """
+    untrained = {
+        (row["corpus"], row["model"], row["S"])
+        for row in training
+        if row["members_alike"] > _MOST_ALIKE * row["S"] * row["folds"]
+    }
+    for row in rows:
+        # What is compared with a model that has not learnt says nothing either.
+        shards = {row["n_shards"], 1} if "gap_one" in row else {row["n_shards"]}
+        if {(row["corpus"], row["model"], s) for s in shards} & untrained:
+            row["stage"] = UNTRAINED
 
 
 def compare_shards(gathered, corpora):
@@ -272,10 +363,10 @@ def compare_shards(gathered, corpora):
         one = gathered.get(replace(case, n_shards=1))
         if case.n_shards == 1 or case.deletion is not None or one is None:
             continue
-        seeds, people = common_people([one, many])
+        seeds, people, n_folds = common_people([one, many])
         if not seeds:
             continue
-        n_folds, corpus = n_folds_of([one, many], seeds), corpora(case.corpus)
+        corpus = corpora(case.corpus)
         before, after = ([c[s] for s in seeds] for c in (one, many))
         matched = [
             select_as_many(*pair) for pair in zip(before, after, people, strict=True)
@@ -286,11 +377,11 @@ def compare_shards(gathered, corpora):
             ("as many selected", NONE, matched),
         ):
             pair = [
-                sample(c, r, people, corpus, case.attribute)
+                sample(c, [r], people, corpus, case.attribute)[0]
                 for c, r in ((before, NONE), (decided, rule))
             ]
             measured.append((case, what, pair, n_folds))
-    return list(_with_intervals_of_shards(measured))
+    return list(_with_intervals_of_changes(measured))
 
 
 def select_as_many(one, many, people):
@@ -310,7 +401,35 @@ def select_as_many(one, many, people):
     return replace(many, decisions={NONE: chosen})
 
 
-def _with_intervals_of_shards(measured):
+def compare_deletions(gathered, corpora):
+    """Rows that compare the gap after deletions with that before, as `compare_shards`.
+
+    Without a rule and with the default, which is solved again; ``decision`` says which.
+    """
+    measured = []
+    for case, after in gathered.items():
+        before = gathered.get(replace(case, deletion=None, share=None))
+        if case.deletion is None or before is None:
+            continue
+        for rule in (NONE, DEFAULT):
+            pair = [_only(of_case, rule) for of_case in (before, after)]
+            seeds, people, n_folds = common_people(pair)
+            if seeds:
+                measured_pair = [
+                    sample(
+                        [of_case[s] for s in seeds],
+                        [rule],
+                        people,
+                        corpora(case.corpus),
+                        case.attribute,
+                    )[0]
+                    for of_case in pair
+                ]
+                measured.append((case, rule, measured_pair, n_folds))
+    return list(_with_intervals_of_changes(measured))
+
+
+def _with_intervals_of_changes(measured):
     changes = [many.gap - one.gap for *_, (one, many), _ in measured]
     families = {}
     for (case, what, *_), change in zip(measured, changes):
@@ -335,12 +454,15 @@ def _with_intervals_of_shards(measured):
             "change_low": low,
             "change_high": high,
             "level": level,
+            "people": many.n_people,
+            "over_seeds": own[1] > 0,
+            "stage": stage_of(case, n_folds),
             "verdict": verdict_on_shards(value, low, high, max(one.floor, many.floor)),
         }
 
 
 def verdict_on_shards(change, low, high, floor):
-    """Say whether a change of the gap means less fairness.
+    """Say what a change of the gap means, whatever is finished.
 
     Parameters
     ----------
@@ -351,31 +473,61 @@ def verdict_on_shards(change, low, high, floor):
     """
     if low > 0 and change > floor:
         return "less fair"
-    return "not less fair" if high < MARGIN else "undecided"
+    return "not less fair" if high < MARGIN else UNDECIDED
 
 
 def compare_rules(gathered, corpora):
-    """Rows with gap and balanced accuracy of each rule, and the default minus it.
+    """Rows with each rule's gap and balanced accuracy, and differences from others.
 
-    Differences of primary cells have simultaneous intervals; see ``level``.
+    Those that it has more than no rule, and the default more than it.
+
+    A rule that did not decide in some folds is compared in the others. Differences of
+    primary cells have simultaneous intervals; see ``level``.
     """
     measured = []
     for case, of_case in gathered.items():
-        seeds, people = common_people([of_case])
-        decided, corpus = [of_case[s] for s in seeds], corpora(case.corpus)
-        samples = {
-            name: sample(decided, name, people, corpus, case.attribute)
-            for name in decided[0].decisions
-            if all(name in d.decisions for d in decided)
-        }
-        n_folds, default = n_folds_of([of_case], seeds), samples.get(DEFAULT)
-        for name, own in samples.items():
-            values = {what: getattr(own, what) for what in _QUANTITIES}
-            if default is not None and default is not own:
-                for what in _QUANTITIES:
-                    values[f"default_{what}"] = getattr(default, what) - values[what]
-            measured.append((case, n_folds, name, own.floor, values))
+        by_people = {}
+        for name in dict.fromkeys(n for d in of_case.values() for n in d.decisions):
+            own, default = (_only(of_case, rule) for rule in (name, DEFAULT))
+            common = common_people([own, default])
+            if not common[0]:
+                # Without the default there is nothing to compare with.
+                common = common_people([own])
+            key = *common[0], *map(tuple, common[1])
+            by_people.setdefault(key, (common, []))[1].append(name)
+        for (seeds, people, n_folds), names in by_people.values():
+            decided, corpus = [of_case[s] for s in seeds], corpora(case.corpus)
+            has_default = all(
+                d.decisions.get(DEFAULT, {}).keys() >= {*who.tolist()}
+                for d, who in zip(decided, people, strict=True)
+            )
+            compared = [*dict.fromkeys([*names, NONE, *[DEFAULT] * has_default])]
+            found = sample(decided, compared, people, corpus, case.attribute)
+            samples = dict(zip(compared, found))
+            default = samples.get(DEFAULT)
+            for name in names:
+                own, none = samples[name], samples[NONE]
+                values = {what: getattr(own, what) for what in _QUANTITIES}
+                if default is not None and default is not own:
+                    for what in _QUANTITIES:
+                        more = getattr(default, what) - values[what]
+                        values[f"default_{what}"] = more
+                if name != NONE:
+                    for what in _QUANTITIES:
+                        values[f"more_{what}"] = values[what] - getattr(none, what)
+                measured.append((case, n_folds, name, own, values))
     return list(_with_intervals_of_rules(measured))
+
+
+def _only(of_case, rule):
+    """Return the seeds and people of a case on which a rule has decided."""
+    found = {}
+    for seed, decided in of_case.items():
+        own = decided.decisions.get(rule, {})
+        fold_of = {p: f for p, f in decided.fold_of.items() if p in own}
+        if fold_of:
+            found[seed] = replace(decided, fold_of=fold_of)
+    return found
 
 
 def _with_intervals_of_rules(measured):
@@ -386,14 +538,22 @@ def _with_intervals_of_rules(measured):
             family = case.corpus, case.model, name, what
             families.setdefault(family, []).append(value[:, 0])
     spread = {family: spread_over_seeds(v) for family, v in families.items()}
-    for case, n_folds, name, floor, values in measured:
-        row = {**vars(case), "folds": n_folds, "rule": name, "floor": floor}
+    for case, n_folds, name, sampled, values in measured:
+        row = {
+            **vars(case),
+            "folds": n_folds,
+            "rule": name,
+            "floor": sampled.floor,
+            "people": sampled.n_people,
+            "stage": stage_of(case, n_folds),
+            "over_seeds": spread[case.corpus, case.model, name, "gap"][1] > 0,
+        }
         row["level"] = 0.95
         if is_primary(case) and case.n_shards in REPAIRED_SHARDS:
             n_family = len(REPAIRED_SHARDS) * len(ATTRIBUTES[case.corpus])
             row["level"] = 1 - 0.05 / n_family
         for what, value in values.items():
-            level = row["level"] if what.startswith("default") else 0.95
+            level = 0.95 if what in _QUANTITIES else row["level"]
             own = spread[case.corpus, case.model, name, what]
             ends = interval(value, own, level)
             row |= dict(zip((what, f"{what}_low", f"{what}_high"), ends))
@@ -406,20 +566,20 @@ def is_primary(case):
     return whole and (case.corpus, case.model) == ("hatexplain", "minilm")
 
 
-def verdict_on_repair(none, default):
-    """Say whether the default repairs the gap, by the rows of both.
-
-    Parameters
-    ----------
-    none, default : dict
-        Rows of `compare_rules` of the same case.
-    """
-    if none["default_gap_low"] > 0:
+def verdict_on_repair(row):
+    """Say whether a rule repairs the gap, by its row of `compare_rules`."""
+    if row["more_gap_low"] > 0:
         return "larger"
-    if none["default_gap_high"] >= 0:
-        return "undecided"
-    near = default["gap_low"] <= default["floor"]
-    return "repaired" if near else "smaller"
+    if row["more_gap_high"] >= 0:
+        return UNDECIDED
+    return "repaired" if row["gap_low"] <= row["floor"] else "smaller"
+
+
+def verdict_on_difference(row, what):
+    """Say whether the default has more of a quantity than a rule, by the rule's row."""
+    if row[f"{what}_low"] > 0:
+        return "higher"
+    return "lower" if row[f"{what}_high"] < 0 else UNDECIDED
 
 
 def compare_at_equal_gap(gathered):
@@ -492,7 +652,10 @@ def describe_training(cells, pieces):
 
 
 def describe_scores(cells, decisions):
-    """Rows with the area under the ROC curve within each group, means over folds."""
+    """Rows with the area under the ROC curve within each group, means over folds.
+
+    Over those folds that all numbers of shards have, of those that have any.
+    """
     rows = []
     for cell in cells:
         if cell.deletion is not None or cell.holds_out:
@@ -505,6 +668,7 @@ def describe_scores(cells, decisions):
                     "model": cell.model,
                     "attribute": attribute,
                     "S": cell.n_shards,
+                    "split": (cell.seed, cell.fold),
                     "group": group,
                     "auc": area,
                 }
@@ -512,8 +676,10 @@ def describe_scores(cells, decisions):
             ]
     if not rows:
         return []
-    keys = ["corpus", "model", "attribute", "S", "group"]
-    table = pd.DataFrame(rows).groupby(keys, sort=False)["auc"]
+    table, keys = pd.DataFrame(rows), ["corpus", "model", "attribute"]
+    n_shards = table.groupby(keys)["S"].transform("nunique")
+    has = table.groupby([*keys, "split"])["S"].transform("nunique")
+    table = table[has == n_shards].groupby([*keys, "S", "group"], sort=False)["auc"]
     return table.agg(["mean", "count"]).reset_index().to_dict("records")
 
 
@@ -549,16 +715,19 @@ def describe_deletions(cells, pieces):
 
 
 def count_pieces(steps, pieces):
-    """Rows with the pieces that each step has and needs.
+    """Rows with the pieces that each step has and needs, by number of shards.
 
     Parameters
     ----------
     steps : dict of str to list of Cell
     pieces : Pieces
     """
-    rows = []
+    rows = {}
     for step, cells in steps.items():
-        parts = [part for cell in cells for part in cells_of(cell)]
-        done = sum(part.key in pieces for part in parts)
-        rows.append({"step": step, "pieces": done, "of": len(parts)})
-    return rows
+        for part in chain.from_iterable(map(cells_of, cells)):
+            key = step, part.corpus, part.model, part.n_shards
+            about = dict(zip(("step", "corpus", "model", "S"), key))
+            row = rows.setdefault(key, {**about, "pieces": 0, "of": 0})
+            row["of"] += 1
+            row["pieces"] += part.key in pieces
+    return list(rows.values())

@@ -2,8 +2,16 @@
 
 import pandas as pd
 
-from .rules import DEFAULT, NONE
-from .summaries import verdict_on_repair
+from .plan import ATTRIBUTES
+from .rules import DEFAULT, NONE, OF_THE_PAPER, PEERS, WITHOUT_GROUP
+from .summaries import (
+    ANSWERED,
+    FINAL,
+    MEAN_SCORE,
+    REPAIRED_SHARDS,
+    verdict_on_difference,
+    verdict_on_repair,
+)
 
 
 def readable_tables(found):
@@ -14,21 +22,46 @@ def readable_tables(found):
     found : dict of str to list of dict
         Rows of the functions of ``summaries``.
     """
-    yield "table_progress", pd.DataFrame(found["progress"])
+    yield "table_progress", _progress(found["progress"])
     yield "table_training", _training(found["training"])
     yield "table_shards", _shards(found["shards"])
     yield "table_scores", _scores(found["scores"])
     yield "table_repair", _repair(found["rules"])
-    by_attribute = {}
-    for row in found["rules"]:
-        if row["deletion"] is None:
-            key = row["corpus"], row["model"], row["attribute"]
-            by_attribute.setdefault(key, []).append(row)
-    for key, rows in by_attribute.items():
-        yield "_".join(("table_rules", *key)), _rules(rows)
+    yield "table_peers", _peers(found["rules"])
+    for name, rows in rules_by_table(found["rules"]).items():
+        yield name, _rules(rows)
     yield "table_equal_gap", _equal_gap(found["equal_gap"])
     yield "table_deletions", _deletions(found["rules"])
+    yield "table_deletion_changes", _deletion_changes(found["deletions"])
+    yield "table_confirmation", _confirmation(found)
+    yield "table_deletion_costs", _deletion_costs(found["deletion_costs"])
     yield "table_costs", _costs(found["costs"])
+    yield "table_claims", pd.DataFrame(found["claims"])
+
+
+def rules_by_table(rows):
+    """Return the rows of rules by the name of their table: one for each attribute."""
+    by_name = {}
+    for row in rows:
+        if row["deletion"] is None:
+            name = "table_rules", row["corpus"], row["model"], row["attribute"]
+            by_name.setdefault("_".join(name), []).append(row)
+    return by_name
+
+
+def shown_verdict(row, verdict):
+    """Return a verdict with what is missing for it; none if that is too much."""
+    if row["stage"] not in ANSWERED:
+        return f"none, {row['stage']}"
+    return verdict if row["stage"] == FINAL else f"{verdict}, provisionally"
+
+
+def _progress(rows):
+    """A line for each step and model, and one for all."""
+    keys, shown = ["step", "corpus", "model"], ["pieces", "of"]
+    table = pd.DataFrame(rows).groupby(keys, sort=False)[shown].sum().reset_index()
+    total = {"step": "all", "corpus": "", "model": "", **table[shown].sum()}
+    return pd.concat([table, pd.DataFrame([total])])
 
 
 def _training(rows):
@@ -60,7 +93,8 @@ def _shards(rows):
             "noise floor": f"{row['floor']:.3f}",
             "change": _quantity(row, "change", "+.3f"),
             "level": f"{row['level']:.2%}",
-            "verdict": row["verdict"],
+            "interval over": _sources(row),
+            "verdict": shown_verdict(row, row["verdict"]),
         }
         for row in rows
     )
@@ -71,36 +105,59 @@ def _scores(rows):
     if not rows:
         return pd.DataFrame()
     table = pd.DataFrame(rows)
-    keys = ["corpus", "model", "attribute", "group"]
+    table = table.rename(columns={"count": "splits"})
+    keys = ["corpus", "model", "attribute", "group", "splits"]
     wide = table.pivot_table(index=keys, columns="S", values="mean", sort=False)
     wide = wide[sorted(wide)].map("{:.3f}".format)
     return wide.rename(columns="S = {}".format).reset_index()
 
 
 def _repair(rows):
-    """Default against none, in each case that has both."""
-    shown = []
-    for none in rows:
-        if none["rule"] != NONE or "default_gap" not in none or none["deletion"]:
-            continue
-        default = next(
-            row for row in rows if row["rule"] == DEFAULT and _case(row) == _case(none)
-        )
-        shown.append(
-            {
-                **_first_columns(none),
-                "gap, no rule": _quantity(none, "gap"),
-                "gap, default": _quantity(default, "gap"),
-                "noise floor": f"{default['floor']:.3f}",
-                "change of the gap": _quantity(none, "default_gap", "+.3f"),
-                "change of balanced accuracy": _quantity(
-                    none, "default_balanced_accuracy", "+.3f"
-                ),
-                "level": f"{none['level']:.2%}",
-                "verdict": verdict_on_repair(none, default),
-            }
-        )
-    return pd.DataFrame(shown)
+    """The paper's rules and ours against none."""
+    none = {_case(row): row for row in rows if row["rule"] == NONE}
+    return pd.DataFrame(
+        {
+            **_first_columns(row),
+            "rule": row["rule"],
+            "gap, no rule": f"{none[_case(row)]['gap']:.3f}",
+            "gap": _quantity(row, "gap"),
+            "noise floor": f"{row['floor']:.3f}",
+            "change of the gap": _quantity(row, "more_gap", "+.3f"),
+            "change of balanced accuracy": _quantity(
+                row, "more_balanced_accuracy", "+.3f"
+            ),
+            "level": f"{row['level']:.2%}",
+            "interval over": _sources(row),
+            "verdict": shown_verdict(row, verdict_on_repair(row)),
+        }
+        for row in rows
+        if row["rule"] in (*OF_THE_PAPER, DEFAULT, WITHOUT_GROUP)
+        and row["deletion"] is None
+    )
+
+
+def _peers(rows):
+    """The default minus each peer, where the design asks first."""
+    return pd.DataFrame(
+        {
+            **_first_columns(row),
+            "peer": row["rule"],
+            "gap, more": _quantity(row, "default_gap", "+.3f"),
+            "gap is": shown_verdict(row, verdict_on_difference(row, "default_gap")),
+            "balanced accuracy, more": _quantity(
+                row, "default_balanced_accuracy", "+.3f"
+            ),
+            "balanced accuracy is": shown_verdict(
+                row, verdict_on_difference(row, "default_balanced_accuracy")
+            ),
+            "level": f"{row['level']:.2%}",
+        }
+        for row in rows
+        if row["rule"] in PEERS
+        and row["deletion"] is None
+        and row["n_shards"] in REPAIRED_SHARDS
+        and "default_gap" in row
+    )
 
 
 def _rules(rows):
@@ -139,7 +196,7 @@ def _deletions(rows):
     return pd.DataFrame(
         {
             **_first_columns(row),
-            "forgotten": f"{row['share']:.0%} {row['deletion'].replace('=', ' ')}",
+            "forgotten": _forgotten(row),
             "rule": row["rule"],
             "gap": _quantity(row, "gap"),
             "noise floor": f"{row['floor']:.3f}",
@@ -150,16 +207,93 @@ def _deletions(rows):
     )
 
 
-def _costs(rows):
+def _deletion_changes(rows):
+    return pd.DataFrame(
+        {
+            **_first_columns(row),
+            "forgotten": _forgotten(row),
+            "rule": row["decision"],
+            "gap before": f"{row['gap_one']:.3f}",
+            "gap after": f"{row['gap']:.3f}",
+            "noise floor": f"{row['floor']:.3f}",
+            "change": _quantity(row, "change", "+.3f"),
+            "interval over": _sources(row),
+            "verdict": shown_verdict(row, row["verdict"]),
+        }
+        for row in rows
+    )
+
+
+def _forgotten(row):
+    return f"{row['share']:.0%} {row['deletion'].replace('=', ' ')}"
+
+
+def _confirmation(found):
+    """Verdicts of the primary questions, on HateXplain and on the confirmation set."""
+    repaired = [
+        row
+        for row in found["rules"]
+        if row["rule"] == DEFAULT
+        and row["n_shards"] in REPAIRED_SHARDS
+        and row["deletion"] is None
+        and not row["holds_out"]
+    ]
+    answers = [
+        *(
+            (f"gap, no rule, S = {row['n_shards']} against 1", row, row["verdict"])
+            for row in found["shards"]
+            if row["decision"] == MEAN_SCORE
+        ),
+        *(
+            (f"default against no rule, S = {row['n_shards']}", row, verdict)
+            for row, verdict in zip(repaired, map(verdict_on_repair, repaired))
+        ),
+    ]
+    columns = [
+        f"{corpus}, {attribute}"
+        for corpus in ("hatexplain", "redditbias")
+        for attribute in ATTRIBUTES[corpus]
+    ]
+    table = {}
+    for question, row, verdict in sorted(answers, key=lambda own: own[1]["n_shards"]):
+        if row["model"] == "minilm":
+            empty = {"question": question, **dict.fromkeys(columns, "not run yet")}
+            asked = table.setdefault(question, empty)
+            asked[f"{row['corpus']}, {row['attribute']}"] = shown_verdict(row, verdict)
+    return pd.DataFrame(table.values())
+
+
+def _deletion_costs(rows):
     return pd.DataFrame(
         {
             "model": row["model"],
             "S": row["S"],
-            "forgotten": row["deletion"],
+            "forgotten": row["deletion"].replace("=", " "),
             "request": row["request"],
             "visits": f"{row['visits']:.1%}",
             "expected": f"{row['expected_visits']:.1%}",
             "seconds, of a training": f"{row['share_of_fit']:.1%}",
+        }
+        for row in rows
+    )
+
+
+def _costs(rows):
+    return pd.DataFrame(
+        {
+            "trained": row["what"],
+            "S": row["S"],
+            "slices": row["R"],
+            "rows": row["rows"],
+            "times": row["times"],
+            "training, s": f"{row['fit_seconds']:.1f}"
+            + " (extrapolated)" * row["extrapolated"],
+            "erasing a row, ms": f"{row['erase_ms']:.1f}",
+            "relearning, s": f"{row['relearn_seconds']:.2f}",
+            "of a training": f"{row['share_of_fit']:.1%}",
+            "visits": f"{row['share_of_visits']:.1%}",
+            "expected": f"{row['expected']:.1%}",
+            "of single requests": f"{row['of_singles']:.0%}",
         }
         for row in rows
     )
@@ -178,6 +312,10 @@ def _first_columns(row):
         "S": _shown_shards(row["n_shards"], row["holds_out"]),
         "splits": row["folds"],
     }
+
+
+def _sources(row):
+    return "people and seeds" if row["over_seeds"] else "people"
 
 
 def _shown_shards(n_shards, holds_out):

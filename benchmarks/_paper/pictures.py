@@ -6,18 +6,17 @@ lines, and name them directly. The tables have every number.
 """
 
 import sys
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import isotonic_regression
 
 from sklearn_fairsisa.plotting import FairnessTradeoffDisplay
 from sklearn_fairsisa.plotting._style import (
     COLORS,
     MARKERS,
     SIZE,
-    place_labels,
     set_title,
     tidy,
 )
@@ -28,6 +27,8 @@ from .summaries import GAP, SCORE, plain
 _GAP_NAME = "equalized-odds difference"
 _TASKS = {"hatexplain": "HateXplain", "adult": "Adult", "compas": "COMPAS"}
 _FLOOR = {"color": "0.93", "zorder": 0}
+# Height of a line of a name, in points.
+_LINE = 12
 
 # What a picture of few lines shows: no rule, the optimal rule on votes, our default,
 # and a peer's rule.
@@ -134,7 +135,7 @@ def _draw_shards(whole, title):
     shards = sorted(whole["n_shards"].unique())
     methods = _headlines(whole["method"])
     figure, (ax,) = _panels(1, SIZE[1])
-    ends, bars, dots = [], [], []
+    ends = []
     for m, method in enumerate(methods):
         part = whole[whole["method"] == method].sort_values("n_shards")
         # Side by side, so that intervals do not hide each other.
@@ -143,11 +144,7 @@ def _draw_shards(whole, title):
         low, high = part[f"{GAP}_low"], part[f"{GAP}_high"]
         ax.vlines(at, low, high, color=look["color"], lw=0.9, alpha=0.6)
         ax.plot(at, part[GAP], marker=MARKERS[m], markersize=5, **look)
-        points = list(zip(at, part[GAP]))
-        dots += points
-        bars += [*pairwise(points), *zip(zip(at, low), zip(at, high))]
-        # Each name stands beside another point, where there are several.
-        ends.append(points[(2 * m + 1) * len(points) // (2 * len(methods))])
+        ends.append((at[-1], part[GAP].iloc[-1]))
     floor = whole.groupby("n_shards")["floor"].max()
     ax.bar(range(len(shards)), floor[shards], width=0.9, **_FLOOR)
     ax.set_xticks(range(len(shards)), shards)
@@ -155,9 +152,41 @@ def _draw_shards(whole, title):
     ax.set_ylabel(f"{_GAP_NAME}, new people")
     tidy(ax)
     set_title(ax, f"{title}, with 95% intervals")
-    colors = [_LOOKS[method]["color"] for method in methods]
-    place_labels(ax, np.array(ends), methods, colors, dots=dots, bars=bars)
+    _name_ends(ax, ends, methods)
     return figure
+
+
+def _name_ends(ax, ends, methods):
+    """Write the names of lines in the margin, each beside its last point."""
+    names = [_in_two_lines(method) for method in methods]
+    # Constrained layout sets the height of the axes.
+    ax.figure.draw_without_rendering()
+    points = ax.get_window_extent().height / ax.figure.dpi * 72
+    at = ax.transAxes.inverted().transform(ax.transData.transform(ends))[:, 1]
+    order = np.argsort(at, kind="stable")
+    tall = np.array([_LINE * (1 + name.count("\n")) for name in names])[order] / points
+    above = np.append(0, np.cumsum((tall[:-1] + tall[1:]) / 2))
+    # As near as possible, in this order and without overlap, inside the axes.
+    free = isotonic_regression(at[order] - above).x
+    places = above + np.clip(free, tall[0] / 2, 1 - above[-1] - tall[-1] / 2)
+    for i, place in zip(order, places):
+        color = _LOOKS[methods[i]]["color"]
+        ax.annotate(
+            names[i],
+            ends[i],
+            (1.03, place),
+            textcoords="axes fraction",
+            color=color,
+            fontsize=9,
+            va="center",
+            # From the middle of the name's left side.
+            arrowprops={
+                "arrowstyle": "-",
+                "color": color,
+                "lw": 0.8,
+                "relpos": (0, 0.5),
+            },
+        )
 
 
 def _draw_promises(whole, title):

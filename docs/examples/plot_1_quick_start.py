@@ -21,7 +21,7 @@ from sklearn.linear_model import SGDClassifier
 from sklearn.model_selection import train_test_split
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
-from sklearn_fairsisa.metrics import group_rates
+from sklearn_fairsisa.metrics import group_rates, noise_floor
 
 arrests = data("carData", "Arrests").drop(columns="rownames")
 released = arrests.pop("released").eq("Yes").astype(int)
@@ -50,10 +50,10 @@ print("equal to training without the rows:", bool(sisa.verify_forgotten()))
 # %%
 # A fair rule on the members' scores
 # ----------------------------------
-# The members of the other shards score each row, so that all rows train and all rows
-# calibrate. The notebook display shows the fitted rule below scikit-learn's diagram.
-# Many people have the same features; ``subjects`` tells them apart where a decision is
-# randomised.
+# Each row is scored by the members of the other shards, so all rows can train members
+# and also calibrate the rule. The notebook display shows the fitted rule below
+# scikit-learn's diagram. Many people have the same features; ``subjects`` distinguishes
+# them if a decision is randomised.
 
 fair = FairEnsemblePostprocessor(
     SISAClassifier(member, n_shards=5, n_slices=4),
@@ -87,17 +87,19 @@ fig.suptitle(f"smooth_ensemble, 5 shards; n = {len(y_test):,} people", fontsize=
 plt.show()
 
 # %%
-# What was found:
+# The results in words:
 
 gaps = [(table[rates].max() - table[rates].min()).max() for table in (before, after)]
+p = fair.selection_probability(X_test, sensitive_features=groups)
+floor = noise_floor(y_test, p, sensitive_features=groups, random_state=0)
 print(
     f"The largest difference of an error rate between the groups is {gaps[0]:.3f} "
-    f"without the rule and {gaps[1]:.3f} with it."
+    f"without the rule and {gaps[1]:.3f} with it. A perfectly fair rule would show "
+    f"{floor.mean:.3f} by chance, and less than {floor.quantiles[0.95]:.3f} in 95% of "
+    "cases."
 )
 
 # %%
-# What remains is within what groups of this size show by chance:
-# :doc:`guarantees for new people </user_guide/confidence>`.
-#
 # Read on: :doc:`unlearning </user_guide/unlearning>`,
-# :doc:`fair post-processing </user_guide/postprocessing>`.
+# :doc:`fair post-processing </user_guide/postprocessing>`,
+# :doc:`guarantees for new people </user_guide/confidence>`.

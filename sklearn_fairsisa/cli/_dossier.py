@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from .._utils.words import counted
+from ._errors import check_outputs
+from ._options import add_rule_options
 from ._tables import check_column, read_table
 
 _WRITERS = {
@@ -24,14 +27,12 @@ def add_options(parser):
         metavar="FILE",
         help="files to write: a page if it ends in .html, all tables in .json",
     )
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        "--rule", metavar="NAME", help="fair rule to describe, if there are several"
-    )
-    which.add_argument(
-        "--no-rule", action="store_true", help="describe the ensemble without a rule"
-    )
-    people = parser.add_argument_group("people")
+    add_rule_options(parser, "describe")
+    _add_people_options(parser.add_argument_group("people"))
+    _add_proof_options(parser.add_argument_group("verification"))
+
+
+def _add_people_options(people):
     people.add_argument(
         "--people",
         type=Path,
@@ -65,7 +66,9 @@ def add_options(parser):
         help="of two decisions, the one whose rates are shown (default: that of the "
         "rule, or the last of the classes)",
     )
-    proof = parser.add_argument_group("verification")
+
+
+def _add_proof_options(proof):
     proof.add_argument(
         "--certificate",
         type=Path,
@@ -130,6 +133,7 @@ def _check(args):
                 f"{path} does not end in {' or '.join(_WRITERS)}, so it is unclear "
                 "what to write. Nothing was written."
             )
+    check_outputs(args.output)
     if args.people is None:
         for name in ("attribute", "target", "text", "subjects"):
             if getattr(args, name) is not None:
@@ -143,7 +147,7 @@ def _check(args):
 
 def _verification(args):
     """Return the verification of the certificate, and what is known of its origin."""
-    from ..sisa._reports import ForgetVerification
+    from ..sisa import ForgetVerification
 
     if args.certificate is None:
         return None, ""
@@ -181,7 +185,7 @@ def _people(args, sisa, rule):
     given = {
         "X": _features(args, frame, sisa if rule is None else rule, attributes),
         "sensitive_features": _groups(frame[attributes], rule),
-        "source": f"The {len(frame):,} rows of {args.people.name}.",
+        "source": f"The {counted(len(frame), 'row')} of {args.people.name}.",
     }
     if args.target is not None:
         labels, classes = frame[args.target], sisa.classes_.tolist()
@@ -212,14 +216,33 @@ def _features(args, frame, fitted, attributes):
         return frame[args.text].tolist()
     names = getattr(fitted, "feature_names_in_", None)
     if names is None:
-        others = {args.target, args.subjects, *attributes}
-        return frame[[c for c in frame.columns if c not in others]].to_numpy()
+        named = {args.target, args.subjects, *attributes}
+        return _others(
+            args, frame[[c for c in frame.columns if c not in named]], fitted
+        )
     lacking = [name for name in names if name not in frame.columns]
     if lacking:
         raise ValueError(
             f"{args.people} lacks the columns {lacking[:5]}, which fit saw as features."
         )
     return frame[list(names)]
+
+
+def _others(args, frame, fitted):
+    """Return the columns that no option names as features; raise unless fit had these.
+
+    Raises
+    ------
+    ValueError
+    """
+    if frame.shape[1] != fitted.n_features_in_:
+        raise ValueError(
+            f"{args.people} has {counted(frame.shape[1], 'column')} besides those that "
+            f"options name: {', '.join(map(str, frame.columns))}. fit had "
+            f"{counted(fitted.n_features_in_, 'feature')}. Name labels by --target and "
+            "ids by --subjects, or leave them out of the file."
+        )
+    return frame.to_numpy()
 
 
 def _groups(frame, rule):

@@ -10,7 +10,11 @@ from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from .._utils.devices import pick_device
+
 TINY, MINILM = "tiny-bert", "minilm"
+# A single text, which fills a batch, would take long, but here are thousands.
+_TOKENS_PER_BATCH_ON_CPU = 512
 
 
 def make_table_learner(model):
@@ -89,8 +93,12 @@ def make_learner(model, *, frozen, epochs, batch_size, max_length, cache=None):
                 "tiny-bert has random weights, so its frozen vectors carry no "
                 "information. Use --model minilm, a folder or a hub name with --frozen."
             )
+        on_cpu = pick_device("auto") == "cpu"
         encoder = TransformerEmbedder(
-            _source(model), max_length=max_length, cache_dir=cache
+            _source(model),
+            max_length=max_length,
+            tokens_per_batch=_TOKENS_PER_BATCH_ON_CPU if on_cpu else "auto",
+            cache_dir=cache,
         )
         head = SGDClassifier(loss="log_loss", alpha=1e-5)
         return head, encoder, epochs or 20

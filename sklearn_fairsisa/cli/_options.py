@@ -1,6 +1,7 @@
-"""A parser of options whose errors name unknown options and commands."""
+"""A parser whose errors name unknown options, and options that several share."""
 
 import argparse
+import math
 import sys
 from difflib import get_close_matches
 
@@ -63,3 +64,68 @@ def _suggestion(name, known):
     close = get_close_matches(name, known, n=1)
     did_you_mean = f" Did you mean {close[0]}?" if close else ""
     return f"{did_you_mean} See --help."
+
+
+def whole_number(text):
+    """Return the integer that an option gives."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number, got {text!r}"
+        ) from None
+
+
+def positive(text):
+    """Return the integer of at least 1 that an option gives."""
+    number = whole_number(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, got {number}")
+    return number
+
+
+def seed(text):
+    """Return the seed that an option gives."""
+    number = whole_number(text)
+    if not 0 <= number < 2**32:
+        raise argparse.ArgumentTypeError(f"must be in 0 to 2**32 - 1, got {number}")
+    return number
+
+
+def jobs(text):
+    """Return the number of jobs that an option gives."""
+    number = whole_number(text)
+    if number == 0:
+        raise argparse.ArgumentTypeError("must not be 0; -1 is one per core")
+    return number
+
+
+def seconds(text):
+    """Return the duration that an option gives."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not number >= 0:
+        raise argparse.ArgumentTypeError(
+            f"must be a number of seconds, 0 or more, got {text!r}"
+        )
+    return number
+
+
+def add_rule_options(parser, verb):
+    """Add the options that choose one of the fair rules in a directory, or none.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+    verb : str
+        What the command does with the rule.
+    """
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--rule", metavar="NAME", help=f"fair rule to {verb}, if there are several"
+    )
+    which.add_argument(
+        "--no-rule", action="store_true", help=f"{verb} the ensemble without a rule"
+    )

@@ -13,8 +13,8 @@ from rich import box
 from rich.table import Table
 
 from .._utils.versions import installed_versions
+from .._utils.words import counted
 from ..plotting import FairnessTradeoffDisplay, ForgettingCostDisplay, GroupRocDisplay
-from ..sisa._words import counted
 from ._run import FLOOR
 from ._verdict import DEFAULT
 

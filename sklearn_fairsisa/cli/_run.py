@@ -9,6 +9,7 @@ from fairlearn.postprocessing import ThresholdOptimizer
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import _safe_indexing
 
+from .._utils.words import counted
 from ..exceptions import DegenerateRuleWarning
 from ..metrics import FairlearnAdapter, PooledPredictions
 from ..postprocessing import FairEnsemblePostprocessor
@@ -207,8 +208,8 @@ def _checked_folds(task, n_slices, settings):
         )
     if n_train < settings.n_shards * n_slices:
         raise ValueError(
-            f"{n_train} training rows cannot fill {settings.n_shards} "
-            f"shards of {n_slices} slices. Use fewer of them, or more rows."
+            f"{counted(n_train, 'training row')} cannot fill {settings.n_shards} "
+            f"shards of {counted(n_slices, 'slice')}. Use fewer of them, or more rows."
         )
     return folds
 
@@ -227,14 +228,21 @@ def _objective_of(task, settings):
 
 
 def _encoded(encoder, X, clock):
-    """Return the vectors of texts, in parts whose number shows the progress."""
-    parts = np.array_split(np.arange(len(X)), _N_PARTS)
-    vectors, done = [], 0
-    for rows in parts:
-        clock.begin(f"Encoding {len(X):,} texts, {done / len(X):.0%} done")
-        vectors.append(encoder.fit_transform(X[rows]))
-        done += len(rows)
-    return np.concatenate(vectors)
+    """Return the vectors of texts, in parts that show the progress.
+
+    Texts of a part are of nearly equal length, so few batches are filled up in vain,
+    and parts have as many characters, so that each takes about as long.
+    """
+    n_characters = np.array([len(text) + 1 for text in X[:, 0]])
+    order = np.argsort(n_characters, kind="stable")
+    shares = np.cumsum(n_characters[order]) / n_characters.sum()
+    ends = np.searchsorted(shares, np.arange(1, _N_PARTS) / _N_PARTS)
+    vectors = []
+    for part, rows in enumerate(np.split(order, ends)):
+        clock.begin(f"Encoding {len(X):,} texts, {part / _N_PARTS:.0%} done")
+        if len(rows):
+            vectors.append(encoder.fit_transform(X[rows]))
+    return np.concatenate(vectors)[np.argsort(order)]
 
 
 def _train(learner, params, X, task, train, clock):
@@ -243,7 +251,8 @@ def _train(learner, params, X, task, train, clock):
     clock.begin("Training one model")
     single = SISAClassifier(clone(learner), **params | {"n_shards": 1, "n_slices": 1})
     single.fit(X, y)
-    clock.begin(f"Training {params['n_shards']} shards of {params['n_slices']} slices")
+    slices = counted(params["n_slices"], "slice")
+    clock.begin(f"Training {params['n_shards']} shards of {slices}")
     return single, SISAClassifier(clone(learner), **params).fit(X, y)
 
 
@@ -290,8 +299,13 @@ def _decide(single, sisa, rules, baseline, X, task, test):
     """
     X, groups = _safe_indexing(X, test), task.groups[test].astype(str)
     decided = {"one model": single.predict(X), "SISA": sisa.predict(X)}
+    scores = None
     for name, rule in rules.items():
-        decided[name] = rule.selection_probability(X, sensitive_features=groups)
+        serving = rule._serving()
+        _, seen, group = rule._people(serving, X, groups)
+        # All rules are over the same members, and their predictions take longest.
+        scores = serving.scores(seen) if scores is None else scores
+        decided[name] = rule._probability(serving, seen, group, scores=scores)
     decided["ThresholdOptimizer"] = baseline.selection_probability(
         sisa.transform(X), sensitive_features=groups
     )

@@ -87,7 +87,7 @@ def verdict(results):
     request = results["forgetting"]["requests"][0]
     forgetting = (
         f"Forgetting {_rows(request['rows'])} took {request['share']:.0%} of a full "
-        f"training, and after all {results['forgetting']['forgotten_rows']} deletions "
+        f"training, and after {_deletions(results['forgetting']['forgotten_rows'])} "
         "the ensemble is, bit for bit, one that never saw these rows."
     )
     gaps = {
@@ -126,6 +126,10 @@ def verdict(results):
 
 def _rows(k):
     return "one row" if k == 1 else f"{k} rows"
+
+
+def _deletions(k):
+    return "the deletion" if k == 1 else f"all {k} deletions"
 
 
 def _change(interval):

@@ -10,9 +10,8 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.isolation import one_thread
 from .._utils.typing import Rows
 from ..postprocessing import FairEnsemblePostprocessor
-from ..sisa import SISAClassifier
+from ..sisa import ForgetVerification, SISAClassifier
 from ..sisa._audit import versions
-from ..sisa._reports import ForgetVerification
 from ._columns import LIMITS, TABLES
 from ._given import given_people
 from ._page import body, page
@@ -45,14 +44,33 @@ _NO_PEOPLE = (
 class Dossier:
     """What an ensemble forgot, how fair its decisions are, and what is not promised.
 
-    :func:`make_dossier` returns it, and notebooks show it. It holds nothing about rows
-    that were erased but their number in each request, and no time except those of the
-    log and the verification: the same state gives the same bytes.
+    :func:`make_dossier` returns it, and notebooks show it. About erased rows it only
+    states their number in each request, and its only times are those of the log and the
+    verification: the same state gives the same bytes.
 
     Parameters
     ----------
     facts : dict
         What :meth:`to_json` writes, without the definitions.
+
+    See Also
+    --------
+    make_dossier : Computes these facts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_fairsisa import SISAClassifier
+    >>> from sklearn_fairsisa.dossier import make_dossier
+    >>> X = np.random.default_rng(0).normal(size=(100, 2))
+    >>> sisa = SISAClassifier(random_state=0).fit(X, X[:, 0] > 0).forget([3])
+    >>> dossier = make_dossier(sisa)
+    >>> dossier  # doctest: +ELLIPSIS
+    <Dossier of a log with the head ...>
+    >>> dossier.statements()["requests"]
+    '1 request erased 1 row. The ensemble holds 99 rows.'
+    >>> dossier.open_points()[0]
+    'No verification covers all requests: fairsisa verify --certificate makes one.'
     """
 
     def __init__(self, facts: dict[str, Any]) -> None:
@@ -84,7 +102,7 @@ class Dossier:
         return dict(self._facts["statements"])
 
     def open_points(self) -> list[str]:
-        """Return what is left to do or to explain, a list of sentences.
+        """Return the points that remain to be done or explained, a list of sentences.
 
         Returns
         -------
@@ -137,7 +155,7 @@ def make_dossier(
     verification: ForgetVerification | None = None,
     verified_by: str = "",
 ) -> Dossier:
-    """Join what is known of an ensemble's forgetting, fairness and limits.
+    """Make one document on an ensemble's forgetting, fairness and limits.
 
     Parameters
     ----------
@@ -158,7 +176,7 @@ def make_dossier(
 
     subjects : array-like of shape (n_samples,), default=None
         Their data-subject ids, which settle randomised decisions as in ``predict``.
-        Those of people whose rows were erased are refused.
+        Ids of people whose rows were erased raise an error.
 
     source : str, default=None
         Who the people are, a sentence for the reader.
@@ -171,7 +189,7 @@ def make_dossier(
         Result of ``verify_forgotten``, now or earlier.
 
     verified_by : str, default=""
-        What is known of its origin, a sentence for the reader.
+        Origin of the verification, a sentence for the reader.
 
     Returns
     -------
@@ -180,7 +198,7 @@ def make_dossier(
     Raises
     ------
     TypeError
-        If `fitted` is something else.
+        If `fitted` is neither an ensemble nor a post-processor.
     ValueError
         If the people do not suit `fitted`, some of them were erased, or the
         verification is of another ensemble.
@@ -358,7 +376,7 @@ def _impact(rates):
 
 _FINDINGS = {
     "below": f"Below {FOUR_FIFTHS:g} with their whole interval",
-    "too few people": f"Too few people to tell whether {FOUR_FIFTHS:g} is reached",
+    "too few people": f"Too few people to decide whether {FOUR_FIFTHS:g} is reached",
 }
 
 

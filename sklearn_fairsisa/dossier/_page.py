@@ -9,7 +9,7 @@ from .._utils.documents import (
     records_table,
     section,
 )
-from ..sisa._words import plain_time
+from .._utils.words import plain_time
 from ._columns import TABLES
 
 _TITLE = "Dossier on forgetting and fairness"

@@ -344,8 +344,10 @@ def _tally(group, cell, weight, n_groups):
     if n_groups * n_cells <= len(pair):
         pairs = np.arange(n_groups * n_cells)
     else:
-        pairs, pair = np.unique(pair, return_inverse=True)
-    sums = sum_by(pair.ravel(), weight, len(pairs))
+        rank = common_ranks(pair)
+        pairs = np.empty(rank.max() + 1, dtype=np.int64)
+        pairs[rank], pair = pair, rank
+    sums = sum_by(pair, weight, len(pairs))
     if np.issubdtype(weight.dtype, np.integer):
         # Integers below 2**53 pass through bincount's doubles unharmed.
         sums = sums.astype(np.int64)

@@ -256,14 +256,14 @@ class Constraint:
 
 @dataclass(frozen=True, repr=False)
 class Difference(Constraint):
-    """An upper bound of the difference of a rate between any two groups.
+    """An upper bound on the difference of a rate between any two groups.
 
     Parameters
     ----------
     rate : {"selection_rate", "true_positive_rate", "false_positive_rate", \
             "true_negative_rate", "false_negative_rate", "confusion_rate", "accuracy"}
-        Rate that is compared. The confusion rates are, of two classes, the false and
-        the true positive rate, each of which is bounded.
+        Rate that is compared. With two classes, the confusion rates are the false and
+        the true positive rate, and each of them is bounded.
 
     at_most : float, default=0.0
         Greatest difference allowed, in [0, 1].
@@ -299,7 +299,7 @@ class Difference(Constraint):
 
     @property
     def measure_name(self):
-        """Name of what is bounded."""
+        """Name of the bounded quantity."""
         return gap_of(self.rate) if self.by is None else self._named("difference")
 
     def limits(self, names):
@@ -307,19 +307,19 @@ class Difference(Constraint):
         return [(1.0, 0.0, self.at_most)]
 
     def binds(self, n_groups):
-        """Whether it excludes any rule for so many groups."""
+        """Whether it excludes any rule, given the number of groups."""
         return self.at_most < 1 and n_groups > 1
 
     def measure(self, values):
-        """What is bounded, of rates of shape (n_groups, n_rates)."""
+        """Bounded quantity of rates of shape (n_groups, n_rates)."""
         return float(spread(values))
 
     def excess(self, values, names):
-        """Slack that it takes to allow rates, negative where there is room."""
+        """Slack needed to allow rates, negative if they satisfy the bound by far."""
         return self.measure(values) - self.at_most
 
     def chance(self, rates, names):
-        """Probability that it is kept by rates of given errors."""
+        """Probability that rates with the given errors satisfy it."""
         return spread_probability(self.at_most, rates)
 
     def interval(self, confidence, rates):
@@ -336,7 +336,7 @@ class Difference(Constraint):
 
 @dataclass(frozen=True, repr=False)
 class Ratio(Constraint):
-    """A lower bound of the ratio of a rate between any two groups.
+    """A lower bound on the ratio of a rate between any two groups.
 
     Parameters
     ----------
@@ -376,7 +376,7 @@ class Ratio(Constraint):
 
     @property
     def measure_name(self):
-        """Name of what is bounded."""
+        """Name of the bounded quantity."""
         return self._named("ratio")
 
     def limits(self, names):
@@ -384,11 +384,11 @@ class Ratio(Constraint):
         return [(1.0, -np.inf, 0.0), (self.at_least, 0.0, np.inf)]
 
     def binds(self, n_groups):
-        """Whether it excludes any rule for so many groups."""
+        """Whether it excludes any rule, given the number of groups."""
         return self.at_least > 0 and n_groups > 1
 
     def measure(self, values):
-        """What is bounded, of rates of shape (n_groups, n_rates)."""
+        """Bounded quantity of rates of shape (n_groups, n_rates)."""
         low, high = _extremes(values)
         if (low > high).any():
             return np.nan
@@ -397,11 +397,11 @@ class Ratio(Constraint):
         )
 
     def excess(self, values, names):
-        """Slack that it takes to allow rates, negative where there is room."""
+        """Slack needed to allow rates, negative if they satisfy the bound by far."""
         return self.at_least - self.measure(values)
 
     def chance(self, rates, names):
-        """Probability that it is kept by rates of given errors."""
+        """Probability that rates with the given errors satisfy it."""
         if self.at_least == 0:
             return 1.0
         return spread_probability(-np.log(self.at_least), _logarithms(rates))
@@ -426,7 +426,7 @@ class Ratio(Constraint):
 
 @dataclass(frozen=True, repr=False)
 class AtLeast(Constraint):
-    """A lower bound of a rate in each group.
+    """A lower bound on a rate in each group.
 
     Parameters
     ----------
@@ -434,9 +434,9 @@ class AtLeast(Constraint):
         Rate that is bounded, as in :class:`Difference`.
 
     at_least : float or dict
-        Least rate allowed, in [0, 1]; or one for each group by its name, no bound for
-        groups that are not named. A group of several features is named by a tuple,
-        with `by` by its value.
+        Least rate allowed, in [0, 1]; or a dict from a group's name to its least rate,
+        in which groups without a bound are missing. With several features a group is
+        named by a tuple, with `by` by its value.
 
     by : hashable, default=None
         As in :class:`Difference`.
@@ -479,7 +479,7 @@ class AtLeast(Constraint):
 
     @property
     def measure_name(self):
-        """Name of what is bounded."""
+        """Name of the bounded quantity."""
         return self._named("group_min")
 
     def floors(self, names):
@@ -493,21 +493,21 @@ class AtLeast(Constraint):
         return [(0.0, self.floors(names), np.inf)]
 
     def binds(self, n_groups):
-        """Whether it excludes any rule for so many groups."""
+        """Whether it excludes any rule, given the number of groups."""
         floors = self.at_least
         return max(floors.values() if isinstance(floors, dict) else [floors]) > 0
 
     def measure(self, values):
-        """What is bounded, of rates of shape (n_groups, n_rates)."""
+        """Bounded quantity of rates of shape (n_groups, n_rates)."""
         least = float(np.min(_extremes(values)[0]))
         return least if least < np.inf else np.nan
 
     def excess(self, values, names):
-        """Slack that it takes to allow rates, negative where there is room."""
+        """Slack needed to allow rates, negative if they satisfy the bound by far."""
         return float(np.nanmax(self.floors(names)[:, None] - values))
 
     def chance(self, rates, names):
-        """Probability that it is kept by rates of given errors."""
+        """Probability that rates with the given errors satisfy it."""
         floors = self.floors(names)
         some = floors > 0
         chances = [

@@ -31,13 +31,13 @@ _SUMS = ("class_count_", "feature_sum_", "gram_")
 
 
 class IntegerRidgeClassifier(ClassifierMixin, BaseEstimator):
-    """Ridge classifier on features rounded to integers, from which rows can be taken.
+    """Ridge classifier on features rounded to integers, which can subtract rows.
 
     Features are clipped to a given range and rounded to integers. The sums over rows
     that least squares needs are then sums of integers, which are exact in any order:
-    adding rows and subtracting them leaves the very bits of a classifier that never saw
-    them. In a :class:`~sklearn_fairsisa.SISAClassifier`, a deletion therefore subtracts
-    the row instead of training its shard again.
+    adding rows and then subtracting them gives the same bits as a classifier that never
+    saw them. In a :class:`~sklearn_fairsisa.SISAClassifier`, a deletion therefore
+    subtracts the row instead of training its shard again.
 
     Parameters
     ----------
@@ -47,12 +47,12 @@ class IntegerRidgeClassifier(ClassifierMixin, BaseEstimator):
 
     class_weight : dict or "balanced", default=None
         Factors on the classes. "balanced" weighs each class by the inverse of its
-        weight among the rows. They are applied when the coefficients are solved, so
-        they follow the rows that are left.
+        weight among the rows. They are applied when the coefficients are computed, so
+        they depend on the remaining rows only.
 
     feature_range : tuple of (float, float), default=(-1, 1)
         Smallest and largest value of a feature, given and not learnt from the rows.
-        What lies outside is clipped, in ``fit`` and ``predict`` alike.
+        Values outside are clipped, in ``fit`` and ``predict`` alike.
 
     n_bits : int, default=15
         The range is divided into :math:`2^{b+1}` steps, for :math:`b` from 1 to 26.
@@ -103,9 +103,9 @@ class IntegerRidgeClassifier(ClassifierMixin, BaseEstimator):
     over the rounded features :math:`x' = m + hz/2^b`. With more than two classes, each
     has its own targets.
 
-    No sum passes :math:`2^{53}`, so double-precision BLAS adds without rounding,
-    whatever the order, the batches and the number of threads. The coefficients are
-    solved from these sums by one thread. They agree in bits on machines of one kind.
+    No sum exceeds :math:`2^{53}`, so double-precision BLAS adds without rounding,
+    whatever the order, the batches and the number of threads. One thread computes the
+    coefficients from these sums. They have equal bits on machines of the same kind.
 
     Examples
     --------
@@ -170,7 +170,7 @@ class IntegerRidgeClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If y has a single class, weights are no integers, or sums could pass
+            If y has a single class, weights are not integers, or sums could exceed
             :math:`2^{53}`.
         """
         return self._add(X, y, sample_weight, None, anew=True)
@@ -207,8 +207,8 @@ class IntegerRidgeClassifier(ClassifierMixin, BaseEstimator):
         ------
         ValueError
             If the first call has no `classes`, y has a label that is not among them,
-            weights are no integers, or sums could pass :math:`2^{53}`. The sums are
-            as they were then.
+            weights are not integers, or sums could exceed :math:`2^{53}`. In these
+            cases the sums do not change.
         """
         return self._add(X, y, sample_weight, classes, anew=False)
 
@@ -236,8 +236,8 @@ class IntegerRidgeClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If the sums show that these rows were never added. The sums are as they
-            were then.
+            If the sums show that these rows were never added. In this case the sums do
+            not change.
         """
         check_is_fitted(self)
         X, y = self._checked(X, y, reset=False)
@@ -278,7 +278,7 @@ class IntegerRidgeClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_classes)
-            With two classes, that of the second.
+            With two classes, the target of the second class.
         """
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)

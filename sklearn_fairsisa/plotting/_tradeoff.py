@@ -54,9 +54,9 @@ def _is_greater_fairer(name):
 class FairnessTradeoffDisplay:
     """Gap between groups against accuracy, each method as a point or a curve.
 
-    Methods in the upper left are better; of ratios, and of the least rate of a group,
-    those in the upper right. It is recommended to create the display with
-    :meth:`from_results` or :meth:`from_intervals`.
+    Methods in the upper left are better. If the horizontal axis has a ratio, or the
+    least rate of a group, methods in the upper right are better. It is recommended to
+    create the display with :meth:`from_results` or :meth:`from_intervals`.
 
     Parameters
     ----------

@@ -27,12 +27,12 @@ _TITLES = {
 
 
 class TrainingCurveDisplay:
-    """Scores after each epoch, by which to choose the number of epochs.
+    """Scores after each epoch, for choosing the number of epochs.
 
-    A solid line shows the rows that are watched and not trained on, a dashed line the
-    training loss. In an ensemble each member has its curves, thin, and the thick line
-    is their mean over members. It is recommended to create the display with
-    :meth:`from_estimator`.
+    A solid line shows the score of the watched rows, which do not train the model; a
+    dashed line shows the training loss. In an ensemble, thin lines show each member,
+    and the thick line shows the mean over members. It is recommended to create the
+    display with :meth:`from_estimator`.
 
     Parameters
     ----------
@@ -69,8 +69,8 @@ class TrainingCurveDisplay:
 
     Notes
     -----
-    The best epoch is the first with the lowest loss or the highest accuracy. Where it
-    is chosen by rows that are forgotten later, the choice has to be made again.
+    The best epoch is the first with the lowest loss or the highest accuracy. If rows
+    that determined this choice are forgotten later, choose again.
 
     Examples
     --------
@@ -125,7 +125,7 @@ class TrainingCurveDisplay:
         TypeError
             If the estimator keeps no history.
         ValueError
-            If no epoch has the scores that are asked for.
+            If no epoch has the requested scores.
         """
         if response not in _WATCHED:
             raise ValueError(

@@ -134,23 +134,24 @@ class FairEnsemblePostprocessor(
 ):
     r"""Make the decisions of an ensemble fair between groups.
 
-    On calibration rows that the members have not learnt from, it finds the rule on
-    (group, members' outputs) that optimises an objective while the groups' error or
-    selection rates are equal, as counted or as estimated there. It is randomised where
-    equality demands it. With more than two classes the rates are the confusion rates,
-    P(decision = k | Y = j, group) for all j and k.
+    On calibration rows that the members have not learnt from, it finds a rule on
+    (group, members' outputs). The rule optimises an objective while the error or
+    selection rates of the groups are equal. The rates are counted or, by the default
+    method, estimated on these rows. The rule is randomised if equality requires it.
+    With more than two classes the rates are the confusion rates, P(decision = k | Y =
+    j, group) for all j and k.
 
     Parameters
     ----------
     estimator : classifier or list of frozen classifiers, default=None
         An ensemble with ``transform`` that gives each member's score of the positive
         class in [0, 1], or with ``estimators_``: :class:`SISAClassifier`, bagging,
-        voting, forests. Frozen by :class:`~sklearn.frozen.FrozenEstimator`, it is used
-        as it is; so is each classifier of a list, which must be fitted and frozen.
-        With None, X holds the members' outputs, one column each: votes 0 and 1, scores
-        in [0, 1], or class labels. Scores are those of ``classes_[1]``, whatever
-        `pos_label`. A member votes for the positive class where its score of that is
-        above one half. With more than two classes
+        voting, forests. An ensemble frozen by :class:`~sklearn.frozen.FrozenEstimator`
+        is used without training, and so is each classifier of a list, which must be
+        fitted and frozen. With None, X holds the members' outputs, one column each:
+        votes 0 and 1, scores in [0, 1], or class labels. Scores are those of
+        ``classes_[1]``, whatever `pos_label`. A member votes for the positive class if
+        its score of that class is above one half. With more than two classes
         X holds class labels, one column per member, or scores of all classes, member
         by member, and a member votes for the first class of greatest score.
 
@@ -159,27 +160,28 @@ class FairEnsemblePostprocessor(
             default="smooth_ensemble"
         What the rule distinguishes within a group:
 
-        - ``"aggregate_then_postprocess"``: the ensemble's own label, the majority's
-          unless it weighs its members or averages their scores;
+        - ``"aggregate_then_postprocess"``: the ensemble's own label, which is the
+          majority's unless the ensemble weights its members or averages their scores;
         - ``"postprocess_then_aggregate"``: each member's label has a rule of its own,
           and the majority of the members' randomised decisions decides, with the
           weights that the ensemble gives to its members. This makes
           each member fair, but not their majority, so it may look more accurate than
           the other methods;
-        - ``"ensemble"``: the pattern of all votes, the best of all rules on votes in
-          calibration, though many members on few rows overfit;
-        - ``"soft_ensemble"``: a sum of the members' logits, weighted for each group
-          apart, in levels whose share of positives rises with it; with more classes,
-          class probabilities estimated from the logits and the group, to which a
-          mixture of rules that decide at least cost is applied;
-        - ``"smooth_ensemble"``: the same sum, but the share of positives along it, and
-          how the group's people spread over it, are smooth functions that groups share
-          as far as they agree. A group with few negatives, or few positives, is then
-          estimated from all its people, and one with few people from other groups. The
-          rates are equal as estimated, not as counted in calibration. Beside the
-          members it uses heads: models of the label given X and the group, learnt out
-          of fold, which groups share as far as they agree. With more classes it is
-          ``"soft_ensemble"``, whose estimates are smooth there.
+        - ``"ensemble"``: the pattern of all votes. It is the best of all rules on votes
+          in calibration, but overfits with many members and few rows;
+        - ``"soft_ensemble"``: levels of a sum of the members' logits, which is weighted
+          separately for each group; the share of positives rises with the level. With
+          more classes, the rule is a mixture of least-cost rules on class
+          probabilities, which are estimated from the logits and the group;
+        - ``"smooth_ensemble"``: the same sum. But the share of positives along the sum,
+          and the distribution of the group's people over it, are smooth functions that
+          groups share as far as they agree. A group with few negatives, or few
+          positives, is then estimated from all its people, and a group with few people
+          from other groups. The estimated rates are equal, not those counted in
+          calibration. This method also uses heads beside the members: models of the
+          label given X and the group, learnt out of fold, which groups share as far as
+          they agree. With more classes it is ``"soft_ensemble"``, whose estimates are
+          then smooth, with a head for each class against the rest beside the members.
 
     constraints : str, Difference, Ratio, AtLeast or list of these objects, \
             default="equalized_odds"
@@ -189,10 +191,10 @@ class FairEnsemblePostprocessor(
         fairlearn. With more than two classes: all confusion rates; the share of each
         decision; for ``"true_positive_rate_parity"`` each class's recall,
         P(decision = k | Y = k); for ``"false_positive_rate_parity"`` each class
-        against the rest, P(decision = k | Y != k). These words are short for a
-        :class:`~sklearn_fairsisa.constraints.Difference` that is at most `tol`.
-        The objects of :mod:`sklearn_fairsisa.constraints` carry their own bounds, all
-        of which the rule keeps; `tol` must be 0 beside them.
+        against the rest, P(decision = k | Y != k). Each of these words stands for a
+        :class:`~sklearn_fairsisa.constraints.Difference` that is at most `tol`. The
+        objects of :mod:`sklearn_fairsisa.constraints` carry their own bounds, and the
+        rule satisfies all of them; `tol` must then be 0.
 
     objective : {"accuracy_score", "balanced_accuracy_score"}, dict or array-like, \
             default="accuracy_score"
@@ -208,14 +210,14 @@ class FairEnsemblePostprocessor(
         With None, `tol` holds on the calibration rows. With a number in (0, 1), such
         as 0.95, the rule is solved at the greatest tolerance in [0, `tol`] at which the
         *true* difference stays within `tol` at that confidence, as far as
-        `fairness_report_` can show. Where the rows do not suffice for that, the
-        tolerance is 0 and an `UnsupportedToleranceWarning` says what is missing. Costs
-        ten more rules per tolerance tried, in ``fit`` and in ``forget``, and with
+        `fairness_report_` can show. If the rows do not suffice for that, the tolerance
+        is 0 and an `UnsupportedToleranceWarning` names what is missing. This solves ten
+        more rules per tolerance tried, in ``fit`` and in ``forget``, and with
         ``"ensemble"`` and ``"postprocess_then_aggregate"`` 110 more in all.
 
     pos_label : int, float, bool or str, default=None
-        Positive class of two: that of the good outcome, which rates, costs,
-        `selection_probability`, `transform` and pictures are about. With None it is
+        Positive class of two, the good outcome, to which rates, costs,
+        `selection_probability`, `transform` and pictures refer. With None it is
         ``classes_[1]``; costs and constraints on rates that are not the same for both
         classes then raise unless the labels are 0 and 1, or -1 and 1.
 
@@ -225,16 +227,16 @@ class FairEnsemblePostprocessor(
         need `sensitive_features`.
 
     drop_sensitive : bool, default=True
-        Whether the named columns are kept from the members.
+        Whether the named columns are hidden from the members.
 
     calibration : float, "cross_shard" or "auto", default="auto"
         Share of the rows held out from the members, by position or data subject
         alone. With
         ``"cross_shard"`` the ensemble, a :class:`SISAClassifier`, learns from all
         rows, and each row calibrates by the outputs of the members of the other
-        shards, which have not seen it. Decisions on new people leave out each member
-        in turn, for its share of the probability, so that they are decided like the
-        calibration rows even if members memorise; more decisions are randomised.
+        shards, which have not seen it. Decisions on new people leave out each member in
+        turn and average the probabilities. New people are thus treated like the
+        calibration rows, even if members memorise; more decisions are randomised.
         ``"auto"`` is ``"cross_shard"`` for a :class:`SISAClassifier` of several
         shards, otherwise 0.2. Unused if `estimator`
         is None or frozen: then every row given to ``fit`` calibrates, and the members
@@ -243,29 +245,30 @@ class FairEnsemblePostprocessor(
     sensitive_at_predict : bool, default=True
         Whether the methods that decide need the groups. With False only ``fit`` does:
         the rule estimates each person's group from X and the members, and decides so
-        that the groups' rates agree as far as X distinguishes them. The groups are not
-        looked at even if they are given; a column named by `sensitive_feature` may be
-        missing from X, unless `drop_sensitive` is False. The three methods on votes
+        that the groups' rates agree as far as X distinguishes them. Groups that are
+        given anyway are ignored; a column named by `sensitive_feature` may be missing
+        from X, unless `drop_sensitive` is False. The three methods on votes
         cannot do this.
 
     unknown_group : {"error", "unconstrained", "inferred"}, default="error"
-        What becomes of people of groups not seen in ``fit``, or of none (NaN or None):
-        they are refused; or decided on by the rule that optimises the objective without
-        regard to groups; or their group is estimated, as with `sensitive_at_predict`.
-        Rows of no group given to ``fit`` train the ensemble, unless they are refused or
-        held out, but do not calibrate.
+        How to treat people of groups not seen in ``fit``, or without a group (NaN or
+        None): raise an error; decide by the rule that optimises the objective without
+        regard to groups; or estimate their group, as with
+        ``sensitive_at_predict=False``. Rows without a group in ``fit`` train the
+        ensemble, unless they are refused or held out, but do not calibrate.
 
     randomise : bool, default=True
         Whether decisions may be randomised. With False each group has a threshold, and
-        these are the best that keep the constraints, which must leave some room, as a
-        `tol` above 0. For two classes and the methods on scores. Of several
-        constraints 200 thresholds per group are tried; see `optimality_gap_`. Across
-        shards the mean of the scores without each member in turn is compared with the
-        threshold. Only such a rule has :meth:`decision_function`.
+        the thresholds are the best that satisfy the constraints. This needs two
+        classes, a method on scores, and constraints with some tolerance, such as a
+        `tol` above 0. For several constraints, 200 thresholds per group are tried; see
+        `optimality_gap_`. Across shards the mean of the scores without each member in
+        turn is compared with the threshold. Only rules without randomised decisions
+        have :meth:`decision_function`.
 
     random_state : int, RandomState instance or None, default=None
-        Source of the held-out rows, of the coins' key, and of the seeds of `estimator`
-        that are None. Pass an int for repeatable results.
+        Source of the held-out rows, of the key of the randomised decisions, and of the
+        seeds of `estimator` that are None. Pass an int for repeatable results.
 
     Attributes
     ----------
@@ -278,8 +281,8 @@ class FairEnsemblePostprocessor(
     groups_ : ndarray of shape (n_groups,)
         Sorted groups that ``fit`` saw. Groups of several sensitive features are tuples
         with a value per feature, also in the column group of the tables below. Whole
-        numbers and booleans are integers here, however they came. The name of a group
-        remains when its last row is forgotten, as that of a class does; fit again to
+        numbers and booleans are integers here, whatever their type was. The name of a
+        group remains when its last row is forgotten, like that of a class; refit to
         remove it.
 
     estimator_ : classifier, list or None
@@ -296,13 +299,14 @@ class FairEnsemblePostprocessor(
         the expected cost per person.
 
     tol_ : float
-        Tolerance that the rule keeps in calibration: `tol`, or less with `confidence`.
-        Beside constraint objects it is 0, or less than that where `confidence` makes
-        all of their bounds stricter by as much.
+        Tolerance that the rule satisfies in calibration: `tol`, or less with
+        `confidence`. With constraint objects it is 0, or a negative number if
+        `confidence` makes all of their bounds stricter by this amount.
 
     optimality_gap_ : float
-        With ``randomise=False``, how much better in calibration other thresholds may
-        be: 0 for one constraint; of several, how much better a randomised rule is.
+        With ``randomise=False``, how much better the objective of other thresholds may
+        be in calibration: 0 for one constraint; for several, how much better a
+        randomised rule is.
 
     fairness_report_ : FairnessReport
         Guarantees of the rule for new people: an interval and a confidence bound
@@ -322,21 +326,22 @@ class FairEnsemblePostprocessor(
         or the decisions of the rules that ``"soft_ensemble"`` mixes ("cat|dog").
 
     rule_summary_ : str
-        What the cells are, and a line for each group: who is decided on how. Print it.
+        What the cells are, and a line for each group that states which cells get which
+        decision. Print it.
 
     boundaries_ : DataFrame
         Columns group, false_positive_rate and true_positive_rate: vertices of the
         upper boundary of what the method can reach in each constrained group, from
-        (0, 0) to (1, 1). ``"postprocess_then_aggregate"`` has no such region, and not
-        this attribute; nor is there one for more than two classes.
+        (0, 0) to (1, 1). Not defined for ``"postprocess_then_aggregate"``, which has no
+        such region, nor for more than two classes.
 
     member_weights_ : DataFrame
         Weight of each member, and of the heads in a column ``"head"``, in each
-        constrained group; the score of ``rule_`` is the sum of the logits so weighted,
-        scores being clipped to [1e-6, 1 - 1e-6]. In a group weights sum to 1, or to -1
-        if its positives have the smaller scores. Members weigh the same unless the rows
-        show that they differ. Methods on votes have no weights, and not this attribute;
-        nor are there any for more than two classes.
+        constrained group; the score of ``rule_`` is the weighted sum of the logits of
+        the scores, clipped to [1e-6, 1 - 1e-6]. In a group weights sum to 1, or to -1
+        if its positives have the smaller scores. Members have equal weights unless the
+        rows show that they differ. Not defined for methods on votes, nor for more than
+        two classes.
 
     member_points_ : DataFrame
         Columns group, member (a number, or "majority" for the ensemble's own decision),
@@ -355,14 +360,14 @@ class FairEnsemblePostprocessor(
         Positions in ``fit`` and ``partial_fit`` of the rows forgotten since.
 
     behind_ : DataFrame
-        Shards of the ensemble whose members have slices yet to learn, as
-        `SISAClassifier.behind_`, and a row of shard -1 while the rule is not solved
-        for the rows and members that there are.
+        Shards of the ensemble whose members are behind (have not learnt all slices), as
+        `SISAClassifier.behind_`, and a row of shard -1 while the rule is not solved for
+        the present rows and members.
 
     unconstrained_groups_ : ndarray
-        Groups that lost their last positive or negative to forgetting, and are decided
-        on without regard to groups. Members post-processed one by one across shards
-        each need those outside their own shard.
+        Groups whose last positive or negative was forgotten, and that are decided on
+        without regard to groups. If members are post-processed one by one across
+        shards, each member needs positives and negatives outside its own shard.
 
     n_features_in_ : int
         Number of columns of X, where X has columns.
@@ -380,10 +385,10 @@ class FairEnsemblePostprocessor(
     With :math:`u_{ac} = P(c|A=a,Y=0)` and :math:`v_{ac} = P(c|A=a,Y=1)` for the cells
     c of group a, a rule :math:`p_{ac}` has :math:`FPR_a = \sum_c p_{ac} u_{ac}` and
     :math:`TPR_a = \sum_c p_{ac} v_{ac}`. At ``tol=0`` the best operating points are
-    found exactly by merging the boundaries of the regions these points fill;
-    otherwise by a linear program over the boundaries' vertices. Within a group nobody
-    is selected less often than someone less likely positive, and among the rules at
-    an operating point the one that randomises fewest people is taken.
+    found exactly by merging the boundaries of the regions that these points fill;
+    otherwise a linear program over the boundaries' vertices finds them. Within a group
+    nobody is selected less often than someone less likely positive. Among the rules at
+    an operating point, the one that randomises the fewest people is chosen.
 
     With K > 2 classes a rule has K probabilities per cell, and its confusion rates are
     linear in them, so the best one is the solution of a linear program over the
@@ -392,12 +397,11 @@ class FairEnsemblePostprocessor(
     where :math:`\eta` are the estimated class probabilities; its dual prices propose
     the matrices :math:`\Lambda`. With two classes such rules are thresholds.
 
-    The coin of a person is a keyed hash of the row of X, or of the id in ``subjects``
-    where these are given, so the same person gets the same decision in any batch or
-    order, in single or double precision. Without ids, people whose rows are equal share
-    a coin. Where X holds
-    nothing but votes (``estimator=None``), people are not distinguishable: their coins
-    come from `random_state` by position.
+    The coin that settles a randomised decision is a keyed hash of the person's row of
+    X, or of the id if ``subjects`` are given. The same person therefore gets the same
+    decision in any batch or order, in single or double precision. Without ids, people
+    whose rows are equal share a coin. If X contains only votes (``estimator=None``),
+    people are indistinguishable: their coins come from `random_state` by position.
 
     References
     ----------
@@ -525,8 +529,8 @@ class FairEnsemblePostprocessor(
             them.
 
         subjects : array-like of shape (n_samples,), default=None
-            Data-subject ids, for ``forget(subjects=...)``. All rows of a subject are
-            held out, or none, and the ensemble's ``fit`` gets the ids if it takes
+            Data-subject ids, for ``forget(subjects=...)``. Either all or no rows of a
+            subject are held out. The ensemble's ``fit`` receives the ids if it takes
             them, as that of :class:`SISAClassifier` does.
 
         Returns
@@ -597,7 +601,7 @@ class FairEnsemblePostprocessor(
     ) -> Self:
         """Append rows to the ensemble, then solve for the rule on all rows.
 
-        A row's role, whether it trains or calibrates, follows from the same draw as in
+        The role of a row, whether it trains or calibrates, follows from the seed as in
         ``fit``. Groups may be new.
 
         Parameters
@@ -609,8 +613,8 @@ class FairEnsemblePostprocessor(
             Labels. Classes may be new.
 
         classes : array-like, default=None
-            Not used. Scikit-learn passes it to all classifiers; here a class is learnt
-            when its first row comes.
+            Not used. Scikit-learn passes it to all classifiers; here a new class is
+            learnt with its first row.
 
         sensitive_features : array-like of shape (n_samples,) or (n_samples, k), \
                 default=None
@@ -630,7 +634,7 @@ class FairEnsemblePostprocessor(
         Raises
         ------
         AttributeError
-            If the ensemble cannot continue, as :meth:`SISAClassifier.partial_fit`.
+            If the ensemble cannot continue, as in :meth:`SISAClassifier.partial_fit`.
         ValueError
             If a new group lacks the labels that the constraint needs, or the rows do
             not suit those of ``fit``. Nothing has changed then.
@@ -669,26 +673,26 @@ class FairEnsemblePostprocessor(
     ) -> Self:
         """Calibrate a rule on the rows of an ensemble, and keep it there.
 
-        So one ensemble can have several rules, such as one by sex and one by age. Each
-        is kept up to date by whoever changes the ensemble; over a durable directory it
-        is stored there, for :meth:`load`.
+        One ensemble can thus have several rules, such as one by sex and one by age. Any
+        change of the ensemble updates each of them. If the ensemble has a durable
+        directory, its rules are stored there, for :meth:`load`.
 
         Parameters
         ----------
         ensemble : SISAClassifier
-            A fitted one. It is used, not copied. If rows were held out when it was
-            fitted, those calibrate; otherwise all do, across shards.
+            A fitted ensemble. It is used, not copied. If rows were held out when it was
+            fitted, these rows calibrate; otherwise all rows do, across shards.
 
         sensitive_features : array-like of shape (n,) or (n, k)
             Groups of all rows ever given to the ensemble, in the order of their
-            indices. Those of forgotten rows are not looked at.
+            indices. Groups of forgotten rows are ignored.
 
         sample_weight : array-like of shape (n,), default=None
             Weights of the rows in calibration.
 
         name : str, default="rule"
-            Name of the rule, of letters, digits and underscores. A rule that has the
-            name already is replaced.
+            Name of the rule, of letters, digits and underscores. An existing rule of
+            this name is replaced.
 
         Returns
         -------
@@ -697,8 +701,8 @@ class FairEnsemblePostprocessor(
         Raises
         ------
         ValueError
-            If the name is unusable, the number of rows is another, or a group lacks
-            the labels that the constraint needs.
+            If the name is unusable, the number of rows differs from the ensemble's, or
+            a group lacks the labels that the constraint needs.
 
         Examples
         --------
@@ -784,8 +788,8 @@ class FairEnsemblePostprocessor(
     ) -> Self:
         """Open the rule that a durable directory holds with its ensemble.
 
-        Nothing is trained or solved: of a call that was interrupted, :meth:`relearn`
-        does the rest.
+        Nothing is trained or solved: :meth:`relearn` finishes a call that was
+        interrupted.
 
         Parameters
         ----------
@@ -811,8 +815,8 @@ class FairEnsemblePostprocessor(
         FileNotFoundError
             If the directory holds no ensemble.
         DirectoryError
-            If it holds no rule, or several and `name` is none of them; also as by
-            :meth:`SISAClassifier.load`.
+            If the directory holds no rule, or several and none is called `name`; also
+            as in :meth:`SISAClassifier.load`.
 
         Examples
         --------
@@ -861,7 +865,7 @@ class FairEnsemblePostprocessor(
         sensitive_features: ArrayLike | None = None,
         subjects: ArrayLike | None = None,
     ) -> NDArray[Any]:
-        """Decide on samples, at random where the rule is randomised.
+        """Decide on samples, at random if the rule is randomised.
 
         Parameters
         ----------
@@ -873,9 +877,9 @@ class FairEnsemblePostprocessor(
             Groups, if X does not hold them.
 
         subjects : array-like of shape (n_samples,), default=None
-            Data-subject ids, the person whom each row is of. A randomised decision is
-            then the person's: the same in all calls, and another for other people
-            whose rows are equal. Without ids it is the row's.
+            Data-subject ids: the person of each row. A randomised decision then follows
+            from the id. It is the same in all calls, and is drawn separately for other
+            people with equal rows. Without ids it follows from the row.
 
         Returns
         -------
@@ -936,8 +940,8 @@ class FairEnsemblePostprocessor(
         Warns
         -----
         StaleRuleWarning
-            If the ensemble has changed since: a durable one by another process, or one
-            that was given frozen.
+            If the ensemble has changed since the rule was solved: another process
+            changed its directory, or it was given frozen and has been changed.
         """
         serving = self._serving()
         _, seen, group = self._people(serving, X, sensitive_features)
@@ -973,12 +977,17 @@ class FairEnsemblePostprocessor(
         dropped, X = without_columns(self, X, feature)
         return check_like_fit(dropped, X)
 
-    def _probability(self, serving, seen, group, what="selection_probability"):
-        """Return the probabilities of people under the rule of some instant."""
+    def _probability(
+        self, serving, seen, group, what="selection_probability", scores=None
+    ):
+        """Return the probabilities of people under the rule of some instant.
+
+        Whoever has the members' scores of these people already may give them.
+        """
         calibrated = solved(serving.calibrated)
         self._warn_if_stale(serving)
-        scores = serving.evidence(seen, group)
-        return getattr(calibrated.rule, what)(scores, group)
+        evidence = serving.evidence(seen, group, scores)
+        return getattr(calibrated.rule, what)(evidence, group)
 
     def _warn_if_stale(self, serving):
         """Warn if the ensemble is known to have changed since the rule was solved."""
@@ -1009,9 +1018,9 @@ class FairEnsemblePostprocessor(
     ) -> NDArray[np.float64]:
         """Return how far the scores of people lie beyond the threshold of their group.
 
-        Only with ``randomise=False``. There is no ``predict_proba``: that would be the
-        probability of the labels, which a fair rule does not have, rather than that of
-        the decision.
+        Only with ``randomise=False``. There is no ``predict_proba``, since its values
+        would be probabilities of the labels, and a fair rule only has probabilities of
+        decisions.
 
         Parameters
         ----------
@@ -1052,7 +1061,7 @@ class FairEnsemblePostprocessor(
             Groups, if X does not hold them.
 
         subjects : array-like of shape (n_samples,), default=None
-            Data-subject ids. Nothing is drawn here, so that they are only checked.
+            Data-subject ids. No decision is drawn here, so the ids are only checked.
 
         Returns
         -------
@@ -1092,7 +1101,7 @@ class FairEnsemblePostprocessor(
             Groups, if X does not hold them.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; None weighs them alike.
+            Weights of the rows; with None all are equal.
 
         subjects : array-like of shape (n_samples,), default=None
             Data-subject ids.
@@ -1136,7 +1145,7 @@ class FairEnsemblePostprocessor(
             Groups, if X does not hold them.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; None weighs them alike.
+            Weights of the rows; with None all are equal.
 
         subjects : array-like of shape (n_samples,), default=None
             Data-subject ids, as for :meth:`predict`.
@@ -1152,11 +1161,11 @@ class FairEnsemblePostprocessor(
         return accuracy_score(class_labels(y), decided, sample_weight=weight)
 
     def for_serving(self) -> "ServedPostprocessor":
-        """Return what decides alike, and holds nothing else.
+        """Return an estimator that only decides, with the same bits.
 
-        It has the rule, the key of the coins, and the members as they serve, without
-        rows, ids, checkpoints, log and paths. It cannot forget: serve anew after each
-        deletion.
+        It has the rule, the key of the randomised decisions and the members that only
+        predict, without rows, ids, checkpoints, log and paths. It cannot forget:
+        replace it after each deletion.
 
         Returns
         -------
@@ -1224,27 +1233,28 @@ class FairEnsemblePostprocessor(
         subjects: ArrayLike | None = None,
         relearn: bool = True,
     ) -> Self:
-        """Delete rows, so that the rule is the one fitted without them.
+        """Delete rows, so that the rule equals one fitted without them.
 
-        The ensemble erases the rows, in one commit with the rule and the counts that
-        rested on them. Members learn again, those that changed predict the calibration
-        rows, and the rule is solved again. The roles of rows, which train and which
-        calibrate, stay. A request to ``estimator_`` or its directory does the same.
+        One commit erases the rows from the ensemble, together with the rule and its
+        counts, which depended on them. Then members relearn, those that changed predict
+        the calibration rows, and the rule is solved again. The roles of the other rows
+        (train or calibrate) do not change. A request to ``estimator_`` or its directory
+        does the same.
 
         Parameters
         ----------
         indices : int, array-like of int or boolean mask, default=None
-            Rows by their position in ``fit``, and after those in ``partial_fit``. Rows
-            forgotten before are accepted.
+            Positions of rows in the order given to ``fit`` and ``partial_fit``. Rows
+            that were forgotten earlier are accepted and cost nothing.
 
         subjects : array-like, default=None
             Data subjects, by the ids given to ``fit``, all of whose rows are to be
             forgotten.
 
         relearn : bool, default=True
-            Whether members of the ensemble learn again at once. With False they stay
-            behind, see `behind_`, and the rule is solved for the members as they are,
-            until :meth:`relearn` is called.
+            Whether members of the ensemble relearn at once. With False they stay
+            behind, see `behind_`, until :meth:`relearn` is called. Until then, the rule
+            is solved for the members as they are.
 
         Returns
         -------
@@ -1262,7 +1272,7 @@ class FairEnsemblePostprocessor(
         UnconstrainedGroupWarning
             If a group has lost the labels that the constraint needs.
         UnsupportedToleranceWarning
-            If the rows left no longer support `tol` at `confidence`.
+            If the remaining rows do not support `tol` at `confidence`.
         """
         check_is_fitted(self)
         own = self._own
@@ -1306,7 +1316,7 @@ class FairEnsemblePostprocessor(
         """Replace the values of rows, in the ensemble and in the rule.
 
         The decisions are then those of a fit on the corrected data. A row that had no
-        group before weighs one in calibration. See :meth:`SISAClassifier.amend`.
+        group before has the weight 1 in calibration. See :meth:`SISAClassifier.amend`.
 
         Parameters
         ----------
@@ -1321,8 +1331,8 @@ class FairEnsemblePostprocessor(
 
         sensitive_features : array-like of shape (n_samples,) or (n_samples, k), \
                 default=None
-            Their groups. Without them, and if X does not hold them, the rows stay in
-            the groups that they are in.
+            Their groups. If neither this argument nor X has groups, the rows stay in
+            their groups.
 
         relearn : bool, default=True
             As in :meth:`forget`.
@@ -1377,7 +1387,7 @@ class FairEnsemblePostprocessor(
         Warns
         -----
         UntrainedShardWarning
-            If a member cannot be trained on the rows that are left; it stays behind.
+            If a member cannot be trained on the remaining rows; it stays behind.
         """
         check_is_fitted(self)
         self.estimator_.relearn(shards=shards, max_sample_visits=max_sample_visits)
@@ -1385,7 +1395,7 @@ class FairEnsemblePostprocessor(
 
     @property
     def behind_(self) -> pd.DataFrame:
-        """Shards whose members have slices yet to learn; see Attributes."""
+        """Shards whose members have not learnt all slices; see Attributes."""
         check_is_fitted(self)
         if not hasattr(self.estimator_, "behind_"):
             raise AttributeError(
@@ -1423,30 +1433,31 @@ class FairEnsemblePostprocessor(
         sensitive_features: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> pd.DataFrame:
-        """Solve for several tolerances and show what each costs.
+        """Solve for several tolerances and show the cost of each.
 
         Parameters
         ----------
         tols : array-like of float in [0, 1], default=None
-            Tolerances in calibration, whatever `confidence`. None is 11 of them,
-            evenly spaced from 0 to the gap without a constraint. Beside constraint
-            objects they are by how much all bounds are loosened.
+            Tolerances in calibration, whatever `confidence`. None means 11 tolerances,
+            evenly spaced from 0 to the gap without a constraint. With constraint
+            objects, a tolerance is the amount by which all bounds are loosened.
 
         X, y, sensitive_features, sample_weight : default=None
-            New rows to evaluate on, as for ``score``. None is the calibration rows,
-            where the tolerance is kept as estimated by the rule's model of them.
+            New rows to evaluate on, as for ``score``. None means the calibration rows,
+            where the estimated rates satisfy the tolerance.
 
         Returns
         -------
         DataFrame
             A row per tolerance, with expected values of accuracy, balanced_accuracy,
             selection_rate (of two classes), the differences between groups (largest
-            minus least) called equalized_odds_difference,
+            minus smallest) called equalized_odds_difference,
             demographic_parity_difference, true_positive_rate_difference and
             false_positive_rate_difference, what constraint objects bound, such as
             selection_rate_ratio_by_sex or true_positive_rate_group_min, and
-            randomised_share. On the calibration rows these are as estimated, and
-            <name>_counted as counted; the two differ with ``"smooth_ensemble"`` alone.
+            randomised_share. On the calibration rows these are estimated values, and
+            <name>_counted are counted values; the two differ with ``"smooth_ensemble"``
+            alone.
         """
         serving = self._serving()
         calibrated = solved(serving.calibrated)
@@ -1715,12 +1726,12 @@ class FairEnsemblePostprocessor(
 
 
 class ServedPostprocessor(FairEnsemblePostprocessor):
-    """Decisions of a `FairEnsemblePostprocessor`, without what only forgetting needs.
+    """Decisions of a `FairEnsemblePostprocessor`, without the state for forgetting.
 
     :meth:`FairEnsemblePostprocessor.for_serving
     <sklearn_fairsisa.FairEnsemblePostprocessor.for_serving>` returns it. It holds the
-    rule, the key of the coins and the members, and no row, id, checkpoint, log or path.
-    Its decisions have the same bits.
+    rule, the key of the randomised decisions and the members, but no row, id,
+    checkpoint, log or path. Its decisions have the same bits.
 
     Attributes
     ----------
@@ -1775,7 +1786,7 @@ class ServedPostprocessor(FairEnsemblePostprocessor):
         pass
 
     def fit(self, X: Rows, y: ArrayLike, **fit_params: Any) -> NoReturn:
-        """Raise an error, since what is served is not trained.
+        """Raise an error, since a served estimator cannot be trained.
 
         Parameters
         ----------
@@ -1791,7 +1802,7 @@ class ServedPostprocessor(FairEnsemblePostprocessor):
         Raises
         ------
         TypeError
-            In any case.
+            Always.
         """
         raise TypeError(
             f"A {type(self).__name__} only decides. Fit {_SERVED}, and serve that anew."

@@ -22,49 +22,59 @@ from ._logit_weights import CLIP, LogitWeights, logits_of, ranked_in_reverse
 
 @dataclass(frozen=True)
 class MultinomialModel:
-    r"""Multinomial logistic regression on the members' scores and the group.
+    r"""Multinomial logistic regression on the members' scores, a head's and the group.
 
     Parameters
     ----------
-    mean, deviation : ndarray of shape (n_classes, n_features)
-        Coefficients of the members' mean logits, and of each member's deviations from
-        the mean, None where these are not used.
+    mean, deviation, head : ndarray of shape (n_classes, n_features)
+        Coefficients of the members' mean logits, of each member's deviations from the
+        mean, and of those of a head, None where these are not used.
     intercept : ndarray of shape (n_groups, n_classes)
 
     Notes
     -----
     With :math:`z_{sk} = \log p_{sk} - \frac1K \sum_l \log p_{sl}` the logits of member
-    s and :math:`\bar z` their mean over the members, the logit of class k is
-    :math:`\alpha_{k,group} + \beta_k^T \bar z + \sum_s \delta_{sk}^T (z_s - \bar z)`.
-    The ridge penalty falls on :math:`\delta` and hardly on the rest.
+    s, :math:`\bar z` their mean over the members and h those of a head, the logit of
+    class k is :math:`\alpha_{k,group} + \beta_k^T \bar z + \gamma_k^T (h - \bar z) +
+    \sum_s \delta_{sk}^T (z_s - \bar z)`. The ridge penalty falls on :math:`\gamma` and
+    :math:`\delta`, and hardly on the rest.
     """
 
     mean: np.ndarray
     deviation: np.ndarray | None
+    head: np.ndarray | None
     intercept: np.ndarray
 
     @classmethod
-    def fit(cls, rows, *, penalty=1.0):
+    def fit(cls, rows):
         """Fit on calibration rows."""
-        n_members, n_classes = rows.scores.shape[1:]
+        n_classes = rows.scores.shape[2]
         n_groups = int(rows.group.max()) + 1
-        mean, deviation = _mean_logits(rows.scores, rows.counted)
+        mean, deviation, head = _sums_of_logits(
+            rows.scores, rows.counted, has_head=rows.has_head
+        )
         # Ridge penalises a coefficient the less, the greater its feature is.
         light = 10.0
-        parts, scales = [mean], [light / max(mean.std(), 1e-12)]
+        parts, scales = {"mean": mean}, [light / max(mean.std(), 1e-12)]
+        n_members = rows.scores.shape[1] - rows.has_head
         if deviation is not None and n_members > 1 and deviation.std() > 0:
-            parts.append(deviation)
-            scales.append(1 / (deviation.std() * np.sqrt(n_members * penalty)))
-        parts.append(np.eye(n_groups)[rows.group])
+            parts["deviation"] = deviation
+            scales.append(1 / (deviation.std() * np.sqrt(n_members)))
+        if head is not None:
+            parts["head"] = head
+            scales.append(1 / max(head.std(), 1e-12))
+        parts["intercept"] = np.eye(n_groups)[rows.group]
         scales.append(light)
         present = np.unique(rows.label)
         intercept = np.full(n_classes, -np.inf)
-        coefficients = [np.zeros((n_classes, part.shape[1])) for part in parts]
+        found = {
+            name: np.zeros((n_classes, part.shape[1])) for name, part in parts.items()
+        }
         if len(present) == 1:
             # Forgetting has left a single class: there is nothing to learn.
             intercept[present] = 0.0
         else:
-            features = np.hstack([s * part for s, part in zip(scales, parts)])
+            features = np.hstack([s * part for s, part in zip(scales, parts.values())])
             # Two classes left are fitted as one logit, for the second of them.
             model = LogisticRegression(C=1.0, tol=1e-6, max_iter=2000)
             model.fit(features, rows.label, rows.weight)
@@ -72,20 +82,22 @@ class MultinomialModel:
             fitted = present[1:] if two else present
             intercept[present] = 0.0
             intercept[fitted] = model.intercept_
-            ends = np.cumsum([part.shape[1] for part in parts])[:-1]
+            ends = np.cumsum([part.shape[1] for part in parts.values()])[:-1]
             for own, scale, block in zip(
-                coefficients, scales, np.split(model.coef_, ends, axis=1)
+                found.values(), scales, np.split(model.coef_, ends, axis=1)
             ):
                 own[fitted] = scale * block
         return cls(
-            coefficients[0],
-            coefficients[1] if len(parts) == 3 else None,
-            intercept + coefficients[-1].T,
+            found["mean"],
+            found.get("deviation"),
+            found.get("head"),
+            intercept + found["intercept"].T,
         )
 
     def probabilities(self, scores, group, counted=None):
         """Class probabilities of rows, (n_rows, n_classes)."""
-        return self._chances(*_mean_logits(scores, counted), group)
+        has_head = self.head is not None
+        return self._chances(*_sums_of_logits(scores, counted, has_head), group)
 
     def leaving_out(self, scores, group, silent):
         """Class probabilities with each silent member left out, in turn.
@@ -98,6 +110,9 @@ class MultinomialModel:
         """
         left_out = np.empty((len(scores), len(silent), scores.shape[2]))
         by_member = np.ascontiguousarray(_centred_logits(scores).swapaxes(0, 1))
+        head = None
+        if self.head is not None:
+            by_member, head = by_member[:-1], by_member[-1]
         before, n_before = np.zeros(by_member.shape[1:]), 0
         for position, member in enumerate(silent):
             for other in by_member[n_before:member]:
@@ -106,17 +121,20 @@ class MultinomialModel:
             for other in by_member[member + 1 :]:
                 total += other
             mean = total / (len(by_member) - 1)
-            left_out[:, position] = self._chances(mean, None, group)
+            apart = None if head is None else head - mean
+            left_out[:, position] = self._chances(mean, None, apart, group)
         return left_out
 
-    def _chances(self, mean, deviation, group):
+    def _chances(self, mean, deviation, head, group):
         logit = self.intercept[group]
         # Row by row, so that nothing depends on the batch a row came in.
-        logit += np.stack([(mean * own).sum(axis=1) for own in self.mean], axis=1)
-        if self.deviation is not None:
-            logit += np.stack(
-                [(deviation * own).sum(axis=1) for own in self.deviation], axis=1
-            )
+        for values, weights in (
+            (mean, self.mean),
+            (deviation, self.deviation),
+            (head, self.head),
+        ):
+            if weights is not None:
+                logit += np.stack([(values * w).sum(axis=1) for w in weights], axis=1)
         chance = np.exp(logit - logit.max(axis=1, keepdims=True))
         return chance / chance.sum(axis=1, keepdims=True)
 
@@ -307,7 +325,10 @@ class OnJoint:
 
 def _ranked_otherwise(rows):
     """Return which groups rank a class in reverse that another group ranks rightly."""
-    mean, _ = _mean_logits(rows.scores, rows.counted)
+    mean, _, head = _sums_of_logits(rows.scores, rows.counted, rows.has_head)
+    if head is not None:
+        # It knows the group, so that what counts is whether it errs.
+        mean = mean + head
     weight = np.ones(len(mean)) if rows.weight is None else rows.weight
     ranked = np.array(
         [
@@ -387,18 +408,24 @@ def _remembered(remembered, shared, make):
     return remembered[id(shared)][1]
 
 
-def _mean_logits(scores, counted):
-    """Mean of the members' centred logits, and each member's deviation from it.
+def _sums_of_logits(scores, counted, has_head):
+    """Mean of the members' centred logits, and how members and a head depart from it.
 
-    Arrays of shape (n_rows, n_classes) and (n_rows, n_members * n_classes); the
-    latter is None where not all members count for each row.
+    Arrays of shape (n_rows, n_classes), (n_rows, n_members * n_classes) and (n_rows,
+    n_classes). The second is None where not all members count for each row, the third
+    where there is no head, whose scores are last.
     """
-    z = _centred_logits(scores)
+    z, head = _centred_logits(scores), None
+    if has_head:
+        z, head = z[:, :-1], z[:, -1]
     if counted is not None:
         # Each row lacks another member, so no weights of members can be learnt.
-        return z.mean(axis=1, where=counted[:, :, None]), None
-    mean = z.mean(axis=1)
-    return mean, (z - mean[:, None]).reshape(len(z), -1)
+        counted = counted[:, : z.shape[1], None]
+        mean, deviation = z.mean(axis=1, where=counted), None
+    else:
+        mean = z.mean(axis=1)
+        deviation = (z - mean[:, None]).reshape(len(z), -1)
+    return mean, deviation, None if head is None else head - mean
 
 
 def _centred_logits(scores):

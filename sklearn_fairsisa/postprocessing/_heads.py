@@ -16,7 +16,6 @@ from scipy.special import expit, logit
 
 from ..fairness._group_heads import GroupHead, fit_group_head
 from ..sisa._plan import subject_key
-from ._evidence import MultinomialModel
 from ._views import of_width
 
 N_FOLDS = 5
@@ -51,32 +50,34 @@ class FoldHeads:
 
     Parameters
     ----------
-    label : GroupHead or None
-        Of the label, of two classes.
+    labels : tuple of GroupHead
+        Of the label: of the positive class, or of each of more than two against the
+        rest.
     groups : tuple of GroupHead
         Of being in each group, where these must be inferred; of two, in the first.
     """
 
-    label: GroupHead | None
+    labels: tuple[GroupHead, ...]
     groups: tuple[GroupHead, ...]
 
     @property
     def n_numbers(self):
         """Number of features."""
-        head = self.groups[0] if self.label is None else self.label
-        return len(head.scaling.centre)
+        return len(self.labels[0].scaling.centre)
 
     def logits(self, numbers, group, known, *, knows_group):
         """Logits of the label in a row's own group, and of label and group in each.
 
         An array with a row for each of the people.
         """
-        columns, one = [], np.zeros_like(group)
-        if knows_group:
-            columns.append(self.label.logit(numbers, group, known))
-        if self.groups and self.label is not None:
-            for a in range(len(self.label.intercept)):
-                columns.append(self.label.logit(numbers, one + a, known))
+        one, assumed = np.zeros_like(group), [group] if knows_group else []
+        if self.groups:
+            assumed += [one + a for a in range(len(self.labels[0].intercept))]
+        columns = [
+            head.logit(numbers, of_group, known[:, k : k + 1])
+            for of_group in assumed
+            for k, head in enumerate(self.labels)
+        ]
         columns += [head.logit(numbers, one, known) for head in self.groups]
         return np.column_stack(columns)
 
@@ -93,8 +94,6 @@ class Heads:
     n_groups : int
     knows_group : bool
         Whether the label is scored given the group.
-    model : MultinomialModel or None
-        Of more than two classes, given the members' scores and the group.
     """
 
     folds: tuple[FoldHeads, ...]
@@ -102,7 +101,6 @@ class Heads:
     heard: np.ndarray
     n_groups: int
     knows_group: bool
-    model: MultinomialModel | None
 
     @classmethod
     def fit(cls, folded, rows, used, problem):
@@ -123,39 +121,54 @@ class Heads:
         rows : CalibrationRows
         """
         numbers, fold = folded.numbers, folded.fold
-        n_groups, of_two = len(problem.groups), rows.n_classes == 2
-        knows_group = problem.sensitive_at_predict and of_two
+        n_groups, n_classes = len(problem.groups), rows.n_classes
+        # One logit says all of two classes.
+        positives = [1] if n_classes == 2 else range(n_classes)
+        n_odds = n_groups if n_groups > 2 else n_groups - 1
+        odds = range(n_odds if problem.infers else 0)
         found, logits = [], None
         means = MemberLogits.of(rows.scores, rows.counted)
         for f, members in enumerate(used):
             known = means.mean_of(members)
             others, own = np.flatnonzero(fold != f), np.flatnonzero(fold == f)
-            group = rows.group[others]
-            given = {
-                "known": known[others],
-                "weight": None if rows.weight is None else rows.weight[others],
-            }
-
-            def fitted(group, label, n_groups, X=numbers[others], given=given):
-                return fit_group_head(X, group, label, n_groups=n_groups, **given)
-
-            label = fitted(group, rows.label[others], n_groups) if of_two else None
-            n_odds = n_groups if n_groups > 2 else n_groups - 1
-            odds = range(n_odds if problem.infers else 0)
-            one = np.zeros_like(group)
-            heads = FoldHeads(label, tuple(fitted(one, group == a, 1) for a in odds))
+            X, group, label = numbers[others], rows.group[others], rows.label[others]
+            weight = None if rows.weight is None else rows.weight[others]
+            of_others, one = known[others], np.zeros_like(group)
+            heads = FoldHeads(
+                tuple(
+                    fit_group_head(
+                        X,
+                        group,
+                        label == positive,
+                        of_others[:, k : k + 1],
+                        weight,
+                        n_groups=n_groups,
+                    )
+                    for k, positive in enumerate(positives)
+                ),
+                tuple(
+                    fit_group_head(X, one, group == a, of_others, weight, n_groups=1)
+                    for a in odds
+                ),
+            )
             of_fold = heads.logits(
-                numbers[own], rows.group[own], known[own], knows_group=knows_group
+                numbers[own],
+                rows.group[own],
+                known[own],
+                knows_group=problem.sensitive_at_predict,
             )
             if logits is None:
                 logits = np.empty((len(rows), of_fold.shape[1]))
             logits[own] = of_fold
             found.append(heads)
-        model = None if of_two else MultinomialModel.fit(rows)
-        heads = cls(tuple(found), used, n_groups, knows_group, model)
-        scores = heads._beside(rows.scores, logits, rows.counted)
-        n_joint = n_groups * (2 if of_two else 1) if problem.infers else 0
-        return heads, rows.with_evidence(scores, has_head=knows_group, n_joint=n_joint)
+        heads = cls(tuple(found), used, n_groups, problem.sensitive_at_predict)
+        scores = heads._beside(rows.scores, logits)
+        n_joint = 0
+        if problem.infers:
+            n_joint = n_groups * (2 if n_classes == 2 else 1)
+        return heads, rows.with_evidence(
+            scores, has_head=heads.knows_group, n_joint=n_joint
+        )
 
     def evidence(self, numbers, scores, group):
         """Score new people by the mean over the heads, beside the members.
@@ -189,34 +202,33 @@ class Heads:
             blocks.append(sum(parts) / len(parts))
         return self._beside(scores, np.concatenate(blocks))
 
-    def _beside(self, scores, logits, counted=None):
+    def _beside(self, scores, logits):
         """Return the members' scores with what follows from the logits beside them."""
+        n_odds, n_logits = len(self.folds[0].groups), len(self.folds[0].labels)
+        of_label = logits[:, : logits.shape[1] - n_odds]
+        # By the group that is assumed, the row's own first.
+        label = _class_chances(of_label.reshape(len(scores), -1, n_logits))
         columns = [scores]
         if self.knows_group:
-            columns.append(expit(logits[:, :1]))
-            logits = logits[:, 1:]
-        n_odds = len(self.folds[0].groups)
+            own, label = label[:, :1], label[:, 1:]
+            columns.append(own if scores.ndim == 3 else own[..., 1])
         if n_odds:
             odds = logits[:, logits.shape[1] - n_odds :]
             if n_odds == 1:
                 odds = np.hstack([odds, -odds])
             chance = expit(odds)
             chance /= chance.sum(axis=1, keepdims=True)
-            if self.model is None:
-                label = expit(logits[:, : self.n_groups])
-                label = np.stack([1 - label, label], axis=2)
-            else:
-                one = np.zeros(len(scores), dtype=np.intp)
-                label = np.stack(
-                    [
-                        self.model.probabilities(scores, one + a, counted)
-                        for a in range(self.n_groups)
-                    ],
-                    axis=1,
-                )
             joint = chance[:, :, None] * label
             columns.append(joint if scores.ndim == 3 else joint.reshape(len(joint), -1))
         return np.concatenate(columns, axis=1)
+
+
+def _class_chances(logits):
+    """Probabilities of the classes, given the logit of the second or of each."""
+    chance = expit(logits)
+    if chance.shape[-1] == 1:
+        return np.concatenate([1 - chance, chance], axis=-1)
+    return chance / chance.sum(axis=-1, keepdims=True)
 
 
 def members_used(n_shards, present):
@@ -254,33 +266,31 @@ class MemberLogits:
 
     Parameters
     ----------
-    columns : list of ndarray of shape (n_rows,)
-        Of two classes, 0 where a member does not count for a row.
-    counted : list of ndarray of bool of shape (n_rows,)
-    n_rows : int
+    columns : list of ndarray of shape (n_rows, n_logits)
+        Logits of the second of two classes, or of each of more against the rest. 0
+        where a member does not count for a row.
+    counted : list of ndarray of bool of shape (n_rows, 1)
     """
 
     columns: list[np.ndarray]
     counted: list[np.ndarray]
-    n_rows: int
 
     @classmethod
     def of(cls, scores, counted=None):
-        """Return those of members that gave these scores, none of more classes."""
-        if scores.ndim == 3:
-            return cls([], [], len(scores))
+        """Return those of members that gave these scores."""
         z = logit(scores.astype(np.float64).clip(_CLIP, 1 - _CLIP))
-        counted = np.ones(z.shape, dtype=bool) if counted is None else counted
-        of_members = [np.ascontiguousarray(column) for column in counted.T]
-        columns = [np.where(c, m, 0.0) for c, m in zip(of_members, z.T)]
-        return cls(columns, of_members, len(scores))
+        z = z.reshape(*z.shape[:2], -1)
+        counted = np.ones(z.shape[:2], dtype=bool) if counted is None else counted
+        of_members = [np.ascontiguousarray(column)[:, None] for column in counted.T]
+        columns = [np.where(c, m, 0.0) for c, m in zip(of_members, z.swapaxes(0, 1))]
+        return cls(columns, of_members)
 
     def mean_of(self, members):
-        """Mean of some members, those that count for a row: one column or none."""
-        used = np.flatnonzero(members) if self.columns else []
+        """Mean of some members, those that count for a row; no column without any."""
+        used = np.flatnonzero(members)
         if not len(used):
-            return np.empty((self.n_rows, 0))
+            return np.empty((len(self.columns[0]), 0))
         # One by one, so that a sum never depends on the batch it came in.
         total = sum(self.columns[member] for member in used)
         n_counted = sum(self.counted[member].astype(np.intp) for member in used)
-        return (total / np.maximum(n_counted, 1))[:, None]
+        return total / np.maximum(n_counted, 1)

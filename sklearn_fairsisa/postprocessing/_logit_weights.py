@@ -104,18 +104,19 @@ class LogitWeights:
             [mean / spread, heads / (_spread(z @ heads, total) or 1)]
         )
         rows = group, label, total
-        features = _with_ones(z, directions)
-        coefficients = _fit(features, *rows)
         deviation = z @ members
         apart = _spread(deviation, total)
         # Members that agree differ by rounding only.
-        differ = apart > _ROUNDING * spread
-        if differ:
+        disagree = apart > _ROUNDING * spread
+        if disagree or n_heads:
+            features = _with_ones(z, directions)
+            coefficients = _fit(features, *rows)
+        if disagree:
             deviation /= apart
-            differ = _differ(features[:, 1:], deviation, coefficients, *rows)
-        # The greatest arrays are made one after the other.
-        del features, deviation
-        if differ:
+            disagree = _differ(features[:, 1:], deviation, coefficients, *rows)
+        # Before the greatest array is made.
+        del deviation
+        if disagree:
             directions = np.hstack([directions, members / apart])
             coefficients = _fit(_with_ones(z, directions), *rows)
         elif not n_heads:

@@ -35,8 +35,7 @@ class Method:
     cells, cells_of_more : str, default=""
         What the cells of its rules are, for two classes and for more.
     uses_heads : bool, default=False
-        Whether heads that know the group are evidence beside the members, for two
-        classes.
+        Whether heads that know the group are evidence beside the members.
     infers : callable, default=None
         As `learn`, for people whose group is inferred; it also takes which groups the
         rows are of. None if groups cannot be inferred.
@@ -54,8 +53,7 @@ class Method:
 
 def uses_heads(problem):
     """Whether heads are evidence for the rule of a problem."""
-    knows_group = METHODS[problem.method].uses_heads and len(problem.classes) == 2
-    return problem.infers or knows_group
+    return problem.infers or METHODS[problem.method].uses_heads
 
 
 def _on_votes(of_two, of_more, **properties):

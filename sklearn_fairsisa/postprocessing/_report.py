@@ -82,32 +82,33 @@ class Examined(PlainStateMixin):
 class FairnessReport(PlainStateMixin):
     r"""Guarantees of a fair rule for new people.
 
-    It is made by :attr:`FairEnsemblePostprocessor.fairness_report_`.
+    :attr:`FairEnsemblePostprocessor.fairness_report_` returns it.
 
     Parameters
     ----------
     constraint : str
         What the rule keeps equal, or the constraint objects.
     tol : float
-        Tolerance that the rule keeps in calibration. Of constraint objects by how much
-        their bounds are loosened, negative where `confidence` made them stricter.
+        Tolerance that the rule satisfies in calibration. With constraint objects, the
+        amount by which their bounds are loosened, negative if `confidence` made them
+        stricter.
     claim : float
-        Gap that the report examines: the tolerance demanded of the rule, or 0.05 where
-        that is 0. Of constraint objects it is by how much their bounds may be missed,
-        which is 0. See `at` for others.
+        Gap that the report examines: the tolerance demanded of the rule, or 0.05 if
+        that is 0. With constraint objects, the amount by which their bounds may be
+        missed, which is 0. See `at` for other claims.
     confidence : float
         Confidence of all intervals and bounds.
     groups : ndarray of shape (n_groups,)
         Groups that the rule constrains. All gaps are gaps between these.
     examined : tuple of Examined
-        What is known of the rates that each constraint compares.
+        Estimates of the rates that each constraint compares.
     least : float
         Least slack of the constraints that makes a difference.
     dispersion : float
-        Factor in the standard errors; above 1 where rules are unstable.
+        Factor in the standard errors; above 1 if rules are unstable.
     objective, counted_objective, expected_objective : float
-        Value of the objective on the calibration rows as estimated and as counted, and
-        cross-fitted. A great difference between them is overfitting.
+        Value of the objective on the calibration rows, as estimated, as counted, and
+        cross-fitted. A large difference between them indicates overfitting.
     randomised_people : int
         Number of calibration rows whose decision is randomised.
     randomised_share : float
@@ -115,28 +116,28 @@ class FairnessReport(PlainStateMixin):
     is_degenerate : bool
         Whether the rule decides the same for everyone.
     unconstrained_groups : ndarray
-        Groups decided on without regard to groups. Nothing is known of how far their
-        rates lie from those of others.
+        Groups decided on without regard to groups. The differences of their rates from
+        those of other groups are unknown.
     objective_without : float
         Objective of the ensemble's own decisions on the calibration rows, without the
         rule. See `without_rule`.
     counted : ndarray of shape (n_groups, n_classes), default=None
-        Where groups are inferred, with which weight the people of each group and class
-        are counted in calibration, and not estimated.
+        If groups are inferred, the weight of the counted rate of each group and class
+        in calibration; the remaining weight is that of the estimated rate.
 
     Notes
     -----
-    The rule keeps its constraints on its calibration rows, as estimated by its model of
-    them, so its gap there shows nothing about new people. They differ for two reasons.
-    The rates have noise: a rate equalised on n people is off by about
-    :math:`\sqrt{r(1-r)/n}`. And a rule fits the noise: its rates elsewhere are worse,
-    the more so the smaller the group. Cross-fitting
-    measures the second: the rows fall into ten folds, a rule is solved on nine and
-    decides on the tenth. In the pooled rates :math:`\tilde r_a` the noise cancels
-    out, because what a fold adds to its own rates it takes from those of the rule
-    that the others choose. So the true rates of the fitted rule are, in a first
-    order, :math:`\tilde r_a + Z_a` with :math:`Z_a` normal of the standard error of a
-    rate on the group's rows, independent between groups and between labels.
+    The rule satisfies its constraints on its calibration rows, so its gap there shows
+    nothing about new people. The gap of new people differs for two reasons. First,
+    rates have noise: a rate equalised on n people is off by about
+    :math:`\sqrt{r(1-r)/n}`. Second, a rule fits the noise: its rates on new people are
+    worse, especially in small groups. Cross-fitting measures the second effect: the
+    rows are split into ten folds, and a rule is solved on nine folds and decides on the
+    tenth. In the pooled rates :math:`\tilde r_a` the noise cancels out, because the
+    deviations of each fold from the others cancel in the mean. To first order, the true
+    rates of the fitted rule are therefore :math:`\tilde r_a + Z_a`. Here :math:`Z_a` is
+    normal with the standard error of a rate on the group's rows, and independent
+    between groups and between labels.
 
     With D the greatest difference between groups over the constrained rates,
     ``expected`` is the mean of :math:`D(\tilde r + Z)`, ``bound`` its quantile at
@@ -144,22 +145,23 @@ class FairnessReport(PlainStateMixin):
     :math:`D(\tilde r)` less the quantile of :math:`D(Z)` at `confidence`, but not
     below 0. A rule that decides the same for everyone has no gap.
 
-    A rule on vote patterns is unstable where the patterns are many for the rows, and
-    lies further off :math:`\tilde r` than independent people do; so may a majority of
-    members that are post-processed one by one. For ``method="ensemble"`` and
-    ``"postprocess_then_aggregate"`` the report is therefore made of halves of the rows
-    and compared with the other halves; standard errors are multiplied by the
-    ``dispersion`` seen there.
+    A rule on vote patterns is unstable if there are many patterns for the number of
+    rows. Its rates then differ from :math:`\tilde r` by more than the noise of
+    independent people. The same may be true of a majority of members that are
+    post-processed one by one. For ``method="ensemble"`` and
+    ``"postprocess_then_aggregate"`` the report is therefore computed on halves of the
+    rows and compared with the other halves; standard errors are multiplied by the
+    ``dispersion`` that this comparison shows.
 
     With more than two classes, rates of the same true class concern the same people,
-    yet are treated as independent. For centred normal rates that can only raise the
+    but are treated as independent. For centred normal rates this can only raise the
     bound [1]_.
 
-    ``expected`` takes the differences between the :math:`\tilde r_a` for real. Where
-    a good part of them is noise, in groups of some dozen rows, it reads high: up to 1.6
-    times the mean gap in simulations. Shrinking them would read low where they are
-    real, as with vote patterns. ``benchmarks/confidence.py`` has the simulations, of
-    the coverage of bound and interval too.
+    ``expected`` treats the differences between the :math:`\tilde r_a` as real. If they
+    are largely noise, in groups of some dozen rows, it is too high: up to 1.6 times the
+    mean gap in simulations. If the differences were shrunk, it would be too low where
+    they are real, as with vote patterns. ``benchmarks/confidence.py`` has the
+    simulations, including the coverage of bound and interval.
 
     References
     ----------
@@ -213,11 +215,11 @@ class FairnessReport(PlainStateMixin):
 
     @property
     def bound(self) -> float:
-        """Gap that the rule keeps within at `confidence`: its upper confidence bound.
+        """Upper confidence bound of the gap at `confidence`.
 
-        Over all constrained rates at once, between `groups`. NaN if there is one group
-        alone. Of constraint objects it is the slack that they need to be kept at
-        `confidence`, all at once: they are supported where it is at most 0.
+        It covers all constrained rates at once, between `groups`. NaN if there is only
+        one group. For constraint objects it is the slack at which all of them hold at
+        `confidence`: they are supported if it is at most 0.
         """
         return self._bound
 
@@ -225,8 +227,8 @@ class FairnessReport(PlainStateMixin):
     def holds(self) -> bool:
         """Whether the data support that the true gap is at most `claim`.
 
-        Never where some groups are unconstrained, unless the rule decides the same for
-        everyone; compare `bound` with `claim` for the others.
+        It is False if some groups are unconstrained, unless the rule decides the same
+        for everyone; compare `bound` with `claim` for the other groups.
         """
         return self._is_within and not self._leaves_some_out
 
@@ -242,9 +244,9 @@ class FairnessReport(PlainStateMixin):
     def without_rule(self) -> pd.Series:
         """Objective and gap of the ensemble without the rule, a Series.
 
-        ``objective``, and of the greatest constrained gap columns of :meth:`to_frame`
-        by the same formulas: ``counted``, ``expected``, ``low``, ``high``, ``bound``.
-        Of several constraint objects it is about the first.
+        It has ``objective`` and, for the greatest constrained gap, the columns
+        ``counted``, ``expected``, ``low``, ``high`` and ``bound`` of :meth:`to_frame`,
+        by the same formulas. With several constraint objects it describes the first.
         """
         return pd.Series(
             {"objective": self.objective_without, **self._without(self.examined[0])}
@@ -254,7 +256,8 @@ class FairnessReport(PlainStateMixin):
     def is_fairer(self) -> bool:
         """Whether a smaller gap is to be expected with the rule than without it.
 
-        Of several constraint objects, whether one is expected to be kept better.
+        With several constraint objects, whether at least one is expected to be
+        satisfied better.
         """
         return any(self._is_fairer_in(each) for each in self.examined)
 
@@ -283,12 +286,12 @@ class FairnessReport(PlainStateMixin):
         Returns
         -------
         DataFrame
-            Index: names of gaps, or of what constraint objects bound. Columns:
-            ``estimated``, ``counted`` and ``realised`` (on the calibration rows: by
-            the model of ``"smooth_ensemble"``, by the labels themselves, and by the
-            labels and the randomised decisions of ``predict``), ``expected``, ``low``,
-            ``high`` and ``bound`` (on new people). Where a constraint is on several
-            rates, its first row is the greatest of the others, or the least.
+            Index: names of gaps, or of the quantities that constraint objects bound.
+            Columns: ``estimated``, ``counted`` and ``realised`` (on the calibration
+            rows: by the model of ``"smooth_ensemble"``, by the labels themselves, and
+            by the labels and the randomised decisions of ``predict``), ``expected``,
+            ``low``, ``high`` and ``bound`` (on new people). Where a constraint is on
+            several rates, its first row is the greatest of the others, or the least.
         """
         return self._gap_table.copy()
 
@@ -302,12 +305,13 @@ class FairnessReport(PlainStateMixin):
             ``standard_error``, ``rows`` and ``rows_needed``. Rows are those that the
             rate rests on: negatives, positives, or all; weighted ones count as the
             number of rows of equal weight with as much evidence. ``rows_needed`` is
-            ``rows`` where these are enough, as all are where the groups keep the claim
-            already. If every group had the rows it needs, a rule solved at tolerance
-            zero would keep its true gap within the claim at the confidence. Overfitting
-            is taken to fall with the square root of the rows, as the noise does; it
-            falls faster as a rule. Bounds of ratios, and of rates themselves, need room
-            rather than rows; for them ``rows_needed`` is ``rows``.
+            ``rows`` if these are enough, which they are in all groups if the claim
+            already holds. If every group had the rows it needs, a rule solved at
+            tolerance zero would keep its true gap within the claim at the confidence.
+            Overfitting is assumed to fall with the square root of the rows, as the
+            noise does; usually it falls faster. Constraints on ratios, and on rates
+            themselves, need looser bounds rather than more rows; for them
+            ``rows_needed`` is ``rows``.
         """
         return self._group_table.copy()
 

@@ -40,7 +40,7 @@ class Serving:
             )
         return calibrated.problem.turned(scores)
 
-    def evidence(self, seen, group):
+    def evidence(self, seen, group, scores=None):
         """Scores that the members, and heads, give to new rows of some groups.
 
         Parameters
@@ -48,13 +48,16 @@ class Serving:
         seen : container of n_rows rows
         group : ndarray of int of shape (n_rows,)
             -1 where unknown.
+        scores : ndarray of shape (n_rows, n_members[, n_classes]), default=None
+            What `scores` returns for these rows. None computes it.
 
         Returns
         -------
         ndarray of shape (n_rows, n_members[, n_classes])
             With columns more if there are heads; see `CalibrationRows`.
         """
-        scores, heads = self.scores(seen), self.calibrated.heads
+        scores = self.scores(seen) if scores is None else scores
+        heads = self.calibrated.heads
         if heads is None:
             return scores
         # The rule for people of unknown groups does not use the group assigned here.

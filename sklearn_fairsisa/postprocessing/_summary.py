@@ -54,7 +54,7 @@ def rule_summary(rule):
     """
     lines, classes = [cells_of(rule.problem)], rule.problem.decisions
     if len(classes) == 2:
-        lines[0] += f" Who is selected is decided to be {classes[1]}."
+        lines[0] += f" Selected people get the decision {classes[1]}."
     frame = rule_lines(rule)
     groups = frame["group"].tolist()
     for name in dict.fromkeys(groups):

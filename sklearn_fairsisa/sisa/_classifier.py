@@ -35,6 +35,7 @@ from .._utils.sources import Source, drop_pages
 from .._utils.typing import Estimator, FilePath, RandomState, Rows
 from .._utils.validation import check_classes
 from .._utils.warnings import level_of_caller
+from .._utils.words import counted
 from ..exceptions import (
     ChangedDirectoryError,
     EmptyShardWarning,
@@ -80,6 +81,7 @@ from ._reports import (
     audit_facts,
     forget_report,
     forget_reports,
+    relearnt,
 )
 from ._requests import (
     amended_codes,
@@ -104,8 +106,8 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
     """Ensemble over disjoint shards of the rows, from which rows can be deleted.
 
     Each shard's rows train one member, slice by slice, with a checkpoint after every
-    slice. The members' votes are aggregated. :meth:`forget` drops rows, goes back to
-    the last checkpoint that never saw them and replays the slices from there on. The
+    slice. The members' votes are aggregated. :meth:`forget` drops rows, restores the
+    last checkpoint that never saw them and replays the later slices. The
     result equals, bit for bit, the ensemble trained under the same plan without the
     rows.
 
@@ -119,12 +121,12 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         of each shard, so deletions reach them as well. A dict given as `class_weight`,
         of the learner or of a step, names labels of y. A learner that accumulates
         statistics, as naive Bayes does, trains each stage on its own slice only. Other
-        learners train it on all slices so far, as in the SISA paper. Set the attribute
-        ``accumulates = True`` in a learner of your own that accumulates. From members
-        with ``partial_unfit``, such as those of
+        learners train each stage on all slices so far, as in the SISA paper. If a
+        learner of your own accumulates, set its attribute ``accumulates = True``. If
+        members have ``partial_unfit``, such as those of
         :class:`~sklearn_fairsisa.linear_model.IntegerRidgeClassifier`, :meth:`forget`
-        subtracts rows instead of replaying slices, unless an earlier step of a
-        Pipeline learns from rows; `n_slices` > 1 and `epochs` are refused for them.
+        subtracts rows instead of replaying slices, unless an earlier step of a Pipeline
+        learns from rows. Such learners allow neither `n_slices` > 1 nor `epochs`.
 
     n_shards : int, default=5
         Number of shards S. Each trains one member.
@@ -136,9 +138,9 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
     epochs : int, default=None
         Training effort e' in passes over the shard: stage r makes ``2e'/(R+1)``
         passes over slices 1..r, rounded cumulatively, at least one over each row.
-        None trains an unsliced member by its own ``fit``, and a sliced one for the
-        learner's own ``max_epochs``, or else 10 passes. A learner that accumulates
-        makes `epochs` passes, 1 by default, over each slice.
+        With None, an unsliced member is trained by its own ``fit``, and a sliced one
+        for the learner's own ``max_epochs``, or else 10 passes. A learner that
+        accumulates makes `epochs` passes, 1 by default, over each slice.
 
     aggregation : {"majority", "mean"}, default="majority"
         Predict the class with most votes, or with the highest mean score.
@@ -151,8 +153,8 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
     n_jobs : int, default=None
         Number of shards trained at a time, through joblib. With
         ``HeadClassifier(together=10)``, the number of programs, each of which trains
-        several shards. Each takes one core, so neither this number nor the joblib
-        backend changes a bit of the result.
+        several shards. Each takes one core, and the result has the same bits for every
+        number and joblib backend.
 
     random_state : int, RandomState instance or None, default=None
         An int makes ``fit``, ``forget`` and ``predict`` repeatable.
@@ -172,8 +174,8 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         Names of the features, where X has string column names.
 
     estimators_ : list of length `n_shards`
-        Fitted members, which predict classes as 0..n_classes-1. None where a shard
-        has no rows left, so that it abstains.
+        Fitted members, which predict classes as 0..n_classes-1. None for a member that
+        abstains, because its shard has no rows left or it has learnt no slice.
 
     plan_ : Plan
         ``plan_.shard_of(i)``, ``plan_.slice_of(i)``, ``plan_.rows(shard, slice)``,
@@ -189,10 +191,11 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         One report per request.
 
     behind_ : DataFrame
-        A row per shard whose member has not learnt all slices; :meth:`relearn` trains
-        these members. Columns: ``shard``; ``stage``, the number of slices learnt;
-        ``n_stages``, the number of all slices; ``rows_missing``, the number of rows not
-        learnt from; ``sample_visits``, the cost of relearning; ``reason``.
+        Shards whose members are behind, that is, have not learnt all slices, one per
+        row; :meth:`relearn` trains these members. Columns: ``shard``; ``stage``, the
+        number of slices learnt; ``n_stages``, the number of all slices;
+        ``rows_missing``, the number of rows not learnt from; ``sample_visits``, the
+        cost of relearning; ``reason``.
 
     full_sample_visits_ : int
         Sample visits of training the whole ensemble on the retained rows.
@@ -206,12 +209,12 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
 
     Notes
     -----
-    For k uniform deletions in one request the expected cost over a full training is
-    :math:`\\sum_{i=1}^R \\frac{2i}{R(R+1)} [1 - (1 - \\frac{i}{RS})^k]`; one deletion
-    is :math:`3RS/(2R+1)` times as fast as retraining.
+    For k uniform deletions in one request, the expected cost relative to a full
+    training is :math:`\\sum_{i=1}^R \\frac{2i}{R(R+1)} [1 - (1 - \\frac{i}{RS})^k]`;
+    one deletion is :math:`3RS/(2R+1)` times as fast as retraining.
 
-    Exactness is claimed for requests that do not depend on the model (Gupta et al.
-    2021), and for this estimator only. Anything fitted on the rows before they reached
+    Deletion is exact for requests that do not depend on the model (Gupta et al. 2021),
+    and within this estimator only. Anything fitted on the rows before they reached
     ``fit`` (a scaler or vocabulary outside the members, tuning, a choice of features)
     still depends on them. So do ``classes_`` and the number of rows. A row is
     identified by its index: its position in the order of the rows given to ``fit``
@@ -287,16 +290,17 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         Parameters
         ----------
         X : array-like, sparse matrix, data frame, list of texts, or path, of length n
-            Rows. Their order determines their indices. A path, a str among them, is
-            that of a Parquet file, or of a folder of such files, in the order of their
-            names; a list of path objects is read in its order. These, tables and data
-            sets of pyarrow give the data frame that pandas would read. With
-            `checkpoint_dir`, they are read in batches, as are arrays and memory maps
-            of numbers, and rows stay in the directory.
+            Rows. Their order determines their indices. A path or str names a Parquet
+            file, or a folder of such files, which are read in the order of their names;
+            a list of path objects is read in its order. Files, and pyarrow's tables and
+            data sets, give the data frame that pandas would read. With
+            `checkpoint_dir`, they are read in batches, as are arrays and memory maps of
+            numbers, and rows stay in the directory.
 
         y : array-like of shape (n,), or str
             Class labels. A str names a column of Parquet or Arrow data, which is then
-            no feature; so it does as `sample_weight` and `subjects`.
+            not used as a feature. `sample_weight` and `subjects` may be named in the
+            same way.
 
         sample_weight : array-like of shape (n,) or (n, 1), or float, default=None
             Weights of the rows, in any unit, split with the rows. Rows of weight 0 are
@@ -319,9 +323,9 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         Raises
         ------
         ValueError
-            If there are fewer rows than slices or a single class, if the learner
-            cannot be trained by slices, would leak between shards or writes to its
-            input, or if `sample_weight` is unusable or the learner takes none.
+            If there are fewer rows than slices or a single class, if the learner cannot
+            be trained by slices, would leak between shards or writes to its input, or
+            if `sample_weight` is unusable or the learner takes no weights.
         TypeError
             If X, y, `subjects` or values of length n are in a container of another
             kind, or hold objects that may share memory with other rows.
@@ -346,14 +350,15 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         """Append rows as one more slice of the shards they are assigned to.
 
         Earlier stages are not trained again, unless a class is new. Members cannot
-        learn a further class, so all are then trained from the start.
+        learn a further class, so a new class makes all members train from the start.
 
         Parameters
         ----------
         X : array-like or path, of length n
             Of the kind given to ``fit``. With `checkpoint_dir`, rows of memory maps,
-            Parquet and Arrow data are added before members learn from them, since
-            they may be many. Should the training fail, the members are behind.
+            Parquet and Arrow data are added before members learn from them, since they
+            may be many. If training fails, the rows stay added, and the members are
+            behind.
 
         y : array-like of shape (n,), or str
             Class labels, as for ``fit``.
@@ -378,11 +383,11 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         AttributeError
             If the learner cannot continue.
         ValueError
-            If `subjects` are given in some calls and not in others; if weights follow
-            rows without any; if ``fit`` was given other values per row; if X has other
-            features, is another kind of container or has values that the types of
-            ``fit`` cannot represent; or if `classes` are not labels or y has labels of
-            another kind.
+            If `subjects` are given in some calls and not in others; if weights are
+            given after rows without weights; if ``fit`` was given other values per row;
+            if X has other features, is another kind of container or has values that the
+            types of ``fit`` cannot represent; or if `classes` are not labels or y has
+            labels of another kind.
         DirectoryError
             If another process is using `checkpoint_dir`, or has changed it.
         """
@@ -553,7 +558,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         ------
         ValueError
             If a row or data subject is unknown, nothing is named, or `subjects` is a
-            mask. Nothing was erased then.
+            mask. In these cases nothing was erased.
         DirectoryError
             If another process uses `checkpoint_dir` for longer than the timeout, or the
             directory does not continue the state that this estimator last read.
@@ -561,12 +566,13 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         Warns
         -----
         UntrainedShardWarning
-            If a member cannot be trained on the remaining rows. The rows are erased all
-            the same, and the member stays behind.
+            If a member cannot be trained on the remaining rows. The rows are erased
+            nevertheless, and the member stays behind.
 
         Notes
         -----
-        An error that ends the call after the rows were erased says so in a note.
+        If an error ends the call after the rows were erased, a note on the error states
+        this.
         """
         check_is_fitted(self)
 
@@ -586,9 +592,9 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
     ) -> Self:
         """Replace the values of rows, so that the ensemble never saw the earlier ones.
 
-        For people who ask that their data be corrected. The rows keep their index,
-        shard, slice, subject and weight. The ensemble ends as a fit on the corrected
-        data would: bit for bit, under the same seed. As with
+        Use it when people request that their data be corrected. The rows keep their
+        index, shard, slice, subject and weight. Bit for bit, the ensemble then equals a
+        fit on the corrected data under the same seed. As with
         :meth:`forget`, the earlier values are erased first, then members relearn.
 
         Parameters
@@ -614,8 +620,8 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         ValueError
             If a row is unknown, was forgotten or is named twice; if X has other
             features, is another kind of container or has values that the types of
-            ``fit`` cannot represent; or if y has an unknown label. Nothing was
-            changed then.
+            ``fit`` cannot represent; or if y has an unknown label. In these cases
+            nothing was changed.
         DirectoryError
             As in :meth:`forget`.
 
@@ -701,9 +707,8 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
             if change is not None and change.is_part_of(self._state):
                 action = "corrected" if change.amended_rows else "erased"
                 error.add_note(
-                    f"The {len(change.erased_rows)} rows are {action}: do not repeat "
-                    "the call. Members may be behind, see behind_; relearn() trains "
-                    "them."
+                    f"The rows are {action}: do not repeat the call. Members may be "
+                    "behind, see behind_; relearn() trains them."
                 )
             raise
         return self
@@ -716,17 +721,18 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
     ) -> Self:
         """Train the members that are behind, the cheapest first.
 
-        The result has the bits of deletions that relearnt at once, whatever the order
-        and the bundling of the requests.
+        The result has the same bits as deletions that relearnt at once, whatever the
+        order and the bundling of the requests. A member is behind if it has learnt
+        fewer slices than its shard has.
 
         Parameters
         ----------
         shards : int or array-like of int, default=None
-            Shards to relearn. Those that are not behind cost nothing. None is all.
+            Shards to relearn. Shards that are not behind cost nothing. None means all.
 
         max_sample_visits : int, default=None
-            Largest number of sample visits. Shards are relearnt whole, so the call
-            stops before the first shard that would exceed it.
+            Largest number of sample visits. A shard relearns completely, so the call
+            stops before the first shard that would exceed this number.
 
         Returns
         -------
@@ -767,7 +773,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
 
     @property
     def behind_(self) -> pd.DataFrame:
-        """Shards whose members have slices yet to learn; see Attributes."""
+        """Shards whose members have not learnt all slices; see Attributes."""
         check_is_fitted(self)
         return self._read(type(self)._behind)
 
@@ -796,7 +802,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         Parameters
         ----------
         indices : array-like of int, default=None
-            Forgotten rows, whose shards are verified. None is all forgotten rows.
+            Forgotten rows, whose shards are verified. None means all forgotten rows.
 
         Returns
         -------
@@ -865,8 +871,8 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         Parameters
         ----------
         verification : ForgetVerification, default=None
-            Result of :meth:`verify_forgotten`, now or earlier. The report shows up to
-            which request it holds.
+            Result of :meth:`verify_forgotten`, now or earlier. The report shows which
+            request is the last that it covers.
 
         Returns
         -------
@@ -945,7 +951,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         resign: bool = False,
         params: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Reopen a durable directory, as it is.
+        """Reopen a durable directory in its present state.
 
         Nothing is trained: members that are behind, for example after an interrupted
         fit, stay behind until :meth:`relearn` is called.
@@ -1007,10 +1013,10 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         return self
 
     def for_serving(self) -> ServedClassifier:
-        """Return what predicts alike, and holds nothing else.
+        """Return an estimator that only predicts, with the same bits.
 
         It has the members, without rows, ids, checkpoints, log and paths, and cannot
-        forget. Serve it anew after each deletion, so that the earlier one is gone.
+        forget. After each deletion, replace the served estimator by a new one.
 
         Returns
         -------
@@ -1020,8 +1026,8 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         Raises
         ------
         ValueError
-            If a member holds rows, as nearest neighbours and kernel machines do, or
-            none can predict.
+            If a member holds rows, as nearest neighbours and kernel machines do, or if
+            no member can predict.
         """
         check_is_fitted(self)
         return self._read(served_classifier)
@@ -1094,7 +1100,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
             }
         )
         title = (
-            f"{n_shards} shards with {self.n_rows_:,} rows, "
+            f"{counted(n_shards, 'shard')} with {counted(self.n_rows_, 'row')}, "
             f"{len(self.forgotten_):,} forgotten"
         )
         return [(title, table)]
@@ -1472,7 +1478,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
             reports.append(forget_report(log.entries[-1], change.forgotten_rows))
         elif request is not None and request[1] is not None:
             position = request[1]
-            reports[position] = reports[position].relearnt(log.entries[-1])
+            reports[position] = relearnt(reports[position], log.entries[-1])
         self._put_in_place(change.state, next_store, members, log, reports)
 
     def _put_in_place(self, state, store, members, log, reports):

@@ -8,12 +8,12 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from .._utils.documents import Column
+from .._utils.words import counted, named, plain_time
 from ._audit import AuditLog, now
 from ._report_columns import TABLES
 from ._report_page import body, page
 from ._reports import REQUESTS, ForgetVerification, requests_of
 from ._state import State
-from ._words import counted, named_shards, plain_time
 
 
 class ForgettingReport:
@@ -140,7 +140,7 @@ class ForgettingReport:
         return {
             "requests": f"{sentences} The ensemble holds {left}.",
             "behind": (
-                f"Behind: {named_shards(shards)}. Until they relearn, their members "
+                f"Behind: {named('shard', shards)}. Until they relearn, their members "
                 "predict as they did before they saw any erased row, or abstain."
                 if shards
                 else "No shard is behind: all members have learnt from all rows left."
@@ -190,7 +190,7 @@ class ForgettingReport:
 
     def __repr__(self):
         return (
-            f"<ForgettingReport of {len(self.log.entries)} entries, head "
+            f"<ForgettingReport of {counted(len(self.log.entries), 'entry')}, head "
             f"{self.log.head[:16]}>"
         )
 
@@ -290,7 +290,7 @@ class ForgettingReport:
             f"entry {n_entries}."
         )
         if self._not_compared:
-            shards = named_shards(self._not_compared)
+            shards = named("shard", self._not_compared)
             text += f" Not compared, though rows were erased there: {shards}."
         n_later = len(self.log.entries) - n_entries
         if n_later:

@@ -36,9 +36,9 @@ class Forgettability:
         Points that the user has to check, since the estimator does not show them.
     """
 
-    exact: tuple
-    leaks: tuple
-    advice: tuple
+    exact: tuple[str, ...]
+    leaks: tuple[str, ...]
+    advice: tuple[str, ...]
 
     def __bool__(self):
         return not self.leaks

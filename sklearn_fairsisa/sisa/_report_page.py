@@ -9,8 +9,8 @@ from .._utils.documents import (
     records_table,
     section,
 )
+from .._utils.words import counted, plain_time
 from ._report_columns import TABLES
-from ._words import counted, plain_time
 
 # What a reader of the table needs; digests and files are in the JSON.
 _REQUEST = (

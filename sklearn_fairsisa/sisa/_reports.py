@@ -3,13 +3,15 @@
 import json
 import re
 from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Self
 
+from .._utils.typing import FilePath
+from .._utils.words import named
 from ._audit import now, salted_row, versions
 from ._digests import combine
 from ._learners import subtracts
 from ._plan import expected_replay_cost
 from ._signatures import checked, signed
-from ._words import named_shards
 
 #: Kinds of changes that erase values of rows on request.
 REQUESTS = ("forget", "amend")
@@ -47,24 +49,15 @@ class ForgetReport:
         SHA-256 of the members' states.
     """
 
-    rows: tuple
+    rows: tuple[int, ...]
     n_subjects: int
-    shards: tuple
-    first_slices: tuple
+    shards: tuple[int, ...]
+    first_slices: tuple[int, ...]
     sample_visits: int
     full_sample_visits: int
     seconds: float
     digest_before: str
     digest_after: str
-
-    def relearnt(self, entry):
-        """Return the report of a request for which a shard was relearnt, as logged."""
-        return replace(
-            self,
-            sample_visits=self.sample_visits + entry["sample_visits"],
-            seconds=self.seconds + entry["seconds"],
-            digest_after=entry["digest_after"],
-        )
 
 
 @dataclass(frozen=True)
@@ -98,11 +91,21 @@ class ForgetVerification:
 
     time : str, default=now
         When it ended, in UTC.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_fairsisa import SISAClassifier
+    >>> X = np.random.default_rng(0).normal(size=(100, 2))
+    >>> sisa = SISAClassifier(random_state=0).fit(X, X[:, 0] > 0).forget([3])
+    >>> verification = sisa.verify_forgotten()
+    >>> bool(verification), verification.shards == (sisa.plan_.shard_of(3),)
+    (True, True)
     """
 
-    shards: tuple
-    digests: tuple
-    digests_retrained: tuple
+    shards: tuple[int, ...]
+    digests: tuple[str, ...]
+    digests_retrained: tuple[str, ...]
     sample_visits: int
     seconds: float
     audit_head: str = ""
@@ -110,13 +113,13 @@ class ForgetVerification:
     time: str = field(default_factory=now)
 
     @property
-    def differing_shards(self):
+    def differing_shards(self) -> tuple[int, ...]:
         """Shards whose member differs from the retrained one."""
         pairs = zip(self.shards, self.digests, self.digests_retrained)
         return tuple(shard for shard, is_, should in pairs if is_ != should)
 
     @property
-    def statement(self):
+    def statement(self) -> str:
         """The result in sentences."""
         return " ".join([self._of_members(), *map(self._of_companion, self.companions)])
 
@@ -129,19 +132,19 @@ class ForgetVerification:
             return "No row has been forgotten, so there was no shard to retrain."
         differing = self.differing_shards
         result = (
-            f"members that differ from those in use in {named_shards(differing)}."
+            f"members that differ from those in use in {named('shard', differing)}."
             if differing
             else "members equal bit for bit to those in use."
         )
         return (
-            f"Retraining {named_shards(self.shards)} from scratch on the rows left "
+            f"Retraining {named('shard', self.shards)} from scratch on the rows left "
             f"gave {result}"
         )
 
     def __bool__(self):
         return not self.differing_shards and all(self.companions.values())
 
-    def certificate(self, sign=None):
+    def certificate(self, sign: bytes | FilePath | None = None) -> str:
         """Return a statement of the result.
 
         Parameters
@@ -175,7 +178,9 @@ class ForgetVerification:
         return json.dumps(facts, indent=1) if sign is None else signed(facts, sign)
 
     @classmethod
-    def from_certificate(cls, text, public_key=None):
+    def from_certificate(
+        cls, text: str, public_key: bytes | FilePath | None = None
+    ) -> Self:
         """Return the result that a certificate states.
 
         Parameters
@@ -203,11 +208,12 @@ class ForgetVerification:
         --------
         >>> import numpy as np
         >>> from sklearn_fairsisa import SISAClassifier
+        >>> from sklearn_fairsisa.sisa import ForgetVerification
         >>> X = np.random.default_rng(0).normal(size=(100, 2))
         >>> sisa = SISAClassifier(random_state=0).fit(X, X[:, 0] > 0).forget([3])
         >>> verification = sisa.verify_forgotten()
         >>> text = verification.certificate()
-        >>> verification.from_certificate(text) == verification
+        >>> ForgetVerification.from_certificate(text) == verification
         True
         """
         is_signed = re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+", text.strip()) is not None
@@ -303,6 +309,16 @@ def _expected_share(change, before, n_subjects):
     plan = before.plan
     return expected_replay_cost(
         plan.n_shards, plan.n_slices, n_subjects, before.recipe.replay
+    )
+
+
+def relearnt(report, entry):
+    """Return the report of a request for which a shard was relearnt, as logged."""
+    return replace(
+        report,
+        sample_visits=report.sample_visits + entry["sample_visits"],
+        seconds=report.seconds + entry["seconds"],
+        digest_after=entry["digest_after"],
     )
 
 

@@ -39,10 +39,10 @@ def absent(name, where):
 
 
 class ServedClassifier(PredictingMixin, BaseEstimator):
-    """Predictions of a `SISAClassifier`, without what only forgetting needs.
+    """Predictions of a `SISAClassifier`, without the state for forgetting.
 
     :meth:`SISAClassifier.for_serving <sklearn_fairsisa.SISAClassifier.for_serving>`
-    returns it. It holds the members, and no row, id, checkpoint, log or path. Its
+    returns it. It holds the members, but no row, id, checkpoint, log or path. Its
     predictions have the same bits.
 
     Attributes
@@ -88,7 +88,7 @@ class ServedClassifier(PredictingMixin, BaseEstimator):
     verify_forgotten = absent("verify_forgotten", _SISA)
 
     def fit(self, X: Rows, y: ArrayLike) -> NoReturn:
-        """Raise an error, since what is served is not trained.
+        """Raise an error, since a served estimator cannot be trained.
 
         Parameters
         ----------
@@ -101,7 +101,7 @@ class ServedClassifier(PredictingMixin, BaseEstimator):
         Raises
         ------
         TypeError
-            In any case.
+            Always.
         """
         raise TypeError(
             f"A {type(self).__name__} only predicts. Fit {_SISA}, and serve that anew."

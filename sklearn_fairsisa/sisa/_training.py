@@ -3,6 +3,7 @@
 import copy
 import time
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -200,12 +201,14 @@ def train_shards(recipe, tasks, *, verbose=False, caller=None):
                 checkpoints[shard].append(members[shard])
                 visits[shard] += work.visits
                 if verbose:
-                    print(
-                        f"[SISA] shard {shard}, stage {stage + 1}/"
-                        f"{work.task.n_stages}: {work.visits} sample visits in "
-                        f"{time.perf_counter() - started:.1f} s",
-                        flush=True,
-                    )
+                    # In a worker too, whose reader may have left as head does.
+                    with suppress(BrokenPipeError):
+                        print(
+                            f"[SISA] shard {shard}, stage {stage + 1}/"
+                            f"{work.task.n_stages}: {work.visits} sample visits in "
+                            f"{time.perf_counter() - started:.1f} s",
+                            flush=True,
+                        )
             # The rows of the next stage must find the room that these took.
             del works, work
         for task in tasks:

@@ -144,18 +144,19 @@ class TransformerClassifier(
         process and shared by all its models. Pickles and copies leave them out.
 
     trainable_layers : int or None, default=None
-        Number of layers, the last ones, that are trained together with the head. What
-        is below them is the trunk: it stays frozen, and the states of a text's tokens
-        that it gives are computed once. All members share them, in training, replays
-        and predictions. With 0 only the head is trained; None, or as many as there
-        are, trains everything, embeddings included. For BERT, RoBERTa, CamemBERT,
-        XLM-RoBERTa, MPNet, DistilBERT, GPT-2, Llama, Mistral, and the decoders of BART,
-        mBART, T5 and mT5. A config draws its trunk from a fixed seed.
+        Number k of layers: the last k layers are trained together with the head. The
+        layers below are the trunk, which stays frozen. Its outputs for the tokens of a
+        text, the states, are computed once. All members share them, in training,
+        replays and predictions. With 0 only the head is trained. With None, or the
+        number of all layers, everything is trained, embeddings included. For BERT,
+        RoBERTa, CamemBERT, XLM-RoBERTa, MPNet, DistilBERT, GPT-2, Llama, Mistral, and
+        the decoders of BART, mBART, T5 and mT5. A config draws its trunk from a fixed
+        seed.
 
     cache_dir : str or path, default=None
         Folder in which the trunk's states are also kept, in SQLite files without a size
-        limit. Without it, up to 1 GiB of states are kept in the memory of the process,
-        those used last, and the others are computed again when they are needed.
+        limit. Without it, the states used last are kept in the memory of the process,
+        up to 1 GiB, and all others are computed again when they are needed.
 
     cache_dtype : {"float32", "float16"}, default="float32"
         Data type of the trunk's states. Half precision halves their memory; the tail
@@ -183,14 +184,14 @@ class TransformerClassifier(
         if ``trust_remote_code`` is True.
 
     watch : float, tuple (X, y) or None, default=None
-        Texts that are scored after each epoch, see `history_`. They never steer the
-        training. A float in (0, 1) is the share of the rows that is held out from
-        training and watched instead; the seed and the positions determine which rows.
-        In a :class:`~sklearn_fairsisa.SISAClassifier`, its seed and the row's own index
-        or data subject determine whether a row is watched, so no deletion changes its
-        role, and the share holds on average. A tuple gives other texts and their
-        labels, and leaves the trained weights as they are. An ensemble refuses a tuple,
-        since it could not forget these texts.
+        Texts that are scored after each epoch, see `history_`. The scores never
+        influence the training. A float in (0, 1) is the share of the rows that is held
+        out from training and watched instead; the seed and the positions determine
+        which rows. In a :class:`~sklearn_fairsisa.SISAClassifier`, its seed and the
+        row's own index or data subject determine whether a row is watched, so no
+        deletion changes its role, and the share holds on average. A tuple gives other
+        texts and their labels, and leaves the trained weights as they are. An ensemble
+        refuses a tuple, since it could not forget these texts.
 
     callbacks : list of skorch callbacks, default=None
         Callbacks that watch the training, or act by a schedule or by the gradients,
@@ -256,17 +257,17 @@ class TransformerClassifier(
     If a training call fails or is interrupted, the estimator becomes unfitted, so that
     a half-trained network cannot be used by mistake.
 
+    Caches of states keep BLAKE2 hashes of the texts, keyed with a random secret of each
+    cache, and never the texts. States still reveal much about their text. An ensemble
+    erases them with their row; otherwise call `forget_states`. Texts to predict are
+    cached as well as training texts.
+
     References
     ----------
     .. [1] T. Wolf et al., "Transformers: State-of-the-Art Natural Language
        Processing", EMNLP 2020.
     .. [2] E. J. Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models",
        ICLR 2022.
-
-    Caches of states keep BLAKE2 hashes of the texts, keyed with a random secret of each
-    cache, and never the texts. States still reveal much about their text. An ensemble
-    erases them with their row; otherwise call `forget_states`. Texts to predict are
-    cached as well as training texts.
 
     Examples
     --------
@@ -433,9 +434,9 @@ class TransformerClassifier(
     def for_serving(self) -> Self:
         """Return a copy that only predicts, and names no path of this machine.
 
-        It lacks the state of the optimizer, callbacks, curves and a cache on disk. A
-        folder that `model` or `tokenizer` names, whose weights are needed, is packed
-        into it.
+        It lacks the state of the optimizer, callbacks, curves and a cache on disk. If
+        `model` or `tokenizer` names a folder whose weights are needed, the copy
+        contains the folder.
 
         Returns
         -------
@@ -712,8 +713,8 @@ class TransformerClassifier(
     def forget_states(self, X: ArrayLike) -> int:
         """Remove the trunk's states of texts from memory and from `cache_dir`.
 
-        An ensemble does so for the rows that it forgets. The caches of other models and
-        settings are included; texts that are in no cache are ignored.
+        An ensemble calls this for the rows that it forgets. The caches of other models
+        and settings are included; texts that are in no cache are ignored.
 
         Parameters
         ----------

@@ -59,8 +59,8 @@ class TransformerEmbedder(
         It is only needed if there are several columns.
 
     pooling : {"mean", "cls", "last", "max"}, default="mean"
-        The vector of a text is the mean or maximum over its tokens, or that of its
-        first or last token.
+        The vector of a text is the mean or maximum over its tokens' vectors, or the
+        vector of its first or last token.
 
     normalize : bool, default=True
         Whether vectors are scaled to Euclidean length 1.
@@ -238,7 +238,7 @@ class TransformerEmbedder(
     def for_serving(self) -> Self:
         """Return a copy that names no path of this machine, and has no cache on disk.
 
-        A folder that `model` or `tokenizer` names is packed into it.
+        If `model` or `tokenizer` names a folder, the copy contains the folder.
 
         Returns
         -------

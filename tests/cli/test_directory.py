@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import pickle
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
 from sklearn_fairsisa.cli import main
+from sklearn_fairsisa.cli._errors import message_of
 from sklearn_fairsisa.sisa import _classifier as sisa_classifier
 
 X, y = make_classification(n_samples=60, n_features=4, n_redundant=0, random_state=0)
@@ -100,7 +102,10 @@ def test_commands_keep_the_fair_rules_of_a_directory_up_to_date(
     assert main(["status", str(directory)]) == 0
     printed = capsys.readouterr()
     assert "56 rows; behind" in printed.out
-    assert "rules ['rule'] are behind; relearn solves" in printed.err
+    assert printed.err.splitlines() == [
+        "fairsisa: shards 0 and 1 are behind: run fairsisa relearn",
+        "fairsisa: rule rule is behind: run fairsisa relearn",
+    ]
     status, facts = run(capsys, "relearn", directory)
     assert (status, facts["rules_behind"]) == (0, [])
 
@@ -139,12 +144,15 @@ def test_the_fair_rule_is_exported_that_is_asked_for(directory, capsys, tmp_path
         )
         for name, of in (("by_sex", groups), ("by_age", groups[::-1] ^ (X[:, 0] > 0)))
     }
-    for options in ([], ["--rule", "by_height"]):
+    for options, message in (
+        ([], "holds the rules 'by_age' and 'by_sex'. Name one of them by --rule"),
+        (["--rule", "by_hex"], "no rule 'by_hex' (--rule). Did you mean 'by_sex'?"),
+        (["--rule", "xyz"], "(--rule). It holds the rules 'by_age' and 'by_sex'."),
+    ):
         status, error = run(capsys, "export", directory, out, *options)
         # Refused, and not called damaged, in the words of the command line.
         assert (status, out.exists()) == (1, False)
-        assert "['by_age', 'by_sex']" in error
-        assert "--rule" in error
+        assert message in error
     status, facts = run(capsys, "export", directory, out, "--rule", "by_age")
     assert (status, facts["rule"]) == (0, "by_age")
     served = pickle.loads(out.read_bytes())
@@ -466,6 +474,126 @@ def test_progress_goes_stage_by_stage(directory, capsys):
     out = capsys.readouterr().out
     assert "shard 2, stage 1/2" in out
     assert "shard 2, stage 2/2" in out
+
+
+def test_status_counts_what_it_says(directory, capsys):
+    _, facts = run(capsys, "status", directory)
+    assert (facts["requests"], facts["log_entries"]) == (0, 1)
+    # Asking again for a row that is gone is a request too.
+    for indices in ((3, 4), (3,)):
+        run(capsys, "forget", directory, "--indices", *indices)
+    _, facts = run(capsys, "status", directory)
+    report = run(capsys, "report", directory)[1]
+    entries = (directory / "audit.jsonl").read_bytes().splitlines()
+    assert facts["requests"] == len(report["requests"]) == 2
+    assert facts["log_entries"] == len(entries) > 2
+    assert main(["status", str(directory)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {"rows: 58", "requests: 2", "behind: none", "stages: 2, 2, 2"} <= set(lines)
+
+
+@pytest.mark.parametrize(
+    ("indices", "words"),
+    [((), "forgot 0 rows, 0"), ((3,), "forgot 1 row in shard "), ((3, 4, 5), "3 rows")],
+)
+def test_one_is_singular(directory, capsys, indices, words):
+    sisa = SISAClassifier.load(directory).forget([9])
+    indices = [9, *indices]
+    main(["forget", str(directory), "--indices", *map(str, indices), "--later"])
+    printed = capsys.readouterr().out
+    assert words.replace("forgot", "erased") in printed
+    assert f"; {len(X) - len(indices)} rows left; audit entry" in printed
+    shards = sorted({sisa.plan_.shard_of(row) for row in indices[1:]})
+    assert ("behind" in printed) is bool(shards)
+    if len(shards) == 1:
+        assert f"shard {shards[0]} is behind" in printed
+    assert main(["status", str(directory)]) == 0
+    assert ("is behind" in capsys.readouterr().err) is (len(shards) == 1)
+
+
+@pytest.mark.parametrize("command", ["status", "forget", "verify"])
+def test_work_goes_on_where_the_reader_has_left(directory, command):
+    options = ["--indices", "3", "4", "5"] if command == "forget" else []
+    code = "import sys; from sklearn_fairsisa.cli import main; sys.exit(main())"
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-c", code, command, directory, *options],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+    sisa = SISAClassifier.load(directory)
+    assert list(sisa.forgotten_) == ([3, 4, 5] if options else [])
+    assert len(sisa.behind_) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["status", "{}/none"], 1, "There is no directory {}/none. Give the"),
+        (["status", "{}/file"], 1, "{}/file is a file. Give the directory"),
+        (["forget", "{}/none", "--indices", "1"], 1, "There is no directory"),
+        (["forget", "{}/d", "--from-file", "{}/no.csv"], 1, "no file or folder {}/no"),
+        (["forget", "{}/d", "--from-file", "{}/d"], 1, "{}/d is a folder, but a file"),
+        (["forget", "{}/d", "--again", "{}/no"], 1, "no file or folder {}/no"),
+        (["forget", "{}/d", "--indices", "x"], 2, "must be a whole number, got 'x'"),
+        (["forget", "--indices", "3", "{}/d"], 2, "--indices: must be a whole number"),
+        (["forget", "{}/d", "--indices", "3", "--n-jobs", "0"], 2, "must not be 0"),
+        (
+            ["forget", "{}/d", "--indices", "3", "--wait", "-1"],
+            2,
+            "more, got '-1'",
+        ),
+        (["relearn", "{}/d", "--wait", "soon"], 2, "a number of seconds, 0 or more"),
+        (["relearn", "{}/d", "--max-visits", "0"], 2, "must be 1 or more, got 0"),
+        (["relearn", "{}/d", "--shards", "9"], 1, "There is no shard 9"),
+        (["export", "{}/d", "{}/no/m.pkl"], 1, "there is no folder {}/no. Nothing"),
+        (["export", "{}/d", "{}/d"], 1, "{}/d is a folder. Give the name of a file"),
+        (["export", "{}/d", "{}/m", "--rule", "r"], 1, "holds no fair rule. Leave --"),
+        (["verify", "{}/d", "--certificate", "{}/no/c"], 1, "there is no folder {}/no"),
+        (["report", "{}/d", "--output", "{}/no/r.csv"], 1, "there is no folder {}/no"),
+        (["check", "{}/no", "--public-key", "{}/k"], 1, "no file or folder {}/no"),
+        (["check", "{}/d", "--public-key", "{}/k"], 1, "{}/d is a folder, but a file"),
+    ],
+)
+def test_what_is_wrong_is_one_line_on_the_standard_error(
+    directory, capsys, arguments, status, message
+):
+    folder = directory.parent
+    (folder / "file").write_text("")
+    before = (directory / "manifest.json").read_bytes()
+    try:
+        found = main([argument.format(folder) for argument in arguments])
+    except SystemExit as end:
+        found = end.code
+    printed = capsys.readouterr()
+    assert (found, printed.out) == (status, "")
+    last = printed.err.splitlines()[-1]
+    assert message.format(folder) in last
+    assert ": error: " in last
+    assert "Errno" not in last
+    if status == 1:
+        assert len(printed.err.splitlines()) == 1
+    assert (directory / "manifest.json").read_bytes() == before
+
+
+def test_a_missing_library_is_one_line_too(directory, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jwt", None)
+    (directory.parent / "key.pem").write_text("")
+    certificate = directory.parent / "c.jws"
+    args = ["--certificate", certificate, "--sign", directory.parent / "key.pem"]
+    status, error = run(capsys, "verify", directory, *args)
+    assert (status, error.count("\n")) == (1, 1)
+    assert error.startswith("fairsisa: error: ")
+
+
+def test_a_file_that_is_not_ones_own_is_named():
+    error = PermissionError(13, "Permission denied", "/root/key.pem")
+    assert message_of(error) == "/root/key.pem is not yours to open: permission denied."
+    assert message_of(OSError(5, "Input/output error", "d")) == "d: Input/output error"
+    assert message_of(ValueError("as it is")) == "as it is"
 
 
 def test_commands_run_as_a_program(directory):

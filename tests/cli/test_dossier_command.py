@@ -120,6 +120,20 @@ def test_columns_of_the_rule_that_x_holds_need_no_option(capsys, tmp_path):
     assert rates == pytest.approx(shares.tolist())
 
 
+def test_columns_that_are_not_features_are_named(capsys, tmp_path):
+    X, y = PEOPLE[FEATURES].to_numpy(), PEOPLE["hired"]
+    sisa = SISAClassifier(GaussianNB(), n_shards=3, checkpoint_dir=tmp_path / "d")
+    sisa.fit(X, y)
+    people = tmp_path / "people.csv"
+    PEOPLE[[*FEATURES, "sex", "hired"]].to_csv(people, index=False)
+    options = [tmp_path / "d", "--people", people, "--attribute", "sex"]
+    status, _, error = run(capsys, *options)
+    assert status == 1
+    assert "4 columns besides those that options name: a, b, c, hired. fit had" in error
+    assert "Name labels by --target" in error
+    assert run(capsys, *options, "--target", "hired")[0] == 0
+
+
 def test_texts_are_a_column(capsys, tmp_path):
     texts = [
         f"{'good' if hired else 'bad'} {i}" for i, hired in enumerate(PEOPLE["hired"])
@@ -148,7 +162,9 @@ def test_one_of_several_rules_is_named(capsys, tmp_path):
             sisa, sensitive_features=PEOPLE[name], name=f"by_{name}"
         )
     status, _, error = run(capsys, tmp_path / "d")
-    assert (status, "Name one of several in --rule" in error) == (1, True)
+    assert status == 1
+    assert "holds the rules 'by_district' and 'by_sex'. Name one of them by" in error
+    assert "--rule, or give --no-rule" in error.replace("\n", " ")
     status, printed, _ = run(capsys, tmp_path / "d", "--rule", "by_sex", "--json")
     told = json.loads(printed)
     assert (status, told["rule"][0]["name"]) == (0, "by_sex")
@@ -229,7 +245,10 @@ def test_signed_certificates_need_the_signers_key(directory, capsys, tmp_path):
         (["--target", "hired"], "there is no --people FILE"),
         (["--output", "{}/d.pdf"], "does not end in .html or .json"),
         (["--pos-label", "2"], "none of the classes"),
-        (["--rule", "other"], "holds the fair rules ['rule']"),
+        (["--rule", "rul"], "has no rule 'rul' (--rule). Did you mean 'rule'?"),
+        (["--rule", "other"], "has no rule 'other' (--rule). It holds the rule 'rule'"),
+        (["--output", "{}/no/d.html"], "there is no folder"),
+        (["--output", "{}/folder.html"], "is a folder. Give the name of a file"),
         (["--certificate", "{}/people.csv"], "This is not a certificate"),
         (["--certificate", "{}/list.json"], "This is not a certificate"),
         (
@@ -247,6 +266,7 @@ def test_what_does_not_fit_is_one_clear_error(directory, capsys, args, message):
     people.iloc[:0].to_csv(folder / "empty.csv", index=False)
     PEOPLE.to_csv(folder / "all.csv", index=False)
     (folder / "list.json").write_text("[1, 2]")
+    (folder / "folder.html").mkdir(exist_ok=True)
     status, printed, error = run(
         capsys, directory, *(arg.format(folder) for arg in args)
     )

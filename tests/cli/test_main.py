@@ -1,9 +1,11 @@
 import json
 import re
+import runpy
 import subprocess
 import sys
 from dataclasses import replace
 from inspect import signature
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -14,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 import sklearn_fairsisa
 from sklearn_fairsisa import SISAClassifier
+from sklearn_fairsisa.cli import _compare, _run
 from sklearn_fairsisa.cli._parser import main, make_parser
 from sklearn_fairsisa.cli._report import (
     objective_sentence,
@@ -178,7 +181,7 @@ def test_impossible_settings_end_in_one_clear_line(options, message, tmp_path, c
         (["--random-state", "-1"], "--random-state: must be in 0 to 2**32 - 1, got -1"),
         (["--n-jobs", "0"], "--n-jobs: must not be 0"),
         (["--n-folds", "0"], "--n-folds: must be 1 or more, got 0"),
-        (["--epochs", "many"], "--epochs: invalid"),
+        (["--epochs", "many"], "--epochs: must be a whole number, got 'many'"),
     ],
 )
 def test_unknown_options_are_explained(options, message, capsys):
@@ -226,6 +229,47 @@ def test_the_version_is_that_of_the_package(capsys):
     assert exit_.value.code == 0
     assert capsys.readouterr().out == f"fairsisa {sklearn_fairsisa.__version__}\n"
     assert re.fullmatch(r"\d+\.\d+\.\d+(\.dev\d+)?", sklearn_fairsisa.__version__)
+
+
+def test_alone_the_program_shows_its_help_and_starts_nothing(
+    capsys, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["fairsisa"])
+    for given in ([], None):
+        assert main(given) == 0
+        printed = capsys.readouterr()
+        assert printed.out.startswith("usage: fairsisa [options]")
+        assert printed.err == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_alone_the_module_runs_the_comparison(monkeypatch):
+    asked = []
+    monkeypatch.setattr(_compare, "_run_comparison", asked.append)
+    monkeypatch.setattr(sys, "argv", ["sklearn_fairsisa"])
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_module("sklearn_fairsisa", run_name="__main__")
+    assert [options.data for options in asked] == ["posts"]
+
+
+@pytest.mark.parametrize("command", [[], *[[c] for c in make_parser()._commands()]])
+def test_help_fits_a_terminal_of_80_columns_and_explains_its_words(
+    command, capsys, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([*command, "--help"])
+    told = capsys.readouterr().out
+    assert max(map(len, told.splitlines())) < 80
+    assert "default: False" not in told
+    if command:
+        told = " ".join(told.split())
+        assert "A shard is behind while its member has yet to learn" in told
+        assert "Exit status: 0 done; 1 the request was refused" in told
+        # An option of many values would take what stands after it.
+        usage = told.removeprefix("usage: fairsisa ").split()
+        assert usage[1] in ("DIR", "FILE")
 
 
 def test_options_have_the_names_of_the_parameters():
@@ -349,11 +393,62 @@ def test_a_table_of_ones_own_is_compared(people, model, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "592 people of people.csv, sex" in " ".join(printed.split())
     assert "[1/12] Loading the data" in printed
+    assert "Training 5 shards of 1 slice, fold" in " ".join(printed.split())
+    assert "after all 2 deletions" in " ".join(printed.split())
     found = json.loads((output / "results.json").read_text())
     assert found["task"]["pos_label"] == "yes"
     assert found["forgetting"]["verified_bit_for_bit"] is True
     by_name = {method["name"]: method for method in found["methods"]}
     assert by_name["one model"]["metrics"]["accuracy_score"]["estimate"] > 0.65
+
+
+def test_each_rule_decides_as_it_would_alone(people):
+    _, path = people
+    about = {"target": "hired", "attribute": "sex", "pos_label": "yes"}
+    settings, clock = Settings(str(path), **about), _run._Clock(lambda *_: None, 1)
+    task = load_task(str(path), **about)
+    train, test = split_folds(task.y, task.groups, 2, seed=0)[0]
+    learner, _, params = _run._learner_of(task, settings)
+    single, sisa = _run._train(learner, params, task.X, task, train, clock)
+    rules, baseline = _run._fit_rules(
+        sisa, task.X, task, train, "accuracy_score", settings, clock
+    )
+    decided = _run._decide(single, sisa, rules, baseline, task.X, task, test)
+    groups = task.groups[test].astype(str)
+    for name, rule in rules.items():
+        alone = rule.selection_probability(task.X.iloc[test], sensitive_features=groups)
+        np.testing.assert_array_equal(decided[name], alone)
+
+
+def test_vectors_stand_in_the_order_of_their_texts_whatever_is_encoded_first():
+    rng = np.random.default_rng(0)
+    texts = ["x" * n for n in rng.integers(0, 90, 500)]
+    parts, steps = [], []
+
+    class Encoder:
+        def fit_transform(self, X):
+            parts.append([len(text) for text in X[:, 0]])
+            return np.array(parts[-1])[:, None]
+
+    clock = _run._Clock(lambda step, done, total: steps.append(step), 20)
+    vectors = _run._encoded(Encoder(), np.array(texts, dtype=object)[:, None], clock)
+    assert vectors[:, 0].tolist() == [len(text) for text in texts]
+    assert steps[0] == "Encoding 500 texts, 0% done"
+    assert len(steps) == 20
+    # Parts are about as long as each other, and hold texts of like length.
+    characters = list(map(sum, parts))
+    assert max(characters) < 1.3 * min(characters)
+    assert all(max(a) <= min(b) for a, b in pairwise(parts))
+
+
+def test_few_texts_fill_few_parts():
+    class Encoder:
+        def fit_transform(self, X):
+            return np.ones((len(X), 1))
+
+    clock = _run._Clock(lambda *_: None, 20)
+    texts = np.array(["", "a", ""], dtype=object)[:, None]
+    assert len(_run._encoded(Encoder(), texts, clock)) == 3
 
 
 def test_parquet_holds_the_same_as_csv_and_the_attribute_is_no_feature(people):
@@ -515,6 +610,7 @@ def test_the_verdict_claims_what_intervals_show(shards, repair, constant, senten
         }
     )
     assert len(said) == 3
+    assert "after all 13 deletions" in said[0]
     assert "one row took 15% of a full training" in said[0]
     for sentence, part in zip(said[1:], sentences):
         assert part in sentence

@@ -62,8 +62,9 @@ def test_a_head_is_the_mode_that_a_general_optimiser_finds():
     have = head.intercept, head.slope, head.weights
     for one, other in zip(have, split(found.x), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
-    margin = head.logit(X, group, known)
-    np.testing.assert_allclose(margin, margin_of(split(found.x), Z, group, known))
+    # The optimiser ends where rounding hides all progress.
+    margin = margin_of(split(found.x), Z, group, known)
+    np.testing.assert_allclose(head.logit(X, group, known), margin, atol=1e-5)
 
 
 def margin_of(coefficients, Z, group, known):

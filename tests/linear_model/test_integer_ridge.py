@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from effort import EFFORT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
@@ -135,21 +136,24 @@ def follow(steps, X, y, weights, n_classes, as_sparse, n_threads):
     return ridge, np.array(sorted(left), dtype=int)
 
 
-HISTORIES = {
-    "steps": st.lists(
+# A thousand histories with the effort of a release.
+@pytest.mark.heavy
+@given(
+    steps=st.lists(
         st.tuples(st.integers(1, 30), st.lists(st.integers(0, 10**6), max_size=12)),
         min_size=1,
         max_size=6,
     ),
-    "n_classes": st.integers(2, 4),
-    "n_features": st.integers(1, 40),
-    "as_sparse": st.booleans(),
-    "n_threads": st.integers(1, 2),
-    "seed": st.integers(0, 2**32 - 1),
-}
-
-
-def check_history(steps, n_classes, n_features, as_sparse, n_threads, seed):
+    n_classes=st.integers(2, 4),
+    n_features=st.integers(1, 40),
+    as_sparse=st.booleans(),
+    n_threads=st.integers(1, 2),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=round(100 * EFFORT))
+def test_no_history_leaves_a_bit_of_what_was_subtracted(
+    steps, n_classes, n_features, as_sparse, n_threads, seed
+):
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(100, n_features))
     y, weights = rng.integers(n_classes, size=100), rng.integers(1, 5, size=100)
@@ -162,19 +166,6 @@ def check_history(steps, n_classes, n_features, as_sparse, n_threads, seed):
         X[order], y[order], np.arange(n_classes), weights[order]
     )
     assert_same_bits(ridge, never_saw)
-
-
-@given(**HISTORIES)
-@settings(max_examples=60)
-def test_no_history_leaves_a_bit_of_what_was_subtracted(**history):
-    check_history(**history)
-
-
-@pytest.mark.heavy
-@given(**HISTORIES)
-@settings(max_examples=1000)
-def test_no_history_of_a_thousand_leaves_a_bit_of_what_was_subtracted(**history):
-    check_history(**history)
 
 
 def test_threads_and_types_of_numbers_change_no_bit():

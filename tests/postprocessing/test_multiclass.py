@@ -382,7 +382,7 @@ def test_a_list_of_frozen_classifiers_and_frozen_members_keep_their_labels():
         fair.fit(X, y, sensitive_features=group)
         held = fair.calibration_indices_
         expected = np.stack([model.predict_proba(X[held]) for model in models], axis=1)
-        np.testing.assert_array_equal(fair._rows.scores, expected)
+        np.testing.assert_array_equal(fair._rows.of_members.scores, expected)
 
 
 def test_searches_and_cross_validation_work():
@@ -423,7 +423,7 @@ def test_cross_shard_rows_are_scored_by_members_that_have_not_seen_them(method):
     ).fit(X, y, sensitive_features=group)
     shard = fair.estimator_.plan_.shard_of(np.arange(600))
     assert not fair._rows.counted[np.arange(600), shard].any()
-    assert fair._rows.scores.shape == (600, 4, 3)
+    assert fair._rows.of_members.scores.shape == (600, 4, 3)
     if method != "postprocess_then_aggregate":
         differences = fair.tradeoff([0.0]).equalized_odds_difference
         assert differences[0] < 1e-9
@@ -513,6 +513,7 @@ def fit_labels(data, **params):
     return fair.fit(X, y, sensitive_features=group)
 
 
+@pytest.mark.heavy
 def test_the_report_bounds_the_true_gap_of_all_confusion_rates():
     rng = np.random.default_rng(0)
     gaps, tables = [], []

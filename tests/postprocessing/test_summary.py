@@ -61,7 +61,7 @@ def test_a_summary_says_from_where_on_people_are_selected():
     # Without a constraint nobody is decided on at random.
     assert "chess: selected from " in summary
     assert "; rejected below " in summary
-    assert "in units of log-odds. Who is selected is decided to be 1." in summary
+    assert "in units of log-odds. Selected people get the decision 1." in summary
     assert "% selected" not in summary
     assert "% selected from " in fit(method="soft_ensemble")[0].rule_summary_
 

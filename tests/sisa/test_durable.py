@@ -739,7 +739,7 @@ def test_a_file_that_cannot_be_deleted_is_not_passed_over(tmp_path, monkeypatch)
     assert "The change itself is done" in told
     assert "do not repeat the call" in told
     assert list(sisa.forgotten_) == [row]
-    assert "1 rows are erased" in told
+    assert "The rows are erased" in told
     sisa.forget(row)
     assert store_of(sisa).stale_files() == []
     assert X[row].tobytes() not in bytes_in(tmp_path)

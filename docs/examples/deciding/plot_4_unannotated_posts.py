@@ -2,15 +2,15 @@
 Posts whose group nobody annotated
 ==================================
 
-Annotators recorded the group of some thousand posts. New posts arrive without one. How
-much accuracy do equal error rates cost then? It depends on how well the text tells the
-group.
+Annotators recorded the group of some thousand posts. New posts have no annotation. How
+much accuracy do equal error rates cost then? The cost depends on how well the text
+predicts the group.
 """
 
 # %%
 # Posts that reveal their club more or less often
 # -----------------------------------------------
-# The posts are generated, so that the share of posts that name their club is known. The
+# The posts are generated, so the share of posts that name their club can be chosen. The
 # smaller club uses some opinion words in the opposite sense.
 
 import warnings
@@ -76,9 +76,9 @@ table = pd.DataFrame(rows)
 table.set_index("posts that name their club").round(3)
 
 # %%
-# The price against how well the text tells the club
-# --------------------------------------------------
-# Both rules may differ by .05 in each rate.
+# The cost against how well the text predicts the club
+# ----------------------------------------------------
+# Both rules have ``tol=0.05``: each rate may differ by .05 between the clubs.
 
 fig, ax = plt.subplots(figsize=(4.8, 3.8), layout="constrained")
 colors = {"no constraint": "#777777", "club known": "C1", "club not annotated": "C0"}
@@ -93,7 +93,7 @@ for name, color in colors.items():
         fontsize=10,
     )
 ax.set(
-    xlabel="how well the text tells the club (AUC; .5 is chance)",
+    xlabel="how well the text predicts the club (AUC; .5 is chance)",
     ylabel="balanced accuracy on new posts",
 )
 ax.set_title(
@@ -106,7 +106,7 @@ ax.margins(y=0.15)
 plt.show()
 
 # %%
-# What was found:
+# The results in words:
 
 price = table["no constraint"] - table["club not annotated"]
 first, last = table.index[0], table.index[-1]

@@ -2,8 +2,8 @@
 Deletion requests on a durable directory
 ========================================
 
-An ensemble lives in a directory. People ask for deletion, and an operator answers with
-the command line. Each person has eight rows, which are erased together.
+An ensemble is stored in a directory. When people request deletion, an operator erases
+their rows from the command line. Each person has eight rows, which are erased together.
 """
 
 # %%
@@ -58,7 +58,8 @@ print(f"{len(files)} files, {sum(f.stat().st_size for f in files) / 1e6:.1f} MB"
 # %%
 # A request arrives
 # -----------------
-# ``main`` is what the command ``fairsisa`` runs. How much would it cost?
+# The command ``fairsisa`` runs the function ``main``. ``--dry-run`` shows the cost of a
+# request without carrying it out.
 
 
 def fairsisa(*words):
@@ -70,7 +71,8 @@ def fairsisa(*words):
 fairsisa("forget", "ensemble", "--subjects", "13", "45", "--dry-run")
 
 # %%
-# Erase now, train later. The rows are gone when the command returns.
+# ``--later`` erases now and trains later. The rows are gone when the command returns.
+# ``behind_`` lists the shards whose members have learnt fewer slices than there are.
 
 fairsisa("forget", "ensemble", "--subjects", "13", "45", "--later")
 SISAClassifier.load(folder / "ensemble").behind_
@@ -85,7 +87,8 @@ fairsisa("verify", "ensemble")
 # %%
 # Back in Python
 # --------------
-# ``load`` reads what the commands left. Further requests can be made from either side.
+# ``load`` opens the directory after the commands. Further requests can come from Python
+# or from the command line.
 
 fair = FairEnsemblePostprocessor.load(folder / "ensemble")
 gone = men.nr.isin([13, 45])
@@ -99,7 +102,7 @@ ForgettingCostDisplay.from_reports(log[-9:], n_shards=5, n_slices=4)
 plt.show()
 
 # %%
-# What was found:
+# The results in words:
 
 single = [r.sample_visits / r.full_sample_visits for r in log if r.n_subjects == 1]
 print(

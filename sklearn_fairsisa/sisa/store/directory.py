@@ -381,7 +381,7 @@ class DirectoryStore:
                 for piece in rows
             ),
             "checkpoint_bytes": self.size(),
-            "requests": audit.entries,
+            "log_entries": audit.entries,
             "audit_head": audit.head,
             "behind": {
                 number: shard.reason

@@ -12,8 +12,8 @@ from typing import Any
 class CheckpointPolicy:
     """Where checkpoints are kept, and how many.
 
-    Fewer checkpoints take less room and make a deletion replay from an earlier stage.
-    The result of a deletion is the same bits.
+    Fewer checkpoints need less storage, but a deletion replays from an earlier stage.
+    The result of a deletion has the same bits.
 
     Parameters
     ----------
