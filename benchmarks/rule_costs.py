@@ -17,7 +17,9 @@ from functools import partial
 
 import numpy as np
 from _common import print_table
+from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import SGDClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -138,16 +140,21 @@ def row_lines(turns):
     columns = ColumnTransformer(
         [("n", StandardScaler(), [*"abcdef"]), ("w", OneHotEncoder(), [*"gh"])]
     )
-    linear = SGDClassifier(loss="log_loss")
+    # Fitted on other rows once, so that it is the same in all members.
+    given = FrozenEstimator(clone(columns).fit(X[3000:]))
+    linear, X, y = SGDClassifier(loss="log_loss"), X[:3000], y[:3000]
     for label, learner, seen in (
         ("one row, ColumnTransformer", make_pipeline(columns, linear), X),
+        ("one row, frozen ColumnTransformer", make_pipeline(given, linear), X),
         ("one row, linear", linear, np.ascontiguousarray(X[[*"abcdef"]])),
     ):
         sisa = SISAClassifier(learner, n_shards=N_MEMBERS, random_state=0).fit(seen, y)
-        row, member = seen[:1], sisa.estimators_[0]
-        calls = partial(member.predict_proba, row), partial(sisa.transform, row)
-        one, taken = least_seconds(calls, 10 * turns)
+        row, member, served = seen[:1], sisa.estimators_[0], sisa.for_serving()
+        calls = [partial(f, row) for f in (member.predict_proba, sisa.transform,
+                                           served.transform)]  # fmt: skip
+        one, taken, by_served = least_seconds(calls, 10 * turns)
         yield line(f"{label} / one member", one, taken)
+        yield line(f"{label}, for_serving() / one member", one, by_served)
 
 
 def memory_lines(turns):

@@ -89,7 +89,7 @@ class ArrowSource(Source):
     def __init__(self, dataset, columns):
         self._dataset, self._columns = dataset, columns
         self.shape = dataset.count_rows(), len(columns)
-        self._widened = self._with_nulls()
+        self._floats = self._decided_types()
         self.head = self._frame_of(dataset.head(1, columns=columns))
         self.row_bytes = self._row_bytes()
 
@@ -125,31 +125,67 @@ class ArrowSource(Source):
 
     def _frame_of(self, table):
         frame = table.to_pandas()
-        for name, dtype in self._widened.items():
-            if name in frame and frame[name].dtype != dtype:
-                frame[name] = frame[name].astype(dtype)
+        for name in self._floats.intersection(frame):
+            frame[name] = frame[name].astype(float)
         return frame
 
-    def _with_nulls(self):
-        """Return the types of columns that nulls would change in some batches alone."""
-        import pyarrow.types as types
+    def _decided_types(self):
+        """Return the whole numbers that are read as floats, as they may be missing.
 
-        kinds = {field.name: field.type for field in self._dataset.schema}
-        widened = {
-            name: np.dtype(object if types.is_boolean(kinds[name]) else float)
+        The schema decides, so that no row changes the type of others. What pandas
+        wrote as whole numbers stays so.
+
+        Raises
+        ------
+        TypeError
+            If a value is missing for which others would change their type.
+        """
+        schema = self._dataset.schema
+        whole = {name for name in self._columns if _is_whole(schema.field(name).type)}
+        floats = {n for n in whole if schema.field(n).nullable}
+        floats -= _whole_in_pandas(self._dataset)
+        types = schema.empty_table().to_pandas().dtypes
+        checked = [
+            name
             for name in self._columns
-            if types.is_boolean(kinds[name]) or types.is_integer(kinds[name])
-        }
-        left = set(widened)
-        lists = {name for name in self._columns if _holds_whole_numbers(kinds[name])}
-        read = [*left, *lists]
-        for batch in _scanned(self._dataset, read, 2**16) if read else ():
-            left -= {name for name in left if batch.column(name).null_count}
-            for name in lists:
-                _check_no_nulls_within(batch.column(name), name)
-            if not left and not lists:
-                break
-        return {name: widened[name] for name in widened.keys() - left}
+            # Types of pandas' own have a place for missing values.
+            if (name in whole - floats and isinstance(types.get(name), np.dtype))
+            or _holds_whole_numbers(schema.field(name).type)
+        ]
+        for batch in _scanned(self._dataset, checked, 2**16) if checked else ():
+            for name in checked:
+                _check_no_nulls(batch.column(name), name)
+        return floats
+
+
+def _whole_in_pandas(dataset):
+    """Return the names of the columns that pandas wrote as whole numbers everywhere.
+
+    Where one file has a column of floats, as pandas makes it of whole numbers of which
+    some are missing, it is not among them.
+    """
+    try:
+        schemas = [one.physical_schema for one in dataset.get_fragments()]
+    except ValueError:  # Fragments of filtered data are not shown.
+        return set()
+    return set.intersection(
+        *(
+            {
+                one["name"]
+                for one in (schema.pandas_metadata or {}).get("columns", ())
+                if one["numpy_type"] != "object"
+                and _is_whole(schema.field(one["name"]).type)
+            }
+            for schema in [dataset.schema, *schemas]
+        )
+    )
+
+
+def _is_whole(kind):
+    """Return whether a type is of integers or of booleans."""
+    import pyarrow.types as types
+
+    return types.is_integer(kind) or types.is_boolean(kind)
 
 
 def _holds_whole_numbers(kind):
@@ -163,15 +199,24 @@ def _holds_whole_numbers(kind):
     )
 
 
-def _check_no_nulls_within(lists, name):
-    """Raise TypeError if an entry of a list is missing, which changes other lists."""
-    while hasattr(lists, "flatten") and hasattr(lists.type, "value_type"):
-        lists = lists.flatten()
-    if lists.null_count:
+def _check_no_nulls(values, name):
+    """Raise TypeError if a whole number is missing, which changes others of its batch.
+
+    Parameters
+    ----------
+    values : pyarrow.Array
+        Whole numbers, or lists of them, of which the lists themselves may be missing.
+    name : str
+    """
+    is_list = hasattr(values.type, "value_type")
+    while hasattr(values, "flatten") and hasattr(values.type, "value_type"):
+        values = values.flatten()
+    if values.null_count:
+        held = "lists with missing integers or booleans" if is_list else "a null"
+        remedy = "Cast it to lists of floats" if is_list else "Cast it to floats"
         raise TypeError(
-            f"Column {name!r} of X holds lists with missing integers or booleans, for "
-            "which other lists of the same batch would change their type. Cast it to "
-            "lists of floats, or fill them."
+            f"Column {name!r} of X holds {held}, for which others of the same batch "
+            f"would change their type. {remedy}, or fill them."
         )
 
 

@@ -8,8 +8,7 @@ from .._utils.columns import column_names
 from .._utils.groups import check_groups, encode_groups, sensitive_names
 from .._utils.validation import check_subjects
 from ..fairness._coins import class_probabilities, is_random
-from ..sisa._plan import subject_key
-from ..sisa._requests import known_as
+from ..sisa._requests import n_erased
 from ._people import People, by_attribute
 
 
@@ -115,17 +114,7 @@ def _label_codes(y, decisions):
 
 def _check_not_erased(fitted, subjects):
     """Raise if somebody's rows were erased on request, and none were given since."""
-    state = fitted._state
-    retained = {subject for rows in state.parts for subject in rows.subjects or ()}
-
-    def was_given(subject):
-        key = subject_key(subject, state.salt)
-        return subject in retained or key in state.forgotten_subjects
-
-    erased = 0
-    for subject in subjects:
-        known = known_as(subject, was_given)
-        erased += known is not None and known not in retained
+    erased = n_erased(fitted._state, subjects)
     if erased:
         raise ValueError(
             f"{erased} of the {len(subjects)} rows are of people whose rows were "

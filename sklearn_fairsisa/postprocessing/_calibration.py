@@ -16,6 +16,33 @@ from ._members import check_frozen
 _HELD_OUT = 0.2
 
 
+class Chosen:
+    """Some rows of an array, which are copied whenever they are read.
+
+    Parameters
+    ----------
+    array : ndarray
+    where : ndarray of int
+        Positions of the rows.
+    """
+
+    def __init__(self, array, where):
+        self._array, self._where = array, where
+        self.dtype, self.shape = array.dtype, (len(where), *array.shape[1:])
+        self.ndim = array.ndim
+
+    def __len__(self):
+        return len(self._where)
+
+    def __array__(self, dtype=None, copy=None):
+        return self._array[self._where].astype(dtype or self.dtype, copy=False)
+
+    def __getitem__(self, key):
+        if isinstance(key, np.ndarray):
+            return self._array[self._where[key]]
+        return np.asarray(self)[key]
+
+
 @dataclass(frozen=True)
 class CalibrationRows:
     """What is kept of the calibration rows, in the order they were given.
@@ -112,7 +139,8 @@ class CalibrationRows:
     @property
     def decided(self):
         """Decision of the ensemble itself, bool or class codes of shape (n_rows,)."""
-        return self.aggregation.decide(self.scores, self.votes, self.counted)
+        scores = np.asarray(self.scores)
+        return self.aggregation.decide(scores, votes_of(scores), self.counted)
 
     @property
     def weighed(self):
@@ -147,6 +175,12 @@ class CalibrationRows:
         kept = np.flatnonzero(~np.isin(self.index, indices))
         return self.take(kept)
 
+    def lent(self, kept):
+        """Return some rows, given by a mask, whose scores are copied when read."""
+        where = np.flatnonzero(kept)
+        rows = replace(self, scores=None).take(where)
+        return replace(rows, scores=Chosen(self.scores, where))
+
     def take(self, kept):
         """Return copies of some rows, given by positions or by a mask."""
         return replace(
@@ -169,6 +203,7 @@ def joint_of(scores, n_joint):
 
 def votes_of(scores):
     """Votes of the members, bool or class codes of shape (n_rows, n_members)."""
+    scores = np.asarray(scores)
     if scores.ndim == 3:
         return scores.argmax(axis=2)
     return scores if scores.dtype == bool else scores > 0.5

@@ -205,16 +205,21 @@ class OnScores:
         if rows.n_classes > 2:
             # Its probabilities come from a model that groups share already.
             return OnProbabilities.learn(rows)
-        z = logits_of(rows.scores, rows.counted)
+        # Logits are sorted by group at once, as sorting them later copies them.
+        order = np.argsort(rows.group, kind="stable")
+        counted = None if rows.counted is None else rows.counted[order]
+        z = logits_of(rows.scores[order], counted)
         weights = LogitWeights.of_logits(
-            z, rows.group, rows.label, rows.weight, n_heads=int(rows.has_head)
+            z,
+            rows.group[order],
+            rows.label[order],
+            None if rows.weight is None else rows.weight[order],
+            n_heads=int(rows.has_head),
         )
+        score = np.empty(len(rows))
+        score[order] = weights.weighted(z, rows.group[order])
         learnt = ScoreRule.learn(
-            weights.weighted(z, rows.group),
-            rows.group,
-            rows.label,
-            rows.weight,
-            smooth=smooth,
+            score, rows.group, rows.label, rows.weight, smooth=smooth
         )
         return lambda problem: cls(weights, learnt(problem))
 
@@ -424,6 +429,7 @@ def _sums_of_logits(scores, counted, has_head):
 
 
 def _centred_logits(scores):
-    z = np.log(scores.clip(CLIP, 1 - CLIP))
+    z = np.asarray(scores).clip(CLIP, 1 - CLIP)
+    np.log(z, out=z)
     z -= z.mean(axis=2, keepdims=True)
     return z

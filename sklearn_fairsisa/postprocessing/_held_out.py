@@ -189,8 +189,12 @@ def _learnt_without_folds(rows, problem):
     fold = _folds(_strata(rows), _N_FOLDS)
     for k in np.unique(fold):
         inside = fold == k
-        solve = learn_rule(rows.take(~inside), problem)
-        yield inside, _SeenRows(rows.take(inside), {}), solve
+        # Nothing here holds on to a fold while the next one is learnt.
+        yield (
+            inside,
+            _SeenRows(rows.take(inside), {}),
+            learn_rule(rows.lent(~inside), problem),
+        )
 
 
 @dataclass(frozen=True)
@@ -215,6 +219,7 @@ def _cross_fitted(folds, n_rows, tol):
         if probability is None:
             probability = np.empty((n_rows, *decided.shape[1:]))
         probability[inside] = decided
+        del seen, solve
     return probability
 
 

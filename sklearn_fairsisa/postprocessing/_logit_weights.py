@@ -91,9 +91,10 @@ class LogitWeights:
         """Learn weights, as `fit` does, of logits of shape (n_samples, n_members)."""
         n_groups, n_columns = group.max() + 1, z.shape[1]
         equal = np.full((n_groups, n_columns), 1 / n_columns)
-        order = np.argsort(group, kind="stable")
-        total = np.ones(len(z)) if sample_weight is None else sample_weight[order]
-        z, group, label = z[order], group[order], label[order]
+        total = np.ones(len(z)) if sample_weight is None else sample_weight
+        if (np.diff(group) < 0).any():
+            order = np.argsort(group, kind="stable")
+            z, group, label, total = (v[order] for v in (z, group, label, total))
         mean, heads, members = _directions(n_columns - n_heads, n_heads)
         spread = _spread(z @ mean, total)
         # Forgetting may have left one label, of which nothing can be learnt.
@@ -108,14 +109,16 @@ class LogitWeights:
         # Members that agree differ by rounding only.
         disagree = apart > _ROUNDING * spread
         if disagree or n_heads:
-            features = z @ directions
+            features = _with_ones(z, directions)
             coefficients = _fit(features, *rows)
-            disagree = disagree and _differ(
-                features, deviation / apart, coefficients, *rows
-            )
+        if disagree:
+            deviation /= apart
+            disagree = _differ(features[:, 1:], deviation, coefficients, *rows)
+        # Before the greatest array is made.
+        del deviation
         if disagree:
             directions = np.hstack([directions, members / apart])
-            coefficients = _fit(z @ directions, *rows)
+            coefficients = _fit(_with_ones(z, directions), *rows)
         elif not n_heads:
             turned = ranked_in_reverse((z @ mean)[:, 0], group, total, label)
             return cls(np.where(turned[:, None], -equal, equal))
@@ -183,18 +186,32 @@ def _directions(n_members, n_heads):
 
 def _spread(values, total):
     """Root of the mean squared distance of rows from their mean."""
-    away = values - np.average(values, weights=total, axis=0)
-    return np.sqrt(np.average((away**2).sum(axis=1), weights=total))
+    # Some columns at a time, then some rows, as copies of all would take much memory.
+    parts = np.array_split(values, 1 + values.shape[1] // 4, axis=1)
+    mean = np.concatenate([np.average(p, weights=total, axis=0) for p in parts])
+    squared = np.empty(len(values))
+    for first in range(0, len(values), _BLOCK):
+        here = slice(first, first + _BLOCK)
+        ((values[here] - mean) ** 2).sum(axis=1, out=squared[here])
+    return np.sqrt(np.average(squared, weights=total))
+
+
+def _with_ones(z, directions):
+    """A column of ones, then sums of logits."""
+    features = np.empty((len(z), 1 + directions.shape[1]))
+    features[:, 0] = 1.0
+    np.matmul(z, directions, out=features[:, 1:])
+    return features
 
 
 def _fit(features, group, label, total):
     """Coefficients of each group: an intercept, then those of the features."""
     return fit_hierarchy(
-        np.hstack([np.ones((len(features), 1)), features]),
+        features,
         group,
         total,
         total * label,
-        stiffness=np.ones(features.shape[1] - 1),
+        stiffness=np.ones(features.shape[1] - 2),
         rate=_RATE,
     )
 
@@ -251,9 +268,11 @@ def score_tests(features, deviation, coefficients, group, label, total):
         explained = np.linalg.pinv(weighted @ known, hermitian=True) @ (
             weighted @ deviation[start:stop]
         )
-        left = deviation[start:stop] - known @ explained
+        left = known @ explained
+        np.subtract(deviation[start:stop], left, out=left)
         slopes.append(left.T @ (weight * (label[start:stop] - chance)))
         covariances.append((left.T * (weight * information)) @ left)
+        del left
     each = [_chi_square(*pair) for pair in zip(slopes, covariances)]
     apart = sum(chi_square for chi_square, _ in each), sum(n for _, n in each)
     return apart, _chi_square(sum(slopes), sum(covariances))

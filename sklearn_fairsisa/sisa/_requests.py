@@ -376,6 +376,34 @@ def as_given(state, subjects):
     ]
 
 
+def n_erased(state, subjects):
+    """Return how many ids are of people whose rows were erased, and not given since.
+
+    Parameters
+    ----------
+    state : State
+    subjects : list
+        Data-subject ids, whose type may have changed on its way, as in a file.
+
+    Returns
+    -------
+    int
+        No row is read unless somebody's were erased.
+    """
+    forgotten, asked = state.forgotten_subjects, []
+    for subject in subjects:
+        alike = [subject, *_written_alike(subject)]
+        was_forgotten = [subject_key(one, state.salt) in forgotten for one in alike]
+        if any(was_forgotten):
+            asked.append([*zip(alike, was_forgotten)])
+    rows, retained = [], set()
+    for piece in state.pieces if asked else ():
+        _look_through(piece, {one for a in asked for one, _ in a}, rows, retained)
+    # The first id that was ever given is the person's.
+    firsts = (next(o for o, gone in a if gone or o in retained) for a in asked)
+    return sum(first not in retained for first in firsts)
+
+
 def _rows_of_subjects(state, subjects):
     """Return the rows of a list of data subjects; raise if one is unknown."""
     rows, known = _found(state, set(subjects))

@@ -299,8 +299,8 @@ class Piece:
         old = self.block
         new = self.holding(change(old))
         if self._hashes is not None:
-            # No change gives a row to another data subject.
-            new._hashes = self._hashes[np.isin(old.index, new.block.index)]
+            # No change gives a row to another data subject. Indices are sorted.
+            new._hashes = self._hashes[np.searchsorted(old.index, new.block.index)]
         if callable(self._block):
             new.move(partial(_made, self, change))
         return new

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from decimal import Decimal
 from html.parser import HTMLParser
 
 import numpy as np
@@ -281,6 +282,23 @@ def test_people_who_were_erased_are_refused():
     with pytest.raises(ValueError, match="2 of the 500 rows are of people whose rows"):
         make_dossier(fair, X, sensitive_features=GROUPS, subjects=PEOPLE)
     make_dossier(fair, X[2:], sensitive_features=GROUPS[2:], subjects=PEOPLE[2:])
+
+
+@pytest.mark.parametrize("kind", [str, int, Decimal])
+def test_people_are_refused_until_rows_of_theirs_are_given_again(kind):
+    people = [kind(number) for number in range(len(X))]
+    sisa = SISAClassifier(GaussianNB(), n_shards=3, random_state=0)
+    sisa.fit(X, y, subjects=people)
+    sisa.forget(subjects=people[:2])
+    given = {"sensitive_features": GROUPS, "subjects": people}
+    with pytest.raises(ValueError, match="2 of the 500 rows are of people whose rows"):
+        make_dossier(sisa, X, **given)
+    if kind is int:
+        # As a file may have them.
+        with pytest.raises(ValueError, match="2 of the 500 rows"):
+            make_dossier(sisa, X, **given | {"subjects": list(map(str, people))})
+    sisa.partial_fit(X[:2], y[:2], subjects=people[:2])
+    assert make_dossier(sisa, X, **given).tables()["rates"]
 
 
 def test_a_rule_that_is_behind_is_said_to_be(tmp_path):

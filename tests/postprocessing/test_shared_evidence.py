@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sklearn_fairsisa import FairEnsemblePostprocessor
+from sklearn_fairsisa.postprocessing._calibration import CalibrationRows
 from sklearn_fairsisa.postprocessing._held_out import cross_fitted, cross_fitting
 from sklearn_fairsisa.postprocessing._rule import learn_rule
 
@@ -66,3 +67,28 @@ def test_what_was_learnt_keeps_no_rows():
         reached += [c.cell_contents for c in getattr(value, "__closure__", None) or ()]
         if isinstance(value, partial):
             reached += [value.func, *value.args]
+
+
+@pytest.mark.parametrize("shape", [(40, 3), (40, 3, 4)])
+def test_rows_lent_to_a_fold_show_what_copies_of_them_hold(shape):
+    rng = np.random.default_rng(0)
+    rows = CalibrationRows(
+        np.arange(40), rng.integers(0, 2, 40), rng.integers(0, 2, 40),
+        scores=rng.random(shape), counted=rng.random((40, 3)) < 0.9,
+    )  # fmt: skip
+    kept, order = rng.random(40) < 0.8, slice(None, None, -1)
+    lent, copied = rows.lent(kept), rows.take(kept)
+    assert lent.n_classes == copied.n_classes
+    assert len(lent.scores) == len(copied.scores)
+    last_first = np.arange(len(copied))[order]
+    for of_lent, of_copied in (
+        (np.asarray(lent.scores), copied.scores),
+        (lent.scores[last_first], copied.scores[last_first]),
+        (lent.scores[order, :2], copied.scores[order, :2]),
+        (lent.votes, copied.votes),
+        (lent.decided, copied.decided),
+        (lent.counted, copied.counted),
+        (lent.take(last_first).scores, copied.take(last_first).scores),
+    ):
+        np.testing.assert_array_equal(of_lent, of_copied)
+    assert not np.shares_memory(np.asarray(lent.scores), rows.scores)

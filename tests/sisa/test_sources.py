@@ -226,6 +226,94 @@ def test_a_missing_integer_in_a_list_changes_the_type_of_no_other_row(tmp_path, 
         make_sisa(tmp_path / "d").fit(rows, y)
 
 
+class Typed(GaussianNB):
+    """Remembers the types of its rows."""
+
+    def fit(self, X, y, sample_weight=None):
+        self.types_ = X.dtypes.astype(str).to_dict()
+        return super().fit(SimpleImputer().fit_transform(X.astype(float)), y)
+
+
+def written(path, missing, *, by_pandas=False, nullable=True):
+    """Write whole numbers and booleans, one of each possibly missing, to a file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    whole, yes = np.arange(N).tolist(), (X[:, 1] > 0).tolist()
+    if missing:
+        whole[7] = yes[7] = None
+    if by_pandas:
+        pd.DataFrame({"a": X[:, 0], "b": whole, "c": yes}).to_parquet(path)
+        return path
+    fields = [
+        pa.field("a", pa.float64()),
+        pa.field("b", pa.int32(), nullable=nullable),
+        pa.field("c", pa.bool_(), nullable=nullable),
+    ]
+    columns = [
+        pa.array(values, f.type) for f, values in zip(fields, (X[:, 0], whole, yes))
+    ]
+    pq.write_table(pa.table(columns, pa.schema(fields)), path, row_group_size=50)
+    return path
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_forgotten_null_leaves_no_trace_in_the_type_of_its_column(tmp_path, durable):
+    pytest.importorskip("pyarrow")
+    ends = []
+    for missing in (False, True):
+        directory = tmp_path / f"d{missing}" if durable else None
+        rows = written(tmp_path / f"{missing}.parquet", missing)
+        sisa = SISAClassifier(
+            Typed(), n_shards=3, random_state=0, checkpoint_dir=directory
+        )
+        ends.append(sisa.fit(rows, y).forget(7))
+    without, with_null = ends
+    assert digests(with_null) == digests(without)
+    for member, other in zip(with_null.estimators_, without.estimators_):
+        assert member.types_ == other.types_ == dict.fromkeys("abc", "float64")
+    for part, other in zip(state_of(with_null).parts, state_of(without).parts):
+        pd.testing.assert_frame_equal(part.block.X, other.block.X)
+
+
+def test_whole_numbers_that_cannot_be_missing_stay_whole(tmp_path):
+    pytest.importorskip("pyarrow")
+    whole = {"b": ["int32", "int64"], "c": ["bool", "bool"]}
+    files = [
+        written(tmp_path / "required.parquet", False, nullable=False),
+        written(tmp_path / "pandas.parquet", False, by_pandas=True),
+    ]
+    for place, rows in enumerate(files):
+        sisa = SISAClassifier(Typed(), n_shards=3, random_state=0).fit(rows, y)
+        types = sisa.estimators_[0].types_
+        assert {name: types[name] for name in "bc"} == {
+            name: both[place] for name, both in whole.items()
+        }
+
+
+def test_a_later_file_of_floats_makes_whole_numbers_of_pandas_floats(tmp_path):
+    pytest.importorskip("pyarrow")
+    frame = pd.DataFrame({"a": X[:, 0], "b": np.arange(N)})
+    (tmp_path / "rows").mkdir()
+    frame[:90].to_parquet(tmp_path / "rows" / "0.parquet")
+    frame.loc[100, "b"] = np.nan
+    frame[90:].to_parquet(tmp_path / "rows" / "1.parquet")
+    sisa = SISAClassifier(Typed(), n_shards=3, random_state=0)
+    sisa.fit(tmp_path / "rows", y)
+    assert sisa.estimators_[0].types_["b"] == "float64"
+
+
+def test_a_null_against_the_schema_is_refused(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    whole = pa.field("b", pa.int64(), nullable=False)
+    rows = pa.table(
+        [pa.array(X[:, 0]), pa.array([None, *range(N - 1)], pa.int64())],
+        pa.schema([pa.field("a", pa.float64()), whole]),
+    )
+    with pytest.raises(TypeError, match="'b' of X holds a null, for which others"):
+        make_sisa(tmp_path / "d").fit(rows, y)
+
+
 def test_opening_reads_no_rows_and_copies_hold_none(tmp_path):
     drawer = Watched()
     make_sisa(CheckpointPolicy(drawer)).fit(X, y)
