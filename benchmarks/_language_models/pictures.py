@@ -78,15 +78,6 @@ def _draw_panel(ax, rows):
         at = shards.index(row["n_shards"])
         floors[at] = max(row["floor"], floors.get(at, 0))
     ax.bar(floors.keys(), floors.values(), width=0.7, color="0.9", zorder=0)
-    ax.annotate(
-        "by chance",
-        (max(floors), 0),
-        xytext=(26, 2),
-        textcoords="offset points",
-        fontsize=9,
-        color=MUTED,
-        va="bottom",
-    )
     ax.set_xticks(range(len(shards)), shards)
     ax.set_xlim(-0.5, len(shards) + 0.4)
     ax.set_ylim(0, None)

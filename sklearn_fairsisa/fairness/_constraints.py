@@ -202,7 +202,7 @@ class Constraint:
     _easier: ClassVar[int] = -1
 
     def __post_init__(self):
-        if self.rate not in RATES:
+        if not isinstance(self.rate, str) or self.rate not in RATES:
             raise ValueError(
                 f"{self.rate!r} is no rate that can be constrained. Give one of "
                 f"{', '.join(map(repr, RATES))}."
@@ -235,8 +235,14 @@ class Constraint:
 
     @property
     def rounded(self) -> Self:
-        """The same constraint with three digits of its bounds."""
-        return self._with_bounds(lambda bound: round(float(bound), 3))
+        """The same constraint with three digits of its bounds, none harder to keep."""
+        easier = self._easier
+
+        def rounded(bound):
+            # What has three digits but for rounding errors stays.
+            return easier * float(np.ceil(1e3 * easier * bound - 1e-6)) / 1e3
+
+        return self._with_bounds(rounded)
 
     def _with_bounds(self, change):
         bound = getattr(self, self._bound)

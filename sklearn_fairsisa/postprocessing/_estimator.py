@@ -1619,8 +1619,19 @@ class FairEnsemblePostprocessor(
             companions={_NAME: lambda state: begun(rows, state, **about)},
         )
         rule = solved(estimator._state.companions[_NAME])
-        rule.check_feasible()
-        check_tells_groups(rule)
+        try:
+            rule.check_feasible()
+            check_tells_groups(rule)
+        except ValueError as error:
+            directory = estimator._store.directory
+            if directory is not None:
+                # The rule needed the members, which are trained in the directory.
+                error.add_note(
+                    f"The trained ensemble is kept in {directory}. With "
+                    "SISAClassifier.load and FairEnsemblePostprocessor.attach another "
+                    "rule is solved there without training again."
+                )
+            raise
         return {"estimator_": estimator, "_name": _NAME, "_own": None}
 
     def _calibrate_own(self, train, rows, share, about):

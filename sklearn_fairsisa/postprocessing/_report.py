@@ -465,16 +465,18 @@ class FairnessReport(PlainStateMixin):
             "of the weight) are decided at random."
         )
         without = self.without_rule
+        measure = self.examined[0].constraint.measure_name
+        what = "a gap" if self._is_about_gap else f"a {measure}"
         if not (self.is_fairer or np.isnan(self.bound)):
             yield (
-                f"The rule is not expected to be fairer than none: without it a gap of "
-                f"{without['expected']:.3f} is to be expected, and the objective is "
-                f"{without['objective']:.3f}."
+                f"The rule is not expected to be fairer than none: without it {what} "
+                f"of {without['expected']:.3f} is to be expected, and the objective "
+                f"is {without['objective']:.3f}."
             )
         else:
             yield (
-                f"Without the rule the objective is {without['objective']:.3f}, and a "
-                f"gap of {without['expected']:.3f} is to be expected."
+                f"Without the rule the objective is {without['objective']:.3f}, and "
+                f"{what} of {without['expected']:.3f} is to be expected."
             )
         if self.counted is not None:
             yield (

@@ -1,5 +1,6 @@
 """A fair rule for any number of classes, and its quality."""
 
+from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -364,19 +365,11 @@ def learn_rule(rows, problem):
         `FairRule` that is best within it. Where none keeps them, the slack of the rule
         is the least that allows one.
     """
-    method = METHODS[problem.method]
-    enough = constrainable(rows, problem)
+    method, enough = METHODS[problem.method], constrainable(rows, problem)
     code = np.where(enough, np.cumsum(enough) - 1, -1)
-    part = rows if enough.all() else rows.take(enough[rows.group])
-    part = replace(part, group=code[part.group])
     fair = blind = inferred = None
-    knows_all = problem.sensitive_at_predict and not problem.accepts_unknown
-    if enough.any() and problem.infers and not knows_all:
-        inferred = method.infers(part, enough)
     if enough.any():
-        fair = inferred
-        if problem.sensitive_at_predict:
-            fair = method.learn(part.of_known_groups)
+        fair, inferred = _learnt_of_groups(rows, problem, enough, code)
     if (problem.accepts_unknown and inferred is None) or not enough.all():
         members = rows.of_members
         blind = method.learn(replace(members, group=np.zeros_like(rows.group)))
@@ -420,6 +413,35 @@ def learn_rule(rows, problem):
     return solve
 
 
+def _learnt_of_groups(rows, problem, enough, code):
+    """What rules for constrained groups learn, and for people whose group is inferred.
+
+    Parameters
+    ----------
+    rows : CalibrationRows
+    problem : Problem
+    enough : ndarray of bool of shape (n_groups,)
+        Groups that are constrained.
+    code : ndarray of int of shape (n_groups,)
+        What rules call each of them.
+
+    Returns
+    -------
+    fair, inferred : callable
+        The latter is None if no group is inferred; both are the same if all are.
+    """
+    method = METHODS[problem.method]
+    part = rows if enough.all() else rows.take(enough[rows.group])
+    part = replace(part, group=code[part.group])
+    knows_all = problem.sensitive_at_predict and not problem.accepts_unknown
+    inferred = None
+    if problem.infers and not knows_all:
+        inferred = method.infers(part, enough)
+    if not problem.sensitive_at_predict:
+        return inferred, inferred
+    return method.learn(part.of_known_groups), inferred
+
+
 def _feasible(solve, slack):
     """Least slack from some on that allows a rule, and the rule."""
     try:
@@ -440,26 +462,27 @@ def _feasible(solve, slack):
 def unreachable(rows, problem):
     """Describe the smallest changes that allow a rule where none keeps a problem."""
     constraints, enough = problem.constraints, constrainable(rows, problem)
-    part = rows.take(enough[rows.group])
     code = np.cumsum(enough) - 1
-    learnt = METHODS[problem.method].learn(replace(part, group=code[part.group]))
+    learnt, _ = _learnt_of_groups(rows, problem, enough, code)
     groups, changes = problem.groups[enough], []
 
-    def solve(k, slack):
-        looser = (
-            *constraints[:k],
-            constraints[k].loosened(slack),
-            *constraints[k + 1 :],
-        )
-        return learnt(replace(problem, constraints=looser, groups=groups))
+    def loosened(k, thousandths):
+        return constraints[k].loosened(thousandths / 1e3).rounded
 
-    for k, constraint in enumerate(constraints):
+    def is_reachable(k, thousandths):
+        looser = *constraints[:k], loosened(k, thousandths), *constraints[k + 1 :]
         try:
-            slack, _ = _feasible(partial(solve, k), problem.slack)
+            learnt(replace(problem, constraints=looser, groups=groups))
         except InfeasibleError:
-            continue
-        looser = constraint.loosened(np.ceil(1e3 * slack) / 1e3)
-        changes.append(f"{looser.rounded!r} in place of {constraint!r}")
+            return False
+        return True
+
+    # Nothing is left of a bound that is loosened by 1.
+    slacks = range(1001)
+    for k, constraint in enumerate(constraints):
+        least = bisect_left(slacks, True, key=partial(is_reachable, k))
+        if least in slacks:
+            changes.append(f"{loosened(k, least)!r} in place of {constraint!r}")
     helps = ", or ".join(changes) or "to loosen several of them"
     return (
         f"No rule on the calibration rows keeps {problem}. The smallest change that "

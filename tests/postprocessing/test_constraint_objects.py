@@ -108,6 +108,13 @@ def test_each_constraint_is_measured_as_counted_in_report_and_tradeoff():
     assert new.selection_rate_ratio_by_sex == pytest.approx(counted)
 
 
+@pytest.mark.parametrize("wanted", [LIST[0], LIST[2]])
+def test_a_report_calls_only_differences_gaps(wanted):
+    report = fit(*draw(), wanted, method="soft_ensemble").fairness_report_
+    assert f"{wanted.measure_name} of {report.without_rule.expected:.3f}" in str(report)
+    assert " gap" not in str(report)
+
+
 def test_a_tradeoff_of_objects_loosens_all_bounds_alike():
     X, y, features = draw()
     strict = [
@@ -281,6 +288,7 @@ def test_attributes_without_names_are_refused():
     ("make", "message"),
     [
         (lambda: Ratio("recall", 0.8), "'recall' is no rate"),
+        (lambda: Ratio(["recall"], 0.8), "'recall'. is no rate"),
         (lambda: Ratio("accuracy", 1.2), "number in"),
         (lambda: Difference("accuracy", at_most=np.nan), "number in"),
         (lambda: Difference("accuracy", at_most=True), "number in"),
@@ -308,6 +316,61 @@ def test_what_cannot_be_reached_is_refused_with_what_can(method, n_classes):
     beyond = AtLeast("true_positive_rate", reachable.at_least + 0.002)
     with pytest.raises(ValueError, match="smallest change"):
         fit(X, y, features, [beyond, other], method=method)
+
+
+@pytest.mark.filterwarnings(
+    "ignore::sklearn_fairsisa.exceptions.UnsupportedToleranceWarning"
+)
+@pytest.mark.parametrize(
+    ("sensitive_at_predict", "unknown_group"), [(False, "error"), (True, "inferred")]
+)
+def test_the_change_that_is_named_suffices_where_groups_are_inferred(
+    sensitive_at_predict, unknown_group
+):
+    rng = np.random.default_rng(0)
+    _, y, features = draw(200)
+    X = rng.normal(size=(200, 3)) + np.eye(3)[0] * y[:, None]
+    X[:, 1] += 2 * (features.sex == "f")
+    floors = [
+        AtLeast("true_positive_rate", 0.95, by="sex"),
+        AtLeast("true_negative_rate", 0.9),
+    ]
+
+    def refused(floors):
+        try:
+            FairEnsemblePostprocessor(
+                SISAClassifier(GaussianNB(), n_shards=2, random_state=0),
+                constraints=floors,
+                sensitive_at_predict=sensitive_at_predict,
+                unknown_group=unknown_group,
+                random_state=0,
+            ).fit(X, y, sensitive_features=features["sex"].to_frame())
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    named = refused(floors).split("one is ")[1]
+    reachable = eval(named.split(" in place")[0])
+    assert not refused([reachable, floors[1]])
+    assert refused([reachable.loosened(-0.002), floors[1]])
+
+
+@pytest.mark.parametrize("floor", [0.95, 0.9541, 0.95467, 0.9549])
+def test_the_change_that_is_named_suffices_whatever_its_digits(floor):
+    # Of ten votes on each label nine are right.
+    y = np.repeat([0, 1], 20)
+    votes = np.where(np.arange(40) % 10 == 0, 1 - y, y)[:, None]
+    floors = [
+        AtLeast("true_positive_rate", floor),
+        AtLeast("true_negative_rate", 0.92947),
+    ]
+    group = np.arange(40) // 10 % 2
+    with pytest.raises(ValueError, match="smallest change") as caught:
+        fit(votes, y, group, floors, method="ensemble")
+    reachable = eval(str(caught.value).split("one is ")[1].split(" in place")[0])
+    # Rejecting more people gives up .9 true positives for .1 true negatives.
+    assert 0 <= 0.9 - 0.02947 * 0.9 / 0.1 - reachable.at_least < 0.001
+    fit(votes, y, group, [reachable, floors[1]], method="ensemble")
 
 
 def test_confidence_makes_bounds_stricter_until_they_hold():
@@ -399,6 +462,26 @@ def test_a_directory_keeps_constraints_and_its_status_names_them(tmp_path, capsy
     assert ratio > 0.8 - 1e-8
     assert main(["status", str(tmp_path / "d")]) == 0
     assert f"selection_rate_ratio_by_sex {ratio:.3f}" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings(
+    "ignore::sklearn_fairsisa.exceptions.UnsupportedToleranceWarning"
+)
+def test_a_directory_whose_rule_is_refused_takes_another_without_training(tmp_path):
+    rng = np.random.default_rng(0)
+    _, y, features = draw(300)
+    X = rng.normal(size=(300, 3)) + y[:, None]
+    sisa = SISAClassifier(GaussianNB(), n_shards=2, checkpoint_dir=tmp_path / "d")
+    floors = [AtLeast("true_positive_rate", 0.99), AtLeast("true_negative_rate", 0.99)]
+    fair = FairEnsemblePostprocessor(sisa, constraints=floors, random_state=0)
+    with pytest.raises(ValueError, match="smallest change") as caught:
+        fair.fit(X, y, sensitive_features=features)
+    assert str(tmp_path / "d") in caught.value.__notes__[0]
+    kept = SISAClassifier.load(tmp_path / "d")
+    fair.set_params(constraints=LIST).attach(kept, sensitive_features=features)
+    again = FairEnsemblePostprocessor.load(tmp_path / "d")
+    assert again.constraints == LIST
+    pd.testing.assert_frame_equal(again.rule_, fair.rule_)
 
 
 def test_forgetting_what_made_bounds_reachable_warns_and_erases():
