@@ -168,17 +168,23 @@ def _whole_in_pandas(dataset):
         schemas = [one.physical_schema for one in dataset.get_fragments()]
     except ValueError:  # Fragments of filtered data are not shown.
         return set()
-    return set.intersection(
-        *(
-            {
-                one["name"]
-                for one in (schema.pandas_metadata or {}).get("columns", ())
-                if one["numpy_type"] != "object"
-                and _is_whole(schema.field(one["name"]).type)
-            }
-            for schema in [dataset.schema, *schemas]
-        )
-    )
+    return set.intersection(*map(_whole_in_pandas_metadata, [dataset.schema, *schemas]))
+
+
+def _whole_in_pandas_metadata(schema):
+    """Return the names of the columns that pandas wrote as whole numbers to a schema.
+
+    What pandas noted stays when columns are selected or renamed, and names the index.
+    """
+    noted = {
+        one.get("field_name"): one["numpy_type"]
+        for one in (schema.pandas_metadata or {}).get("columns", ())
+    }
+    return {
+        field.name
+        for field in schema
+        if _is_whole(field.type) and noted.get(field.name, "object") != "object"
+    }
 
 
 def _is_whole(kind):

@@ -291,6 +291,29 @@ def test_whole_numbers_that_cannot_be_missing_stay_whole(tmp_path):
         }
 
 
+def test_columns_selected_from_what_pandas_wrote_keep_their_types(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    frame = pd.DataFrame({"a": X[:, 0], "b": np.arange(N), "c": X[:, 1] > 0})
+    named = frame.set_axis([f"row {i}" for i in range(N)])
+    tables = {
+        "selected": pa.Table.from_pandas(frame).select(["a", "b"]),
+        "dropped": pa.Table.from_pandas(frame).drop_columns("c"),
+        "without its index": pa.Table.from_pandas(named).select(["a", "b"]),
+    }
+    for table in tables.values():
+        sisa = SISAClassifier(Typed(), n_shards=3, random_state=0).fit(table, y)
+        assert sisa.estimators_[0].types_ == {"a": "float64", "b": "int64"}
+
+
+def test_names_of_rows_that_pandas_wrote_are_no_obstacle(tmp_path):
+    pytest.importorskip("pyarrow")
+    frame = pd.DataFrame({"a": X[:, 0], "b": np.arange(N)})
+    path = tmp_path / "rows.parquet"
+    frame.set_axis([f"row {i}" for i in range(N)]).to_parquet(path)
+    sisa = SISAClassifier(Typed(), n_shards=3, random_state=0).fit(path, y)
+    assert sisa.estimators_[0].types_ == {"a": "float64", "b": "int64"}
+
+
 def test_a_later_file_of_floats_makes_whole_numbers_of_pandas_floats(tmp_path):
     pytest.importorskip("pyarrow")
     frame = pd.DataFrame({"a": X[:, 0], "b": np.arange(N)})
