@@ -168,17 +168,18 @@ def _whole_in_pandas(dataset):
         schemas = [one.physical_schema for one in dataset.get_fragments()]
     except ValueError:  # Fragments of filtered data are not shown.
         return set()
-    return set.intersection(
-        *(
-            {
-                one["name"]
-                for one in (schema.pandas_metadata or {}).get("columns", ())
-                if one["numpy_type"] != "object"
-                and _is_whole(schema.field(one["name"]).type)
-            }
-            for schema in [dataset.schema, *schemas]
-        )
-    )
+    return set.intersection(*map(_written_as_whole, [dataset.schema, *schemas]))
+
+
+def _written_as_whole(schema):
+    """Return the names of the columns that pandas wrote as whole numbers."""
+    # The metadata still name columns that were dropped since, and an index by None.
+    written = {
+        one["name"]
+        for one in (schema.pandas_metadata or {}).get("columns", ())
+        if one["numpy_type"] != "object"
+    }
+    return {f.name for f in schema if f.name in written and _is_whole(f.type)}
 
 
 def _is_whole(kind):

@@ -291,6 +291,22 @@ def test_whole_numbers_that_cannot_be_missing_stay_whole(tmp_path):
         }
 
 
+@pytest.mark.parametrize("change", ["drop", "filter"])
+def test_tables_of_pandas_may_lose_columns_and_rows(change):
+    pa = pytest.importorskip("pyarrow")
+    frame = pd.DataFrame({"a": X[:, 0], "b": np.arange(N), "c": np.arange(N)})
+    if change == "drop":
+        # The metadata of pandas still describe the column.
+        rows, kept = pa.Table.from_pandas(frame).select(["a", "b"]), frame[["a", "b"]]
+    else:
+        # An index that is no range becomes a column without a name.
+        kept = frame[frame["b"] % 3 > 0]
+        rows = pa.Table.from_pandas(kept)
+    sisa = SISAClassifier(Typed(), n_shards=3, random_state=0)
+    sisa.fit(rows, y[: len(kept)])
+    assert sisa.estimators_[0].types_ == kept.dtypes.astype(str).to_dict()
+
+
 def test_a_later_file_of_floats_makes_whole_numbers_of_pandas_floats(tmp_path):
     pytest.importorskip("pyarrow")
     frame = pd.DataFrame({"a": X[:, 0], "b": np.arange(N)})
