@@ -123,7 +123,7 @@ generated.mkdir(exist_ok=True)
 parser = make_parser()
 for name, described in (
     ("command_line", parser),
-    ("command_line_forget", parser._commands()["forget"]),
+    ("command_line_forget", parser.commands()["forget"]),
 ):
     (generated / f"{name}.txt").write_text("\n".join(options_of(described)))
 

@@ -10,8 +10,9 @@ from .summaries import (
     FINAL,
     TOO_FEW,
     UNTRAINED,
+    case_of,
     planned_shards,
-    planned_splits_of,
+    planned_splits,
 )
 
 _SHOWN = {NONE: ("no rule", COLORS[1]), DEFAULT: ("default rule", COLORS[0])}
@@ -109,7 +110,7 @@ def _draw_rule(ax, rows, shards, label, color):
 
 def _splits(rows):
     done = {row["folds"] for row in rows}
-    planned = max(map(planned_splits_of, rows))
+    planned = max(planned_splits()[case_of(row)] for row in rows)
     shown = f"{min(done)} to {max(done)}" if len(done) > 1 else f"{min(done)}"
     return f"{shown} of {planned} splits"
 

@@ -13,6 +13,7 @@ from .summaries import (
     ANSWERED,
     FINAL,
     MEAN_SCORE,
+    PRIMARY,
     PRIMARY_SHARDS,
     PROVISIONAL,
     REPAIRED_SHARDS,
@@ -24,7 +25,6 @@ from .summaries import (
 _N_ATTRIBUTES = 2
 N_SHARDS_FAMILY = len(PRIMARY_SHARDS) * _N_ATTRIBUTES
 N_REPAIR_FAMILY = len(REPAIRED_SHARDS) * _N_ATTRIBUTES
-_MAIN = "hatexplain", "minilm"
 _OTHERS = {
     ("redditbias", "minilm"): "RedditBias",
     ("hatexplain", "minilm-whole"): "MiniLM with everything trained",
@@ -55,7 +55,7 @@ def claims_of_the_paper(found):
     shards = _shards_of(found)
     of_paper = [
         row
-        for row in _rules_of(found, _MAIN)
+        for row in _rules_of(found, PRIMARY)
         if row["rule"] in OF_THE_PAPER and row["n_shards"] in REPAIRED_SHARDS
     ]
     votes = [row for row in of_paper if row["rule"] == "ensemble"]
@@ -150,7 +150,7 @@ def _rules_of(found, key):
     ]
 
 
-def _shards_of(found, key=_MAIN):
+def _shards_of(found, key=PRIMARY):
     return [
         row
         for row in found["shards"]
@@ -158,7 +158,7 @@ def _shards_of(found, key=_MAIN):
     ]
 
 
-def _repairs_of(found, key=_MAIN):
+def _repairs_of(found, key=PRIMARY):
     return [
         row
         for row in _rules_of(found, key)
@@ -169,10 +169,10 @@ def _repairs_of(found, key=_MAIN):
 def _on_shards(found):
     rows = _shards_of(found)
     verdicts = [(row, row["verdict"]) for row in rows]
-    told = tally(verdicts, N_SHARDS_FAMILY, ["less fair", "not less fair"])
+    counts = tally(verdicts, N_SHARDS_FAMILY, ["less fair", "not less fair"])
     return (
         "**Do shards make a language model less fair?** Comparisons of 2, 5, 10 and 20 "
-        f"shards with one model, by religion and by race: {told}"
+        f"shards with one model, by religion and by race: {counts}"
         f"{_range(rows, 'change', 'the gap changes by')}."
     )
 
@@ -180,10 +180,10 @@ def _on_shards(found):
 def _on_repair(found):
     rows = _repairs_of(found)
     verdicts = [(row, verdict_on_repair(row)) for row in rows]
-    told = tally(verdicts, N_REPAIR_FAMILY, ["repaired"])
+    counts = tally(verdicts, N_REPAIR_FAMILY, ["repaired"])
     return (
         "**Does the default rule repair the gap?** With 5 and 20 shards, by religion "
-        f"and by race: {told}{_range(rows, 'more_gap', 'the gap changes by')}"
+        f"and by race: {counts}{_range(rows, 'more_gap', 'the gap changes by')}"
         + _range(
             rows, "more_balanced_accuracy", "balanced accuracy, against no rule, by"
         )
@@ -194,7 +194,7 @@ def _on_repair(found):
 def _on_peers(found):
     rows = [
         row
-        for row in _rules_of(found, _MAIN)
+        for row in _rules_of(found, PRIMARY)
         if row["rule"] in PEERS
         and row["n_shards"] in REPAIRED_SHARDS
         and "default_gap" in row
@@ -205,8 +205,8 @@ def _on_peers(found):
         verdicts = [
             (row, verdict_on_difference(row, f"default_{what}")) for row in rows
         ]
-        told = tally(verdicts, n_planned, ["higher", "lower"])
-        parts.append(f"its {words}: {told}")
+        counts = tally(verdicts, n_planned, ["higher", "lower"])
+        parts.append(f"its {words}: {counts}")
     return (
         f"**Is it better than the {len(PEERS)} peers?** The default against each, in "
         f"the same four cells: {'; '.join(parts)}."
@@ -219,8 +219,8 @@ def _on_others(found):
         rows = _shards_of(found, key)
         verdicts = [(row, row["verdict"]) for row in rows]
         if any(row["stage"] in ANSWERED for row in rows):
-            told = tally(verdicts, len(rows), ["less fair", "not less fair"])
-            parts.append(f"{name}: {told}")
+            counts = tally(verdicts, len(rows), ["less fair", "not less fair"])
+            parts.append(f"{name}: {counts}")
         else:
             parts.append(f"{name}: no answer yet")
     return (

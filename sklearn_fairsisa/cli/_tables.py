@@ -1,9 +1,10 @@
 """Tables in files."""
 
-from difflib import get_close_matches
 from pathlib import Path
 
 import pandas as pd
+
+from ._errors import did_you_mean
 
 _READERS = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
 
@@ -53,9 +54,7 @@ def check_column(path, columns, column, option):
     if column in columns:
         return
     names = [str(name) for name in columns]
-    close = get_close_matches(column, names, n=1)
-    did_you_mean = f" Did you mean {close[0]!r}?" if close else ""
     raise ValueError(
-        f"{path} has no column {column!r} ({option}).{did_you_mean} Its columns are "
-        f"{', '.join(names)}."
+        f"{path} has no column {column!r} ({option}).{did_you_mean(column, names)} Its "
+        f"columns are {', '.join(names)}."
     )

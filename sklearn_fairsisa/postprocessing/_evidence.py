@@ -48,39 +48,20 @@ class MultinomialModel:
     @classmethod
     def fit(cls, rows):
         """Fit on calibration rows."""
-        n_classes = rows.scores.shape[2]
-        n_groups = int(rows.group.max()) + 1
-        mean, deviation, head = _sums_of_logits(
-            rows.scores, rows.counted, has_head=rows.has_head
-        )
-        # Ridge penalises a coefficient the less, the greater its feature is.
-        light = 10.0
-        parts, scales = {"mean": mean}, [light / max(mean.std(), 1e-12)]
-        n_members = rows.scores.shape[1] - rows.has_head
-        if deviation is not None and n_members > 1 and deviation.std() > 0:
-            parts["deviation"] = deviation
-            scales.append(1 / (deviation.std() * np.sqrt(n_members)))
-        if head is not None:
-            parts["head"] = head
-            scales.append(1 / max(head.std(), 1e-12))
-        parts["intercept"] = np.eye(n_groups)[rows.group]
-        scales.append(light)
+        n_classes, (parts, scales) = rows.scores.shape[2], _parts_of(rows)
         present = np.unique(rows.label)
         intercept = np.full(n_classes, -np.inf)
+        intercept[present] = 0.0
         found = {
             name: np.zeros((n_classes, part.shape[1])) for name, part in parts.items()
         }
-        if len(present) == 1:
-            # Forgetting has left a single class: there is nothing to learn.
-            intercept[present] = 0.0
-        else:
+        # Forgetting may have left a single class, of which nothing can be learnt.
+        if len(present) > 1:
             features = np.hstack([s * part for s, part in zip(scales, parts.values())])
             # Two classes left are fitted as one logit, for the second of them.
             model = LogisticRegression(C=1.0, tol=1e-6, max_iter=2000)
             model.fit(features, rows.label, rows.weight)
-            two = len(present) == 2
-            fitted = present[1:] if two else present
-            intercept[present] = 0.0
+            fitted = present[1:] if len(present) == 2 else present
             intercept[fitted] = model.intercept_
             ends = np.cumsum([part.shape[1] for part in parts.values()])[:-1]
             for own, scale, block in zip(
@@ -321,6 +302,26 @@ class OnJoint:
             Not used.
         """
         return self.rule.selection_probability(scores)
+
+
+def _parts_of(rows):
+    """Return the features by the name of their coefficients, and the scale of each.
+
+    Ridge penalises a coefficient the less, the greater the scale of its feature is.
+    """
+    mean, deviation, head = _sums_of_logits(rows.scores, rows.counted, rows.has_head)
+    light = 10.0
+    parts, scales = {"mean": mean}, [light / max(mean.std(), 1e-12)]
+    n_members = rows.scores.shape[1] - rows.has_head
+    if deviation is not None and n_members > 1 and deviation.std() > 0:
+        parts["deviation"] = deviation
+        scales.append(1 / (deviation.std() * np.sqrt(n_members)))
+    if head is not None:
+        parts["head"] = head
+        scales.append(1 / max(head.std(), 1e-12))
+    parts["intercept"] = np.eye(int(rows.group.max()) + 1)[rows.group]
+    scales.append(light)
+    return parts, scales
 
 
 def _ranked_otherwise(rows):

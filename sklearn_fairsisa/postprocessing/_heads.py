@@ -60,6 +60,47 @@ class FoldHeads:
     labels: tuple[GroupHead, ...]
     groups: tuple[GroupHead, ...]
 
+    @classmethod
+    def fit(cls, numbers, known, rows, others, problem):
+        """Fit heads on the rows of other folds.
+
+        Parameters
+        ----------
+        numbers : ndarray of shape (n_rows, n_numbers)
+        known : ndarray of shape (n_rows, n_logits)
+            Mean logits of the members that the heads use.
+        rows : CalibrationRows
+        others : ndarray of int
+            Positions of the rows to learn from.
+        problem : Problem
+        """
+        numbers, known = numbers[others], known[others]
+        group, label = rows.group[others], rows.label[others]
+        weight = None if rows.weight is None else rows.weight[others]
+        n_groups = len(problem.groups)
+        # One logit suffices for two classes, and for two groups.
+        positives = [1] if rows.n_classes == 2 else range(rows.n_classes)
+        n_inferred = n_groups if n_groups > 2 else n_groups - 1
+        return cls(
+            tuple(
+                fit_group_head(
+                    numbers,
+                    group,
+                    label == positive,
+                    known[:, k : k + 1],
+                    weight,
+                    n_groups=n_groups,
+                )
+                for k, positive in enumerate(positives)
+            ),
+            tuple(
+                fit_group_head(
+                    numbers, np.zeros_like(group), group == a, known, weight, n_groups=1
+                )
+                for a in range(n_inferred if problem.infers else 0)
+            ),
+        )
+
     @property
     def n_numbers(self):
         """Number of features."""
@@ -89,17 +130,14 @@ class Heads:
     Parameters
     ----------
     folds : tuple of FoldHeads
-    heard : ndarray of bool of shape (n_folds, n_members)
+    used : ndarray of bool of shape (n_folds, n_members)
         Members whose logits a head uses. If there are none, it uses features alone.
-    n_groups : int
     knows_group : bool
         Whether the label is scored given the group.
     """
 
     folds: tuple[FoldHeads, ...]
-    # Directories hold this name.
-    heard: np.ndarray
-    n_groups: int
+    used: np.ndarray
     knows_group: bool
 
     @classmethod
@@ -112,7 +150,7 @@ class Heads:
         rows : CalibrationRows
             The same ones, scored by members.
         used : ndarray of bool of shape (n_folds, n_members)
-            As the field `heard`.
+            As the field `used`.
         problem : Problem
 
         Returns
@@ -121,36 +159,12 @@ class Heads:
         rows : CalibrationRows
         """
         numbers, fold = folded.numbers, folded.fold
-        n_groups, n_classes = len(problem.groups), rows.n_classes
-        # One logit says all of two classes.
-        positives = [1] if n_classes == 2 else range(n_classes)
-        n_odds = n_groups if n_groups > 2 else n_groups - 1
-        odds = range(n_odds if problem.infers else 0)
         found, logits = [], None
         means = MemberLogits.of(rows.scores, rows.counted)
         for f, members in enumerate(used):
             known = means.mean_of(members)
             others, own = np.flatnonzero(fold != f), np.flatnonzero(fold == f)
-            X, group, label = numbers[others], rows.group[others], rows.label[others]
-            weight = None if rows.weight is None else rows.weight[others]
-            of_others, one = known[others], np.zeros_like(group)
-            heads = FoldHeads(
-                tuple(
-                    fit_group_head(
-                        X,
-                        group,
-                        label == positive,
-                        of_others[:, k : k + 1],
-                        weight,
-                        n_groups=n_groups,
-                    )
-                    for k, positive in enumerate(positives)
-                ),
-                tuple(
-                    fit_group_head(X, one, group == a, of_others, weight, n_groups=1)
-                    for a in odds
-                ),
-            )
+            heads = FoldHeads.fit(numbers, known, rows, others, problem)
             of_fold = heads.logits(
                 numbers[own],
                 rows.group[own],
@@ -161,13 +175,14 @@ class Heads:
                 logits = np.empty((len(rows), of_fold.shape[1]))
             logits[own] = of_fold
             found.append(heads)
-        heads = cls(tuple(found), used, n_groups, problem.sensitive_at_predict)
-        scores = heads._beside(rows.scores, logits)
+        heads = cls(tuple(found), used, problem.sensitive_at_predict)
         n_joint = 0
         if problem.infers:
-            n_joint = n_groups * (2 if n_classes == 2 else 1)
+            n_joint = len(problem.groups) * (2 if rows.n_classes == 2 else 1)
         return heads, rows.with_evidence(
-            scores, has_head=heads.knows_group, n_joint=n_joint
+            heads._beside(rows.scores, logits),
+            has_head=heads.knows_group,
+            n_joint=n_joint,
         )
 
     def evidence(self, numbers, scores, group):
@@ -197,7 +212,7 @@ class Heads:
                     means.mean_of(members),
                     knows_group=self.knows_group,
                 )
-                for heads, members in zip(self.folds, self.heard)
+                for heads, members in zip(self.folds, self.used)
             ]
             blocks.append(sum(parts) / len(parts))
         return self._beside(scores, np.concatenate(blocks))

@@ -388,19 +388,26 @@ def n_erased(state, subjects):
     Returns
     -------
     int
-        No row is read unless somebody's were erased.
+
+    Notes
+    -----
+    Rows are only read if an id is of somebody whose rows were erased.
     """
-    forgotten, asked = state.forgotten_subjects, []
+    forgotten, candidates = state.forgotten_subjects, []
     for subject in subjects:
-        alike = [subject, *_written_alike(subject)]
-        was_forgotten = [subject_key(one, state.salt) in forgotten for one in alike]
+        ids = [subject, *_written_alike(subject)]
+        was_forgotten = [subject_key(one, state.salt) in forgotten for one in ids]
         if any(was_forgotten):
-            asked.append([*zip(alike, was_forgotten)])
+            candidates.append([*zip(ids, was_forgotten)])
     rows, retained = [], set()
-    for piece in state.pieces if asked else ():
-        _look_through(piece, {one for a in asked for one, _ in a}, rows, retained)
+    looked_for = {one for pairs in candidates for one, _ in pairs}
+    for piece in state.pieces if candidates else ():
+        _look_through(piece, looked_for, rows, retained)
     # The first id that was ever given is the person's.
-    firsts = (next(o for o, gone in a if gone or o in retained) for a in asked)
+    firsts = (
+        next(one for one, was in pairs if was or one in retained)
+        for pairs in candidates
+    )
     return sum(first not in retained for first in firsts)
 
 

@@ -253,7 +253,7 @@ def test_alone_the_module_runs_the_comparison(monkeypatch):
     assert [options.data for options in asked] == ["posts"]
 
 
-@pytest.mark.parametrize("command", [[], *[[c] for c in make_parser()._commands()]])
+@pytest.mark.parametrize("command", [[], *[[c] for c in make_parser().commands()]])
 def test_help_fits_a_terminal_of_80_columns_and_explains_its_words(
     command, capsys, monkeypatch
 ):

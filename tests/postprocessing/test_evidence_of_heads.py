@@ -483,7 +483,7 @@ def test_an_empty_shard_has_a_head_and_no_member():
         fair.forget(fair.estimator_.plan_.rows(1))
     rule = calibrated(fair)
     assert len(rule.heads.folds) == 4
-    assert rule.heads.heard.shape == (4, 3)
+    assert rule.heads.used.shape == (4, 3)
     assert judged(fair)[0] > 0.7
 
 

@@ -291,7 +291,7 @@ def test_whole_numbers_that_cannot_be_missing_stay_whole(tmp_path):
         }
 
 
-def test_columns_selected_from_what_pandas_wrote_keep_their_types(tmp_path):
+def test_columns_selected_from_what_pandas_wrote_keep_their_types():
     pa = pytest.importorskip("pyarrow")
     frame = pd.DataFrame({"a": X[:, 0], "b": np.arange(N), "c": X[:, 1] > 0})
     named = frame.set_axis([f"row {i}" for i in range(N)])
