@@ -90,8 +90,9 @@ class Calibrated(PlainStateMixin):
         """Warn if calibration rows that are decided at random share coins."""
         rule, rows = self.rule, self.rows
         if rule is not None and rows.coins is not None and not self.by_subject:
-            probability = rule.selection_probability(rows.scores, rows.group)
-            warn_of_shared(probability, rows.coins, "calibration rows")
+            known = rows.take(~np.isnan(rows.coins))
+            probability = rule.selection_probability(known.scores, known.group)
+            warn_of_shared(probability, known.coins, "calibration rows")
 
     def warn(self) -> None:
         """Warn of a rule that may not be what was wanted."""
