@@ -50,6 +50,21 @@ toc_object_entries_show_parents = "hide"
 
 autosummary_generate = True
 autodoc_typehints = "none"
+# Metadata routing adds these to estimators, with references to scikit-learn's glossary.
+autodoc_default_options = {
+    "exclude-members": ", ".join(
+        f"set_{method}_request"
+        for method in (
+            "decision_function",
+            "fit",
+            "partial_fit",
+            "predict",
+            "predict_proba",
+            "score",
+            "transform",
+        )
+    )
+}
 numpydoc_show_class_members = False
 numpydoc_attributes_as_param_list = True
 
