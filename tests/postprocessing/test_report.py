@@ -207,6 +207,7 @@ def test_a_group_with_the_rows_it_needs_is_large_enough():
     assert too_few.fairness_report_.at(claim=0.1).small_groups == ["b"]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("method", "constraints"),
     [
