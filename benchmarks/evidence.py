@@ -141,34 +141,66 @@ def measure(data, n_shards, seed):
 
 def judge(decided, y, group):
     """Gap and balanced accuracy of each rule, paired with that of members alone."""
+
+    def gap(chosen, y, group):
+        return expected_equalized_odds_difference(y, chosen, sensitive_features=group)
+
+    judged = paired(decided, y, group, expected_balanced_accuracy_score)
+    for name, chosen, label, of, draws, gains in judged:
+        floor = noise_floor(label, chosen, sensitive_features=of, random_state=0)
+        yield {
+            "rule": name,
+            "gap": gap(chosen, label, of),
+            "gap_error": np.std([gap(chosen[r], label[r], of[r]) for r in draws]),
+            "floor": floor.mean,
+            **gains,
+        }
+
+
+def paired(decided, y, group, accuracy):
+    """Yield the decisions of each rule, and its gain over members alone.
+
+    Parameters
+    ----------
+    decided : dict of str to ndarray of shape (n_samples,) or (n_samples, n_classes)
+        Decisions in expectation, of rules and of ``"members"``.
+    y : ndarray of shape (n_samples,)
+    group : ndarray of shape (n_samples,)
+        None where a person is of no group, and not judged.
+    accuracy : callable
+        Balanced accuracy, of labels and decisions.
+
+    Yields
+    ------
+    name : str
+    chosen, y, group : ndarray
+        Of the people judged.
+    draws : list of ndarray of int
+        Resamples of these people, the same for all rules.
+    gains : dict
+        Balanced accuracy, its gain over members alone, and the standard error of that.
+    """
     known = np.flatnonzero([g is not None for g in group])
     y, group = y[known], group[known].astype(str)
     rng = np.random.default_rng(0)
     draws = [rng.integers(len(y), size=len(y)) for _ in range(N_RESAMPLES)]
-
-    def accuracy(chosen, rows=slice(None)):
-        return expected_balanced_accuracy_score(y[rows], chosen[rows])
-
-    def gap(chosen, rows=slice(None)):
-        groups = group[rows]
-        return expected_equalized_odds_difference(
-            y[rows], chosen[rows], sensitive_features=groups
-        )
-
     base = decided["members"][known]
     for name, chosen in decided.items():
         chosen = chosen[known]
-        floor = noise_floor(y, chosen, sensitive_features=group, random_state=0)
-        gains = [accuracy(chosen, r) - accuracy(base, r) for r in draws]
-        yield {
-            "rule": name,
-            "gap": gap(chosen),
-            "gap_error": np.std([gap(chosen, r) for r in draws]),
-            "floor": floor.mean,
-            "balanced_accuracy": accuracy(chosen),
-            "gain": accuracy(chosen) - accuracy(base),
-            "gain_error": np.std(gains),
-        }
+        found = accuracy(y, chosen)
+        gains = [accuracy(y[r], chosen[r]) - accuracy(y[r], base[r]) for r in draws]
+        yield (
+            name,
+            chosen,
+            y,
+            group,
+            draws,
+            {
+                "balanced_accuracy": found,
+                "gain": found - accuracy(y, base),
+                "gain_error": np.std(gains),
+            },
+        )
 
 
 def main():

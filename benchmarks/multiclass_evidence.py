@@ -28,7 +28,7 @@ from _classes import confusion_gap
 from _common import add_output_argument, print_table, write_result
 from _judging import OBJECTIVE
 from _pieces import Pieces
-from evidence import TEXTS, load_posts, summarise
+from evidence import TEXTS, load_posts, paired, summarise
 from multiclass import floor
 from sklearn.linear_model import SGDClassifier
 from sklearn.model_selection import KFold
@@ -36,7 +36,7 @@ from sklearn.model_selection import KFold
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
 from sklearn_fairsisa.postprocessing._rule import learn_rule
 
-N_SHARDS, N_RESAMPLES = 5, 200
+N_SHARDS = 5
 # Rows of each known truth.
 SIZES = {"opposite": 3000, "equal": 1000}
 
@@ -147,27 +147,19 @@ def decide(data, seed, unknown_group):
 
 def judge(decided, y, group):
     """Gap and balanced accuracy of each rule, paired with that of members alone."""
-    known = np.flatnonzero([g is not None for g in group])
-    y, group = y[known], group[known].astype(str)
-    rng = np.random.default_rng(0)
-    draws = [rng.integers(len(y), size=len(y)) for _ in range(N_RESAMPLES)]
-
-    def accuracy(chosen, rows=slice(None)):
-        right, label = chosen[np.arange(len(y)), y][rows], y[rows]
-        return np.mean([right[label == k].mean() for k in np.unique(label)])
-
-    base = decided["members"][known]
-    for name, chosen in decided.items():
-        chosen = chosen[known]
-        gains = [accuracy(chosen, r) - accuracy(base, r) for r in draws]
+    for name, chosen, label, of, _, gains in paired(decided, y, group, accuracy):
         yield {
             "rule": name,
-            "gap": confusion_gap(chosen, y, group),
-            "floor": floor(chosen, y, group, 0),
-            "balanced_accuracy": accuracy(chosen),
-            "gain": accuracy(chosen) - accuracy(base),
-            "gain_error": np.std(gains),
+            "gap": confusion_gap(chosen, label, of),
+            "floor": floor(chosen, label, of, 0),
+            **gains,
         }
+
+
+def accuracy(y, chosen):
+    """Balanced accuracy of decisions in expectation."""
+    right = chosen[np.arange(len(y)), y]
+    return np.mean([right[y == k].mean() for k in np.unique(y)])
 
 
 def cost(n_classes, n=2000, n_features=50):
