@@ -19,6 +19,7 @@ from ._errors import (
     print_error,
 )
 from ._options import jobs, positive, seconds, whole_number
+from ._outputs import add_output_option
 from ._rule import add_rule_options
 
 _EPILOG = (
@@ -197,14 +198,8 @@ def _add_report(subparsers):
         _directory.report,
         "show all requests, their cost, what is behind",
     )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="FILE",
-        help="files to write: a page if it ends in .html, all tables in .json, the log "
-        "in .csv",
+    add_output_option(
+        parser, "a page if it ends in .html, all tables in .json, the log in .csv"
     )
     parser.add_argument(
         "--verify",

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._utils.words import counted
 from ._errors import OK
-from ._outputs import check_outputs, write_document
+from ._outputs import add_output_option, check_outputs, write_document
 from ._rule import add_rule_options, load_with_rule
 from ._tables import check_column, read_table
 
@@ -18,14 +18,7 @@ _WRITERS = {".html": methodcaller("to_html"), ".json": methodcaller("to_json")}
 
 def add_options(parser):
     """Add the options of the command to its parser."""
-    parser.add_argument(
-        "--output",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="FILE",
-        help="files to write: a page if it ends in .html, all tables in .json",
-    )
+    add_output_option(parser, "a page if it ends in .html, all tables in .json")
     add_rule_options(parser, "describe")
     _add_people_options(parser.add_argument_group("people"))
     _add_proof_options(parser.add_argument_group("verification"))

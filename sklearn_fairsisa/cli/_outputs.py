@@ -2,6 +2,26 @@
 
 import os
 import secrets
+from pathlib import Path
+
+
+def add_output_option(parser, kinds):
+    """Add the option that names the files of a document.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+    kinds : str
+        What is written, by the suffix.
+    """
+    parser.add_argument(
+        "--output",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help=f"files to write: {kinds}",
+    )
 
 
 def check_outputs(paths, suffixes=()):
