@@ -87,11 +87,10 @@ def warn_of_shared(probability, coins, what):
     ----------
     probability : ndarray of shape (n_samples,) or (n_samples, n_classes)
     coins : ndarray of shape (n_samples,)
-        NaN where unknown.
     what : str
         What the rows are.
     """
-    coins = coins[is_random(probability) & ~np.isnan(coins)]
+    coins = coins[is_random(probability)]
     n_distinct = len(np.unique(coins))
     if n_distinct < len(coins):
         warnings.warn(
