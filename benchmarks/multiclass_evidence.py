@@ -7,7 +7,7 @@ members that were fitted on the other four folds; all rows train, also those of 
 group. Of the default, the decisions on the members' scores alone (members), with heads
 beside them (heads), and without the group (inferred) are compared. Known truths:
 
-- opposite: groups' classes lie in different directions, and X tells the groups;
+- opposite: groups' classes lie in different directions, and X predicts the groups;
 - equal: three groups of one distribution, where there is nothing to gain.
 
 Gaps and floors are those of ``benchmarks/multiclass.py``, folds pooled. Gains in
