@@ -142,22 +142,22 @@ def test_fewer_passes_are_chosen_unless_more_are_better_beyond_noise(module):
 
 
 def test_as_many_people_are_selected_as_by_the_single_model(module):
-    summaries = module("summaries")
+    cases, comparisons = module("cases"), module("comparisons")
     fold_of = {0: 0, 1: 0, 2: 0, 3: 1, 4: 1}
-    one = summaries.Decided(
+    one = cases.Decided(
         fold_of, {"none": {0: 1.0, 1: 0.0, 2: 0.0, 3: 1.0, 4: 1.0}}, {}, {}
     )
     means = {0: 0.1, 1: 0.2, 2: 0.3, 3: 0.05, 4: 0.01}
-    chosen = summaries.select_as_many(
-        one, summaries.Decided(fold_of, {}, {}, means), np.arange(5)
+    chosen = comparisons.select_as_many(
+        one, cases.Decided(fold_of, {}, {}, means), np.arange(5)
     )
     assert chosen.decisions["none"] == {0: 0.0, 1: 0.0, 2: 1.0, 3: 1.0, 4: 1.0}
 
 
 def test_resamples_keep_the_people_of_each_label_and_group(module):
-    summaries = module("summaries")
+    intervals = module("intervals")
     y, code = np.repeat([0, 1, 1], [3, 4, 5]), np.repeat([0, 0, 1], [3, 4, 5])
-    (counts,) = summaries.resampled(np.linspace(0, 1, 12)[None], y, code, 2)
+    (counts,) = intervals.resampled(np.linspace(0, 1, 12)[None], y, code, 2)
     np.testing.assert_array_equal(counts[:, 0], np.tile([[3, 0], [4, 5]], (1001, 1, 1)))
     own = np.linspace(0, 1, 12)[7:]
     drawn = counts[1:, 1, 1, 1]
@@ -166,9 +166,9 @@ def test_resamples_keep_the_people_of_each_label_and_group(module):
 
 
 def test_the_spread_over_seeds_is_pooled_over_a_family(module):
-    summaries = module("summaries")
-    assert summaries.spread_over_seeds([np.array([0.3])]) == (0.0, 0)
-    deviation, freedom = summaries.spread_over_seeds(
+    intervals = module("intervals")
+    assert intervals.spread_over_seeds([np.array([0.3])]) == (0.0, 0)
+    deviation, freedom = intervals.spread_over_seeds(
         [np.array([0.0, 0.2]), np.array([1.0, 1.4])]
     )
     # Variances .02 and .08, one degree of freedom each.
@@ -186,7 +186,7 @@ def test_the_spread_over_seeds_is_pooled_over_a_family(module):
     ],
 )
 def test_less_fair_must_exceed_interval_and_noise(module, change, low, high, verdict):
-    found = module("summaries").verdict_on_shards(change, low, high, floor=0.05)
+    found = module("comparisons").verdict_on_shards(change, low, high, floor=0.05)
     assert found == verdict
 
 
@@ -242,7 +242,7 @@ def made_up(module, gaps, *, n_people=2000, folds=5, seeds=1, draw=0, rules=("no
     gaps : dict of int to float
         How much more often one of two groups is selected, by number of shards.
     """
-    rng, summaries = np.random.default_rng(draw), module("summaries")
+    rng, cases = np.random.default_rng(draw), module("cases")
     code, y = rng.integers(0, 2, (2, n_people))
     groups = np.array(["a", "b"], dtype=object)[code]
     texts = np.array([str(i) for i in range(n_people)], dtype=object)
@@ -260,14 +260,14 @@ def made_up(module, gaps, *, n_people=2000, folds=5, seeds=1, draw=0, rules=("no
             decided = {rule: dict(enumerate(selected)) for rule in rules}
             decided["none, majority"] = decided[rules[0]]
             means = dict(enumerate(1 - own))
-            of_seeds[seed] = summaries.Decided({**fold_of}, decided, {}, means)
-        case = summaries.Case("hatexplain", "minilm", "religion", n_shards)
+            of_seeds[seed] = cases.Decided({**fold_of}, decided, {}, means)
+        case = cases.Case("hatexplain", "minilm", "religion", n_shards)
         gathered[case] = of_seeds
     return corpus, gathered
 
 
 def shards_of(module, corpus, gathered):
-    rows = module("summaries").compare_shards(gathered, lambda name: corpus)
+    rows = module("comparisons").compare_shards(gathered, lambda name: corpus)
     return {r["n_shards"]: r for r in rows if r["decision"] == "mean score"}
 
 
@@ -281,8 +281,8 @@ def test_a_planted_effect_is_found_and_none_is_found_without(module):
 
 def test_without_an_effect_less_fair_is_seldom_said(module, monkeypatch):
     # At 95% each: one verdict in forty would be wrong with exact intervals.
-    monkeypatch.setattr(module("summaries"), "is_primary", lambda case: False)
-    monkeypatch.setattr(module("summaries"), "N_RESAMPLES", 300)
+    monkeypatch.setattr(module("comparisons"), "is_primary", lambda case: False)
+    monkeypatch.setattr(module("intervals"), "N_RESAMPLES", 300)
     wrong = [
         shards_of(module, *made_up(module, {1: more, 5: more}, n_people=800, draw=d))[
             5
@@ -340,10 +340,10 @@ def test_the_interval_of_a_change_is_that_of_a_plain_bootstrap(module):
 
 
 def test_unlike_seeds_widen_the_interval(module):
-    summaries = module("summaries")
-    values = np.tile([[0.1], [0.3]], (1, 1 + summaries.N_RESAMPLES))
-    spread = summaries.spread_over_seeds([values[:, 0]])
-    value, low, high = summaries.interval(values, spread)
+    intervals = module("intervals")
+    values = np.tile([[0.1], [0.3]], (1, 1 + intervals.N_RESAMPLES))
+    spread = intervals.spread_over_seeds([values[:, 0]])
+    value, low, high = intervals.interval(values, spread)
     # Student's interval of two values with one degree of freedom.
     ends = stats.t.interval(0.95, 1, loc=0.2, scale=stats.sem(values[:, 0]))
     assert (value, low, high) == pytest.approx((0.2, *ends))
@@ -372,7 +372,7 @@ def test_a_seed_that_is_not_finished_waits(module):
         kept = {p: f for p, f in of_case[1].fold_of.items() if f < 2}
         of_case[1].fold_of.clear()
         of_case[1].fold_of.update(kept)
-    seeds, people, n_folds = module("summaries").common_people([*gathered.values()])
+    seeds, people, n_folds = module("cases").common_people([*gathered.values()])
     assert (seeds, n_folds) == ([0], 5)
     assert len(people[0]) == len(corpus.y)
 
@@ -383,7 +383,7 @@ def test_ensembles_whose_members_have_not_learnt_give_no_answer(module):
     about = {"corpus": "hatexplain", "model": "minilm", "S": 20, "folds": 10}
     for alike, stage in ((20, "final"), (21, "members have not learnt")):
         row["stage"] = "final"
-        module("summaries").mark_untrained([row], [about | {"members_alike": alike}])
+        module("comparisons").mark_untrained([row], [about | {"members_alike": alike}])
         assert row["stage"] == stage
 
 
@@ -395,7 +395,7 @@ def test_a_rule_that_failed_in_a_fold_is_compared_in_the_others(module):
     for person, fold in of_case[0].fold_of.items():
         if fold == 3:
             del peer[person]
-    rows = module("summaries").compare_rules(gathered, lambda name: corpus)
+    rows = module("comparisons").compare_rules(gathered, lambda name: corpus)
     by_rule = {row["rule"]: row for row in rows}
     assert {name: row["folds"] for name, row in by_rule.items()} == {
         "none": 5,
@@ -410,9 +410,9 @@ def test_a_rule_that_failed_in_a_fold_is_compared_in_the_others(module):
 def test_a_gap_after_deletions_is_compared_with_that_before(module):
     corpus, gathered = made_up(module, {5: 0.0, 20: 0.3}, rules=("none", "default"))
     before, after = gathered.values()
-    case = module("summaries").Case("hatexplain", "minilm", "religion", 5)
+    case = module("cases").Case("hatexplain", "minilm", "religion", 5)
     forgot = replace(case, deletion="uniform", share=0.05)
-    compare = module("summaries").compare_deletions
+    compare = module("comparisons").compare_deletions
     rows = compare({case: before, forgot: after}, lambda name: corpus)
     assert [row["decision"] for row in rows] == ["none", "default"]
     for row in rows:
@@ -424,10 +424,10 @@ def test_a_gap_after_deletions_is_compared_with_that_before(module):
 
 def test_what_the_confirmation_set_has_not_answered_is_shown(module):
     corpus, gathered = made_up(module, {1: 0.0, 20: 0.3, 5: 0.3})
-    summaries = module("summaries")
+    comparisons = module("comparisons")
     found = {
         "rules": [],
-        "shards": summaries.compare_shards(gathered, lambda _: corpus),
+        "shards": comparisons.compare_shards(gathered, lambda _: corpus),
     }
     table = module("tables")._confirmation(found)
     assert table["question"].tolist() == [
@@ -501,9 +501,7 @@ def test_a_peer_that_comes_later_decides_too(module, arguments, tmp_path):
         measured = decisions.counts["measured"]
         judging.judge_missing([cell], kept, decisions, embedder_of=None)
         assert decisions.counts["measured"] == measured
-    gathered = module("summaries").gather(
-        [cell], decisions, module("corpora").load_corpus
-    )
+    gathered = module("cases").gather([cell], decisions, module("corpora").load_corpus)
     (of_case,) = gathered.values()
     assert set(of_case[0].decisions["AIF360 EqOdds"].values()) == {1.0}
     reduction = of_case[0].decisions["ExponentiatedGradient, frozen vectors"]

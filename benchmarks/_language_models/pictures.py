@@ -4,8 +4,7 @@ import numpy as np
 
 from sklearn_fairsisa.plotting._style import COLORS, INK, MUTED, tidy
 
-from .rules import DEFAULT, NONE
-from .summaries import (
+from .cases import (
     ANSWERED,
     FINAL,
     TOO_FEW,
@@ -14,6 +13,7 @@ from .summaries import (
     planned_shards,
     planned_splits,
 )
+from .rules import DEFAULT, NONE
 
 _SHOWN = {NONE: ("no rule", COLORS[1]), DEFAULT: ("default rule", COLORS[0])}
 # A phone shows 4.8 inches on about 360 pixels, where 9 points are still 9 pixels.

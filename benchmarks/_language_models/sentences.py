@@ -7,20 +7,18 @@ there is no answer yet.
 
 from collections import Counter
 
-from .costs import TAILS
-from .rules import DEFAULT, OF_THE_PAPER, PEERS
-from .summaries import (
-    ANSWERED,
-    FINAL,
+from .cases import ANSWERED, FINAL, PROVISIONAL
+from .comparisons import (
     MEAN_SCORE,
     PRIMARY,
     PRIMARY_SHARDS,
-    PROVISIONAL,
     REPAIRED_SHARDS,
     UNDECIDED,
     verdict_on_difference,
     verdict_on_repair,
 )
+from .costs import TAILS
+from .rules import DEFAULT, OF_THE_PAPER, PEERS
 
 _N_ATTRIBUTES = 2
 N_SHARDS_FAMILY = len(PRIMARY_SHARDS) * _N_ATTRIBUTES
@@ -39,7 +37,7 @@ def five_sentences(found):
     Parameters
     ----------
     found : dict of str to list of dict
-        Rows of the functions of ``summaries`` and ``costs``.
+        Rows of the functions of ``comparisons``, ``descriptions`` and ``costs``.
     """
     return [
         _on_shards(found),

@@ -2,17 +2,15 @@
 
 import pandas as pd
 
-from .plan import ATTRIBUTES
-from .rules import DEFAULT, NONE, OF_THE_PAPER, PEERS, WITHOUT_GROUP
-from .summaries import (
-    ANSWERED,
-    FINAL,
+from .cases import ANSWERED, FINAL, case_of
+from .comparisons import (
     MEAN_SCORE,
     REPAIRED_SHARDS,
-    case_of,
     verdict_on_difference,
     verdict_on_repair,
 )
+from .plan import ATTRIBUTES
+from .rules import DEFAULT, NONE, OF_THE_PAPER, PEERS, WITHOUT_GROUP
 
 
 def readable_tables(found):
@@ -21,7 +19,7 @@ def readable_tables(found):
     Parameters
     ----------
     found : dict of str to list of dict
-        Rows of the functions of ``summaries``.
+        Rows of the functions of ``comparisons`` and ``descriptions``.
     """
     yield "table_progress", _progress(found["progress"])
     yield "table_training", _training(found["training"])

@@ -5,7 +5,7 @@ from functools import cache
 import pandas as pd
 from _common import write_result
 
-from . import costs, sentences, summaries
+from . import cases, comparisons, costs, descriptions, sentences
 from .corpora import load_corpus
 from .pictures import draw_gaps
 from .plan import QUICK, STEPS
@@ -53,23 +53,23 @@ def _rows_of_tables(steps, pieces, decisions):
     is_quick = QUICK in steps
     whole = {step: STEPS[step]() for step in STEPS if is_quick == (step == QUICK)}
     planned = costs.cost_cells(steps)
-    gathered = summaries.gather(cells, decisions, corpora)
+    gathered = cases.gather(cells, decisions, corpora)
     found = {
         "progress": [
-            *summaries.count_pieces(whole, pieces),
+            *descriptions.count_pieces(whole, pieces),
             *costs.count_pieces(planned, pieces),
         ],
-        "training": summaries.describe_training(cells, pieces),
-        "scores": summaries.describe_scores(cells, decisions),
-        "shards": summaries.compare_shards(gathered, corpora),
-        "rules": summaries.compare_rules(gathered, corpora),
-        "deletions": summaries.compare_deletions(gathered, corpora),
-        "equal_gap": summaries.compare_at_equal_gap(gathered),
-        "deletion_costs": summaries.describe_deletions(cells, pieces),
+        "training": descriptions.describe_training(cells, pieces),
+        "scores": descriptions.describe_scores(cells, decisions),
+        "shards": comparisons.compare_shards(gathered, corpora),
+        "rules": comparisons.compare_rules(gathered, corpora),
+        "deletions": comparisons.compare_deletions(gathered, corpora),
+        "equal_gap": comparisons.compare_at_equal_gap(gathered),
+        "deletion_costs": descriptions.describe_deletions(cells, pieces),
         "costs": costs.describe(planned, pieces),
     }
     judged = [*found["shards"], *found["rules"], *found["deletions"]]
-    summaries.mark_untrained(judged, found["training"])
+    comparisons.mark_untrained(judged, found["training"])
     found["claims"] = sentences.claims_of_the_paper(found)
     return found
 

@@ -1,0 +1,312 @@
+"""Rows that compare ensembles, deletions and rules, and what they decide."""
+
+from dataclasses import replace
+
+import numpy as np
+from _judging import compare
+
+from .cases import UNTRAINED, common_people, stage_of
+from .intervals import interval, sample, spread_over_seeds
+from .plan import ATTRIBUTES
+from .rules import DEFAULT, MAJORITY, NONE
+
+# Shards do not make a model less fair if the gap grows by less.
+MARGIN = 0.05
+PRIMARY_SHARDS = (2, 5, 10, 20)
+REPAIRED_SHARDS = (5, 20)
+PRIMARY = "hatexplain", "minilm"
+"""Corpus and model of the primary questions."""
+MEAN_SCORE = "mean score"
+# Of the members, more than this must not decide the same for nearly everybody.
+_MOST_ALIKE = 0.1
+UNDECIDED = "not decided"
+_QUANTITIES = ("gap", "balanced_accuracy")
+
+
+def compare_shards(gathered, corpora):
+    """Rows that compare the gap of ensembles with that of one model, without a rule.
+
+    What decides is the mean score at one half, which is the primary comparison, the
+    majority, or the mean score where as many people are selected as by the one model.
+    Intervals of the primary comparison are simultaneous over shards and attributes.
+    """
+    measured = []
+    for case, many in gathered.items():
+        one = gathered.get(replace(case, n_shards=1))
+        if case.n_shards == 1 or case.deletion is not None or one is None:
+            continue
+        seeds, people, n_folds = common_people([one, many])
+        if not seeds:
+            continue
+        corpus = corpora(case.corpus)
+        before, after = ([c[s] for s in seeds] for c in (one, many))
+        matched = [
+            select_as_many(*pair) for pair in zip(before, after, people, strict=True)
+        ]
+        for what, rule, decided in (
+            (MEAN_SCORE, NONE, after),
+            ("majority", MAJORITY, after),
+            ("as many selected", NONE, matched),
+        ):
+            pair = [
+                sample(c, [r], people, corpus, case.attribute)[0]
+                for c, r in ((before, NONE), (decided, rule))
+            ]
+            measured.append((case, what, pair, n_folds))
+    return list(_with_intervals_of_changes(measured))
+
+
+def select_as_many(one, many, people):
+    """Return decisions by the greatest mean scores of `many`, as many as `one` selects.
+
+    Within each fold, whose members are the same.
+    """
+    who = np.array(people)
+    folds = np.array([many.fold_of[person] for person in who.tolist()])
+    chosen = {}
+    for fold in np.unique(folds):
+        own = who[folds == fold].tolist()
+        n_selected = round(sum(one.decisions[NONE][person] for person in own))
+        ranked = sorted(own, key=lambda person: -many.means[person])
+        chosen |= dict.fromkeys(own, 0.0)
+        chosen |= dict.fromkeys(ranked[:n_selected], 1.0)
+    return replace(many, decisions={NONE: chosen})
+
+
+def compare_deletions(gathered, corpora):
+    """Rows that compare the gap after deletions with that before, as `compare_shards`.
+
+    Without a rule and with the default, which is solved again; ``decision`` says which.
+    """
+    measured = []
+    for case, after in gathered.items():
+        before = gathered.get(replace(case, deletion=None, share=None))
+        if case.deletion is None or before is None:
+            continue
+        for rule in (NONE, DEFAULT):
+            pair = [_only(of_case, rule) for of_case in (before, after)]
+            seeds, people, n_folds = common_people(pair)
+            if seeds:
+                measured_pair = [
+                    sample(
+                        [of_case[s] for s in seeds],
+                        [rule],
+                        people,
+                        corpora(case.corpus),
+                        case.attribute,
+                    )[0]
+                    for of_case in pair
+                ]
+                measured.append((case, rule, measured_pair, n_folds))
+    return list(_with_intervals_of_changes(measured))
+
+
+def _with_intervals_of_changes(measured):
+    changes = [many.gap - one.gap for *_, (one, many), _ in measured]
+    families = {}
+    for (case, what, *_), change in zip(measured, changes):
+        family = case.corpus, case.model, what
+        families.setdefault(family, []).append(change[:, 0])
+    spread = {family: spread_over_seeds(d) for family, d in families.items()}
+    for (case, what, (one, many), n_folds), change in zip(measured, changes):
+        n_family = 1
+        if is_primary(case) and what == MEAN_SCORE:
+            n_family = len(ATTRIBUTES[case.corpus]) * len(PRIMARY_SHARDS)
+        level = 1 - 0.05 / n_family
+        own = spread[case.corpus, case.model, what]
+        value, low, high = interval(change, own, level)
+        yield {
+            **vars(case),
+            "decision": what,
+            "folds": n_folds,
+            "gap_one": one.gap[:, 0].mean(),
+            "gap": many.gap[:, 0].mean(),
+            "floor": many.floor,
+            "change": value,
+            "change_low": low,
+            "change_high": high,
+            "level": level,
+            "people": many.n_people,
+            "over_seeds": own[1] > 0,
+            "stage": stage_of(case, n_folds),
+            "verdict": verdict_on_shards(value, low, high, max(one.floor, many.floor)),
+        }
+
+
+def verdict_on_shards(change, low, high, floor):
+    """Say what a change of the gap means, whatever is finished.
+
+    Parameters
+    ----------
+    change, low, high : float
+        The change and its interval.
+    floor : float
+        Greater noise floor of the two gaps.
+    """
+    if low > 0 and change > floor:
+        return "less fair"
+    return "not less fair" if high < MARGIN else UNDECIDED
+
+
+def compare_rules(gathered, corpora):
+    """Rows with each rule's gap and balanced accuracy, and differences from others.
+
+    Those that it has more than no rule, and the default more than it.
+
+    A rule that did not decide in some folds is compared in the others. Differences of
+    primary cells have simultaneous intervals; see ``level``.
+    """
+    measured = []
+    for case, of_case in gathered.items():
+        by_people = {}
+        for name in dict.fromkeys(n for d in of_case.values() for n in d.decisions):
+            own, default = (_only(of_case, rule) for rule in (name, DEFAULT))
+            common = common_people([own, default])
+            if not common[0]:
+                # Without the default there is nothing to compare with.
+                common = common_people([own])
+            key = *common[0], *map(tuple, common[1])
+            by_people.setdefault(key, (common, []))[1].append(name)
+        for (seeds, people, n_folds), names in by_people.values():
+            decided, corpus = [of_case[s] for s in seeds], corpora(case.corpus)
+            has_default = all(
+                d.decisions.get(DEFAULT, {}).keys() >= {*who.tolist()}
+                for d, who in zip(decided, people, strict=True)
+            )
+            compared = [*dict.fromkeys([*names, NONE, *[DEFAULT] * has_default])]
+            found = sample(decided, compared, people, corpus, case.attribute)
+            samples = dict(zip(compared, found))
+            default = samples.get(DEFAULT)
+            for name in names:
+                own, none = samples[name], samples[NONE]
+                values = {what: getattr(own, what) for what in _QUANTITIES}
+                if default is not None and default is not own:
+                    for what in _QUANTITIES:
+                        more = getattr(default, what) - values[what]
+                        values[f"default_{what}"] = more
+                if name != NONE:
+                    for what in _QUANTITIES:
+                        values[f"more_{what}"] = values[what] - getattr(none, what)
+                measured.append((case, n_folds, name, own, values))
+    return list(_with_intervals_of_rules(measured))
+
+
+def _only(of_case, rule):
+    """Return the seeds and people of a case on which a rule has decided."""
+    found = {}
+    for seed, decided in of_case.items():
+        own = decided.decisions.get(rule, {})
+        fold_of = {p: f for p, f in decided.fold_of.items() if p in own}
+        if fold_of:
+            found[seed] = replace(decided, fold_of=fold_of)
+    return found
+
+
+def _with_intervals_of_rules(measured):
+    # Rules over the same ensemble vary together, so that each has its own spread.
+    families = {}
+    for case, _, name, _, values in measured:
+        for what, value in values.items():
+            family = case.corpus, case.model, name, what
+            families.setdefault(family, []).append(value[:, 0])
+    spread = {family: spread_over_seeds(v) for family, v in families.items()}
+    for case, n_folds, name, sampled, values in measured:
+        row = {
+            **vars(case),
+            "folds": n_folds,
+            "rule": name,
+            "floor": sampled.floor,
+            "people": sampled.n_people,
+            "stage": stage_of(case, n_folds),
+            "over_seeds": spread[case.corpus, case.model, name, "gap"][1] > 0,
+        }
+        row["level"] = 0.95
+        if is_primary(case) and case.n_shards in REPAIRED_SHARDS:
+            n_family = len(REPAIRED_SHARDS) * len(ATTRIBUTES[case.corpus])
+            row["level"] = 1 - 0.05 / n_family
+        for what, value in values.items():
+            level = 0.95 if what in _QUANTITIES else row["level"]
+            own = spread[case.corpus, case.model, name, what]
+            ends = interval(value, own, level)
+            row |= dict(zip((what, f"{what}_low", f"{what}_high"), ends))
+        yield row
+
+
+def is_primary(case):
+    """Return whether the design's primary questions are about a case."""
+    whole = case.deletion is None and not case.holds_out
+    return whole and (case.corpus, case.model) == PRIMARY
+
+
+def verdict_on_repair(row):
+    """Say whether a rule repairs the gap, by its row of `compare_rules`."""
+    if row["more_gap_low"] > 0:
+        return "larger"
+    if row["more_gap_high"] >= 0:
+        return UNDECIDED
+    return "repaired" if row["gap_low"] <= row["floor"] else "smaller"
+
+
+def verdict_on_difference(row, what):
+    """Say whether the default has more of a quantity than a rule, by the rule's row."""
+    if row[f"{what}_low"] > 0:
+        return "higher"
+    return "lower" if row[f"{what}_high"] < 0 else UNDECIDED
+
+
+def compare_at_equal_gap(gathered):
+    """Rows with the default minus each rule at equal gap; see ``_judging``.
+
+    Cases with fewer than three folds have none.
+    """
+    rows = []
+    for case, of_case in gathered.items():
+        names = dict.fromkeys(name for d in of_case.values() for name in d.curves)
+        for name in names:
+            pairs = [_paired(d, name) for d in of_case.values()]
+            pairs = [pair for pair in pairs if pair is not None]
+            if name == DEFAULT or not pairs:
+                continue
+            found = compare(*map(list, zip(*pairs)))
+            row = {
+                **vars(case),
+                "rule": name,
+                "folds": sum(p[0].shape[1] for p in pairs),
+            }
+            for what in _QUANTITIES:
+                estimate = found[f"{what}_at_equal_gap"]
+                ends = estimate.value, estimate.low, estimate.high
+                row |= dict(zip((what, f"{what}_low", f"{what}_high"), ends))
+            rows.append(row)
+    return rows
+
+
+def _paired(decided, name):
+    """Curves of the default and of another rule in the folds that both have."""
+    curves = [decided.curves.get(rule, {}) for rule in (DEFAULT, name)]
+    folds = sorted(set.intersection(*map(set, curves)))
+    if len(folds) < 3:
+        return None
+    return [np.stack([curve[fold] for fold in folds], axis=1) for curve in curves]
+
+
+def mark_untrained(rows, training):
+    """Let no row give an answer whose ensembles have too many members alike.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Of the functions that compare.
+    training : list of dict
+        Of `describe_training`.
+    """
+    untrained = {
+        (row["corpus"], row["model"], row["S"])
+        for row in training
+        if row["members_alike"] > _MOST_ALIKE * row["S"] * row["folds"]
+    }
+    for row in rows:
+        # What is compared with a model that has not learnt says nothing either.
+        shards = {row["n_shards"], 1} if "gap_one" in row else {row["n_shards"]}
+        if {(row["corpus"], row["model"], s) for s in shards} & untrained:
+            row["stage"] = UNTRAINED

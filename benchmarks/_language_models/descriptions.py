@@ -1,0 +1,124 @@
+"""How well ensembles were trained, what deletions cost, and how many pieces exist."""
+
+from itertools import chain
+
+import numpy as np
+import pandas as pd
+
+from .judging import attributes_of
+from .training import cells_of
+
+
+def describe_training(cells, pieces):
+    """Rows with quality and cost of the ensembles, means over seeds and folds."""
+    rows = []
+    for cell in cells:
+        found = pieces.read(cell.key)
+        if found is None or cell.deletion is not None:
+            continue
+        of_members = found["quality"]["member_balanced_accuracy"]
+        rows.append(
+            {
+                "corpus": cell.corpus,
+                "model": cell.model,
+                "S": cell.n_shards,
+                "held_out": cell.holds_out,
+                "passes": found["passes"],
+                "folds": 1,
+                "balanced_accuracy": found["quality"]["balanced_accuracy"],
+                "auc": found["quality"]["auc"],
+                "of_members": np.mean(of_members),
+                "members_alike": found["quality"]["members_alike"],
+                "fit_seconds": found["fit_seconds"],
+                "score_seconds": found["score_seconds"],
+            }
+        )
+    if not rows:
+        return []
+    keys = ["corpus", "model", "S", "held_out", "passes"]
+    how = dict.fromkeys(rows[0].keys() - set(keys), "mean")
+    how |= {"folds": "sum", "members_alike": "sum"}
+    table = pd.DataFrame(rows).groupby(keys, sort=False).agg(how).reset_index()
+    return table[list(rows[0])].to_dict("records")
+
+
+def describe_scores(cells, decisions):
+    """Rows with the area under the ROC curve within each group, means over folds.
+
+    Over those folds that all numbers of shards have, of those that have any.
+    """
+    rows = []
+    for cell in cells:
+        if cell.deletion is not None or cell.holds_out:
+            continue
+        for attribute in attributes_of(cell):
+            found = decisions.read({**cell.key, "attribute": attribute})
+            rows += [
+                {
+                    "corpus": cell.corpus,
+                    "model": cell.model,
+                    "attribute": attribute,
+                    "S": cell.n_shards,
+                    "split": (cell.seed, cell.fold),
+                    "group": group,
+                    "auc": area,
+                }
+                for group, area in (found["aucs"] if found else {}).items()
+            ]
+    if not rows:
+        return []
+    table, keys = pd.DataFrame(rows), ["corpus", "model", "attribute"]
+    n_shards = table.groupby(keys)["S"].transform("nunique")
+    has = table.groupby([*keys, "split"])["S"].transform("nunique")
+    table = table[has == n_shards].groupby([*keys, "S", "group"], sort=False)["auc"]
+    return table.agg(["mean", "count"]).reset_index().to_dict("records")
+
+
+def describe_deletions(cells, pieces):
+    """Rows with the cost of deletions, means over folds."""
+    rows = []
+    for cell in cells:
+        last = cells_of(cell)[-1]
+        found = pieces.read(last.key) if cell.deletion else None
+        for request in [] if found is None else found["requests"]:
+            rows.append(
+                {
+                    "corpus": cell.corpus,
+                    "model": cell.model,
+                    "S": cell.n_shards,
+                    "deletion": cell.deletion,
+                    "request": "one row" if request["rows"] == 1 else "many rows",
+                    "visits": request["visits"],
+                    "expected_visits": request["expected_visits"],
+                    "share_of_fit": request["seconds"] / found["fit_seconds"],
+                }
+            )
+    if not rows:
+        return []
+    keys = ["corpus", "model", "S", "deletion", "request"]
+    return (
+        pd.DataFrame(rows)
+        .groupby(keys, sort=False)
+        .mean()
+        .reset_index()
+        .to_dict("records")
+    )
+
+
+def count_pieces(steps, pieces):
+    """Rows with the pieces that each step has and needs, by number of shards.
+
+    Parameters
+    ----------
+    steps : dict of str to list of Cell
+    pieces : Pieces
+    """
+    rows = {}
+    for step, cells in steps.items():
+        for part in chain.from_iterable(map(cells_of, cells)):
+            key = step, part.corpus, part.model, part.n_shards
+            about = dict(zip(("step", "corpus", "model", "S"), key))
+            row = rows.setdefault(key, {**about, "pieces": 0, "of": 0})
+            row["of"] += 1
+            row["pieces"] += part.key in pieces
+    return list(rows.values())
