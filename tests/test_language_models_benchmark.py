@@ -442,8 +442,8 @@ def test_sentences_say_nothing_before_there_is_something(module):
     empty = {"shards": [], "rules": [], "costs": []}
     sentences = module("sentences").five_sentences(empty)
     assert len(sentences) == 5
-    assert not any(char in "".join(sentences) for char in ("less fair,", "+", "%."))
-    assert "no answer yet for 8 of 8" in sentences[0]
+    assert not any(char in "".join(sentences) for char in ("less fair,", "+", "% of"))
+    assert "Of 8 comparisons, 8 have no answer yet." in sentences[0]
     assert sentences[4].endswith("Not measured yet.")
 
 
@@ -456,10 +456,11 @@ def test_sentences_count_what_is_final_and_what_is_not(module):
         ["less fair", "not less fair"],
     )
     assert said == (
-        "2 of 4: 1 less fair, 0 not less fair, 1 not decided; no answer yet for 2 of 4"
+        "of 4 comparisons, 2 have a verdict (1 less fair, 0 not less fair, 1 not "
+        "decided) and 2 have no answer yet"
     )
     said = tally([({"stage": "provisional"}, "less fair")], 1)
-    assert said == "1 of 1, provisionally: 1 less fair"
+    assert said == "of 1 comparison, 1 has a provisional verdict (1 less fair)"
 
 
 def test_what_a_page_includes_is_written_whatever_is_finished(arguments, found):

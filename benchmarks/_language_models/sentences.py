@@ -7,6 +7,8 @@ there is no answer yet.
 
 from collections import Counter
 
+from sklearn_fairsisa._utils.words import counted
+
 from .cases import ANSWERED, FINAL, PROVISIONAL
 from .comparisons import (
     MEAN_SCORE,
@@ -123,7 +125,7 @@ def tally(verdicts, n_planned, first=()):
     str
     """
     parts = []
-    for stage, words in ((FINAL, ""), (PROVISIONAL, ", provisionally")):
+    for stage, kind in ((FINAL, "a verdict"), (PROVISIONAL, "a provisional verdict")):
         own = [verdict for row, verdict in verdicts if row["stage"] == stage]
         if own:
             counts = Counter(dict.fromkeys(first, 0))
@@ -131,11 +133,15 @@ def tally(verdicts, n_planned, first=()):
             # What is not decided comes last.
             names = sorted(counts, key=lambda name: name == UNDECIDED)
             shown = ", ".join(f"{counts[name]} {name}" for name in names)
-            parts.append(f"{len(own)} of {n_planned}{words}: {shown}")
+            parts.append(f"{_have(len(own))} {kind} ({shown})")
     ready = sum(row["stage"] in ANSWERED for row, _ in verdicts)
     if ready < n_planned:
-        parts.append(f"no answer yet for {n_planned - ready} of {n_planned}")
-    return "; ".join(parts)
+        parts.append(f"{_have(n_planned - ready)} no answer yet")
+    return f"of {counted(n_planned, 'comparison')}, {' and '.join(parts)}"
+
+
+def _have(n):
+    return f"{n} has" if n == 1 else f"{n} have"
 
 
 def _rules_of(found, key):
@@ -169,9 +175,9 @@ def _on_shards(found):
     verdicts = [(row, row["verdict"]) for row in rows]
     counts = tally(verdicts, N_SHARDS_FAMILY, ["less fair", "not less fair"])
     return (
-        "**Do shards make a language model less fair?** Comparisons of 2, 5, 10 and 20 "
-        f"shards with one model, by religion and by race: {counts}"
-        f"{_range(rows, 'change', 'the gap changes by')}."
+        "**Do shards make a language model less fair?** Ensembles of 2, 5, 10 and 20 "
+        "shards are compared with one model, by religion and by race. "
+        f"{_sentence(counts)}{_range(rows, 'change', 'Compared with one model, the gap')}"
     )
 
 
@@ -180,12 +186,11 @@ def _on_repair(found):
     verdicts = [(row, verdict_on_repair(row)) for row in rows]
     counts = tally(verdicts, N_REPAIR_FAMILY, ["repaired"])
     return (
-        "**Does the default rule repair the gap?** With 5 and 20 shards, by religion "
-        f"and by race: {counts}{_range(rows, 'more_gap', 'the gap changes by')}"
-        + _range(
-            rows, "more_balanced_accuracy", "balanced accuracy, against no rule, by"
-        )
-        + "."
+        "**Does the default rule repair the gap?** Ensembles of 5 and 20 shards are "
+        "compared with and without the rule, by religion and by race. "
+        + _sentence(counts)
+        + _range(rows, "more_gap", "With the rule, the gap")
+        + _range(rows, "more_balanced_accuracy", "Balanced accuracy")
     )
 
 
@@ -204,26 +209,28 @@ def _on_peers(found):
             (row, verdict_on_difference(row, f"default_{what}")) for row in rows
         ]
         counts = tally(verdicts, n_planned, ["higher", "lower"])
-        parts.append(f"its {words}: {counts}")
+        parts.append(f" Its {words}: {counts}.")
     return (
-        f"**Is it better than the {len(PEERS)} peers?** The default against each, in "
-        f"the same four cells: {'; '.join(parts)}."
+        f"**Is it better than the {len(PEERS)} peers?** The default rule is compared "
+        f"with each peer on the same ensembles.{''.join(parts)}"
     )
 
 
 def _on_others(found):
-    parts = []
+    answered, waiting = [], []
     for key, name in _OTHERS.items():
         rows = _shards_of(found, key)
         verdicts = [(row, row["verdict"]) for row in rows]
         if any(row["stage"] in ANSWERED for row in rows):
             counts = tally(verdicts, len(rows), ["less fair", "not less fair"])
-            parts.append(f"{name}: {counts}")
+            answered.append(f" {name}: {counts}.")
         else:
-            parts.append(f"{name}: no answer yet")
+            waiting.append(name)
+    if waiting:
+        answered.append(f" No answer yet: {', '.join(waiting)}.")
     return (
-        "**Does it hold elsewhere?** The same comparison of shards with one model, at "
-        f"95% each. {'; '.join(parts)}."
+        "**Does it hold elsewhere?** Shards are compared with one model in the same "
+        f"way, at 95% each.{''.join(answered)}"
     )
 
 
@@ -239,18 +246,22 @@ def _on_costs(rows):
             (row for row in tails if row["S"] == one["S"]), key=lambda row: row["rows"]
         )
         parts.append(
-            f"with {one['S']} shards, a deletion takes {one['share_of_fit']:.1%} of "
-            f"the time of a training and visits {one['share_of_visits']:.1%} of its "
-            f"samples (expected: {one['expected']:.1%}), of which erasing takes "
-            f"{one['erase_ms']:.0f} ms; {most['rows']} rows relearnt at once take "
-            f"{most['of_singles']:.0%} of the time of as many single requests"
+            f" With {one['S']} shards, a deletion takes {one['share_of_fit']:.1%} of "
+            f"the time of a training. It visits {one['share_of_visits']:.1%} of the "
+            f"samples; {one['expected']:.1%} are expected. Erasing alone takes "
+            f"{one['erase_ms']:.0f} ms. Relearning {most['rows']} rows at once takes "
+            f"{most['of_singles']:.0%} of the time of as many single requests."
         )
-    return f"**What does forgetting cost?** For the last layer: {'; '.join(parts)}."
+    return f"**What does forgetting cost?** For the last layer.{''.join(parts)}"
 
 
-def _range(rows, what, words):
-    """Say between which values a quantity lies where people are judged."""
+def _sentence(counts):
+    return f"{counts[0].upper()}{counts[1:]}."
+
+
+def _range(rows, what, subject):
+    """Say by how much a quantity changes where people are judged."""
     values = [row[what] for row in rows if row["stage"] in ANSWERED]
     if not values:
         return ""
-    return f"; {words} {min(values):+.3f} to {max(values):+.3f}"
+    return f" {subject} changes by {min(values):+.3f} to {max(values):+.3f}."
