@@ -177,7 +177,7 @@ def _on_shards(found):
     return (
         "**Do shards make a language model less fair?** Ensembles of 2, 5, 10 and 20 "
         "shards are compared with one model, by religion and by race. "
-        f"{_sentence(counts)}{_range(rows, 'change', 'Compared with one model, the gap')}"
+        f"{_sentence(counts)}{_range(rows, 'change', 'The gap')}"
     )
 
 
