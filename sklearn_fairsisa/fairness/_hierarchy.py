@@ -221,6 +221,8 @@ def _of_one_size(features, bounds):
     """What `_of_any_size` returns, at once for all groups, which have as many rows."""
     n_groups = len(bounds) - 1
     features = features.reshape(n_groups, -1, features.shape[1])
+    # Rows follow on in memory, as groups have many rows and few features.
+    by_feature = np.ascontiguousarray(features.swapaxes(1, 2))
 
     def margins(coefficients):
         return (features @ coefficients[..., None]).ravel()
@@ -229,7 +231,6 @@ def _of_one_size(features, bounds):
         return (missing.reshape(n_groups, 1, -1) @ features)[:, 0]
 
     def curvatures(weight):
-        weighed = features * weight.reshape(n_groups, -1, 1)
-        return weighed.swapaxes(1, 2) @ features
+        return (by_feature * weight.reshape(n_groups, 1, -1)) @ features
 
     return margins, slopes, curvatures

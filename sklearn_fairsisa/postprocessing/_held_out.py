@@ -188,13 +188,13 @@ def _learnt_without_folds(rows, problem):
     problem = replace(problem, accepts_unknown=False)
     _, fold = np.unique(_folds(_strata(rows), _N_FOLDS), return_inverse=True)
     learners = _learners(rows, problem, fold)
-    for k in range(fold.max() + 1):
+    for k, learn in zip(range(fold.max() + 1), learners):
         inside = fold == k
         # Nothing here holds on to a fold while the next one is learnt.
         yield (
             inside,
             _SeenRows(rows.take(inside), {}),
-            learn_rule(rows.lent(~inside), problem, next(learners)),
+            learn_rule(rows.lent(~inside), problem, learn),
         )
 
 
