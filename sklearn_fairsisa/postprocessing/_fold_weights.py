@@ -186,9 +186,10 @@ def _weights(rows, coefficients):
 
 
 def _turned(rows, k):
-    """Whether the members' mean ranks each group in reverse, without a fold."""
-    seen = (rows.fold != k) & rows.kept[k][rows.group]
-    return ranked_in_reverse(rows.mean, rows.group, rows.total * seen, rows.label)
+    """Groups that the members' mean ranks in reverse, without a fold."""
+    weight = rows.total * ((rows.fold != k) & rows.kept[k][rows.group])
+    # The last groups may have no rows.
+    return np.flatnonzero(ranked_in_reverse(rows.mean, rows.group, weight, rows.label))
 
 
 def _labels(rows):

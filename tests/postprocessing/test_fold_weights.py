@@ -150,6 +150,17 @@ def test_equal_weights_are_those_of_the_rule_to_the_bit():
         np.testing.assert_array_equal(shared.weights, own.weights)
 
 
+@pytest.mark.parametrize("differ", [0.0, 1.0])
+def test_a_last_group_without_rows_makes_no_difference(differ):
+    rows = given_rows(differ=differ, seed=1)
+    rows = replace(rows, scores=1 - rows.scores)
+    fold, kept = folds_of(rows), np.ones((N_FOLDS, 4), dtype=bool)
+    kept[:, 3] = False
+    for more, own in zip(without_folds(rows, fold, kept), without_folds(rows, fold)):
+        assert own.weights.min() < 0
+        np.testing.assert_allclose(more.weights[:3], own.weights, atol=1e-6)
+
+
 def test_rows_of_one_label_or_of_one_score_leave_members_equal():
     rows = given_rows()
     one_label = replace(rows, label=np.zeros(len(rows), dtype=bool))
