@@ -32,6 +32,8 @@ SLOPE_PRECISION = 0.01
 SHAPE = 1.0
 # Greatest change of a logit after which the curvature is not computed again.
 _SMALL_STEP = 1e-3
+# Rows of a group that are copied for speed; those of bins are.
+_FEW_ROWS = 512
 
 
 @dataclass(frozen=True)
@@ -143,21 +145,22 @@ def posterior_mode(features, group, total, positives, precision, start, offset=0
     array([[-0.405]])
     """
     bounds = np.searchsorted(group, np.arange(len(start.own) + 1))
-    by_group = _of_one_size if (np.diff(bounds) == bounds[1]).all() else _of_any_size
+    alike = (np.diff(bounds) == bounds[1]).all() and bounds[1] <= _FEW_ROWS
+    by_group = _of_one_size if alike else _of_any_size
     margins, slopes, curvatures = by_group(features, bounds)
     common, own = start.common, start.own
     margin, greatest = margins(common + own) + offset, np.inf
+    of_common, of_own = np.diag(precision.common), np.diag(precision.own)
+    has_weight = total > 0
     for _ in range(100):
         chance = expit(margin)
         slope = slopes(positives - total * chance)
         # After a small step the curvature, which costs most, is nearly what it was.
         if greatest > _SMALL_STEP:
             curvature = curvatures(total * chance * (1 - chance))
-            inverse = np.linalg.inv(curvature + np.diag(precision.own))
+            inverse = np.linalg.inv(curvature + of_own)
             explained = inverse @ curvature
-            schur = np.diag(precision.common) + np.sum(
-                curvature - curvature @ explained, axis=0
-            )
+            schur = of_common + np.sum(curvature - curvature @ explained, axis=0)
             variance = np.linalg.inv(schur)
         gradient_own = slope - precision.own * own
         gradient = slope.sum(axis=0) - precision.common * common
@@ -165,7 +168,7 @@ def posterior_mode(features, group, total, positives, precision, start, offset=0
         step = variance @ reduced
         step_own = np.einsum("akl,al->ak", inverse, gradient_own) - explained @ step
         change = margins(step + step_own)
-        greatest = np.abs(change[total > 0]).max()
+        greatest = np.abs(change[has_weight]).max()
         # Newton's steps overshoot where a start is far off.
         damping = min(1.0, 5.0 / max(greatest, 1e-300))
         common, own = common + damping * step, own + damping * step_own
