@@ -26,7 +26,7 @@ from ._logit_weights import (
 )
 
 # Rows whose products with all models are taken at a time, to fit into a cache.
-_BLOCK = 512
+_BLOCK = 1024
 # Length of a step, in standard errors, at which the search on all rows ends; those
 # without a fold start further away even from its end.
 _NEAR = 0.1
@@ -73,11 +73,13 @@ class FoldedRows:
         return 2 + self.n_heads
 
     def blocks(self):
-        """Yield group, fold and the place of some rows."""
-        n_folds = len(self.kept)
-        for cell, (start, stop) in enumerate(pairwise(self._ends)):
-            for first in range(start, stop, _BLOCK):
-                yield *divmod(cell, n_folds), slice(first, min(first + _BLOCK, stop))
+        """Yield group and place of some rows."""
+        yield from _blocks(self._ends[:: len(self.kept)])
+
+    def blocks_of_folds(self):
+        """Yield group, fold and place of some rows."""
+        for cell, rows in _blocks(self._ends):
+            yield *divmod(cell, len(self.kept)), rows
 
     def features(self, rows, n_features):
         """One, the members' mean, and how heads and members depart from it.
@@ -105,6 +107,13 @@ class FoldedRows:
         return scores
 
 
+def _blocks(ends):
+    """Yield position and place of some rows of each part, given where parts end."""
+    for position, (start, stop) in enumerate(pairwise(ends)):
+        for first in range(start, stop, _BLOCK):
+            yield position, slice(first, min(first + _BLOCK, stop))
+
+
 class _WithoutFolds:
     """Likelihood of models, each of the rows of some groups without those of a fold."""
 
@@ -116,13 +125,14 @@ class _WithoutFolds:
         n_sets, n_groups, n_features = coefficients.shape
         slope = np.zeros((n_groups, n_features, n_sets))
         curvature = np.zeros((n_groups, n_sets * n_features, n_features))
-        for group, fold, block in self._rows.blocks():
+        for group, block in self._rows.blocks():
             features = self._rows.features(block, n_features)
-            total, label = self._rows.total[block], self._rows.label[block]
-            seen = self._kept[:, group] & (self._left_out != fold)
+            label, total = self._rows.label[block], self._rows.total[block]
+            seen = self._left_out[:, None] != self._rows.fold[block]
+            seen &= self._kept[:, [group]]
             chance = expit(coefficients[:, group] @ features)
-            slope[group] += features @ ((label - chance) * total * seen[:, None]).T
-            weight = chance * (1 - chance) * total**power * seen[:, None]
+            slope[group] += features @ ((label - chance) * total * seen).T
+            weight = chance * (1 - chance) * total**power * seen
             weighed = (weight[:, None] * features).reshape(-1, len(total))
             curvature[group] += weighed @ features.T
         shape = n_groups, n_sets, n_features, n_features
@@ -131,7 +141,7 @@ class _WithoutFolds:
     def reach(self, step):
         """Greatest change of a row's logit in each set."""
         greatest = np.zeros(len(step))
-        for group, _, block in self._rows.blocks():
+        for group, block in self._rows.blocks():
             change = step[:, group] @ self._rows.features(block, step.shape[2])
             change = np.abs(change[:, self._rows.total[block] > 0])
             np.maximum(greatest, change.max(axis=1, initial=0.0), out=greatest)
@@ -170,7 +180,7 @@ def fold_weights(rows):
     if rows.n_heads:
         weights[modelled] = _weights(rows, alike)
     else:
-        for k in np.flatnonzero(is_known):
+        for k in np.setdiff1d(np.flatnonzero(is_known), differ):
             weights[k, _turned(rows, k)] *= -1
     weights[differ] = _weights(rows, different)
     return [LogitWeights(of_fold) for of_fold in weights]
@@ -213,7 +223,7 @@ def _spreads(rows):
     moments = np.zeros((*rows.kept.T.shape, 1 + 2 * n_features))
     # What does not vary is to have a spread of zero.
     origin = rows.features(slice(0, 1), n_features)
-    for group, fold, block in rows.blocks():
+    for group, fold, block in rows.blocks_of_folds():
         away, total = rows.features(block, n_features) - origin, rows.total[block]
         sums = [[total.sum()], away @ total, away**2 @ total]
         moments[group, fold] += np.concatenate(sums)
@@ -273,7 +283,7 @@ def _sums_at(rows, folds, coefficients):
     n_groups, n_features = coefficients.shape
     slopes = np.zeros((n_groups, len(rows.kept), n_features))
     curvatures = np.zeros((*slopes.shape, n_features))
-    for group, fold, block in rows.blocks():
+    for group, fold, block in rows.blocks_of_folds():
         features, total = rows.features(block, n_features), rows.total[block]
         chance = expit(coefficients[group] @ features)
         slopes[group, fold] += features @ ((rows.label[block] - chance) * total)
