@@ -328,12 +328,16 @@ class Difference(Constraint):
         """Probability that rates with the given errors satisfy it."""
         return spread_probability(self.at_most, rates)
 
+    def expected(self, rates):
+        """Mean of the measure of rates with the given errors."""
+        return expected_spread(rates)
+
     def interval(self, confidence, rates):
         """Mean of the measure, ends of its interval, and its confidence bound."""
         noise = [(np.zeros_like(rate), error) for rate, error in rates]
         found = max(np.ptp(rate) for rate, _ in rates)
         return {
-            "expected": expected_spread(rates),
+            "expected": self.expected(rates),
             "low": max(0.0, found - spread_quantile(confidence, noise)),
             "high": spread_quantile((1 + confidence) / 2, rates),
             "bound": spread_quantile(confidence, rates),
@@ -412,6 +416,10 @@ class Ratio(Constraint):
             return 1.0
         return spread_probability(-np.log(self.at_least), _logarithms(rates))
 
+    def expected(self, rates):
+        """Mean of the measure of rates with the given errors."""
+        return float(np.exp(-expected_spread(_logarithms(rates), _MOST_LOG)))
+
     def interval(self, confidence, rates):
         """Mean of the measure, ends of its interval, and its confidence bound."""
         logs = _logarithms(rates)
@@ -423,7 +431,7 @@ class Ratio(Constraint):
 
         high = np.exp(-found) / ratio(confidence, noise)
         return {
-            "expected": float(np.exp(-expected_spread(logs, _MOST_LOG))),
+            "expected": self.expected(rates),
             "low": ratio((1 + confidence) / 2, logs),
             "high": min(1.0, float(high)),
             "bound": ratio(confidence, logs),
@@ -522,10 +530,16 @@ class AtLeast(Constraint):
         ]
         return float(np.prod(chances))
 
+    def expected(self, rates):
+        """Mean of the measure of rates with the given errors."""
+        rate, error = _in_one(rates)
+        middle = (np.arange(1000) + 0.5) / 1000
+        above = np.prod(ndtr((rate[:, None] - middle) / error[:, None]), axis=0)
+        return float(above.mean())
+
     def interval(self, confidence, rates):
         """Mean of the measure, ends of its interval, and its confidence bound."""
-        rate = np.concatenate([rate for rate, _ in rates])
-        error = np.maximum(np.concatenate([e for _, e in rates]), LEAST_ERROR)
+        rate, error = _in_one(rates)
 
         def chance_below(value, each=np.prod):
             return 1 - float(each(ndtr((rate - value) / error)))
@@ -533,11 +547,9 @@ class AtLeast(Constraint):
         def least(level):
             return quantile(level, chance_below, 0.0, 1.0)
 
-        middle = (np.arange(1000) + 0.5) / 1000
-        above = np.prod(ndtr((rate[:, None] - middle) / error[:, None]), axis=0)
         tail = (1 + confidence) / 2
         return {
-            "expected": float(above.mean()),
+            "expected": self.expected(rates),
             "low": least(1 - tail),
             # The least rate is at most any other.
             "high": quantile(tail, lambda v: chance_below(v, np.min), 0.0, 1.0),
@@ -557,6 +569,12 @@ def _logarithms(rates):
         known = np.maximum(rate, _LEAST_RATE)
         found.append((np.log(known), error / known))
     return found
+
+
+def _in_one(rates):
+    """Rates of all kinds, and their errors."""
+    rate, error = map(np.concatenate, zip(*rates))
+    return rate, np.maximum(error, LEAST_ERROR)
 
 
 def _is_share(value):

@@ -25,13 +25,15 @@ from itertools import pairwise
 import numpy as np
 from scipy.special import expit
 
-_FREE, _ABSENT = 1e-6, 1e6
+FREE, ABSENT = 1e-6, 1e6
 # Weak enough for scores that hardly err.
-_SLOPE_PRECISION = 0.01
+SLOPE_PRECISION = 0.01
 # The factors have gamma priors of this shape.
-_SHAPE = 1.0
+SHAPE = 1.0
 # Greatest change of a logit after which the curvature is not computed again.
 _SMALL_STEP = 1e-3
+# Rows of a group that are copied for speed; those of bins are.
+_FEW_ROWS = 512
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,8 @@ def fit_hierarchy(features, group, total, positives, *, stiffness, rate, offset=
     factors = np.ones(3)
     for _ in range(30):
         precision = Coefficients(
-            np.concatenate([[_ABSENT, _SLOPE_PRECISION], factors[0] * stiffness]),
-            np.concatenate([[_FREE, factors[1]], factors[2] * stiffness]),
+            np.concatenate([[ABSENT, SLOPE_PRECISION], factors[0] * stiffness]),
+            np.concatenate([[FREE, factors[1]], factors[2] * stiffness]),
         )
         mode, variances = posterior_mode(
             features, group, total, positives, precision, mode, offset
@@ -97,7 +99,7 @@ def fit_hierarchy(features, group, total, positives, *, stiffness, rate, offset=
         for j, (coefficients, variance, stiff) in enumerate(blocks):
             determined = coefficients.size - old[j] * np.sum(stiff * variance)
             energy = np.sum(stiff * coefficients**2)
-            factors[j] = (determined + 2 * _SHAPE) / (energy + 2 * rate)
+            factors[j] = (determined + 2 * SHAPE) / (energy + 2 * rate)
         if np.abs(np.log(factors / old)).max() < 0.02:
             break
     return mode.common + mode.own
@@ -142,36 +144,23 @@ def posterior_mode(features, group, total, positives, precision, start, offset=0
     >>> (mode.common + mode.own).round(3)
     array([[-0.405]])
     """
-    n_groups, n_features = start.own.shape
-    bounds = np.searchsorted(group, np.arange(n_groups + 1))
-    parts = [slice(first, last) for first, last in pairwise(bounds)]
-
-    def margins(coefficients):
-        return np.concatenate([features[p] @ c for p, c in zip(parts, coefficients)])
-
+    bounds = np.searchsorted(group, np.arange(len(start.own) + 1))
+    alike = (np.diff(bounds) == bounds[1]).all() and bounds[1] <= _FEW_ROWS
+    by_group = _of_one_size if alike else _of_any_size
+    margins, slopes, curvatures = by_group(features, bounds)
     common, own = start.common, start.own
     margin, greatest = margins(common + own) + offset, np.inf
-    curvature = np.empty((n_groups, n_features, n_features))
-    slope = np.empty((n_groups, n_features))
-    # One array for all groups and steps: filling memory anew takes longer than sums.
-    weighed = np.empty((np.diff(bounds).max(), n_features))
+    of_common, of_own = np.diag(precision.common), np.diag(precision.own)
+    has_weight = total > 0
     for _ in range(100):
         chance = expit(margin)
-        missing = positives - total * chance
-        for a, p in enumerate(parts):
-            slope[a] = missing[p] @ features[p]
+        slope = slopes(positives - total * chance)
         # After a small step the curvature, which costs most, is nearly what it was.
         if greatest > _SMALL_STEP:
-            weight = total * chance * (1 - chance)
-            for a, p in enumerate(parts):
-                of_group = weighed[: p.stop - p.start]
-                np.multiply(features[p], weight[p, None], out=of_group)
-                curvature[a] = of_group.T @ features[p]
-            inverse = np.linalg.inv(curvature + np.diag(precision.own))
+            curvature = curvatures(total * chance * (1 - chance))
+            inverse = np.linalg.inv(curvature + of_own)
             explained = inverse @ curvature
-            schur = np.diag(precision.common) + np.sum(
-                curvature - curvature @ explained, axis=0
-            )
+            schur = of_common + np.sum(curvature - curvature @ explained, axis=0)
             variance = np.linalg.inv(schur)
         gradient_own = slope - precision.own * own
         gradient = slope.sum(axis=0) - precision.common * common
@@ -179,7 +168,7 @@ def posterior_mode(features, group, total, positives, precision, start, offset=0
         step = variance @ reduced
         step_own = np.einsum("akl,al->ak", inverse, gradient_own) - explained @ step
         change = margins(step + step_own)
-        greatest = np.abs(change[total > 0]).max()
+        greatest = np.abs(change[has_weight]).max()
         # Newton's steps overshoot where a start is far off.
         damping = min(1.0, 5.0 / max(greatest, 1e-300))
         common, own = common + damping * step, own + damping * step_own
@@ -190,3 +179,61 @@ def posterior_mode(features, group, total, positives, precision, start, offset=0
         "akl,lm,akm->ak", explained, variance, explained
     )
     return Coefficients(common, own), Coefficients(np.diag(variance), own_variance)
+
+
+def _of_any_size(features, bounds):
+    """Products of rows, group by group.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_rows, n_features)
+    bounds : ndarray of int of shape (n_groups + 1,)
+
+    Returns
+    -------
+    margins, slopes, curvatures : callable
+        Of coefficients, of shape (n_groups, n_features), those of the rows; of the
+        rows' weights, sums of the weighted features and of their weighted products.
+    """
+    parts = [slice(first, last) for first, last in pairwise(bounds)]
+    n_features = features.shape[1]
+    # One array for all groups and steps: filling memory anew takes longer than sums.
+    weighed = np.empty((np.diff(bounds).max(), n_features))
+    slope = np.empty((len(parts), n_features))
+    curvature = np.empty((len(parts), n_features, n_features))
+
+    def margins(coefficients):
+        return np.concatenate([features[p] @ c for p, c in zip(parts, coefficients)])
+
+    def slopes(missing):
+        for a, p in enumerate(parts):
+            slope[a] = missing[p] @ features[p]
+        return slope
+
+    def curvatures(weight):
+        for a, p in enumerate(parts):
+            of_group = weighed[: p.stop - p.start]
+            np.multiply(features[p], weight[p, None], out=of_group)
+            curvature[a] = of_group.T @ features[p]
+        return curvature
+
+    return margins, slopes, curvatures
+
+
+def _of_one_size(features, bounds):
+    """What `_of_any_size` returns, at once for all groups, which have as many rows."""
+    n_groups = len(bounds) - 1
+    features = features.reshape(n_groups, -1, features.shape[1])
+    # Rows follow on in memory, as groups have many rows and few features.
+    by_feature = np.ascontiguousarray(features.swapaxes(1, 2))
+
+    def margins(coefficients):
+        return (features @ coefficients[..., None]).ravel()
+
+    def slopes(missing):
+        return (missing.reshape(n_groups, 1, -1) @ features)[:, 0]
+
+    def curvatures(weight):
+        return (by_feature * weight.reshape(n_groups, 1, -1)) @ features
+
+    return margins, slopes, curvatures

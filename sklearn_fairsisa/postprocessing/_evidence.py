@@ -6,6 +6,7 @@ Each ``learn`` takes calibration rows and returns a function from a problem to a
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..fairness._joint_rules import MODEL_PEOPLE, JointRule
 from ..fairness._score_rules import ScoreRule
 from ._aggregation import Aggregation
 from ._calibration import votes_of
+from ._fold_weights import FoldedRows, fold_weights
 from ._logit_weights import CLIP, LogitWeights, logits_of, ranked_in_reverse
 
 
@@ -199,6 +201,38 @@ class OnScores:
         )
         score = np.empty(len(rows))
         score[order] = weights.weighted(z, rows.group[order])
+        return cls._learn_from(weights, score, rows, smooth=smooth)
+
+    @classmethod
+    def learn_without(cls, rows, fold, kept, *, smooth=False):
+        """Yield, for each fold, what `learn` is on all rows but its.
+
+        Parameters
+        ----------
+        rows : CalibrationRows
+        fold : ndarray of int of shape (n_rows,)
+            Codes without gaps.
+        kept : ndarray of bool of shape (n_folds, n_groups)
+            Groups whose rows are learnt from where a fold is left out.
+        smooth : bool, default=False
+
+        Yields
+        ------
+        callable
+            Takes the rows of these groups outside the fold, with codes without gaps.
+        """
+        folded = FoldedRows(rows, fold, kept)
+        found = fold_weights(folded)
+        scores = [folded.scores(weights) for weights in found]
+        # Logits take more memory than the scores of all folds.
+        del folded
+        for k, (weights, score) in enumerate(zip(found, scores)):
+            own = LogitWeights(weights.weights[kept[k]])
+            learnt_from = (fold != k) & kept[k][rows.group]
+            yield partial(cls._learn_from, own, score[learnt_from], smooth=smooth)
+
+    @classmethod
+    def _learn_from(cls, weights, score, rows, *, smooth):
         learnt = ScoreRule.learn(
             score, rows.group, rows.label, rows.weight, smooth=smooth
         )

@@ -29,11 +29,11 @@ CLIP = 1e-6
 # Standard errors that chance alone hardly exceeds.
 _DOUBT = 3.0
 # Departures that change the logit by about 0.3 are expected.
-_RATE = 0.1
+RATE = 0.1
 # Members differ if a test exceeds its expectation by so many standard errors.
 _CAUTION = 1.0
 # Eigenvalues, relative to the greatest, that are taken for rounding errors.
-_ROUNDING = 1e-9
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class LogitWeights:
         if (np.diff(group) < 0).any():
             order = np.argsort(group, kind="stable")
             z, group, label, total = (v[order] for v in (z, group, label, total))
-        mean, heads, members = _directions(n_columns - n_heads, n_heads)
+        mean, heads, members = directions_of(n_columns - n_heads, n_heads)
         spread = _spread(z @ mean, total)
         # Forgetting may have left one label, of which nothing can be learnt.
         if spread == 0 or len(np.unique(label[total > 0])) < 2:
@@ -107,7 +107,7 @@ class LogitWeights:
         deviation = z @ members
         apart = _spread(deviation, total)
         # Members that agree differ by rounding only.
-        disagree = apart > _ROUNDING * spread
+        disagree = apart > ROUNDING * spread
         if disagree or n_heads:
             features = _with_ones(z, directions)
             coefficients = _fit(features, *rows)
@@ -171,7 +171,7 @@ class LogitWeights:
         return left_out
 
 
-def _directions(n_members, n_heads):
+def directions_of(n_members, n_heads):
     """Sums of logits: the members' mean, and how heads and members depart from it.
 
     Returns
@@ -212,15 +212,20 @@ def _fit(features, group, label, total):
         total,
         total * label,
         stiffness=np.ones(features.shape[1] - 2),
-        rate=_RATE,
+        rate=RATE,
     )
 
 
 def _differ(*rows):
     """Whether members differ beyond chance, for all rows or for the groups apart."""
+    return are_beyond_chance(score_tests(*rows))
+
+
+def are_beyond_chance(tests):
+    """Whether a chi-square exceeds what its degrees of freedom let expect."""
     return any(
         chi_square > n_free + _CAUTION * np.sqrt(2 * n_free)
-        for chi_square, n_free in score_tests(*rows)
+        for chi_square, n_free in tests
     )
 
 
@@ -273,6 +278,11 @@ def score_tests(features, deviation, coefficients, group, label, total):
         slopes.append(left.T @ (weight * (label[start:stop] - chance)))
         covariances.append((left.T * (weight * information)) @ left)
         del left
+    return chi_squares(slopes, covariances)
+
+
+def chi_squares(slopes, covariances):
+    """Chi-square and degrees of freedom for the groups apart; then for all rows."""
     each = [_chi_square(*pair) for pair in zip(slopes, covariances)]
     apart = sum(chi_square for chi_square, _ in each), sum(n for _, n in each)
     return apart, _chi_square(sum(slopes), sum(covariances))
@@ -281,7 +291,7 @@ def score_tests(features, deviation, coefficients, group, label, total):
 def _chi_square(slope, covariance):
     """Squared length in standard errors, and how many directions it has."""
     variance, axes = np.linalg.eigh(covariance)
-    known = variance > _ROUNDING * max(variance[-1], 0.0)
+    known = variance > ROUNDING * max(variance[-1], 0.0)
     squared = (slope @ axes[:, known]) ** 2 / variance[known]
     return squared.sum(), np.count_nonzero(known)
 

@@ -1,6 +1,6 @@
 """The post-processing methods."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -36,6 +36,9 @@ class Method:
         What the cells of its rules are, for two classes and for more.
     uses_heads : bool, default=False
         Whether heads that know the group are evidence beside the members.
+    learn_without : callable, default=None
+        As `learn` on all rows but those of each fold, for rules of two classes; see
+        `OnScores.learn_without`. None where there is nothing to share between folds.
     infers : callable, default=None
         As `learn`, for people whose group is inferred; it also takes which groups the
         rows are of. None if groups cannot be inferred.
@@ -48,6 +51,7 @@ class Method:
     cells: str = ""
     cells_of_more: str = ""
     uses_heads: bool = False
+    learn_without: Callable[[Any, Any, Any], Iterator[Any]] | None = None
     infers: Callable[[Any, Any], Callable[[Any], Any]] | None = None
 
 
@@ -92,11 +96,15 @@ METHODS = {
         cells_of_more="Cells are the members' votes in turn.",
     ),
     "soft_ensemble": Method(
-        OnScores.learn, infers=partial(OnJoint.learn, people=0.0), **_SCORE
+        OnScores.learn,
+        learn_without=OnScores.learn_without,
+        infers=partial(OnJoint.learn, people=0.0),
+        **_SCORE,
     ),
     "smooth_ensemble": Method(
         partial(OnScores.learn, smooth=True),
         uses_heads=True,
+        learn_without=partial(OnScores.learn_without, smooth=True),
         infers=OnJoint.learn,
         **_SCORE,
     ),

@@ -350,13 +350,16 @@ def constrainable(rows, problem):
     return enough
 
 
-def learn_rule(rows, problem):
+def learn_rule(rows, problem, learn=None):
     """Learn what the rules of all tolerances share.
 
     Parameters
     ----------
     rows : CalibrationRows
     problem : Problem
+    learn : callable, default=None
+        Learns the rule for known groups from the rows of those that can be constrained.
+        None is that of the problem's method.
 
     Returns
     -------
@@ -369,7 +372,7 @@ def learn_rule(rows, problem):
     code = np.where(enough, np.cumsum(enough) - 1, -1)
     fair = blind = inferred = None
     if enough.any():
-        fair, inferred = _learnt_of_groups(rows, problem, enough, code)
+        fair, inferred = _learnt_of_groups(rows, problem, enough, code, learn)
     if (problem.accepts_unknown and inferred is None) or not enough.all():
         members = rows.of_members
         blind = method.learn(replace(members, group=np.zeros_like(rows.group)))
@@ -413,7 +416,7 @@ def learn_rule(rows, problem):
     return solve
 
 
-def _learnt_of_groups(rows, problem, enough, code):
+def _learnt_of_groups(rows, problem, enough, code, learn=None):
     """What rules for constrained groups learn, and for people whose group is inferred.
 
     Parameters
@@ -424,6 +427,8 @@ def _learnt_of_groups(rows, problem, enough, code):
         Groups that are constrained.
     code : ndarray of int of shape (n_groups,)
         What rules call each of them.
+    learn : callable, default=None
+        See `learn_rule`.
 
     Returns
     -------
@@ -439,7 +444,8 @@ def _learnt_of_groups(rows, problem, enough, code):
         inferred = method.infers(part, enough)
     if not problem.sensitive_at_predict:
         return inferred, inferred
-    return method.learn(part.of_known_groups), inferred
+    learn = learn or method.learn
+    return learn(part.of_known_groups), inferred
 
 
 def _feasible(solve, slack):

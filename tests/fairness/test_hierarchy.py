@@ -78,3 +78,26 @@ def test_departures_of_groups_are_shrunk_as_far_as_they_were_drawn_small():
     # Groups that hardly differ learn from each other, others are left to themselves.
     assert errors[0.05][0] < 0.6 * errors[0.05][1]
     assert errors[1.0][0] < 1.1 * errors[1.0][1]
+
+
+def test_rows_without_weight_change_nothing_though_groups_differ_in_size():
+    rng = np.random.default_rng(0)
+    n_groups, n_rows, k = 3, 40, 4
+    group = np.repeat(np.arange(n_groups), n_rows)
+    features = rng.normal(size=(len(group), k))
+    total = rng.integers(1, 4, len(group)).astype(float)
+    positives = rng.binomial(total.astype(int), 0.4).astype(float)
+    more = np.searchsorted(group, 1)
+    found = [
+        fit_hierarchy(*rows, stiffness=np.ones(k - 2), rate=0.1)
+        for rows in (
+            (features, group, total, positives),
+            (
+                np.insert(features, more, features[0], axis=0),
+                np.insert(group, more, 1),
+                np.insert(total, more, 0.0),
+                np.insert(positives, more, 0.0),
+            ),
+        )
+    ]
+    np.testing.assert_allclose(*found, atol=1e-9)

@@ -563,6 +563,7 @@ def test_the_gap_without_the_rule_is_that_of_the_ensembles_own_decisions():
     assert without["objective"] == pytest.approx(np.mean(right))
     assert without["low"] < without["counted"] < without["high"]
     assert report.is_fairer
+    assert report.to_frame()["expected"].iloc[0] < without["expected"]
     assert "Without the rule the objective is" in str(report)
 
 
@@ -575,6 +576,8 @@ def test_a_rule_that_is_not_expected_to_be_fairer_than_none_says_so():
         report = fair.fairness_report_
     assert told[0].filename == __file__
     assert not report.is_fairer
+    without = report.without_rule["expected"]
+    assert report.to_frame()["expected"].iloc[0] >= without
     assert "not expected to be fairer than none" in str(report)
 
 
