@@ -222,6 +222,10 @@ class EnsembleRule(Calibrated):
         rows, heads = replace(rows, scores=self.problem.turned(scores)), None
         if has_heads:
             heads, rows = self._with_heads(rows, ensemble, np.array(present))
+            if scores is kept and not self.problem.flipped:
+                # What is kept comes first there, and takes much memory.
+                kept = rows.scores[:, : kept.shape[1]]
+                del scores
         new = replace(self, rows=rows, kept=kept, digests=digests, heads=heads)
         return new.solved()
 
@@ -299,14 +303,16 @@ def _is_any_behind(ensemble):
 
 def _numbers_of(parts, place, n_rows):
     """Return rows of several parts as numbers, each in its place."""
-    found = []
+    numbers = np.empty((n_rows, 0))
     for rows in (part.block for part in parts):
         where = np.flatnonzero(place[rows.index] >= 0)
         if len(where):
-            found.append((place[rows.index[where]], as_numbers(take(rows.X, where))))
-    numbers = np.empty((n_rows, max((len(own.T) for _, own in found), default=0)))
-    for there, own in found:
-        numbers[there] = of_width(own, numbers.shape[1])
+            own = as_numbers(take(rows.X, where))
+            if own.shape[1] > numbers.shape[1]:
+                # Only words, which come last, may be more in a later part.
+                numbers = of_width(numbers, own.shape[1])
+            there = place[rows.index[where]]
+            numbers[there] = of_width(own, numbers.shape[1])
     return numbers
 
 
