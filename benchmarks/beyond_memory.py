@@ -58,7 +58,7 @@ def make_data(folder, n_rows):
         for name, (dtype, shape) in kinds.items()
     )
     rng = np.random.default_rng(0)
-    weights, groups = rng.normal(size=N_FEATURES), rng.integers(0, 2, n_rows)
+    weights, groups = rng.normal(size=N_FEATURES), rng.integers(0, 2, n_rows, np.int8)
     for start in range(0, n_rows, BATCH):
         here = slice(start, start + BATCH)
         X[here] = rng.normal(size=X[here].shape)
