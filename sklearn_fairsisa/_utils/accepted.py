@@ -28,12 +28,13 @@ _ACCEPTED = (
     "a NumPy array, a SciPy sparse matrix, a pandas or polars frame or series, or a "
     "list; Dask collections and columns of Hugging Face datasets are read into memory"
 )
+# How what is lazy in pyarrow is read.
+_ARROW_READS = "to_table", "read_all"
 # How to convert what is not accepted, by the package that it comes from.
 _CONVERSIONS = {
     "torch": "{name}.numpy(force=True)",
     "cupy": "{name}.get()",
     "xarray": "{name}.to_numpy()",
-    "pyarrow": "{name}.to_pandas()",
     "sparse": "{name}.to_scipy_sparse()",
     "h5py": "{name}[:]",
     "zarr": "{name}[:]",
@@ -315,6 +316,9 @@ def _conversion(X, name):
         return "Give one entry per row."
     if package == "xarray" and not hasattr(X, "to_numpy"):
         return f"Give {name}.to_dataframe()."
+    if package == "pyarrow":
+        read = next((way for way in _ARROW_READS if hasattr(X, way)), None)
+        return f"Give {name}.{f'{read}().' if read else ''}to_pandas()."
     if package in _CONVERSIONS:
         return f"Give {_CONVERSIONS[package].format(name=name)}."
     if isinstance(X, PathLike) or (isinstance(X, str) and X.endswith(".parquet")):

@@ -21,6 +21,9 @@ def take(X, where):
     """Return a copy of the rows of `X` at integer positions."""
     if type(X) is np.ndarray and X.dtype.kind in "biufc":
         # To find out what else X may be takes longer than to copy a few rows.
+        if X.flags.c_contiguous and X.ndim == 2:
+            # Several times as fast, but would copy all of X in another order.
+            return X.take(where, axis=0)
         return np.ascontiguousarray(X[where])
     if is_polars(X):
         return own_objects(_take_polars(X, where))

@@ -90,8 +90,8 @@ def _intersect(labels, codes):
     """Label of each row, which is a tuple if there are several columns."""
     if len(codes) == 1:
         return _pack(labels[0])[codes[0]]
-    joint = codes[0]
-    for code in codes[1:]:
+    joint, *others = (code.astype(np.intp) for code in codes)
+    for code in others:
         joint = pd.factorize(joint * (code.max(initial=0) + 1) + code)[0]
     first = np.unique(joint, return_index=True)[1]
     tuples = zip(
@@ -120,16 +120,17 @@ def encode_groups(groups):
     ValueError
         If the groups have no order.
     """
-    known = ~np.ma.getmaskarray(groups)
-    code = np.full(len(groups), -1)
-    values = np.ma.getdata(groups)[known]
-    if values.dtype.kind != "O":
-        names, code[known] = distinct(values)
+    known, values = ~np.ma.getmaskarray(groups), np.ma.getdata(groups)
+    if not known.all():
+        names, found = encode_groups(values[known])
+        code = np.full(len(groups), -1)
+        code[known] = found
         return names, code
+    if values.dtype.kind != "O":
+        return distinct(values)
     first_come, names = _factorize(values)
     order = _sorted_positions(names.tolist())
-    code[known] = np.argsort(order)[first_come]
-    return names[order], code
+    return names[order], np.argsort(order)[first_come]
 
 
 def merged_groups(names, code, groups):
@@ -501,7 +502,9 @@ def _encode_column(vector, name):
     found = [_plain(value, name) for value in np.asarray(found)]
     labels = list(dict.fromkeys(found))
     position = {label: k for k, label in enumerate(labels)}
-    positions = np.array([*(position[value] for value in found), -1])
+    # Rows are many, so few bytes each.
+    small = np.min_scalar_type(-1 - len(labels))
+    positions = np.array([*(position[value] for value in found), -1], dtype=small)
     return labels, positions[code]
 
 

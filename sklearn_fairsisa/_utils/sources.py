@@ -11,8 +11,8 @@ import numpy as np
 
 from .accepted import accepted
 
-# Bytes of a batch, which few are in memory of.
-_BATCH_BYTES = 2**23
+# The most bytes of a batch, of which few are in memory at a time.
+_BATCH_BYTES = 2**25
 _ARROW = {"Table", "RecordBatch", "Dataset", "FileSystemDataset", "InMemoryDataset",
           "UnionDataset"}  # fmt: skip
 
@@ -43,9 +43,15 @@ class Source:
         other._cast = cast
         return other
 
-    def batches(self):
-        """Yield the position of the first row of each batch, and its rows."""
-        n_rows = max(1, _BATCH_BYTES // self.row_bytes)
+    def batches(self, n_bytes):
+        """Yield the position of the first row of each batch, and its rows.
+
+        Parameters
+        ----------
+        n_bytes : int
+            About the bytes of a batch, unless these are too many.
+        """
+        n_rows = max(1, min(n_bytes, _BATCH_BYTES) // self.row_bytes)
         for start, rows in self._batches(n_rows):
             # An empty file, and one of which a filter leaves nothing, is a batch too.
             if len(rows):
@@ -243,14 +249,14 @@ def source_of(X):
     Parameters
     ----------
     X : object
-        A memory map of numbers, the path of a Parquet file or folder, a list of such
-        paths that are no texts, or a table or data set of pyarrow.
+        A memory map of numbers or a view of one, the path of a Parquet file or folder,
+        a list of such paths that are no texts, or a table or data set of pyarrow.
 
     Returns
     -------
     ArraySource, ArrowSource or None
     """
-    if isinstance(X, np.memmap) and X.ndim and X.dtype.kind in "biufc":
+    if _map_of(X) is not None and X.ndim and X.dtype.kind in "biufc":
         return ArraySource(X)
     if _is_arrow(X):
         return _arrow_source(X)
@@ -329,10 +335,16 @@ def _dataset_of_path(path):
 
 def drop_pages(array):
     """Give back the memory of a file that an array is mapped to; it is read again."""
-    while isinstance(array, np.ndarray):
-        # Changes of a private map are nowhere else.
-        mapped = getattr(array, "_mmap", None)
-        if mapped is not None and array.mode != "c" and hasattr(mmap, "MADV_DONTNEED"):
-            mapped.madvise(mmap.MADV_DONTNEED)
-            return
+    array = _map_of(array)
+    # Changes of a private map are nowhere else.
+    if array is not None and array.mode != "c" and hasattr(mmap, "MADV_DONTNEED"):
+        array._mmap.madvise(mmap.MADV_DONTNEED)
+
+
+def _map_of(array):
+    """Return the memory map that an array is a view of, None if it is of none."""
+    while type(array) in (np.ndarray, np.memmap):
+        if getattr(array, "_mmap", None) is not None:
+            return array
         array = array.base
+    return None

@@ -7,7 +7,8 @@ from scipy import sparse
 
 from ._values import encode_numbers, split_column
 
-_CHUNK = 65_536
+# Rows that are encoded at a time, as each number takes many bytes meanwhile.
+_CHUNK = 1024
 
 
 def row_coins(columns, seed):

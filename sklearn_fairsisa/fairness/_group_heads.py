@@ -48,6 +48,8 @@ _CLOSE = 0.02
 _DONE = 1e-6
 _MAX_STEPS = 40
 _SMALL_STEP = 0.05
+# Rows that are scaled at a time.
+_BLOCK = 2**13
 # More standard deviations than this are outliers.
 _FAR = 10.0
 
@@ -66,12 +68,25 @@ class Scaling:
     factor: np.ndarray
 
     @classmethod
-    def fit(cls, X, weight):
-        """Learn from rows; what is not finite counts as missing."""
-        known = np.isfinite(X)
+    def fit(cls, X, weight, where=None):
+        """Learn from rows; what is not finite counts as missing.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_all, n_features)
+        weight : ndarray of shape (n_rows,)
+        where : ndarray of int of shape (n_rows,), default=None
+            Positions of the rows in X; None is all of them.
+        """
+        filled = X if where is None else X[where]
+        known = np.isfinite(filled)
         missing = None if known.all() else ~known
-        filled = X if missing is None else np.where(known, X, 0.0)
-        total = np.maximum(weight @ known, 1e-300)
+        if missing is not None:
+            filled = np.where(known, filled, 0.0)
+        # Counts are exact in any order, and need no copy of `known` as doubles.
+        found = known.sum(axis=0) if (weight == 1).all() else weight @ known
+        total = np.maximum(found, 1e-300)
+        del known
         # Great numbers are halved by their size before they are squared.
         greatest = np.maximum(
             filled.max(axis=0, initial=0.0), -filled.min(axis=0, initial=0.0)
@@ -79,7 +94,7 @@ class Scaling:
         size = np.maximum(greatest, 1e-300)
         # One array is changed in place from here on: filling memory anew takes longer
         # than the sums.
-        filled = filled / size
+        filled = np.divide(filled, size, out=None if filled is X else filled)
         mean = (weight @ filled) / total
         filled -= mean
         if missing is not None:
@@ -147,12 +162,12 @@ class GroupHead:
         )
 
 
-def fit_group_head(X, group, label, known, weight=None, *, n_groups=None):
+def fit_group_head(X, group, label, known, weight=None, *, n_groups=None, where=None):
     """Fit the model by Newton's method, and the variances by the evidence.
 
     Parameters
     ----------
-    X : ndarray of shape (n_rows, n_features)
+    X : ndarray of shape (n_all, n_features)
         Missing values count as the mean.
     group : ndarray of int of shape (n_rows,)
     label : ndarray of bool of shape (n_rows,)
@@ -161,6 +176,8 @@ def fit_group_head(X, group, label, known, weight=None, *, n_groups=None):
     weight : ndarray of shape (n_rows,), default=None
     n_groups : int, default=None
         Of a group without rows nothing is known but what is common.
+    where : ndarray of int of shape (n_rows,), default=None
+        Positions of the rows in X; None is all of them.
 
     Returns
     -------
@@ -179,14 +196,16 @@ def fit_group_head(X, group, label, known, weight=None, *, n_groups=None):
     """
     n_groups = int(group.max()) + 1 if n_groups is None else n_groups
     weight = np.ones(len(label)) if weight is None else weight
-    scaling = Scaling.fit(X, weight)
+    scaling = Scaling.fit(X, weight, where)
     varies = np.flatnonzero(scaling.factor)
-    seen = X if len(varies) == X.shape[1] else X[:, varies]
-    scaled = Scaling(scaling.centre[varies], scaling.factor[varies]).apply(seen)
     positives = weight * label
     posterior = Posterior(
         [
-            (_features(known[r], scaled[r]), weight[r], positives[r])
+            (
+                _features(known[r], scaling, X, r if where is None else where[r]),
+                weight[r],
+                positives[r],
+            )
             for r in (np.flatnonzero(group == a) for a in range(n_groups))
         ],
         known.shape[1],
@@ -210,9 +229,20 @@ def fit_group_head(X, group, label, known, weight=None, *, n_groups=None):
     return GroupHead(scaling, intercept[:, 0], slope, weights, variances)
 
 
-def _features(known, scaled):
-    """Features of some rows: 1, the known parts of the logit, and the others."""
-    return np.hstack([np.ones((len(known), 1)), known, scaled])
+def _features(known, scaling, X, where):
+    """Features of some rows: 1, the known parts of the logit, and what varies of X."""
+    varies, first = np.flatnonzero(scaling.factor), 1 + known.shape[1]
+    scaling = Scaling(scaling.centre[varies], scaling.factor[varies])
+    features = np.empty((len(where), first + len(varies)))
+    features[:, 0], features[:, 1:first] = 1.0, known
+    # Some rows at a time, as copies of all would take much memory.
+    for start in range(0, len(where), _BLOCK):
+        here = slice(start, start + _BLOCK)
+        seen = X[where[here]]
+        if len(varies) < X.shape[1]:
+            seen = seen[:, varies]
+        features[here, first:] = scaling.apply(seen)
+    return features
 
 
 class Posterior:

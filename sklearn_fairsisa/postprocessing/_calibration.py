@@ -85,6 +85,20 @@ class CalibrationRows:
     def __len__(self):
         return len(self.index)
 
+    @classmethod
+    def given(cls, group, label, weight):
+        """The rows given to ``fit``, of which all may be kept: in few bytes each."""
+        index_type = np.int32 if len(group) < 2**31 else np.int64
+        group_type = np.min_scalar_type(-1 - int(group.max(initial=0)))
+        index = np.arange(len(group), dtype=index_type)
+        return cls(index, group.astype(group_type), label, weight)
+
+    @property
+    def widened(self):
+        """The rows with indices and groups of the types that sums are computed in."""
+        index, group = (v.astype(np.intp, copy=False) for v in (self.index, self.group))
+        return replace(self, index=index, group=group)
+
     @property
     def n_classes(self):
         """Number of classes."""

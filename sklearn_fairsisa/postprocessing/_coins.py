@@ -56,10 +56,11 @@ def first_coins(X, subjects, seed):
         width = 1
     else:
         width = n_columns(X) or math.prod(getattr(X, "shape", ())[1:]) or 1
-    first = np.arange(min(n_samples, _MOST_ROWS, _MOST_VALUES // width))
+    # A slice, as other rows are copied.
+    first = slice(0, min(n_samples, _MOST_ROWS, _MOST_VALUES // width))
     coins = np.full(n_samples, np.nan)
     if subjects is not None:
-        subjects = subjects[: len(first)]
+        subjects = subjects[first]
     coins[first] = coins_of(_safe_indexing(X, first), subjects, seed)
     return coins
 

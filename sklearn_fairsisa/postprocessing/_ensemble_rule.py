@@ -19,7 +19,7 @@ from ._checks import (
     rows_suffice,
 )
 from ._heads import N_FOLDS, FoldedNumbers, Heads, drawn_folds, members_used
-from ._kept_scores import kept_scores
+from ._kept_scores import kept_scores, positions_of
 from ._methods import uses_heads
 from ._views import as_numbers, of_width
 
@@ -222,6 +222,10 @@ class EnsembleRule(Calibrated):
         rows, heads = replace(rows, scores=self.problem.turned(scores)), None
         if has_heads:
             heads, rows = self._with_heads(rows, ensemble, np.array(present))
+            if scores is kept and not self.problem.flipped:
+                # What is kept comes first there, and takes much memory.
+                kept = rows.scores[:, : kept.shape[1]]
+                del scores
         new = replace(self, rows=rows, kept=kept, digests=digests, heads=heads)
         return new.solved()
 
@@ -237,8 +241,7 @@ class EnsembleRule(Calibrated):
             Their shards.
         """
         state = ensemble._state
-        plan, place = state.plan, np.full(state.plan.n_rows, -1)
-        place[rows.index] = np.arange(len(rows))
+        plan = state.plan
         if self.across:
             fold, parts = plan.shard_of(rows.index), state.rows
             used = members_used(plan.n_shards, present)
@@ -246,12 +249,12 @@ class EnsembleRule(Calibrated):
             parts, subjects = [state.held_out], state.held_out.subjects
             fold = np.empty(len(rows), dtype=np.intp)
             held_out = state.held_out.index
-            calibrates = place[held_out] >= 0
+            place = positions_of(rows.index, held_out)
             drawn = drawn_folds(held_out, plan.seed, subjects)
-            fold[place[held_out[calibrates]]] = drawn[calibrates]
+            fold[place[place >= 0]] = drawn[place >= 0]
             used = np.ones((N_FOLDS, len(present)), dtype=bool)
         with one_thread():
-            numbers = _numbers_of(parts, place, len(rows))
+            numbers = _numbers_of(parts, rows.index)
             folded = FoldedNumbers(numbers, fold)
             return Heads.fit(folded, rows, used, self.problem)
 
@@ -297,16 +300,18 @@ def _is_any_behind(ensemble):
     return any(one.is_behind for one in progress)
 
 
-def _numbers_of(parts, place, n_rows):
-    """Return rows of several parts as numbers, each in its place."""
-    found = []
+def _numbers_of(parts, index):
+    """Return the rows of some indices, of several parts, as numbers in that order."""
+    numbers = np.empty((len(index), 0))
     for rows in (part.block for part in parts):
-        where = np.flatnonzero(place[rows.index] >= 0)
+        place = positions_of(index, rows.index)
+        where = np.flatnonzero(place >= 0)
         if len(where):
-            found.append((place[rows.index[where]], as_numbers(take(rows.X, where))))
-    numbers = np.empty((n_rows, max((len(own.T) for _, own in found), default=0)))
-    for there, own in found:
-        numbers[there] = of_width(own, numbers.shape[1])
+            own = as_numbers(take(rows.X, where))
+            if own.shape[1] > numbers.shape[1]:
+                # Only words, which come last, may be more in a later part.
+                numbers = of_width(numbers, own.shape[1])
+            numbers[place[where]] = of_width(own, numbers.shape[1])
     return numbers
 
 
@@ -353,7 +358,8 @@ def begun(rows, state, *, problem, across, **about):
     Parameters
     ----------
     rows : CalibrationRows
-        All retained rows, -1 in place of the group where that is missing.
+        All retained rows, -1 in place of the group where that is missing. Coins are
+        those of the first rows; other coins are unknown.
     state : State
     problem : Problem
     across : bool
@@ -366,11 +372,15 @@ def begun(rows, state, *, problem, across, **about):
     ValueError
         If a group lacks the labels that the constraint needs.
     """
-    shards = np.asarray(state.plan.shard_of(rows.index))
-    calibrates = rows.group >= 0
+    calibrates, first = rows.group >= 0, rows.coins
     if not across:
-        calibrates &= shards == HELD_OUT
-    rows = rows.take(calibrates)
+        calibrates &= state.plan.shards[rows.index] == HELD_OUT
+    rows = replace(rows, coins=None).take(calibrates).widened
+    if first is not None:
+        coins = np.full(len(rows), np.nan)
+        known = rows.index < len(first)
+        coins[known] = first[rows.index[known]]
+        rows = replace(rows, coins=coins)
     check_groups_suffice(problem, rows, held_out=not across)
     rule = EnsembleRule(problem=problem, across=across, rows=rows, **about)
     if across:

@@ -44,6 +44,7 @@ from .._utils.groups import (
     split_groups,
     without_columns,
 )
+from .._utils.sources import drop_pages
 from .._utils.typing import (
     Estimator,
     FilePath,
@@ -553,6 +554,7 @@ class FairEnsemblePostprocessor(
             fitted.__dict__.pop(name, None)
         X = validate_data(fitted, X, reset=True, skip_check_array=True)
         classes, label = check_labels(y)
+        drop_pages(y)
         if subjects is not None:
             subjects = check_subjects(subjects, len(label))
         seen, groups = self._split(X, sensitive_features)
@@ -565,7 +567,10 @@ class FairEnsemblePostprocessor(
         problem = self._posed(names, classes, features)
         share = held_out_share(self.estimator, self.calibration)
         label = problem.labels(label)
-        rows = CalibrationRows(np.arange(len(label)), group, label, weight)
+        rows = CalibrationRows.given(group, label, weight)
+        # Each would take as much memory as some columns of X until the members are
+        # trained.
+        del groups, group, label
         about = {"problem": problem, "features": feature_names(sensitive_features)}
         train = Training(self, seen, y, weight, subjects, given=X)
         if isinstance(self.estimator, SISAClassifier):
@@ -1607,6 +1612,7 @@ class FairEnsemblePostprocessor(
         }
         estimator._validate_params()
         coins = first_coins(train.given, train.subjects, about["seed"])
+        coins = coins[: np.count_nonzero(~np.isnan(coins))].copy()
         rows = replace(rows, aggregation=aggregation_of(estimator), coins=coins)
         estimator._start(
             train.X,
@@ -1643,7 +1649,7 @@ class FairEnsemblePostprocessor(
             drawn = int(train.rng.randint(2**31))
             trains = ~drawn_roles(n_given, share, drawn, subjects)
         calibrating = np.flatnonzero((rows.group >= 0) & ~trains)
-        rows = rows.take(calibrating)
+        rows = rows.take(calibrating).widened
         check_groups_suffice(about["problem"], rows, held_out=bool(share))
         if share is not None:
             estimator = train.fitted(np.flatnonzero(trains))

@@ -191,7 +191,8 @@ class OnScores:
         # Logits are sorted by group at once, as sorting them later copies them.
         order = np.argsort(rows.group, kind="stable")
         counted = None if rows.counted is None else rows.counted[order]
-        z = logits_of(rows.scores[order], counted)
+        own = rows.scores[order]
+        z = logits_of(own, counted, out=own)
         weights = LogitWeights.of_logits(
             z,
             rows.group[order],

@@ -74,7 +74,7 @@ class FoldHeads:
             Positions of the rows to learn from.
         problem : Problem
         """
-        numbers, known = numbers[others], known[others]
+        known = known[others]
         group, label = rows.group[others], rows.label[others]
         weight = None if rows.weight is None else rows.weight[others]
         n_groups = len(problem.groups)
@@ -90,12 +90,19 @@ class FoldHeads:
                     known[:, k : k + 1],
                     weight,
                     n_groups=n_groups,
+                    where=others,
                 )
                 for k, positive in enumerate(positives)
             ),
             tuple(
                 fit_group_head(
-                    numbers, np.zeros_like(group), group == a, known, weight, n_groups=1
+                    numbers,
+                    np.zeros_like(group),
+                    group == a,
+                    known,
+                    weight,
+                    n_groups=1,
+                    where=others,
                 )
                 for a in range(n_inferred if problem.infers else 0)
             ),
@@ -175,6 +182,8 @@ class Heads:
                 logits = np.empty((len(rows), of_fold.shape[1]))
             logits[own] = of_fold
             found.append(heads)
+        # Before the scores are copied.
+        del means
         heads = cls(tuple(found), used, problem.sensitive_at_predict)
         n_joint = 0
         if problem.infers:
@@ -293,11 +302,13 @@ class MemberLogits:
     @classmethod
     def of(cls, scores, counted=None):
         """Return those of members that gave these scores."""
-        z = logit(scores.astype(np.float64).clip(_CLIP, 1 - _CLIP))
-        z = z.reshape(*z.shape[:2], -1)
-        counted = np.ones(z.shape[:2], dtype=bool) if counted is None else counted
+        counted = np.ones(scores.shape[:2], dtype=bool) if counted is None else counted
         of_members = [np.ascontiguousarray(column)[:, None] for column in counted.T]
-        columns = [np.where(c, m, 0.0) for c, m in zip(of_members, z.swapaxes(0, 1))]
+        # One by one, as a copy of all scores would take much memory.
+        columns = [
+            np.where(c, _clipped_logit(m).reshape(len(c), -1), 0.0)
+            for c, m in zip(of_members, scores.swapaxes(0, 1))
+        ]
         return cls(columns, of_members)
 
     def mean_of(self, members):
@@ -309,3 +320,7 @@ class MemberLogits:
         total = sum(self.columns[member] for member in used)
         n_counted = sum(self.counted[member].astype(np.intp) for member in used)
         return total / np.maximum(n_counted, 1)
+
+
+def _clipped_logit(scores):
+    return logit(scores.astype(np.float64).clip(_CLIP, 1 - _CLIP))

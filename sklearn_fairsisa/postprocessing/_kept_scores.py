@@ -47,23 +47,21 @@ def kept_scores(kept, digests, index, ensemble, across):
     if kept is not None:
         changed = [a != b for a, b in zip(digests, now, strict=True)]
         scores[:, changed] = np.nan
-    place = np.full(state.plan.n_rows, -1)
-    place[index] = np.arange(len(index))
     parts = range(state.plan.n_shards) if across else [HELD_OUT]
     with one_thread():
         for part in parts:
             able = [s for s, m in enumerate(members) if m is not None and s != part]
-            _score_part(scores, place, state, part, {s: members[s] for s in able})
+            _score_part(scores, index, state, part, {s: members[s] for s in able})
     if across:
         scores[np.arange(len(index)), state.plan.shard_of(index)] = 1 / n_classes
     return scores
 
 
-def _score_part(scores, place, state, part, members):
+def _score_part(scores, index, state, part, members):
     """Fill in the scores that are missing of the rows of one part."""
-    rows, there = None, None
+    rows = None
     for block in _blocks(state.plan, part):
-        places = place[block]
+        places = positions_of(index, block)
         inside = places >= 0
         places = places[inside]
         unknown = np.isnan(scores[places]).any(axis=tuple({0, scores.ndim - 1} - {1}))
@@ -72,12 +70,20 @@ def _score_part(scores, place, state, part, members):
             continue
         if rows is None:
             rows = state.part(part).block
-            there = np.full(state.plan.n_rows, -1)
-            there[rows.index] = np.arange(len(rows))
-        X = _at(rows.X, _filled(there[block]))
+        X = _at(rows.X, _filled(positions_of(rows.index, block)))
         for shard in lacking:
             found = member_scores(members[shard], X, len(state.classes))[inside]
             scores[places, shard] = found[:, 1] if scores.ndim == 2 else found
+
+
+def positions_of(index, wanted):
+    """Positions of rows among those of some indices, -1 where they are not."""
+    if not len(index):
+        return np.full(len(wanted), -1)
+    order = np.argsort(index, kind="stable")
+    place = np.searchsorted(index, wanted, sorter=order)
+    found = order[np.minimum(place, len(order) - 1)]
+    return np.where(index[found] == wanted, found, -1)
 
 
 def _blocks(plan, part):

@@ -317,9 +317,22 @@ def ranked_in_reverse(score, group, weight, label):
     return np.bincount(group, part) < -_DOUBT * spread
 
 
-def logits_of(scores, counted=None):
-    """Logits of members; one that does not count has the mean of the others."""
-    z = scores.clip(CLIP, 1 - CLIP)
+def logits_of(scores, counted=None, out=None):
+    """Logits of members; one that does not count has the mean of the others.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_rows, n_members)
+    counted : ndarray of bool of that shape, default=None
+    out : ndarray, default=None
+        Where they are put if it holds doubles, as `scores` itself.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_members)
+    """
+    out = out if out is not None and out.dtype == np.float64 else None
+    z = scores.clip(CLIP, 1 - CLIP, out=out)
     z = logit(z, out=z)
     if counted is not None:
         mean = z.mean(axis=1, where=counted, keepdims=True)

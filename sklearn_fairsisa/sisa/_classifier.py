@@ -445,9 +445,15 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         if not isinstance(X, Source):
             codes = np.searchsorted(classes, y)
             return split_rows(X, codes, plan, subjects, params, offset)
+
+        def codes_of(here):
+            codes = np.searchsorted(classes, y[here])
+            drop_pages(y)
+            return codes
+
         return split_source(
             X,
-            lambda here: np.searchsorted(classes, y[here]),
+            codes_of,
             plan,
             subjects,
             params,
@@ -499,7 +505,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
         if held is not None:
             cast = partial(in_types_of, held)
             X = X.cast(cast) if isinstance(X, Source) else cast(X)
-        classes = union(self.classes_, y if classes is None else classes, y)
+        classes = union(self.classes_, *([] if classes is None else [classes]), y)
         recipe = before.recipe
         if len(classes) > recipe.n_classes:
             known = np.searchsorted(classes, self.classes_).tolist()
@@ -1207,7 +1213,7 @@ class SISAClassifier(FindingsMixin, PredictingMixin, MetaEstimatorMixin, BaseEst
             self, method, len(y), subjects=subjects, **given
         )
         check_enough_rows(len(y), subjects, self.n_shards, self.n_slices)
-        all_classes = union(y if classes is None else classes, y)
+        all_classes = union(*([y] if classes is None else [classes, y]))
         if len(all_classes) < 2:
             raise ValueError(
                 f"y has one class, {all_classes.tolist()[0]!r}. A classifier needs "

@@ -31,7 +31,7 @@ from ._learners import (
 )
 
 # What is computed of labels at a time.
-_MOST_LABELS = 2**20
+_MOST_LABELS = 2**16
 # Attributes of an estimator about the X it was fitted on.
 INPUTS = ("n_features_in_", "feature_names_in_")
 

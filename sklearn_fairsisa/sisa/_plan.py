@@ -9,13 +9,20 @@ import numpy as np
 # Separate streams of one seed, so that no two uses share a generator. 3 is unused.
 _ASSIGN, _TRAIN, _WATCH, _HOLD_OUT = 0, 1, 2, 4
 # Rows that a plan computes with at a time.
-_AT_A_TIME = 2**20
+_AT_A_TIME = 2**16
 # Shard in a plan of rows that no shard trains on.
 HELD_OUT = -1
 
 
 def _generator(seed, *key):
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+
+
+def _permutation(rng, n):
+    """Return the bits of ``rng.permutation(n)``, in four bytes each if these do."""
+    order = np.arange(n, dtype=np.int32 if n < 2**31 else np.int64)
+    rng.shuffle(order)
+    return order
 
 
 def training_seed(seed, shard, stage, step=0):
@@ -98,7 +105,7 @@ def drawn_to_hold_out(n_rows, share, seed, *, subjects=None, batch=0):
     rng = _generator(seed, _HOLD_OUT, batch)
     # Rounded at random, so that batches of one row keep the share too.
     size = int(share * n_rows + rng.random())
-    return rng.permutation(n_rows) < size
+    return _permutation(rng, n_rows) < size
 
 
 @dataclass(frozen=True)
@@ -204,7 +211,7 @@ class Plan:
         if subjects is None:
             rng = _generator(self.seed, _ASSIGN, self.n_batches)
             order = rng.permutation(self.n_shards)
-            places = rng.permutation(n_rows - held_out.sum())
+            places = _permutation(rng, int(n_rows - held_out.sum()))
             shards[~held_out] = order[places % self.n_shards]
         else:
             keys = _subject_keys(subjects, self.seed)
@@ -264,7 +271,7 @@ def make_plan(n_rows, *, n_shards, n_slices, seed, subjects=None, held_out=0.0):
     """
     out = drawn_to_hold_out(n_rows, held_out, seed, subjects=subjects)
     if subjects is None:
-        places = _generator(seed, _ASSIGN, 0).permutation(n_rows - out.sum())
+        places = _permutation(_generator(seed, _ASSIGN, 0), int(n_rows - out.sum()))
     else:
         places = _subject_keys(subjects, seed)[~out] % np.uint64(n_shards * n_slices)
     shards = np.full(n_rows, HELD_OUT, dtype=_type_for(n_shards))

@@ -10,6 +10,10 @@ from ._plan import HELD_OUT
 from ._rows import Block, Piece, ShardRows
 
 _FEWEST_BYTES = 2**16
+# Share of a piece at which it is written.
+_ENOUGH = 0.75
+# Of a batch, however small the shards are.
+_FEWEST_OF_BATCH = 2**22
 
 
 def split_source(source, codes, plan, subjects, params, offset, *, keep, check):
@@ -36,9 +40,13 @@ def split_source(source, codes, plan, subjects, params, offset, *, keep, check):
     rows : tuple of ShardRows
     held_out : ShardRows
     """
-    size = _rows_per_piece(source, plan)
+    n_cells = sum(plan.n_stages) + 1
+    n_bytes = _bytes_per_piece(source, plan, n_cells)
+    size = max(1, n_bytes // source.row_bytes)
+    # A batch then has about a piece for each cell, so that few rows wait.
+    of_batch = max(_FEWEST_OF_BATCH, n_bytes * n_cells)
     pieces, waiting, empty = defaultdict(list), defaultdict(list), None
-    for start, X in source.batches():
+    for start, X in source.batches(of_batch):
         _check_batch(check, X, start)
         batch = _batch(X, start, codes, subjects, params, offset)
         if empty is None:
@@ -46,13 +54,11 @@ def split_source(source, codes, plan, subjects, params, offset, *, keep, check):
         first = offset + start
         for cell, where in _cells(plan, first, len(batch[0])):
             waiting[cell].append(Block.copied(where, *batch))
-            if sum(map(len, waiting[cell])) >= size:
-                *whole, rest = _cut(waiting[cell], size)
-                pieces[cell] += (keep(*cell, block) for block in whole)
-                waiting[cell] = [rest]
+            if sum(map(len, waiting[cell])) >= _ENOUGH * size:
+                blocks = _cut(waiting.pop(cell), size)
+                pieces[cell] += (keep(*cell, block) for block in blocks)
     for cell, blocks in waiting.items():
-        left = [block for block in _cut(blocks, size) if len(block)]
-        pieces[cell] += (keep(*cell, block) for block in left)
+        pieces[cell] += (keep(*cell, block) for block in _cut(blocks, size))
 
     def of(number):
         own = sorted(cell for cell in pieces if cell[0] == number)
@@ -62,15 +68,13 @@ def split_source(source, codes, plan, subjects, params, offset, *, keep, check):
     return tuple(map(of, range(plan.n_shards))), of(HELD_OUT)
 
 
-def _rows_per_piece(source, plan):
-    """Return how many rows a piece is given.
+def _bytes_per_piece(source, plan, n_cells):
+    """Return about how many bytes a piece is given.
 
     Those that wait for their piece to be full take no more memory than a shard.
     """
-    n_cells = sum(plan.n_stages) + 1
     of_shard = len(source) * source.row_bytes // plan.n_shards
-    n_bytes = min(_rows.PIECE_BYTES, max(_FEWEST_BYTES, of_shard // n_cells))
-    return max(1, n_bytes // source.row_bytes)
+    return min(_rows.PIECE_BYTES, max(_FEWEST_BYTES, of_shard // n_cells))
 
 
 def _check_batch(check, X, start):
@@ -106,7 +110,9 @@ def _cells(plan, first, n_rows):
 
 
 def _cut(blocks, size):
-    """Return the rows of some blocks in blocks of one size, and what is left."""
+    """Return the rows of some blocks in blocks of about a size, copied if need be."""
     rows = Block.joined(blocks, sum(map(len, blocks)))
-    starts = range(0, len(rows) + 1, size)
-    return [rows.take(np.arange(i, min(i + size, len(rows)))) for i in starts]
+    n_parts = round(len(rows) / size)
+    if n_parts < 2:
+        return [rows]
+    return [*map(rows.take, np.array_split(np.arange(len(rows)), n_parts))]

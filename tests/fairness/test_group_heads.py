@@ -51,6 +51,23 @@ def dense_posterior(Z, group, label, known, weight, variances):
     return loss, split, design, precision
 
 
+@pytest.mark.parametrize("missing", [False, True])
+def test_rows_named_by_position_give_the_head_of_copies_of_them(missing):
+    X, group, label, known = some_people(3000)
+    if missing:
+        X[::7, 1] = np.nan
+    X[:, 2] = 1.0
+    where = np.flatnonzero(np.arange(len(X)) % 5)
+    weight = np.random.default_rng(1).integers(1, 3, len(where)).astype(float)
+    own = group[where], label[where], known[where]
+    for of_row in (None, weight):
+        named = fit_group_head(X, *own, of_row, where=where)
+        copied = fit_group_head(X[where], *own, of_row)
+        for part in ("intercept", "slope", "weights"):
+            np.testing.assert_array_equal(getattr(named, part), getattr(copied, part))
+        np.testing.assert_array_equal(named.scaling.centre, copied.scaling.centre)
+
+
 def test_a_head_is_the_mode_that_a_general_optimiser_finds():
     X, group, label, known = some_people()
     weight = np.random.default_rng(1).uniform(0.2, 2.0, len(label))

@@ -14,6 +14,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
+from sklearn_fairsisa.postprocessing._kept_scores import positions_of
 from sklearn_fairsisa.sisa._votes import member_scores
 
 X, y = make_classification(1003, 17, n_informative=5, flip_y=0.2, random_state=0)
@@ -161,3 +162,18 @@ def test_a_second_rule_over_the_same_rows_asks_no_member():
         second.selection_probability(X, sensitive_features=age),
         alone.selection_probability(X, sensitive_features=age),
     )
+
+
+@pytest.mark.parametrize("calibration", ["cross_shard", 0.3])
+def test_scores_are_in_memory_once(calibration):
+    fair = fitted(X, LogisticRegression(), calibration)
+    for rule in (calibrated(fair), calibrated(fair.forget([3, 700]))):
+        assert np.shares_memory(rule.kept, rule.rows.scores)
+
+
+@pytest.mark.parametrize("index", [[], [4], [9, 2, 5, 0]])
+def test_rows_are_found_by_their_indices_in_any_order(index):
+    index, wanted = np.array(index, dtype=int), np.array([5, 1, 0, 9, 9, 11])
+    place = {row: position for position, row in enumerate(index.tolist())}
+    found = positions_of(index, wanted).tolist()
+    assert found == [place.get(row, -1) for row in wanted.tolist()]

@@ -63,6 +63,16 @@ def test_a_dask_cluster_gives_the_same_bits(cluster, tmp_path, name):
     np.testing.assert_array_equal(reopened.transform(X), local.transform(X))
 
 
+def test_a_dask_cluster_reads_what_was_written_of_a_memory_map(cluster, tmp_path):
+    np.save(tmp_path / "X.npy", X)
+    rows = np.load(tmp_path / "X.npy", mmap_mode="r")
+    with joblib.parallel_config(backend="dask"):
+        far = make_sisa(SGDClassifier(), checkpoint_dir=tmp_path / "d").fit(rows, y)
+        far.forget([1, 50]).partial_fit(rows, y)
+    local = make_sisa(SGDClassifier()).fit(X, y).forget([1, 50]).partial_fit(X, y)
+    assert digests(far) == digests(local)
+
+
 def test_ray_workers_give_the_same_bits(tmp_path):
     ray = pytest.importorskip("ray")
     from ray.util.joblib import register_ray

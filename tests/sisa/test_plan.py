@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sklearn_fairsisa.sisa._plan import (
+    _permutation,
     expected_replay_cost,
     make_plan,
     passes_per_stage,
@@ -150,3 +151,10 @@ def test_no_two_steps_of_training_share_a_seed():
     }
     assert len(seeds) == 1000
     assert max(seeds) < 2**31
+
+
+@pytest.mark.parametrize("n", [0, 1, 1000])
+def test_an_order_in_few_bytes_is_that_of_numpys_own(n):
+    order = _permutation(np.random.default_rng(7), n)
+    np.testing.assert_array_equal(order, np.random.default_rng(7).permutation(n))
+    assert order.itemsize == 4

@@ -1,6 +1,7 @@
 """Rows that a directory takes in batches give the members of rows in memory."""
 
 import pickle
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -16,7 +17,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from test_backends import Drawer, Watched
 
-from sklearn_fairsisa import SISAClassifier
+from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
 from sklearn_fairsisa._utils import sources
 from sklearn_fairsisa._utils.sources import drop_pages
 from sklearn_fairsisa.exceptions import UntrainedShardWarning
@@ -74,6 +75,95 @@ def test_memory_maps_give_the_members_of_the_same_rows_in_memory(tmp_path):
     assert digests(kept) == digests(alike)
     assert digests(SISAClassifier.load(tmp_path / "d")) == digests(alike)
     assert kept.verify_forgotten()
+
+
+ARRAYS = {
+    "in Fortran order": np.asfortranarray,
+    "in single precision": lambda X: X.astype(np.float32),
+    "in foreign byte order": lambda X: X.astype(X.dtype.newbyteorder()),
+}
+
+
+@pytest.mark.parametrize("kind", ARRAYS)
+@pytest.mark.parametrize("mode", ["r", "c"])
+def test_a_memory_map_of_any_layout_gives_the_members_of_its_values(
+    tmp_path, kind, mode
+):
+    first, more = map(ARRAYS[kind], (X, MORE))
+    for name, rows in (("a", first), ("b", more)):
+        np.save(tmp_path / f"{name}.npy", rows)
+    maps = [np.load(tmp_path / f"{name}.npy", mmap_mode=mode) for name in "ab"]
+    alike = digests(played(make_sisa(), first, more))
+    assert digests(played(make_sisa(tmp_path / "d"), *maps)) == alike
+    # As other libraries hand on a map, it is no longer of numpy's class of maps.
+    views = [np.asarray(rows)[:] for rows in maps]
+    assert digests(played(make_sisa(tmp_path / "e"), *views)) == alike
+
+
+def widely_mapped(folder, n_rows=20_000):
+    """Rows that take much more than what a fit needs beside them."""
+    rows = np.random.default_rng(0).normal(size=(n_rows, 32))
+    return mapped(folder / "wide.npy", rows), (rows[:, 0] > 0).astype(np.int8)
+
+
+def most_traced(function):
+    """Return the most memory that Python's allocators gave out during a call."""
+    tracemalloc.start()
+    try:
+        function()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("form", ["map", "view of a map"])
+def test_a_fit_to_a_memory_map_takes_less_memory_than_three_shards(
+    tmp_path, monkeypatch, form
+):
+    monkeypatch.setattr(sources, "_BATCH_BYTES", 2**17)
+    monkeypatch.setattr(_rows, "PIECE_BYTES", 2**17)
+    rows, labels = widely_mapped(tmp_path)
+    rows = rows if form == "map" else np.asarray(rows)
+    sisa = SISAClassifier(
+        SGDClassifier(max_iter=1, tol=None),
+        n_shards=8,
+        random_state=0,
+        checkpoint_dir=tmp_path / "d",
+    )
+    sisa.fit(X, y)
+    used = most_traced(lambda: sisa.fit(rows, labels))
+    assert used < 3 * rows.nbytes / 8
+    assert sisa.n_rows_ == len(rows)
+
+
+def test_a_fair_rule_on_rows_held_out_reads_a_memory_map_in_batches(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(sources, "_BATCH_BYTES", 2**17)
+    monkeypatch.setattr(_rows, "PIECE_BYTES", 2**17)
+    rows, labels = widely_mapped(tmp_path)
+    groups = np.arange(len(rows)) % 2
+
+    def fitted(name, X):
+        fair = FairEnsemblePostprocessor(
+            SISAClassifier(
+                SGDClassifier(loss="log_loss", max_iter=1, tol=None),
+                n_shards=8,
+                checkpoint_dir=tmp_path / name,
+            ),
+            calibration=0.02,
+            random_state=0,
+        )
+        used = most_traced(lambda: fair.fit(X, labels, sensitive_features=groups))
+        some = slice(50)
+        return used, fair.selection_probability(
+            X[some], sensitive_features=groups[some]
+        )
+
+    used, probability = fitted("map", rows)
+    used_in_memory, alike = fitted("array", np.array(rows))
+    assert used < rows.nbytes < used_in_memory
+    np.testing.assert_array_equal(probability, alike)
 
 
 def frames():
@@ -380,6 +470,19 @@ def test_what_is_no_path_of_rows_is_refused_with_a_remedy(tmp_path):
     for path in (first, str(tmp_path / "more.parquet")):
         with pytest.raises(TypeError, match=r"by pd\.read_parquet\(X\)"):
             make_sisa().fit(X, y).predict(path)
+
+
+def test_rows_that_pyarrow_has_not_read_are_refused_with_the_call_that_reads_them():
+    pa = pytest.importorskip("pyarrow")
+    dataset = pytest.importorskip("pyarrow.dataset").dataset(pa.table({"a": X[:, 0]}))
+    sisa = make_sisa().fit(X[:, :1], y)
+    for lazy in (dataset, dataset.scanner(), dataset.scanner().to_reader()):
+        with pytest.raises(
+            TypeError, match=r"Give X\.\w+\(\)\.to_pandas\(\)\."
+        ) as caught:
+            sisa.predict(lazy)
+        call = str(caught.value).rpartition("Give ")[2][:-1]
+        assert len(eval(call, {"X": lazy})) == N
 
 
 @pytest.mark.parametrize("mode", ["r", "r+", "c"])

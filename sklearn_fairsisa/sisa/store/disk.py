@@ -60,7 +60,8 @@ class Folder:
         """Return the content of a file, as far as it is no longer than it should be."""
         fd = _open(self.path / name, os.O_RDONLY)
         with os.fdopen(fd, "rb") as file:
-            return file.read(n_bytes + 1)
+            # Room for as many bytes as there may be would be taken, not as there are.
+            return file.read(min(n_bytes, os.fstat(fd).st_size) + 1)
 
     def write_new(self, name: str, data: bytes) -> None:
         """Write a file that does not exist yet, down to the disk."""
