@@ -5,6 +5,7 @@ from functools import partial
 from hashlib import blake2b
 
 import numpy as np
+from scipy import sparse
 
 from ._level_rules import RuleTable
 from ._mixtures import solve_mixtures
@@ -79,13 +80,14 @@ class CostRuleMixture:
             for k in range(n_classes):
                 pool.add(np.eye(n_classes)[[k] * n_classes])
             pool.add_best(gain)
+        bounds = problem.bounded(totals)
         best, n_rounds_without_gain, feasible = -np.inf, 0, False
         for _ in range(_MAX_ROUNDS):
             sizes = [len(pool.prices) for pool in pools]
             code = np.repeat(np.arange(n_groups), sizes)
             confusion = np.concatenate([pool.confusion for pool in pools])
             worth = (confusion * gain).sum(axis=(1, 2))
-            program = code, code, worth, partial(_added, confusion), totals, problem
+            program = code, code, worth, partial(_added, confusion), bounds, gain
             try:
                 mixed, price, _ = solve_mixtures(*program)
                 value = mixed @ worth
@@ -239,9 +241,13 @@ class RulePool:
         )
 
 
-def _added(confusion, rate, unit):
-    """What options of given confusion matrices add to a rate."""
-    return (unit[:, None] * confusion[:, rate.pairs]).sum(axis=1)
+def _added(confusion, rates, share):
+    """What options of given confusion matrices add to bounded rates."""
+    pairs, by_pair = rates.pairs, confusion.reshape(len(confusion), -1).T
+    share = np.repeat(share, np.diff(pairs.indptr), axis=0)
+    hits = share * by_pair[pairs.indices]
+    of_rate = pairs.data, np.arange(len(hits)), pairs.indptr
+    return sparse.csr_array(of_rate) @ hits
 
 
 def best_decision(eta, price):
