@@ -102,8 +102,7 @@ class JointRule:
         totals = totals.reshape(n_groups, n_classes)
         gain = np.tile(unit_gains(totals.sum(axis=0), problem.objective), (n_groups, 1))
         pool = RulePool(joint, by_kind, 1e-9 * np.abs(gain).max())
-        for k in range(n_classes):
-            pool.add(np.eye(n_classes)[[k] * n_kinds])
+        pool.add_constants(n_classes)
         pool.add_best(gain)
         # What deciding right on everybody gains, more than the worst decisions.
         scale = totals.sum(axis=0) @ np.ptp(gain[:n_classes], axis=1)
