@@ -5,6 +5,7 @@ from functools import partial
 from hashlib import blake2b
 
 import numpy as np
+from scipy import sparse
 
 from ._level_rules import RuleTable
 from ._mixtures import solve_mixtures
@@ -16,6 +17,8 @@ _MAX_ROUNDS = 100
 _PATIENCE = 10
 # Rounds through the classes in search of the best shifts.
 _MAX_SWEEPS = 5
+# Numbers that are summed at a time, so that they fit into a cache.
+_BLOCK = 2**14
 
 
 @dataclass(frozen=True)
@@ -76,16 +79,16 @@ class CostRuleMixture:
             for a in range(n_groups)
         ]
         for pool in pools:
-            for k in range(n_classes):
-                pool.add(np.eye(n_classes)[[k] * n_classes])
+            pool.add_constants(n_classes)
             pool.add_best(gain)
+        bounds = problem.bounded(totals)
         best, n_rounds_without_gain, feasible = -np.inf, 0, False
         for _ in range(_MAX_ROUNDS):
             sizes = [len(pool.prices) for pool in pools]
             code = np.repeat(np.arange(n_groups), sizes)
             confusion = np.concatenate([pool.confusion for pool in pools])
             worth = (confusion * gain).sum(axis=(1, 2))
-            program = code, code, worth, partial(_added, confusion), totals, problem
+            program = code, code, worth, partial(_added, confusion), bounds, gain
             try:
                 mixed, price, _ = solve_mixtures(*program)
                 value = mixed @ worth
@@ -181,7 +184,17 @@ class RulePool:
 
     def add(self, price):
         """Add a rule; return whether it is new."""
-        decided = best_decision(self.eta, price).astype(np.min_scalar_type(len(price)))
+        return self._add(price, best_decision(self.eta, price))
+
+    def add_constants(self, n_classes):
+        """Add the rules that decide for one class wherever anything is probable."""
+        n_kinds = self.eta.shape[1]
+        some = expected_worth(self.eta, np.ones((n_kinds, 1)))[:, 0] > 0
+        for k in range(n_classes):
+            self._add(np.eye(n_classes)[[k] * n_kinds], np.where(some, k, 0))
+
+    def _add(self, price, decided):
+        decided = decided.astype(np.min_scalar_type(len(price)))
         key = blake2b(decided).digest()
         if key in self.known:
             return False
@@ -204,19 +217,26 @@ class RulePool:
         price[np.abs(price) < self.noise] = 0.0
         gains = self.by_class @ price
         worth = expected_worth(self.eta, price)
-        for _ in range(_MAX_SWEEPS):
-            before = price.copy()
-            for k in range(price.shape[1]):
-                shift = best_shift(worth, gains, k)
-                if shift:
-                    price[:, k] += shift
-                    # The other columns stay as they are.
-                    worth[:, k] = sum(
-                        chance * p for chance, p in zip(self._kinds, price[:, k])
-                    )
-            if (price == before).all():
+        n_classes, n_unmoved = price.shape[1], 0
+        for k in np.tile(np.arange(n_classes), _MAX_SWEEPS):
+            moved = price[:, k] + best_shift(worth, gains, k)
+            if (moved != price[:, k]).any():
+                n_unmoved = 0
+                price[:, k] = moved
+                # The other columns stay as they are.
+                worth[:, k] = self._worth_of(moved)
+                continue
+            n_unmoved += 1
+            if n_unmoved == n_classes:
                 break
-        return self.add(price)
+        return self._add(price, worth.argmax(axis=1))
+
+    def _worth_of(self, price):
+        """One column of `expected_worth`, with the same bits."""
+        worth, part = np.zeros(len(self.eta)), np.empty(len(self.eta))
+        for chance, p in zip(self._kinds, price):
+            worth += np.multiply(chance, p, out=part)
+        return worth
 
     @property
     def confusion(self):
@@ -239,9 +259,13 @@ class RulePool:
         )
 
 
-def _added(confusion, rate, unit):
-    """What options of given confusion matrices add to a rate."""
-    return (unit[:, None] * confusion[:, rate.pairs]).sum(axis=1)
+def _added(confusion, rates, share):
+    """What options of given confusion matrices add to bounded rates."""
+    pairs, by_pair = rates.pairs, confusion.reshape(len(confusion), -1).T
+    share = np.repeat(share, np.diff(pairs.indptr), axis=0)
+    hits = share * by_pair[pairs.indices]
+    of_rate = pairs.data, np.arange(len(hits)), pairs.indptr
+    return sparse.csr_array(of_rate) @ hits
 
 
 def best_decision(eta, price):
@@ -262,8 +286,16 @@ def best_decision(eta, price):
 
 def expected_worth(eta, price):
     """What each decision is worth on average, (n_samples, n_classes)."""
-    # Class by class, so that a number never depends on the batch it came in.
-    return sum(eta[:, [j]] * price[j] for j in range(len(price)))
+    worth = np.zeros((len(eta), price.shape[1]))
+    n_rows = max(1, _BLOCK // price.shape[1])
+    part = np.empty((min(n_rows, len(eta)), price.shape[1]))
+    for first in range(0, len(eta), n_rows):
+        rows = slice(first, first + n_rows)
+        block, of_block = worth[rows], part[: len(eta) - first]
+        # Class by class, so that a number never depends on the batch it came in.
+        for chance, p in zip(eta[rows].T, price):
+            block += np.multiply(chance[:, None], p, out=of_block)
+    return worth
 
 
 def best_shift(worth, gains, k):
@@ -295,10 +327,12 @@ def best_shift(worth, gains, k):
     order = np.argsort(distance, kind="stable")
     distance = distance[order]
     change = (gains[:, k] - gains[rows, rival])[order]
-    total = np.concatenate([[0.0], np.cumsum(change)])
+    total = np.zeros(len(change) + 1)
+    np.cumsum(change, out=total[1:])
     # Rows of equal distance change together.
-    cuts = np.flatnonzero(np.diff(distance, prepend=-np.inf, append=np.inf))
-    best = cuts[np.argmax(total[cuts])]
+    cut = np.ones(len(total), dtype=bool)
+    np.not_equal(distance[1:], distance[:-1], out=cut[1:-1])
+    best = np.argmax(np.where(cut, total, -np.inf))
     # A row at distance 0 goes to the first of the two classes.
     now = np.searchsorted(distance, 0.0, side="left")
     if total[best] <= total[now] + 1e-12 * np.abs(change).sum():

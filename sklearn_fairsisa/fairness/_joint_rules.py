@@ -36,9 +36,9 @@ from scipy import sparse
 
 from ._cost_rules import RulePool, best_decision, mixed_decisions
 from ._level_rules import RuleTable
-from ._mixtures import charge_rates, defined, share_of
+from ._mixtures import charge_rates
 from ._problem import InfeasibleError
-from ._programs import cheapest_weights
+from ._programs import LimitedRates, cheapest_weights
 from ._rates import sum_by, unit_gains
 
 # People that the estimates weigh as much as.
@@ -102,16 +102,16 @@ class JointRule:
         totals = totals.reshape(n_groups, n_classes)
         gain = np.tile(unit_gains(totals.sum(axis=0), problem.objective), (n_groups, 1))
         pool = RulePool(joint, by_kind, 1e-9 * np.abs(gain).max())
-        for k in range(n_classes):
-            pool.add(np.eye(n_classes)[[k] * n_kinds])
+        pool.add_constants(n_classes)
         pool.add_best(gain)
         # What deciding right on everybody gains, more than the worst decisions.
         scale = totals.sum(axis=0) @ np.ptp(gain[:n_classes], axis=1)
+        bounds = problem.bounded(totals)
         best, n_rounds_without_gain, feasible = -np.inf, 0, False
         for _ in range(_MAX_ROUNDS):
             confusion = pool.confusion
             worth = (confusion * gain).sum(axis=(1, 2))
-            program = confusion, worth, gain, totals, problem
+            program = confusion, worth, gain, bounds
             try:
                 mixed, price, _ = _best_mixture(*program)
                 value = mixed @ worth
@@ -183,7 +183,7 @@ class JointRule:
         return probability[:, 1] if n_classes == 2 else probability
 
 
-def _best_mixture(confusion, worth, gain, totals, problem, *, least_excess=False):
+def _best_mixture(confusion, worth, gain, bounds, *, least_excess=False):
     """Weights of rules, and what decisions on each kind of people are worth.
 
     Parameters
@@ -191,23 +191,29 @@ def _best_mixture(confusion, worth, gain, totals, problem, *, least_excess=False
     confusion : ndarray of shape (n_rules, n_groups * n_classes, n_classes)
     worth : ndarray of shape (n_rules,)
     gain : ndarray of shape (n_groups * n_classes, n_classes)
-    totals : ndarray of shape (n_groups, n_classes)
-    problem : Problem
+    bounds : list of BoundedRates
     least_excess : bool, default=False
         Whether to exceed the constraints by as little as possible, at any loss.
     """
-    n_groups, n_classes = totals.shape
-    confusion = confusion.reshape(len(worth), n_groups, n_classes, n_classes)
-    price = gain.reshape(n_groups, n_classes, n_classes) * (not least_excess)
-    bounds, bounded = problem.bounded(totals), []
-    for rate, part, people, limits in bounds:
-        hits = confusion[..., rate.pairs].sum(axis=-1).T
-        rates = share_of(people)[:, None] * sum_by(part, hits, len(people))
-        bounded.append(defined(sparse.csr_array(rates), limits, people))
-    block = np.zeros(len(worth), dtype=int)
+    n_rules, _, n_classes = confusion.shape
+    by_group = confusion.reshape(n_rules, -1, n_classes**2)
+    price = gain.reshape(-1, n_classes, n_classes) * (not least_excess)
+    limited = [_limited(bound, by_group) for bound in bounds]
+    block = np.zeros(n_rules, dtype=int)
     weight, multipliers, excess = cheapest_weights(
-        block, -worth, bounded, least_excess=least_excess
+        block, -worth, limited, least_excess=least_excess
     )
     charge_rates(price, bounds, multipliers)
     weight = np.where(weight < 1e-9, 0.0, weight)
     return weight / weight.sum(), price.reshape(gain.shape), excess
+
+
+def _limited(bound, by_group):
+    """What rules add, of given (n_rules, n_groups, n_classes**2), to bounded rates."""
+    n_rates, n_parts = bound.people.shape
+    hits = np.zeros((n_parts, n_rates, len(by_group)))
+    for a, part in enumerate(bound.part):
+        hits[part] += bound.pairs @ by_group[:, a].T
+    added = bound.shares[:, :, None] * hits.swapaxes(0, 1)
+    added = sparse.coo_array(added.reshape(n_rates * n_parts, -1))
+    return LimitedRates(added, bound.people > 0, bound.limits)

@@ -17,25 +17,29 @@ and that many blocks at most are randomised.
 import numpy as np
 from scipy import sparse
 
-from ._programs import cheapest_weights
+from ._programs import LimitedRates, cheapest_weights
 from ._rates import sum_by, unit_gains
 
+# Most numbers that are computed at once of what options add to rates.
+_MOST_VALUES = 2**20
 
-def solve_mixtures(block, group, gain, adds, totals, problem, *, least_excess=False):
+
+def solve_mixtures(block, group, gain, adds, bounds, unit_gain, *, least_excess=False):
     r"""Best weights of options within blocks.
 
     Parameters
     ----------
     block, group : ndarray of int of shape (n_options,)
-        Block and group of each option; every block has an option.
+        Block and group of each option; every block and every group has one.
     gain : ndarray of shape (n_options,)
         What an option of weight 1 gains.
     adds : callable
-        Takes a rate and an array of shape (n_options,), what a person of the option's
-        group adds to the rate, and returns what an option of weight 1 adds to it.
-    totals : ndarray of shape (n_groups, n_classes)
-        Weight of each class of each group.
-    problem : Problem
+        Takes `BoundedRates` and an array of shape (n_rates, n_options), what a person
+        of the option's group adds to each rate, and returns what an option of weight 1
+        adds to them.
+    bounds : list of BoundedRates
+    unit_gain : ndarray of shape (n_classes, n_classes)
+        What a unit of people of each class (row) gains by each decision.
     least_excess : bool, default=False
         Whether to exceed the constraints by as little as possible, at any loss.
 
@@ -55,27 +59,35 @@ def solve_mixtures(block, group, gain, adds, totals, problem, *, least_excess=Fa
     InfeasibleError
         If no weights keep the constraints.
     """
-    price = np.repeat(
-        unit_gains(totals.sum(axis=0), problem.objective)[None], len(totals), axis=0
-    )
+    price = np.repeat(unit_gain[None], group.max() + 1, axis=0)
     if least_excess:
         price *= 0.0
-    bounds, bounded = problem.bounded(totals), []
-    for rate, part, people, limits in bounds:
-        # Most options add nothing to most rates.
-        value = adds(rate, share_of(people)[part[group]])
-        (option,) = np.nonzero(value)
-        rates = sparse.csr_array(
-            (value[option], (part[group[option]], option)), (len(people), len(block))
-        )
-        bounded.append(defined(rates, limits, people))
+    limited = [_limited(bound, group, adds) for bound in bounds]
     weight, multipliers, excess = cheapest_weights(
-        block, -gain, bounded, least_excess=least_excess
+        block, -gain, limited, least_excess=least_excess
     )
     charge_rates(price, bounds, multipliers)
     # Rounding errors must not randomise certain decisions.
     weight = np.where(weight < 1e-9, 0.0, weight)
     return weight / np.bincount(block, weights=weight)[block], price, excess
+
+
+def _limited(bound, group, adds):
+    """What options of given groups add to bounded rates; see `solve_mixtures`."""
+    row, column, value, n_before = [], [], [], 0
+    n_parts, part = bound.people.shape[1], bound.part[group]
+    for rates in bound.blocks(max(1, _MOST_VALUES // len(group))):
+        added = adds(rates, rates.shares[:, part])
+        # Most options add nothing to most rates.
+        rate, option = np.nonzero(added)
+        row.append((n_before + rate) * n_parts + part[option])
+        column.append(option)
+        value.append(added[rate, option])
+        n_before += len(added)
+    value, row, column = map(np.concatenate, (value, row, column))
+    shape = bound.people.size, len(group)
+    added = sparse.coo_array((value, (row, column)), shape)
+    return LimitedRates(added, bound.people > 0, bound.limits)
 
 
 def charge_rates(price, bounds, multipliers):
@@ -84,31 +96,16 @@ def charge_rates(price, bounds, multipliers):
     Parameters
     ----------
     price : ndarray of shape (n_groups, n_classes, n_classes)
-    bounds : list
-        As `Problem.bounded` gives it.
-    multipliers : list of ndarray
-        What a unit of each rate costs, of the parts that have people.
+    bounds : list of BoundedRates
+    multipliers : list of ndarray of shape (n_rates, n_parts)
+        What a unit of each rate costs.
     """
-    for (rate, part, people, _), charge in zip(bounds, multipliers):
-        of_part = np.zeros(len(people))
-        of_part[people > 0] = charge
-        price[:, rate.pairs] += (of_part * share_of(people))[part, None]
-
-
-def share_of(people):
-    """What a unit of weight is of the people of each part, 0 where there are none."""
-    return np.divide(1, people, out=np.zeros_like(people), where=people > 0)
-
-
-def defined(rates, limits, people):
-    """Rates and limits of the parts that have people, whose rates are defined."""
-    some = people > 0
-    if some.all():
-        return rates, limits
-    return rates[some], [
-        (c, *(np.broadcast_to(end, len(people))[some] for end in ends))
-        for c, *ends in limits
-    ]
+    by_pair = price.reshape(len(price), -1).T
+    for bound, charge in zip(bounds, multipliers):
+        of_group = (charge * bound.shares)[:, bound.part]
+        counts = np.diff(bound.pairs.indptr)
+        # One by one, as several rates may count the same decision.
+        np.add.at(by_pair, bound.pairs.indices, np.repeat(of_group, counts, axis=0))
 
 
 def solve_cells(counts, problem):
@@ -134,13 +131,19 @@ def solve_cells(counts, problem):
     levels, level = np.unique(evidence, axis=0, return_inverse=True)
     level = level.ravel()
     weight, totals = sum_by(level, counts.weight, len(levels)), counts.totals
+    unit_gain = unit_gains(totals.sum(axis=0), problem.objective)
+
+    def adds(rates, share):
+        hits = [(weight @ rate.pairs).ravel() for rate in rates.rates]
+        return share * np.stack(hits)
+
     # Option k of a level decides k on all its people.
     probability, _, _ = solve_mixtures(
         np.repeat(np.arange(len(levels)), n_classes),
         np.repeat(levels[:, 0].astype(np.int64), n_classes),
-        (weight @ unit_gains(totals.sum(axis=0), problem.objective)).ravel(),
-        lambda rate, unit: unit * (weight @ rate.pairs).ravel(),
-        totals,
-        problem,
+        (weight @ unit_gain).ravel(),
+        adds,
+        problem.bounded(totals),
+        unit_gain,
     )
     return probability.reshape(-1, n_classes)[level]

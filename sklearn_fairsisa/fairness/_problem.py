@@ -1,15 +1,67 @@
 """The problem that a fair rule solves."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from ._constraints import Constraint
 
 
 class InfeasibleError(ValueError):
     """No rule keeps all constraints."""
+
+
+@dataclass(frozen=True)
+class BoundedRates:
+    """Rates that a constraint bounds, and within which limits.
+
+    Parameters
+    ----------
+    rates : list of Rate
+    part : ndarray of int of shape (n_groups,)
+        Position of the part that each group belongs to, of those compared.
+    people : ndarray of shape (n_rates, n_parts)
+        Weight of the people of each part whom a rate counts.
+    limits : list of (coefficient, low, high)
+        Of each rate; see `Constraint`.
+    """
+
+    rates: list
+    part: np.ndarray
+    people: np.ndarray
+    limits: list
+
+    @property
+    def shares(self):
+        """What a unit of weight is of the people, 0 where there are none."""
+        people = self.people
+        return np.divide(1, people, out=np.zeros_like(people), where=people > 0)
+
+    @cached_property
+    def pairs(self):
+        """True classes and decisions that each rate counts, (n_rates, n_classes**2).
+
+        A sparse array of ones.
+        """
+        found = [np.flatnonzero(rate.pairs) for rate in self.rates]
+        ends = np.cumsum([0, *map(len, found)])
+        shape = len(self.rates), self.rates[0].pairs.size
+        return sparse.csr_array(
+            (np.ones(ends[-1]), np.concatenate(found), ends), shape=shape
+        )
+
+    def blocks(self, n_rates):
+        """Divide the rates into blocks of so many at most."""
+        if n_rates >= len(self.rates):
+            return [self]
+        starts = range(0, len(self.rates), n_rates)
+        parts = [slice(start, start + n_rates) for start in starts]
+        return [
+            replace(self, rates=self.rates[p], people=self.people[p]) for p in parts
+        ]
 
 
 @dataclass(frozen=True)
@@ -132,9 +184,8 @@ class Problem:
 
         Returns
         -------
-        list of (rate, part, people, limits)
-            A rate, the part that each group belongs to, the weight of the people of
-            each part whom the rate counts, and its limits.
+        list of BoundedRates
+            One for each constraint that excludes any rule.
         """
         n_groups, n_classes = totals.shape
         found = []
@@ -142,10 +193,13 @@ class Problem:
             names, part = self.parts(constraint, n_groups)
             if not constraint.binds(len(names)):
                 continue
-            for rate in constraint.rates(n_classes):
-                counted = totals @ rate.counted
-                people = np.bincount(part, counted, minlength=len(names))
-                found.append((rate, part, people, constraint.limits(names)))
+            rates = constraint.rates(n_classes)
+            people = [
+                np.bincount(part, totals @ rate.counted, minlength=len(names))
+                for rate in rates
+            ]
+            limits = constraint.limits(names)
+            found.append(BoundedRates(rates, part, np.stack(people), limits))
         return found
 
     def values(self, constraint, confusion):

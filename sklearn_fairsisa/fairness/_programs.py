@@ -1,5 +1,7 @@
 """Linear programs solved by HiGHS to rounding error."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import sparse
 from scipy.optimize import linprog
@@ -50,7 +52,59 @@ def solve_program(cost, *, A_ub=None, b_ub=None, A_eq=None, b_eq=None):
     return result
 
 
-def cheapest_weights(block, cost, bounded, *, least_excess=False):
+@dataclass(frozen=True)
+class LimitedRates:
+    """What options add to rates, and the limits that these must keep.
+
+    Parameters
+    ----------
+    added : scipy.sparse.coo_array of shape (n_rates * n_parts, n_options)
+        What an option of weight 1 adds to each rate of each part.
+    defined : ndarray of bool of shape (n_rates, n_parts)
+        Whether a part has people whom the rate counts. To others nothing is added.
+    limits : list of (coefficient, low, high)
+        Of each rate; see `Constraint`.
+    """
+
+    added: sparse.coo_array
+    defined: np.ndarray
+    limits: list
+
+    def sides(self, *, least_excess):
+        """Equalities and inequalities that keep the limits."""
+        equalities, inequalities = [], []
+        for coefficient, *ends in self.limits:
+            low, high = (np.broadcast_to(e, self.defined.shape[1]) for e in ends)
+            same = ((low == high) | ~self.defined).all(axis=1, keepdims=True)
+            same &= not least_excess
+            equalities.append(_Side(1, coefficient, high, self.defined & same))
+            for sign, bound in ((1, high), (-1, -low)):
+                binds = (self.defined & np.isfinite(bound)).any(axis=1, keepdims=True)
+                used = self.defined & binds & ~same
+                inequalities.append(_Side(sign, coefficient, bound, used))
+        return equalities, inequalities
+
+
+@dataclass(frozen=True)
+class _Side:
+    """An end of a limit: sign * (rate - coefficient * m) is to be at most the bound.
+
+    Parameters
+    ----------
+    sign : {1, -1}
+    coefficient : float
+    bound : ndarray of shape (n_parts,)
+    used : ndarray of bool of shape (n_rates, n_parts)
+        Where it holds.
+    """
+
+    sign: int
+    coefficient: float
+    bound: np.ndarray
+    used: np.ndarray
+
+
+def cheapest_weights(block, cost, limited, *, least_excess=False):
     r"""Weights of options within blocks that cost least while rates keep limits.
 
     Parameters
@@ -58,10 +112,7 @@ def cheapest_weights(block, cost, bounded, *, least_excess=False):
     block : ndarray of int of shape (n_options,)
         Every block has an option.
     cost : ndarray of shape (n_options,)
-    bounded : list of (rates, limits)
-        Sparse arrays of shape (n_parts, n_options), what an option of weight 1 adds to
-        a rate of each part, and the limits of the rate, which are lists of
-        (coefficient, low, high); see `Constraint`.
+    limited : list of LimitedRates
     least_excess : bool, default=False
         Whether to exceed the limits by as little as possible, at any cost.
 
@@ -69,7 +120,7 @@ def cheapest_weights(block, cost, bounded, *, least_excess=False):
     -------
     weight : ndarray of shape (n_options,)
         They sum to 1 in each block, up to rounding.
-    multipliers : list of ndarray of shape (n_parts,)
+    multipliers : list of ndarray of shape (n_rates, n_parts)
         What a unit of each rate costs the limits.
     excess : float
         By how much limits are exceeded.
@@ -84,44 +135,34 @@ def cheapest_weights(block, cost, bounded, *, least_excess=False):
     Unknowns are the weights w, for each rate the m of its limits, and the excess.
     """
     n_options, n_blocks = len(block), int(block.max()) + 1
-    n_unknowns = n_options + len(bounded) + least_excess
+    n_unknowns = n_options + sum(len(each.defined) for each in limited) + least_excess
     equal, below = _Rows(), _Rows()
-    equal.add(block, np.arange(n_options), np.ones(n_options), np.ones(n_blocks))
-    # The rate and the sign of the prices that programs of both kinds give.
-    equal_prices, below_prices = [], []
-    for k, (rates, limits) in enumerate(bounded):
-        n_parts = rates.shape[0]
-        new = np.arange(n_parts)
-        rates = rates.tocsr()
-        row = np.concatenate([np.repeat(new, np.diff(rates.indptr)), new])
-        column = np.concatenate([rates.indices, np.full(n_parts, n_options + k)])
-        for coefficient, low, high in limits:
-            low, high = np.broadcast_to(low, n_parts), np.broadcast_to(high, n_parts)
-            value = np.concatenate([rates.data, np.full(n_parts, -coefficient)])
-            if (low == high).all() and not least_excess:
-                equal.add(row, column, value, high)
-                equal_prices.append((k, 1))
-                continue
-            for sign, bound in ((1, high), (-1, -low)):
-                if not np.isfinite(bound).any():
-                    continue
-                below.add(row, column, sign * value, bound)
-                if least_excess:
-                    below.add_column(n_unknowns - 1, -1.0, n_parts)
-                below_prices.append((k, sign))
+    equal.add(block, np.arange(n_options), 1.0)
+    equal.close(np.ones(n_blocks))
+    placed, middle = [], n_options
+    for each in limited:
+        equalities, inequalities = each.sides(least_excess=least_excess)
+        placed.append(
+            [
+                *equal.add_sides(equalities, each.added, middle),
+                *below.add_sides(inequalities, each.added, middle),
+            ]
+        )
+        middle += len(each.defined)
     unknown_cost = np.zeros(n_unknowns)
-    unknown_cost[-1 if least_excess else slice(n_options)] = 1 if least_excess else cost
+    if least_excess:
+        below.add(np.arange(below.n_rows), n_unknowns - 1, -1.0)
+        unknown_cost[-1] = 1.0
+    else:
+        unknown_cost[:n_options] = cost
     A_eq, b_eq = equal.program(n_unknowns)
     A_ub, b_ub = below.program(n_unknowns)
     result = solve_program(unknown_cost, A_ub=A_ub, b_ub=b_ub, A_eq=A_eq, b_eq=b_eq)
-    prices = np.concatenate(
-        [result.eqlin.marginals[n_blocks:], result.ineqlin.marginals]
-    )
-    multipliers, start = [np.zeros(rates.shape[0]) for rates, _ in bounded], 0
-    for k, sign in equal_prices + below_prices:
-        stop = start + len(multipliers[k])
-        multipliers[k] += sign * prices[start:stop]
-        start = stop
+    price = {equal: result.eqlin.marginals, below: result.ineqlin.marginals}
+    multipliers = [np.zeros(each.defined.shape) for each in limited]
+    for total, places in zip(multipliers, placed):
+        for rows, side, place in places:
+            total[side.used] += side.sign * price[rows][place]
     excess = float(result.x[-1]) if least_excess else 0.0
     return result.x[:n_options], multipliers, excess
 
@@ -133,19 +174,49 @@ class _Rows:
         self.row, self.column, self.value, self.bound = [], [], [], []
         self.n_rows = 0
 
-    def add(self, row, column, value, bound):
-        """Add entries of as many new rows as there are bounds."""
-        self.row.append(self.n_rows + row)
-        self.column.append(column)
-        self.value.append(value)
+    def add(self, row, column, value):
+        """Add entries at places that may be given once for all."""
+        for whole, part in zip(
+            (self.row, self.column, self.value), np.broadcast_arrays(row, column, value)
+        ):
+            whole.append(part)
+
+    def close(self, bound):
+        """Number rows, of which each has a bound."""
         self.bound.append(bound)
         self.n_rows += len(bound)
 
-    def add_column(self, place, value, n_last):
-        """Give the last rows the same factor of an unknown."""
-        self.row.append(np.arange(self.n_rows - n_last, self.n_rows))
-        self.column.append(np.full(n_last, place))
-        self.value.append(np.full(n_last, value))
+    def add_sides(self, sides, added, middle):
+        """Add a row wherever a side is used, rate by rate.
+
+        Parameters
+        ----------
+        sides : list of _Side
+        added : scipy.sparse.coo_array
+            As in `LimitedRates`.
+        middle : int
+            Place of the m of the first rate.
+
+        Returns
+        -------
+        list of (_Rows, _Side, ndarray of int)
+            These rows, and the places of a side's among them.
+        """
+        used = np.stack([side.used for side in sides], axis=1)
+        place = self.n_rows + np.cumsum(used).reshape(used.shape) - 1
+        bound = np.stack([side.bound for side in sides])
+        rate, part = np.divmod(added.row, used.shape[2])
+        found = []
+        for k, side in enumerate(sides):
+            own = side.used[rate, part]
+            rows = place[rate[own], k, part[own]]
+            self.add(rows, added.col[own], side.sign * added.data[own])
+            own = place[:, k][side.used]
+            middles = middle + np.nonzero(side.used)[0]
+            self.add(own, middles, -side.sign * side.coefficient)
+            found.append((self, side, own))
+        self.close(np.broadcast_to(bound, used.shape)[used])
+        return found
 
     def program(self, n_unknowns):
         """Factors of the unknowns, and the bounds; None if there are no rows."""

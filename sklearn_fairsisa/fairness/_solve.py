@@ -47,13 +47,13 @@ def operating_points(regions, problem):
     bounds = problem.bounded(totals)
     if not bounds:
         return _unconstrained(regions, *weights)
-    rising = [_rising(rate) for rate, *_ in bounds]
+    rising = [_rising(rate) for bound in bounds for rate in bound.rates]
     equal = all(
-        limits == [(1.0, 0.0, 0.0)] and len(people) == len(regions)
-        for _, _, people, limits in bounds
+        bound.limits == [(1.0, 0.0, 0.0)] and bound.people.shape[1] == len(regions)
+        for bound in bounds
     )
     if not equal or None in rising or len(problem.constraints) > 1:
-        return _by_program(regions, *weights, totals, problem)
+        return _by_program(regions, *weights, gains, bounds)
     if len(rising) == 1:
         return _common_rate(regions, *weights, rising[0])
     return _common_point(regions, *weights)
@@ -157,7 +157,7 @@ def _common_rate(regions, tpr_gain, fpr_cost, rate):
     return fpr, tpr
 
 
-def _by_program(regions, tpr_gain, fpr_cost, totals, problem):
+def _by_program(regions, tpr_gain, fpr_cost, gains, bounds):
     """Linear program over mixtures of each group's vertices, the monotone rules."""
     group = np.repeat(np.arange(len(regions)), [len(region.fpr) for region in regions])
     fpr = np.concatenate([region.fpr for region in regions])
@@ -167,9 +167,9 @@ def _by_program(regions, tpr_gain, fpr_cost, totals, problem):
         group,
         group,
         tpr_gain[group] * tpr - fpr_cost[group] * fpr,
-        lambda rate, unit: unit * confusion[:, rate.pairs].sum(axis=1),
-        totals,
-        problem,
+        lambda rates, share: share * rates.pairs.dot(confusion.reshape(-1, 4).T),
+        bounds,
+        gains,
     )
     return (
         np.bincount(group, weights=weight * fpr),

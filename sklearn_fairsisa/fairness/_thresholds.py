@@ -48,7 +48,11 @@ def best_thresholds(regions, problem, gains):
         If no thresholds keep the constraints.
     """
     totals = np.array([region.totals for region in regions])
-    bounds = problem.bounded(totals)
+    bounds = [
+        (rate, bound.part, people, bound.limits)
+        for bound in problem.bounded(totals)
+        for rate, people in zip(bound.rates, bound.people)
+    ]
     curves = [_Curve(region, a, bounds, gains) for a, region in enumerate(regions)]
     # Floors have no unknown.
     unknown = np.array([any(c > 0 for c, *_ in limits) for *_, limits in bounds])

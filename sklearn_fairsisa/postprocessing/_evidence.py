@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from ..fairness._cells import Votes
 from ..fairness._cost_rules import CostRuleMixture
 from ..fairness._joint_rules import MODEL_PEOPLE, JointRule
+from ..fairness._multinomial import fit_multinomial
 from ..fairness._score_rules import ScoreRule
 from ._aggregation import Aggregation
 from ._calibration import votes_of
@@ -60,16 +60,21 @@ class MultinomialModel:
         # Forgetting may have left a single class, of which nothing can be learnt.
         if len(present) > 1:
             features = np.hstack([s * part for s, part in zip(scales, parts.values())])
-            # Two classes left are fitted as one logit, for the second of them.
-            model = LogisticRegression(C=1.0, tol=1e-6, max_iter=2000)
-            model.fit(features, rows.label, rows.weight)
-            fitted = present[1:] if len(present) == 2 else present
-            intercept[fitted] = model.intercept_
+            weight = np.ones(len(features)) if rows.weight is None else rows.weight
+            label = np.searchsorted(present, rows.label)
+            coefficients, intercept[present] = fit_multinomial(
+                features,
+                label,
+                weight,
+                len(present),
+                # Of two classes left, half of a difference falls on each.
+                penalty=2.0 if len(present) == 2 else 1.0,
+            )
             ends = np.cumsum([part.shape[1] for part in parts.values()])[:-1]
             for own, scale, block in zip(
-                found.values(), scales, np.split(model.coef_, ends, axis=1)
+                found.values(), scales, np.split(coefficients, ends, axis=1)
             ):
-                own[fitted] = scale * block
+                own[present] = scale * block
         return cls(
             found["mean"],
             found.get("deviation"),

@@ -232,11 +232,25 @@ def test_the_program_of_many_classes_holds_nothing_but_its_nonzeros(monkeypatch)
     table = rng.multinomial(8, np.full(10, 0.1), size=(2, 100)).astype(float)
     counts, entries = as_counts(table), []
 
-    def solve(block, cost, bounded, **options):
-        entries.append(sum(rates.nnz for rates, _ in bounded))
-        return np.ones(len(block)), [np.zeros(2) for _ in bounded], 0.0
+    def solve(block, cost, limited, **options):
+        entries.append(sum(each.added.nnz for each in limited))
+        multipliers = [np.zeros(each.defined.shape) for each in limited]
+        return np.ones(len(block)), multipliers, 0.0
 
     monkeypatch.setattr(_mixtures, "cheapest_weights", solve)
     solve_cells(counts, problem_of("equalized_odds", "accuracy_score"))
     # Each class in a cell adds to one rate for each decision.
     assert entries[0] <= 10 * np.count_nonzero(table)
+
+
+@pytest.mark.parametrize("constraint", sorted(CONSTRAINTS))
+def test_a_program_is_the_same_whether_rates_are_computed_at_once_or_not(
+    constraint, monkeypatch
+):
+    table = np.random.default_rng(1).integers(0, 9, (3, 6, 4)).astype(float)
+    # The last group has nobody of the last class.
+    table[-1, :, -1] = 0
+    counts, problem = as_counts(table), problem_of(constraint, "accuracy_score", 0.02)
+    at_once = solve_cells(counts, problem)
+    monkeypatch.setattr(_mixtures, "_MOST_VALUES", 1)
+    np.testing.assert_array_equal(solve_cells(counts, problem), at_once)

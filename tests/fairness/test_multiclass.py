@@ -11,6 +11,7 @@ from sklearn_fairsisa.fairness._cost_rules import (
     RulePool,
     best_decision,
     best_shift,
+    expected_worth,
 )
 from sklearn_fairsisa.fairness._plurality_rules import (
     LabelPatternRule,
@@ -265,3 +266,20 @@ def test_rows_are_decided_alike_in_any_batch():
     cells = fitted.cells
     assert cells.mass.sum() == pytest.approx(1)
     np.testing.assert_allclose(cells.probability.sum(axis=1), 1)
+
+
+@given(seed=st.integers(0, 2**16), n_classes=st.integers(2, 6), n=st.integers(1, 60))
+@settings(max_examples=40, deadline=None)
+def test_people_are_decided_as_the_prices_of_a_rule_say(seed, n_classes, n):
+    rng = np.random.default_rng(seed)
+    eta = rng.dirichlet(np.ones(n_classes), n)
+    # Of a person of an unknown kind nothing is probable.
+    eta[rng.integers(n)] = 0.0
+    pool = RulePool(eta, np.eye(n_classes)[rng.integers(0, n_classes, n)], 0.0)
+    pool.add_constants(n_classes)
+    pool.add_best(rng.normal(size=(n_classes, n_classes)))
+    for price, decided in zip(pool.prices, pool.decided, strict=True):
+        np.testing.assert_array_equal(decided, best_decision(eta, price))
+    # A first sum and those after it, one class after the other.
+    worth = sum(eta[:, [j]] * price[j] for j in range(n_classes))
+    np.testing.assert_array_equal(expected_worth(eta, price), worth)
