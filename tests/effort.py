@@ -4,3 +4,8 @@ import os
 
 #: Times as much as in the default suite, which is what a few minutes allow.
 EFFORT = float(os.environ.get("SKLEARN_FAIRSISA_EFFORT", "1"))
+
+
+def trials(number):
+    """Return how often a simulation repeats itself: half as often by default."""
+    return number if EFFORT > 1 else number // 2

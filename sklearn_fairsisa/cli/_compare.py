@@ -88,13 +88,14 @@ def _add_model_options(group):
         action="store_true",
         help="train logistic heads on the model's frozen vectors, without fine-tuning",
     )
-    group.add_argument(
+    cache = group.add_mutually_exclusive_group()
+    cache.add_argument(
         "--cache",
         metavar="FOLDER",
         help="folder that keeps frozen vectors between runs (default: in the user's "
         "cache)",
     )
-    group.add_argument(
+    cache.add_argument(
         "--no-cache", action="store_true", help="keep no vectors between runs"
     )
     group.add_argument(

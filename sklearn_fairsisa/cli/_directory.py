@@ -301,7 +301,7 @@ def verify(args):
     certificate = verification.certificate()
     if args.certificate is not None:
         signed = verification.certificate(args.sign) if args.sign else certificate
-        args.certificate.write_text(signed)
+        args.certificate.write_bytes(signed.encode())
     _print_result(
         args,
         json.loads(certificate),
@@ -317,7 +317,7 @@ def check(args):
     """Check the signature of a certificate."""
     from ..sisa._signatures import checked
 
-    facts = checked(args.file.read_text(), args.public_key)
+    facts = checked(args.file.read_text(encoding="utf-8"), args.public_key)
     _print_result(
         args,
         facts,

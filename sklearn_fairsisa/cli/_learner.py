@@ -87,17 +87,18 @@ def make_learner(model, *, frozen, epochs, batch_size, max_length, cache=None):
             f"--model {model!r} reads tables, but the data are texts. Use tiny-bert, "
             "minilm, a folder or a hub name."
         )
+    on_cpu = pick_device("auto") == "cpu"
+    tokens_per_batch = _TOKENS_PER_BATCH_ON_CPU if on_cpu else "auto"
     if frozen:
         if model == TINY:
             raise ValueError(
                 "tiny-bert has random weights, so its frozen vectors carry no "
                 "information. Use --model minilm, a folder or a hub name with --frozen."
             )
-        on_cpu = pick_device("auto") == "cpu"
         encoder = TransformerEmbedder(
             _source(model),
             max_length=max_length,
-            tokens_per_batch=_TOKENS_PER_BATCH_ON_CPU if on_cpu else "auto",
+            tokens_per_batch=tokens_per_batch,
             cache_dir=cache,
         )
         head = SGDClassifier(loss="log_loss", alpha=1e-5)
@@ -107,6 +108,7 @@ def make_learner(model, *, frozen, epochs, batch_size, max_length, cache=None):
         lr=2e-3 if model == TINY else 5e-5,
         batch_size=batch_size,
         max_length=max_length,
+        tokens_per_batch=tokens_per_batch,
     )
     return learner, None, epochs or (6 if model == TINY else 3)
 

@@ -1,4 +1,4 @@
-"""Output whose reader may leave, as ``head`` does."""
+"""Output whose reader may leave, as ``head`` does, or lack characters."""
 
 import os
 import sys
@@ -9,8 +9,9 @@ from contextlib import contextmanager
 def discarding_what_nobody_reads():
     """Discard output from the moment on at which its reader is gone.
 
-    A print that fails would end a deletion half way, and be mistaken for a learner that
-    cannot be trained.
+    Characters that the reader's encoding lacks become question marks. A print that
+    fails would end a deletion half way, and be mistaken for a learner that cannot be
+    trained.
     """
     streams = sys.stdout, sys.stderr
     # A stream that was closed from the start is None.
@@ -25,7 +26,7 @@ def discarding_what_nobody_reads():
 
 
 class _Pipe:
-    """A text stream that never raises BrokenPipeError."""
+    """A text stream that raises neither BrokenPipeError nor UnicodeEncodeError."""
 
     def __init__(self, stream):
         self._stream = stream
@@ -36,6 +37,9 @@ class _Pipe:
     def write(self, text):
         try:
             return self._stream.write(text)
+        except UnicodeEncodeError:
+            encoding = self._stream.encoding
+            return self.write(text.encode(encoding, "replace").decode(encoding))
         except BrokenPipeError:
             self._discard()
             return len(text)

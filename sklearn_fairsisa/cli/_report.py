@@ -136,7 +136,7 @@ def write_result(folder, settings, results):
         "machine": {"platform": platform.platform(), "processor": platform.machine()},
         **results,
     }
-    (folder / RESULT).write_text(json.dumps(content, indent=2) + "\n")
+    (folder / RESULT).write_bytes((json.dumps(content, indent=2) + "\n").encode())
 
 
 def draw_pictures(folder, outcome):

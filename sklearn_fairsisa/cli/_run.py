@@ -1,31 +1,27 @@
-"""The comparison: train, forget, verify, post-process, compare."""
+"""The comparison: what it is of, its folds, and what they show together."""
 
 import time
-import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
-from fairlearn.postprocessing import ThresholdOptimizer
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils import _safe_indexing
 
 from .._utils.words import counted
-from ..exceptions import DegenerateRuleWarning
-from ..metrics import FairlearnAdapter, PooledPredictions
-from ..postprocessing import FairEnsemblePostprocessor
-from ..postprocessing._same_members import selection_probabilities
+from ..metrics import PooledPredictions
 from ..sisa import SISAClassifier
 from ..sisa._plan import expected_replay_cost
+from ._folds import (
+    N_STEPS,
+    N_STEPS_OF_FORGETTING,
+    Comparison,
+    decide,
+    fit_rules,
+    forget,
+    train,
+)
 from ._learner import make_learner, make_table_learner
 from ._task import load_task, split_folds
 from ._verdict import changes, verdict
 
-METHODS = (
-    "aggregate_then_postprocess",
-    "postprocess_then_aggregate",
-    "ensemble",
-    "smooth_ensemble",
-)
 FLOOR = "noise_floor_of_equalized_odds_difference"
 # Labels that are more skewed than this ask for balanced accuracy.
 _SKEWED = 1 / 3
@@ -92,10 +88,48 @@ def run(settings, progress):
     RuntimeError
         If the verification of the deletion fails.
     """
-    n_parts = _N_PARTS if settings.frozen else 0
-    clock = _Clock(progress, 4 + 4 * settings.n_folds + n_parts)
+    n_steps = 2 + N_STEPS_OF_FORGETTING + N_STEPS * settings.n_folds
+    clock = _Clock(progress, n_steps + (_N_PARTS if settings.frozen else 0))
     clock.begin("Loading the data")
-    task = load_task(
+    task = _task_of(settings)
+    learner, encoder, params = _learner_of(task, settings)
+    folds = _checked_folds(task, params["n_slices"], settings)
+    objective, reason = _objective_of(task, settings)
+    X = task.X if encoder is None else _encoded(encoder, task.X, clock)
+    comparison = Comparison(task, X, learner, params, objective)
+
+    decided, first = {}, None
+    for fold, (rows, held_out) in enumerate(folds):
+        clock.of_fold = f", fold {fold + 1} of {len(folds)}"
+        single, sisa = train(comparison, rows, clock)
+        if first is None:
+            verification = forget(sisa, settings.forget, clock)
+        rules, baseline = fit_rules(sisa, comparison, rows, clock)
+        first = first or Outcome({}, sisa, rules)
+        fitted = single, sisa, rules, baseline
+        of_fold = decide(*fitted, comparison, held_out, clock)
+        for name, values in of_fold.items():
+            decided.setdefault(name, np.full(len(task.y), np.nan))[held_out] = values
+    clock.of_fold = ""
+
+    clock.begin("Drawing intervals")
+    results = {
+        "task": _describe_task(task, len(folds)),
+        "objective": objective,
+        "reason_of_objective": reason,
+        "forgetting": _describe_forgetting(first.sisa, verification, params),
+        **_compared(task, decided, settings),
+        "epochs": params["epochs"],
+    }
+    results["verdict"] = verdict(results)
+    clock.begin(None)
+    first.results = results | {"seconds": clock.seconds}
+    return first
+
+
+def _task_of(settings):
+    """Return the data that settings name."""
+    return load_task(
         settings.data,
         target=settings.target,
         attribute=settings.attribute,
@@ -106,51 +140,6 @@ def run(settings, progress):
         min_rows=settings.min_group_rows,
         seed=settings.random_state,
     )
-    learner, encoder, params = _learner_of(task, settings)
-    folds = _checked_folds(task, params["n_slices"], settings)
-    objective, reason = _objective_of(task, settings)
-    X = task.X
-    if encoder is not None:
-        X = _encoded(encoder, X, clock)
-
-    decided, first = {}, None
-    for fold, (train, test) in enumerate(folds):
-        clock.of_fold = f", fold {fold + 1} of {len(folds)}"
-        single, sisa = _train(learner, params, X, task, train, clock)
-        if fold == 0:
-            verification = _forget(sisa, settings, clock)
-        rules, baseline = _fit_rules(sisa, X, task, train, objective, settings, clock)
-        first = first or Outcome({}, sisa, rules)
-        clock.begin("Comparing on people held out")
-        of_fold = _decide(single, sisa, rules, baseline, X, task, test)
-        for name, values in of_fold.items():
-            decided.setdefault(name, np.full(len(task.y), np.nan))[test] = values
-    clock.of_fold = ""
-
-    clock.begin("Drawing intervals")
-    people = task.compared
-    y, groups = task.y[people], task.groups[people].astype(str)
-    decided = {name: values[people] for name, values in decided.items()}
-    results = {
-        "task": _describe_task(task, len(folds)),
-        "objective": objective,
-        "reason_of_objective": reason,
-        "forgetting": _describe_forgetting(first.sisa, verification, params),
-        "methods": [
-            {
-                "name": name,
-                "metrics": _evaluate(y, values, groups, settings),
-                "nearly_constant": _is_nearly_constant(values),
-            }
-            for name, values in decided.items()
-        ],
-        "changes": changes(y, decided, groups, settings),
-        "epochs": params["epochs"],
-    }
-    results["verdict"] = verdict(results)
-    clock.begin(None)
-    first.results = results | {"seconds": clock.seconds}
-    return first
 
 
 def _learner_of(task, settings):
@@ -246,103 +235,20 @@ def _encoded(encoder, X, clock):
     return np.concatenate(vectors)[np.argsort(order)]
 
 
-def _train(learner, params, X, task, train, clock):
-    """Return one model and a sharded ensemble of the same rows."""
-    X, y = _safe_indexing(X, train), task.y[train]
-    clock.begin("Training one model")
-    single = SISAClassifier(clone(learner), **params | {"n_shards": 1, "n_slices": 1})
-    single.fit(X, y)
-    slices = counted(params["n_slices"], "slice")
-    clock.begin(f"Training {params['n_shards']} shards of {slices}")
-    return single, SISAClassifier(clone(learner), **params).fit(X, y)
-
-
-def _forget(sisa, settings, clock):
-    """Forget rows and return the verification; raise unless it is exact."""
-    clock.begin("Forgetting rows")
-    rows = np.random.default_rng(settings.random_state).permutation(sisa.n_rows_)
-    for k in settings.forget:
-        sisa.forget(rows[:k])
-        rows = rows[k:]
-    clock.begin("Verifying the deletion: retraining without the rows")
-    verification = sisa.verify_forgotten()
-    if not verification:
-        raise RuntimeError(
-            f"Shards {verification.differing_shards} differ from retraining without "
-            "the forgotten rows: the deletion is not exact. Please report this."
-        )
-    return verification
-
-
-def _fit_rules(sisa, X, task, train, objective, settings, clock):
-    """Return a rule of each method, attached to an ensemble, and fairlearn's rule."""
-    clock.begin("Fitting the fair rules")
-    groups, rules = task.groups[train], {}
-    for method in METHODS:
-        rule = FairEnsemblePostprocessor(
-            method=method,
-            objective=objective,
-            unknown_group="unconstrained",
-            random_state=settings.random_state,
-        )
-        with warnings.catch_warnings():
-            # The table marks rules that decide nearly the same for everyone.
-            warnings.simplefilter("ignore", DegenerateRuleWarning)
-            rules[method] = rule.attach(sisa, sensitive_features=groups, name=method)
-    X, y = _safe_indexing(X, train), task.y[train]
-    return rules, _fit_baseline(sisa, X, y, groups, objective, settings)
-
-
-def _decide(single, sisa, rules, baseline, X, task, test):
-    """Return the decisions of all on people held out, in expectation.
-
-    Randomised decisions would only add noise to the comparison.
-    """
-    X, groups = _safe_indexing(X, test), task.groups[test].astype(str)
-    decided = {"one model": single.predict(X), "SISA": sisa.predict(X)}
-    # The members' predictions take longest.
-    probabilities = selection_probabilities(rules.values(), X, groups)
-    decided |= dict(zip(rules, probabilities, strict=True))
-    decided["ThresholdOptimizer"] = baseline.selection_probability(
-        sisa.transform(X), sensitive_features=groups
-    )
-    return decided
-
-
-class MeanScore(ClassifierMixin, BaseEstimator):
-    """The mean of members' scores, of those that are numbers, as a classifier."""
-
-    def fit(self, X, y):
-        """Store the classes; nothing is learnt."""
-        self.classes_ = np.unique(y)
-        return self
-
-    def predict_proba(self, X):
-        """Return the mean score of each label."""
-        score = np.nanmean(np.asarray(X, dtype=float), axis=1)
-        return np.column_stack([1 - score, score])
-
-    def predict(self, X):
-        """Return the label 0 or 1 with the greater score, 0 in a tie."""
-        return self.predict_proba(X).argmax(axis=1)
-
-
-def _fit_baseline(sisa, X, y, groups, objective, settings):
-    """Fit fairlearn's rule to the mean scores of the members that did not see a row."""
-    known = np.array([group is not None for group in groups])
-    known[sisa.forgotten_] = False
-    rows = np.flatnonzero(known)
-    scores = np.array(sisa.transform(_safe_indexing(X, rows)), dtype=float)
-    scores[np.arange(len(rows)), sisa.plan_.shards[rows]] = np.nan
-    optimizer = ThresholdOptimizer(
-        estimator=MeanScore().fit(scores, y[rows]),
-        prefit=True,
-        predict_method="predict_proba",
-        constraints="equalized_odds",
-        objective=objective,
-    )
-    baseline = FairlearnAdapter(optimizer, random_state=settings.random_state)
-    return baseline.fit(scores, y[rows], sensitive_features=groups[rows].astype(str))
+def _compared(task, decided, settings):
+    """Return the metrics of all methods, and how they differ."""
+    people = task.compared
+    y, groups = task.y[people], task.groups[people].astype(str)
+    decided = {name: values[people] for name, values in decided.items()}
+    methods = [
+        {
+            "name": name,
+            "metrics": _evaluate(y, values, groups, settings),
+            "nearly_constant": _is_nearly_constant(values),
+        }
+        for name, values in decided.items()
+    ]
+    return {"methods": methods, "changes": changes(y, decided, groups, settings)}
 
 
 def _is_nearly_constant(decided):

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from scipy.special import log_softmax
 from skorch import NeuralNetClassifier
+from skorch.utils import TeeGenerator
 from torch.nn.functional import cross_entropy, linear, pad
 
 from ._batches import (
     autocast,
     infer,
     inference_batches,
-    tokens_per_batch,
     training_steps,
 )
 from ._trunk import Tail, Trunk
@@ -264,7 +264,8 @@ class TextNet(NeuralNetClassifier):
         scaler.unscale_(optimizer)
         self.notify(
             "on_grad_computed",
-            named_parameters=list(self.get_all_learnable_params()),
+            # To look all of them up takes a tenth of a step of a small network.
+            named_parameters=TeeGenerator(self.get_all_learnable_params()),
             batch=batch,
             training=True,
         )
@@ -294,8 +295,13 @@ class TextNet(NeuralNetClassifier):
             ]
         return torch.cat(parts)
 
-    def logits(self, tokens, pad_id, max_length):
+    def logits(self, tokens, pad_id, max_length, tokens_per_batch):
         """Return the logits of texts.
+
+        Parameters
+        ----------
+        tokens : Tokens
+        pad_id, max_length, tokens_per_batch : int
 
         Returns
         -------
@@ -303,9 +309,13 @@ class TextNet(NeuralNetClassifier):
         """
         self._set_training(False)
         logits = np.empty((len(tokens), len(self.classes)), dtype=np.float32)
-        budget = tokens_per_batch(self.device)
         for rows, some in infer(
-            lambda **x: self.infer(x), tokens, pad_id, max_length, self.device, budget
+            lambda **x: self.infer(x),
+            tokens,
+            pad_id,
+            max_length,
+            self.device,
+            tokens_per_batch,
         ):
             logits[rows] = some
         return logits

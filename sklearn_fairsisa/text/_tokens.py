@@ -3,6 +3,7 @@
 import re
 import threading
 from hashlib import blake2b
+from itertools import chain
 
 import numpy as np
 
@@ -51,8 +52,17 @@ class HashingTokenizer:
 
     def encode(self, text):
         """Return the ids of a text."""
-        words = _WORD.findall(text.lower())
-        return [self.start_id, *map(self._id, words), self.end_id]
+        return self.encode_all([text])[0]
+
+    def encode_all(self, texts):
+        """Return the ids of each text."""
+        split = [_WORD.findall(text.lower()) for text in texts]
+        # They are kept no longer, since a word may be of a row that is forgotten.
+        ids = {word: self._id(word) for word in set(chain.from_iterable(split))}
+        return [
+            [self.start_id, *(ids[word] for word in words), self.end_id]
+            for words in split
+        ]
 
     def num_special_tokens_to_add(self):
         """Return the number of tokens that are added to every text."""
@@ -86,7 +96,7 @@ def tokenize(tokenizer, texts, max_length, pad_id):
         Number of truncated texts.
     """
     if isinstance(tokenizer, HashingTokenizer):
-        rows = [tokenizer.encode(text) for text in texts]
+        rows = tokenizer.encode_all(texts)
         n_truncated = sum(len(row) > max_length for row in rows)
         end = tokenizer.end_id
         rows = [

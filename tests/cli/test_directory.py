@@ -589,6 +589,24 @@ def test_a_missing_library_is_one_line_too(directory, capsys, monkeypatch):
     assert error.startswith("fairsisa: error: ")
 
 
+def test_files_are_utf_8_and_names_not_ascii_whatever_the_locale(directory, tmp_path):
+    names = [tmp_path / f"Z\u00fcrich.{kind}" for kind in ("json", "html", "csv")]
+    certificate = tmp_path / "Zeugnis f\u00fcr alle.json"
+    code = (
+        "import sys; from sklearn_fairsisa.cli import main; d, c, *names = sys.argv[1:]"
+        "; sys.exit(main(['verify', d, '--certificate', c])"
+        " or main(['report', d, '--verify', '--output', *names]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, directory, certificate, *names],
+        capture_output=True,
+        env={**os.environ, "PYTHONUTF8": "0", "LC_ALL": "C"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(certificate.read_bytes().decode("utf-8"))["holds"]
+    assert all(name.read_bytes().decode("utf-8") for name in names)
+
+
 def test_a_file_that_is_not_ones_own_is_named():
     error = PermissionError(13, "Permission denied", "/root/key.pem")
     assert message_of(error) == "/root/key.pem is not yours to open: permission denied."

@@ -1,3 +1,4 @@
+import io
 import json
 import re
 import runpy
@@ -16,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 import sklearn_fairsisa
 from sklearn_fairsisa import SISAClassifier
-from sklearn_fairsisa.cli import _compare, _run
+from sklearn_fairsisa.cli import _compare, _folds, _run
 from sklearn_fairsisa.cli._parser import main, make_parser
 from sklearn_fairsisa.cli._report import (
     objective_sentence,
@@ -26,6 +27,7 @@ from sklearn_fairsisa.cli._report import (
 from sklearn_fairsisa.cli._run import Settings, run
 from sklearn_fairsisa.cli._task import keep_large_groups, load_task, split_folds
 from sklearn_fairsisa.cli._verdict import paired_changes, verdict
+from sklearn_fairsisa.exceptions import EmptyShardWarning
 
 pytest.importorskip("torch")
 
@@ -182,6 +184,7 @@ def test_impossible_settings_end_in_one_clear_line(options, message, tmp_path, c
         (["--n-jobs", "0"], "--n-jobs: must not be 0"),
         (["--n-folds", "0"], "--n-folds: must be 1 or more, got 0"),
         (["--epochs", "many"], "--epochs: must be a whole number, got 'many'"),
+        (["--cache=d", "--no-cache"], "--no-cache: not allowed with argument --cache"),
     ],
 )
 def test_unknown_options_are_explained(options, message, capsys):
@@ -402,22 +405,42 @@ def test_a_table_of_ones_own_is_compared(people, model, tmp_path, capsys):
     assert by_name["one model"]["metrics"]["accuracy_score"]["estimate"] > 0.65
 
 
-def test_each_rule_decides_as_it_would_alone(people):
+@pytest.fixture
+def fold(people):
+    """A trained fold of the table: its task, its people, and what was fitted."""
     _, path = people
     about = {"target": "hired", "attribute": "sex", "pos_label": "yes"}
-    settings, clock = Settings(str(path), **about), _run._Clock(lambda *_: None, 1)
+    clock = _run._Clock(lambda *_: None, 1)
     task = load_task(str(path), **about)
-    train, test = split_folds(task.y, task.groups, 2, seed=0)[0]
-    learner, _, params = _run._learner_of(task, settings)
-    single, sisa = _run._train(learner, params, task.X, task, train, clock)
-    rules, baseline = _run._fit_rules(
-        sisa, task.X, task, train, "accuracy_score", settings, clock
-    )
-    decided = _run._decide(single, sisa, rules, baseline, task.X, task, test)
-    groups = task.groups[test].astype(str)
+    rows, held_out = split_folds(task.y, task.groups, 2, seed=0)[0]
+    learner, _, params = _run._learner_of(task, Settings(str(path), **about))
+    comparison = _folds.Comparison(task, task.X, learner, params, "accuracy_score")
+    single, sisa = _folds.train(comparison, rows, clock)
+    with pytest.warns(EmptyShardWarning, match="members abstain"):
+        sisa.forget(np.flatnonzero(sisa.plan_.shards == 2))
+    rules, baseline = _folds.fit_rules(sisa, comparison, rows, clock)
+    decided = _folds.decide(single, sisa, rules, baseline, comparison, held_out, clock)
+    return task, (rows, held_out), sisa, rules, decided
+
+
+def test_each_rule_decides_as_it_would_alone(fold):
+    task, (_, held_out), sisa, rules, decided = fold
+    X, groups = task.X.iloc[held_out], task.groups[held_out].astype(str)
+    np.testing.assert_array_equal(decided["SISA"], sisa.predict(X))
     for name, rule in rules.items():
-        alone = rule.selection_probability(task.X.iloc[test], sensitive_features=groups)
+        alone = rule.selection_probability(X, sensitive_features=groups)
         np.testing.assert_array_equal(decided[name], alone)
+
+
+def test_scores_that_calibrate_are_those_of_members_that_did_not_learn_the_row(fold):
+    task, (rows, _), sisa, rules, _ = fold
+    index, scores = _folds.calibration_scores(rules["ensemble"])
+    shards = sisa.plan_.shards
+    kept = (shards != 2) & np.array([group is not None for group in task.groups[rows]])
+    assert index.tolist() == np.flatnonzero(kept).tolist()
+    expected = sisa.transform(task.X.iloc[rows[index]])
+    expected[shards[index][:, None] == np.arange(5)] = np.nan
+    np.testing.assert_allclose(scores, np.delete(expected, 2, axis=1), rtol=1e-12)
 
 
 def test_vectors_stand_in_the_order_of_their_texts_whatever_is_encoded_first():
@@ -513,6 +536,24 @@ def test_the_same_people_get_the_good_outcome_whatever_the_labels_are_called(peo
     frame.to_csv(path, index=False)
     renamed = load_task(str(path), **about, pos_label="accepted")
     np.testing.assert_array_equal(plain.y, renamed.y)
+
+
+def test_a_terminal_that_lacks_characters_shows_question_marks(
+    people, tmp_path, monkeypatch
+):
+    frame, path = people
+    frame["sex"] = frame["sex"].replace("f", "\u00fc")
+    frame.to_csv(path, index=False)
+    shown = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", shown)
+    output = tmp_path / "Z\u00fcrich"
+    options = [f"--data={path}", *OF_PEOPLE, "--n-resamples=5", "--forget=1"]
+    assert main([*options, "--output", str(output)]) == 0
+    shown.flush()
+    assert b"pictures to " in shown.buffer.getvalue()
+    assert b"Z?rich" in shown.buffer.getvalue()
+    found = json.loads((output / "results.json").read_bytes().decode("utf-8"))
+    assert set(found["task"]["people_by_group"]) == {"\u00fc", "m"}
 
 
 def test_options_of_texts_are_refused_for_tables(people, tmp_path, capsys):

@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+from effort import trials
 from held import calibrated
 from sklearn.ensemble import (
     BaggingClassifier,
@@ -517,7 +518,7 @@ def fit_labels(data, **params):
 def test_the_report_bounds_the_true_gap_of_all_confusion_rates():
     rng = np.random.default_rng(0)
     gaps, tables = [], []
-    for _ in range(40):
+    for _ in range(trials(40)):
         fair = fit_labels(
             draw_labels((200, 80), rng), method="aggregate_then_postprocess"
         )
@@ -528,7 +529,7 @@ def test_the_report_bounds_the_true_gap_of_all_confusion_rates():
     estimated, counted, expected, low, high, bound = (of_first[n] for n in names)
     gaps = np.array(gaps)
     assert max(estimated.max(), counted.max()) < 1e-9 < gaps.min()
-    # 40 trials at .95 fall below with probability .002.
+    # 20 trials at .95 fall below with probability .02.
     assert (gaps <= bound).mean() > 0.84
     assert ((low <= gaps) & (gaps <= high)).mean() > 0.84
     assert bound.mean() < 1.5 * np.quantile(gaps, 0.95)

@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+from effort import trials
 from held import calibrated
 from scipy.special import comb
 from sklearn.base import clone
@@ -97,7 +98,7 @@ def test_bounds_contain_the_true_gap_at_their_confidence_and_are_no_wider_than_n
 def test_overfitting_is_seen_that_the_calibration_rows_hide():
     rng = np.random.default_rng(1)
     covered, naive = [], []
-    for _ in range(40):
+    for _ in range(trials(40)):
         X, y, group = draw_votes({"a": 1000, "b": 150}, 6, rng)
         fair = fit((X, y, group), method="ensemble")
         report, gap = fair.fairness_report_, true_gap(fair, 6)
@@ -150,7 +151,7 @@ def test_a_tolerance_at_a_confidence_holds_for_people_not_seen():
     rng = np.random.default_rng(2)
     plain, sure = [], []
     tols = []
-    for _ in range(30):
+    for _ in range(trials(30)):
         data = draw_votes({"a": 800, "b": 500}, 3, rng)
         common = {"method": "aggregate_then_postprocess", "tol": 0.08}
         plain.append(true_gap(fit(data, **common), 3))
@@ -225,7 +226,8 @@ def test_a_report_that_does_not_hold_says_why_and_one_that_holds_complains_of_no
         whole = fair.fairness_report_
         for claim in np.linspace(0.02, 0.25, 40):
             report = whole.at(claim=claim)
-            reasons = [reason for reason in said if reason in str(report)]
+            text = str(report)
+            reasons = [reason for reason in said if reason in text]
             if report.holds:
                 assert reasons == report.small_groups == []
                 reasons = ["holds"]

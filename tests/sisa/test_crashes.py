@@ -14,11 +14,11 @@ HARNESS = Path(__file__).with_name("crash_harness.py")
 
 def test_a_kill_at_any_instant_leaves_what_relearning_finishes():
     # In memory where there is such a folder: thousands of files are synced. Every
-    # other call that writes is the last, with more effort each of them.
+    # fourth call that writes is the last, with more effort each of them.
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         done = subprocess.run(
-            [sys.executable, HARNESS, folder, "2" if EFFORT <= 1 else "1"],
+            [sys.executable, HARNESS, folder, "4" if EFFORT <= 1 else "1"],
             capture_output=True,
             text=True,
         )

@@ -72,6 +72,15 @@ def test_hashed_words_spread_over_all_ids():
     assert ids == set(range(1, 50))
 
 
+def test_texts_have_the_same_ids_together_as_each_alone():
+    tokenizer = HashingTokenizer(50)
+    texts = ["a b, A!", "", "b a", "c"]
+    together = tokenizer.encode_all(texts)
+    assert together == [tokenizer.encode(text) for text in texts]
+    assert together[0][1] == together[0][4] == together[2][2]
+    assert vars(tokenizer) == vars(HashingTokenizer(50))  # it keeps no word
+
+
 def test_cutting_keeps_the_mark_of_the_end():
     tokenizer = HashingTokenizer(50)
     tokens, n_cut = tokenize(tokenizer, ["a b c d e", "a b", "a b c"], 4, 0)

@@ -110,13 +110,13 @@ def test_logits_are_the_models_for_each_text_alone(model):
 
 def test_texts_are_tokenised_once_and_inferred_without_gradients(monkeypatch):
     texts, y = sentences(20)
-    encode, tokenised = HashingTokenizer.encode, []
+    encode_all, tokenised = HashingTokenizer.encode_all, []
 
-    def counting(self, text):
-        tokenised.append(text)
-        return encode(self, text)
+    def counting(self, texts):
+        tokenised.extend(texts)
+        return encode_all(self, texts)
 
-    monkeypatch.setattr(HashingTokenizer, "encode", counting)
+    monkeypatch.setattr(HashingTokenizer, "encode_all", counting)
     clf = classifier(max_epochs=3).fit(texts, y)
     assert tokenised == texts
     modes = []
@@ -131,13 +131,27 @@ def test_texts_are_tokenised_once_and_inferred_without_gradients(monkeypatch):
     assert set(modes[-2:]) == {(False, True)}
 
 
-def test_other_texts_do_not_change_a_prediction():
+@pytest.mark.parametrize("tokens_per_batch", ["auto", 512])
+def test_other_texts_do_not_change_a_prediction(tokens_per_batch):
     texts, y = sentences(60)
-    clf = classifier().fit(texts, y)
+    clf = classifier(tokens_per_batch=tokens_per_batch).fit(texts, y)
     together = clf.predict_proba(texts)
     alone = np.concatenate([clf.predict_proba([text]) for text in texts])
     assert_array_equal(together, alone)
     assert_array_equal(clf.predict_proba(texts[::-1]), together[::-1])
+
+
+def test_texts_are_predicted_as_many_tokens_at_a_time_as_asked():
+    texts, y = sentences(60)
+    clf, shapes = classifier(max_epochs=0).fit(texts, y), []
+    clf.net_.module_.register_forward_pre_hook(
+        lambda module, args, kwargs: shapes.append(kwargs["input_ids"].shape),
+        with_kwargs=True,
+    )
+    for tokens_per_batch in (32, 512):
+        shapes.clear()
+        clf.set_params(tokens_per_batch=tokens_per_batch).predict(texts)
+        assert {rows * columns for rows, columns in shapes} == {tokens_per_batch}
 
 
 @MODELS
@@ -422,6 +436,7 @@ def test_running_out_of_memory_gives_advice():
     [
         ({"max_length": 0}, "'max_length' parameter .* Got 0 instead"),
         ({"batch_size": True}, "'batch_size' parameter .* Got True instead"),
+        ({"tokens_per_batch": 0}, "'tokens_per_batch' parameter .* Got 0 instead"),
         ({"text_column": 1.5}, "'text_column' parameter .* Got 1.5 instead"),
         ({"verbose": "loud"}, "'verbose' parameter .* Got 'loud' instead"),
         ({"batch_size": 2.5}, "'batch_size' parameter .* Got 2.5 instead"),
