@@ -82,7 +82,7 @@ class CostRuleMixture:
             pool.add_constants(n_classes)
             pool.add_best(gain)
         bounds = problem.bounded(totals)
-        best, n_rounds_without_gain, feasible = -np.inf, 0, False
+        best, n_rounds_without_gain, feasible, has_gained = -np.inf, 0, False, False
         for _ in range(_MAX_ROUNDS):
             sizes = [len(pool.prices) for pool in pools]
             code = np.repeat(np.arange(n_groups), sizes)
@@ -93,17 +93,20 @@ class CostRuleMixture:
                 mixed, price, _ = solve_mixtures(*program)
                 value = mixed @ worth
                 if not feasible:
-                    best, feasible = -np.inf, True
+                    best, feasible, has_gained = -np.inf, True, False
             except InfeasibleError:
                 # Candidates that bring the rates within bounds come first.
                 mixed, price, excess = solve_mixtures(*program, least_excess=True)
                 value = -excess
             n_rounds_without_gain += 1
             if value > best + 1e-9:
-                n_rounds_without_gain = 0
+                n_rounds_without_gain, has_gained = 0, np.isfinite(best)
             best = max(best, value)
             added = [pool.add_best(price[a]) for a, pool in enumerate(pools)]
-            if n_rounds_without_gain == _PATIENCE or not any(added):
+            # With many classes, many rules are needed before they are worth more than
+            # the first ones.
+            waits = not has_gained or n_rounds_without_gain < _PATIENCE
+            if not (waits and any(added)):
                 break
         if not feasible:
             raise InfeasibleError("No mixture of rules keeps all constraints.")
