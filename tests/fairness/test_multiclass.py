@@ -194,6 +194,14 @@ def test_mixtures_beat_the_plurality_and_constants_and_lose_to_no_constraint():
     assert by_plurality + 0.005 < values[0] < values[1] < free + 0.01
 
 
+def test_with_many_classes_the_search_goes_on_until_it_gains_over_constants():
+    eta, group, label = make_probabilities(600, n_classes=6)
+    problem = problem_of("equalized_odds", "balanced_accuracy_score")
+    fitted = CostRuleMixture.fit(eta, group, label, None, problem)
+    # A constant has one sixth.
+    assert score("balanced_accuracy_score", fitted.confusion) > 0.3
+
+
 @pytest.mark.parametrize("constraint", ["equalized_odds", "demographic_parity"])
 def test_mixtures_of_two_classes_are_mixtures_of_thresholds(constraint):
     eta, group, label = make_probabilities(2000, n_classes=2)
