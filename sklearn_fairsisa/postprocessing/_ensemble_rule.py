@@ -19,7 +19,7 @@ from ._checks import (
     rows_suffice,
 )
 from ._heads import N_FOLDS, FoldedNumbers, Heads, drawn_folds, members_used
-from ._kept_scores import kept_scores, positions_of
+from ._kept_scores import Positions, kept_scores
 from ._methods import uses_heads
 from ._views import as_numbers, of_width
 
@@ -249,7 +249,7 @@ class EnsembleRule(Calibrated):
             parts, subjects = [state.held_out], state.held_out.subjects
             fold = np.empty(len(rows), dtype=np.intp)
             held_out = state.held_out.index
-            place = positions_of(rows.index, held_out)
+            place = Positions(rows.index).of(held_out)
             drawn = drawn_folds(held_out, plan.seed, subjects)
             fold[place[place >= 0]] = drawn[place >= 0]
             used = np.ones((N_FOLDS, len(present)), dtype=bool)
@@ -302,9 +302,9 @@ def _is_any_behind(ensemble):
 
 def _numbers_of(parts, index):
     """Return the rows of some indices, of several parts, as numbers in that order."""
-    numbers = np.empty((len(index), 0))
+    numbers, positions = np.empty((len(index), 0)), Positions(index)
     for rows in (part.block for part in parts):
-        place = positions_of(index, rows.index)
+        place = positions.of(rows.index)
         where = np.flatnonzero(place >= 0)
         if len(where):
             own = as_numbers(take(rows.X, where))

@@ -47,21 +47,22 @@ def kept_scores(kept, digests, index, ensemble, across):
     if kept is not None:
         changed = [a != b for a, b in zip(digests, now, strict=True)]
         scores[:, changed] = np.nan
+    positions = Positions(index)
     parts = range(state.plan.n_shards) if across else [HELD_OUT]
     with one_thread():
         for part in parts:
             able = [s for s, m in enumerate(members) if m is not None and s != part]
-            _score_part(scores, index, state, part, {s: members[s] for s in able})
+            _score_part(scores, positions, state, part, {s: members[s] for s in able})
     if across:
         scores[np.arange(len(index)), state.plan.shard_of(index)] = 1 / n_classes
     return scores
 
 
-def _score_part(scores, index, state, part, members):
+def _score_part(scores, positions, state, part, members):
     """Fill in the scores that are missing of the rows of one part."""
     rows = None
     for block in _blocks(state.plan, part):
-        places = positions_of(index, block)
+        places = positions.of(block)
         inside = places >= 0
         places = places[inside]
         unknown = np.isnan(scores[places]).any(axis=tuple({0, scores.ndim - 1} - {1}))
@@ -70,20 +71,38 @@ def _score_part(scores, index, state, part, members):
             continue
         if rows is None:
             rows = state.part(part).block
-        X = _at(rows.X, _filled(positions_of(rows.index, block)))
+            of_part = Positions(rows.index)
+        X = _at(rows.X, _filled(of_part.of(block)))
         for shard in lacking:
             found = member_scores(members[shard], X, len(state.classes))[inside]
             scores[places, shard] = found[:, 1] if scores.ndim == 2 else found
 
 
-def positions_of(index, wanted):
-    """Positions of rows among those of some indices, -1 where they are not."""
-    if not len(index):
-        return np.full(len(wanted), -1)
-    order = np.argsort(index, kind="stable")
-    place = np.searchsorted(index, wanted, sorter=order)
-    found = order[np.minimum(place, len(order) - 1)]
-    return np.where(index[found] == wanted, found, -1)
+class Positions:
+    """Positions of rows in an array of indices, which is sorted once for all blocks.
+
+    Parameters
+    ----------
+    index : ndarray of int of shape (n_rows,)
+        Indices of different rows, in any order.
+    """
+
+    def __init__(self, index):
+        index = np.asarray(index, dtype=np.intp)
+        is_sorted = (index[1:] > index[:-1]).all()
+        # An order of rows that are sorted would take as much memory as they do.
+        self._order = None if is_sorted else np.argsort(index)
+        self._sorted = index if is_sorted else index[self._order]
+
+    def of(self, wanted):
+        """Return the position of each wanted index, -1 where it is absent."""
+        if not len(self._sorted):
+            return np.full(len(wanted), -1)
+        place = np.searchsorted(self._sorted, wanted)
+        place = np.minimum(place, len(self._sorted) - 1)
+        is_found = self._sorted[place] == wanted
+        found = place if self._order is None else self._order[place]
+        return np.where(is_found, found, -1)
 
 
 def _blocks(plan, part):

@@ -14,7 +14,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
-from sklearn_fairsisa.postprocessing._kept_scores import positions_of
+from sklearn_fairsisa.postprocessing._kept_scores import Positions
 from sklearn_fairsisa.sisa._votes import member_scores
 
 X, y = make_classification(1003, 17, n_informative=5, flip_y=0.2, random_state=0)
@@ -171,9 +171,9 @@ def test_scores_are_in_memory_once(calibration):
         assert np.shares_memory(rule.kept, rule.rows.scores)
 
 
-@pytest.mark.parametrize("index", [[], [4], [9, 2, 5, 0]])
+@pytest.mark.parametrize("index", [[], [4], [0, 2, 5, 9], [9, 2, 5, 0]])
 def test_rows_are_found_by_their_indices_in_any_order(index):
     index, wanted = np.array(index, dtype=int), np.array([5, 1, 0, 9, 9, 11])
     place = {row: position for position, row in enumerate(index.tolist())}
-    found = positions_of(index, wanted).tolist()
+    found = Positions(index).of(wanted).tolist()
     assert found == [place.get(row, -1) for row in wanted.tolist()]
