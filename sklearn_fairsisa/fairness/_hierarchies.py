@@ -1,21 +1,27 @@
-r"""Logistic models of several groups, as `_hierarchy` has them, of several row sets.
+r"""The models of `_hierarchy`, fitted to several sets of rows at once.
 
 Notes
 -----
-A search for one model alternates between coefficients and factors of their priors, and
-finds the most probable coefficients anew for each value of the factors. Here both are
-found together. Around some coefficients the log-likelihood of each set of rows is
-replaced by a parabola, of which a slope and a curvature per group are all that is
-needed; the factors which the evidence chooses, and the coefficients at them, follow
-without another look at the rows. The next parabola is that around these coefficients.
-The end is reached when they stay where they are, wherever the search began.
+The search for one model alternates between coefficients and factors of their priors,
+and finds the most probable coefficients anew for each value of the factors. Here both
+are found together. A parabola replaces the log-likelihood of each set of rows around
+the current coefficients. It needs only a slope and a curvature per group, so the
+factors that the evidence chooses, and the coefficients at them, follow without another
+pass over the rows. The next parabola is around these coefficients. The search ends when
+they no longer change, so its result does not depend on its start.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from ._hierarchy import ABSENT, FREE, SHAPE, SLOPE_PRECISION
+from ._hierarchy import (
+    ABSENT,
+    FREE,
+    SLOPE_PRECISION,
+    first_intercepts,
+    updated_factor,
+)
 
 # Length of a step, in standard errors, that ends a search. The next one is about a
 # tenth of it, and changes scores within a group by less than 1e-6.
@@ -31,8 +37,8 @@ _MOST_CHANGE = 3.0
 
 
 @dataclass(frozen=True)
-class Found:
-    """What searches end in.
+class Estimates:
+    """Coefficients of several sets of rows, and the factors of their priors.
 
     Parameters
     ----------
@@ -44,21 +50,21 @@ class Found:
     log_factors: np.ndarray
 
     def padded(self, n_features):
-        """The same with features more, which make no difference."""
+        """The same with more features, whose coefficients are zero."""
         more = n_features - self.coefficients.shape[2]
         coefficients = np.pad(self.coefficients, ((0, 0), (0, 0), (0, more)))
-        return Found(coefficients, self.log_factors)
+        return Estimates(coefficients, self.log_factors)
 
     def repeated(self, n_sets):
-        """The same for each of several sets, of a single one."""
-        return Found(
+        """The estimates of a single set, for each of several sets."""
+        return Estimates(
             np.repeat(self.coefficients, n_sets, axis=0),
             np.repeat(self.log_factors, n_sets, axis=0),
         )
 
 
 def start_of(negatives, positives):
-    """Where a search begins that knows nothing but the weight of each label.
+    """Estimates at which a search starts, given the weight of each label alone.
 
     Parameters
     ----------
@@ -66,12 +72,11 @@ def start_of(negatives, positives):
 
     Returns
     -------
-    Found
+    Estimates
         Of the first feature alone.
     """
-    # Half a person of each label keeps it finite.
-    odds = (positives + 0.5) / (negatives + 0.5)
-    return Found(np.log(odds)[..., None], np.zeros((len(odds), 3)))
+    intercepts = first_intercepts(positives, negatives)
+    return Estimates(intercepts[..., None], np.zeros((len(intercepts), 3)))
 
 
 def fit_hierarchies(
@@ -86,7 +91,7 @@ def fit_hierarchies(
         negative curvature, of shape (n_sets, n_groups, n_features) and (n_sets,
         n_groups, n_features, n_features); and ``reach(step)``, the greatest change of a
         row's logit in each set.
-    start : Found
+    start : Estimates
     stiffness : ndarray of shape (n_sets, n_features - 1)
         Precision of the coefficients of each feature but the first, up to the factor.
     rate : float
@@ -98,7 +103,7 @@ def fit_hierarchies(
 
     Returns
     -------
-    Found
+    Estimates
     """
     coefficients, factors = start.coefficients, _Factors(start.log_factors)
     sums = first or likelihood.sums(coefficients)
@@ -114,16 +119,16 @@ def fit_hierarchies(
         if is_settled and size < no_step:
             break
         sums = likelihood.sums(coefficients)
-    return Found(coefficients, factors.logs)
+    return Estimates(coefficients, factors.logs)
 
 
 class _Factors:
-    """Logarithms of the factors, and what is known of how to find their fixed point.
+    """Logarithms of the factors, and an estimate of their residual's derivative.
 
     Notes
     -----
-    Broyden's method: the inverse of the derivative of a residual is learnt from how it
-    changed before. In the beginning it is the identity, which is a plain update.
+    Broyden's method: the inverse of the derivative is estimated from earlier changes of
+    the residual. At first it is the identity, so the first step is a plain update.
 
     References
     ----------
@@ -165,7 +170,7 @@ def _on_parabola(target, curvature, factors, stiffness, rate):
 
 
 def _mode(target, curvature, logs, stiffness, rate):
-    """Most probable coefficients, and logarithms of the factors that they speak for."""
+    """Most probable coefficients, and logarithms of the factors that follow."""
     f = np.exp(logs)
     n_groups, stiff = target.shape[1], stiffness[:, 1:]
     ones, slope = np.ones((len(f), 1)), stiffness[:, :1]
@@ -196,10 +201,9 @@ def _mode(target, curvature, logs, stiffness, rate):
     )
     updated = np.empty_like(f)
     for j, (n, stiff, squares, variances) in enumerate(blocks):
-        determined = n * stiff.shape[1] - f[:, j] * np.sum(stiff * variances, axis=1)
-        energy = np.sum(stiff * squares, axis=1)
-        updated[:, j] = np.log((determined + 2 * SHAPE) / (energy + 2 * rate))
-    return common[:, None] + own, updated
+        sums = (np.sum(stiff * each, axis=1) for each in (variances, squares))
+        updated[:, j] = updated_factor(n * stiff.shape[1], f[:, j], *sums, rate)
+    return common[:, None] + own, np.log(updated)
 
 
 def _times(matrices, vectors):

@@ -29,7 +29,7 @@ FREE, ABSENT = 1e-6, 1e6
 # Weak enough for scores that hardly err.
 SLOPE_PRECISION = 0.01
 # The factors have gamma priors of this shape.
-SHAPE = 1.0
+_SHAPE = 1.0
 # Greatest change of a logit after which the curvature is not computed again.
 _SMALL_STEP = 1e-3
 # Rows of a group that are copied for speed; those of bins are.
@@ -78,8 +78,7 @@ def fit_hierarchy(features, group, total, positives, *, stiffness, rate, offset=
     n_groups, n_features = group[-1] + 1, features.shape[1]
     labels = np.bincount(group, positives), np.bincount(group, total - positives)
     own = np.zeros((n_groups, n_features))
-    # A start only: half a person of each label keeps it finite.
-    own[:, 0] = np.log((labels[0] + 0.5) / (labels[1] + 0.5))
+    own[:, 0] = first_intercepts(*labels)
     mode = Coefficients(np.zeros(n_features), own)
     factors = np.ones(3)
     for _ in range(30):
@@ -97,12 +96,44 @@ def fit_hierarchy(features, group, total, positives, *, stiffness, rate, offset=
         )
         old, factors = factors, np.empty(3)
         for j, (coefficients, variance, stiff) in enumerate(blocks):
-            determined = coefficients.size - old[j] * np.sum(stiff * variance)
-            energy = np.sum(stiff * coefficients**2)
-            factors[j] = (determined + 2 * SHAPE) / (energy + 2 * rate)
+            factors[j] = updated_factor(
+                coefficients.size,
+                old[j],
+                np.sum(stiff * variance),
+                np.sum(stiff * coefficients**2),
+                rate,
+            )
         if np.abs(np.log(factors / old)).max() < 0.02:
             break
     return mode.common + mode.own
+
+
+def first_intercepts(positives, negatives):
+    """Intercepts at which a search starts, given the weight of each label."""
+    # Half a person of each label keeps them finite.
+    return np.log((positives + 0.5) / (negatives + 0.5))
+
+
+def updated_factor(n_coefficients, factor, variance, energy, rate):
+    """Update the factor of a prior by the evidence.
+
+    Parameters
+    ----------
+    n_coefficients : int
+        Number of coefficients that share the factor.
+    factor : float or ndarray
+        The factor before.
+    variance, energy : float or ndarray
+        Sums of the coefficients' variances and squares, each times its stiffness.
+    rate : float
+        As in `fit_hierarchy`.
+
+    Returns
+    -------
+    float or ndarray
+    """
+    determined = n_coefficients - factor * variance
+    return (determined + 2 * _SHAPE) / (energy + 2 * rate)
 
 
 def posterior_mode(features, group, total, positives, precision, start, offset=0.0):

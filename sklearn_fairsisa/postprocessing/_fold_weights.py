@@ -2,10 +2,10 @@ r"""Weights of the members' logits, learnt from all rows but those of each fold.
 
 Notes
 -----
-They are those of the model of `LogitWeights`, with all its searches taken to their end,
-so that it makes no difference where one began. All begin where one on all rows ends,
-which is near. There the sums over the rows without a fold are those over all rows less
-those of the fold, so one pass serves every fold.
+The model is that of `LogitWeights`. Each search is run to convergence, so its result
+does not depend on its start. All searches start where one on all rows ends, which is
+near. There, sums over the rows outside a fold are sums over all rows minus those of the
+fold, so one pass serves all folds.
 """
 
 from itertools import pairwise
@@ -23,12 +23,13 @@ from ._logit_weights import (
     directions_of,
     logits_of,
     ranked_in_reverse,
+    weights_of,
 )
 
 # Rows whose products with all models are taken at a time, to fit into a cache.
 _BLOCK = 1024
-# Length of a step, in standard errors, at which the search on all rows ends; those
-# without a fold start further away even from its end.
+# Length of a step, in standard errors, at which the search on all rows ends. Estimates
+# without a fold are further away than that.
 _NEAR = 0.1
 
 
@@ -187,12 +188,9 @@ def fold_weights(rows):
 
 
 def _weights(rows, coefficients):
-    """Weights of the logits, of which coefficients are those of sums."""
+    """Weights of the logits, given the coefficients of the first of their sums."""
     directions = np.hstack(directions_of(rows.n_members, rows.n_heads))
-    directions = directions[:, : coefficients.shape[-1] - 1]
-    weights = coefficients[..., 1:] @ directions.T
-    steepness = np.abs(weights.sum(axis=-1, keepdims=True))
-    return weights / np.where(steepness > 0, steepness, 1.0)
+    return weights_of(coefficients, directions[:, : coefficients.shape[-1] - 1])
 
 
 def _turned(rows, k):
@@ -246,12 +244,12 @@ def _fit(rows, folds, spreads, start=None):
     folds : ndarray of int
     spreads : ndarray of shape (n_folds + 1, n_features - 1)
         Of the features but the first.
-    start : Found, default=None
-        What was found for all rows with the first of the features.
+    start : Estimates, default=None
+        Those for all rows with the first of the features.
 
     Returns
     -------
-    Found, ndarray of shape (len(folds), n_groups, n_features)
+    Estimates, ndarray of shape (len(folds), n_groups, n_features)
     """
     n_features = spreads.shape[1] + 1
     if not len(folds):

@@ -122,9 +122,7 @@ class LogitWeights:
         elif not n_heads:
             turned = ranked_in_reverse((z @ mean)[:, 0], group, total, label)
             return cls(np.where(turned[:, None], -equal, equal))
-        weights = coefficients[:, 1:] @ directions.T
-        steepness = np.abs(weights.sum(axis=1, keepdims=True))
-        return cls(weights / np.where(steepness > 0, steepness, 1.0))
+        return cls(weights_of(coefficients, directions))
 
     def score(self, scores, group, counted=None):
         """Weighted sum of the logits.
@@ -182,6 +180,24 @@ def directions_of(n_members, n_heads):
     mean = np.repeat([[1 / n_members], [0.0]], [n_members, n_heads], axis=0)
     apart = np.eye(n_members + n_heads) - mean
     return mean, apart[:, n_members:], apart[:, :n_members]
+
+
+def weights_of(coefficients, directions):
+    """Weights of the logits, given the coefficients of an intercept and of their sums.
+
+    Parameters
+    ----------
+    coefficients : ndarray of shape (..., 1 + n_sums)
+    directions : ndarray of shape (n_members + n_heads, n_sums)
+
+    Returns
+    -------
+    ndarray of shape (..., n_members + n_heads)
+        They sum to 1 or -1.
+    """
+    weights = coefficients[..., 1:] @ directions.T
+    steepness = np.abs(weights.sum(axis=-1, keepdims=True))
+    return weights / np.where(steepness > 0, steepness, 1.0)
 
 
 def _spread(values, total):
@@ -325,7 +341,7 @@ def logits_of(scores, counted=None, out=None):
     scores : ndarray of shape (n_rows, n_members)
     counted : ndarray of bool of that shape, default=None
     out : ndarray, default=None
-        Where they are put if it holds doubles, as `scores` itself.
+        Array for the logits, such as `scores` itself; not used unless of doubles.
 
     Returns
     -------
