@@ -13,6 +13,8 @@ from .._utils.words import counted
 from ..exceptions import DegenerateRuleWarning
 from ..metrics import FairlearnAdapter
 from ..postprocessing import FairEnsemblePostprocessor
+from ..postprocessing._aggregation import aggregation_of
+from ..postprocessing._calibration import votes_of
 from ..postprocessing._same_members import (
     calibration_scores,
     of_voters,
@@ -136,7 +138,7 @@ def decide(single, sisa, rules, baseline, comparison, rows, clock):
     probabilities = selection_probabilities(rules.values(), X, groups, scores)
     return {
         "one model": single.predict(X),
-        "SISA": ((scores > 0.5).mean(axis=1) > 0.5).astype(int),
+        "SISA": aggregation_of(sisa).decide(scores, votes_of(scores)).astype(int),
         **dict(zip(rules, probabilities, strict=True)),
         "ThresholdOptimizer": baseline.selection_probability(
             scores, sensitive_features=groups
