@@ -589,7 +589,7 @@ class TransformerClassifier(
         """Train for `max_epochs` epochs; return a record of each."""
         n_before, pad_id = len(net.history), training.spec.pad_id
         if others is not None and len(others[1]):
-            budget = self._tokens_per_batch(device)
+            budget = tokens_per_batch(self.tokens_per_batch, device)
             net.watched = Watched(*others, pad_id, training.max_length, budget)
         epochs = Epochs(
             *trained,
@@ -654,7 +654,7 @@ class TransformerClassifier(
                 pad_id=spec.pad_id,
                 max_length=training.max_length,
                 device=device,
-                tokens_per_batch=self._tokens_per_batch(device),
+                tokens_per_batch=tokens_per_batch(self.tokens_per_batch, device),
                 precision=precision,
                 dtype=self.cache_dtype,
             )
@@ -788,10 +788,6 @@ class TransformerClassifier(
             return device, torch.bfloat16 if computes_bfloat16(device) else None
         return device, PRECISIONS.get(self.mixed_precision)
 
-    def _tokens_per_batch(self, device):
-        given = self.tokens_per_batch
-        return tokens_per_batch(device) if given == "auto" else given
-
     def _current_net(self):
         device, precision = self._device_and_precision()
         return self._training.net(device, precision)
@@ -800,11 +796,11 @@ class TransformerClassifier(
         check_is_fitted(self)
         texts = self._check_texts(X)
         training = self._training
-        with self._advice_on_memory():
+        with advice_on_memory("Lower tokens_per_batch or max_length."):
             training.tokenizer = self._tokenizer_of(training)
             pad_id, length = training.spec.pad_id, training.max_length
             net = self._current_net()
-            budget = self._tokens_per_batch(net.device)
+            budget = tokens_per_batch(self.tokens_per_batch, net.device)
             return np.concatenate(
                 [
                     net.logits(self._tokens(training, some)[0], pad_id, length, budget)

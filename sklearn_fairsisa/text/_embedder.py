@@ -274,13 +274,12 @@ class TransformerEmbedder(
         tokenizer, digest = load_tokenizer_once(
             self.model, model_kwargs, self.tokenizer, encoder.config
         )
-        budget = self.tokens_per_batch
         spec = FrozenSpec(
             network=(weights, digest, self.pooling, self.normalize),
             pad_id=pad_token(tokenizer, encoder.config),
             max_length=longest_input(self.max_length, tokenizer, encoder),
             device=device,
-            tokens_per_batch=tokens_per_batch(device) if budget == "auto" else budget,
+            tokens_per_batch=tokens_per_batch(self.tokens_per_batch, device),
             precision=PRECISIONS.get(self.mixed_precision),
         )
 

@@ -431,6 +431,18 @@ def test_running_out_of_memory_gives_advice():
         classifier(callbacks=[Greedy()]).fit(texts, y)
 
 
+def test_running_out_of_memory_in_predictions_names_what_they_depend_on(monkeypatch):
+    texts, y = sentences(20)
+    clf = classifier(max_epochs=0).fit(texts, y)
+
+    def greedy(*args):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(clf.net_, "infer", greedy)
+    with pytest.raises(MemoryError, match="Lower tokens_per_batch or max_length"):
+        clf.predict(texts)
+
+
 @pytest.mark.parametrize(
     ("params", "message"),
     [
