@@ -183,12 +183,11 @@ def cross_fitted(rows, problem, tol):
 def _learnt_without_folds(rows, problem):
     """Yield where the rows of a fold are, these rows, and what was learnt without them.
 
-    Each search begins far off, unless the method's are all done together.
+    Folds are searched one by one, unless the method searches all of them together.
     """
     problem = replace(problem, accepts_unknown=False)
     _, fold = np.unique(_folds(_strata(rows), _N_FOLDS), return_inverse=True)
-    learners = _learners(rows, problem, fold)
-    for k, learn in zip(range(fold.max() + 1), learners):
+    for k, learn in enumerate(_learners(rows, problem, fold)):
         inside = fold == k
         # Nothing here holds on to a fold while the next one is learnt.
         yield (
@@ -199,12 +198,12 @@ def _learnt_without_folds(rows, problem):
 
 
 def _learners(rows, problem, fold):
-    """Yield what learns the rule of known groups without each fold."""
-    learn_without = METHODS[problem.method].learn_without
+    """Return, for each fold, what `learn_rule` is to learn by without it."""
+    learn_without, n_folds = METHODS[problem.method].learn_without, fold.max() + 1
     if not learn_without or rows.n_classes > 2 or not problem.sensitive_at_predict:
-        yield from repeat(None)
-    kept = [constrainable(rows.lent(fold != k), problem) for k in range(fold.max() + 1)]
-    yield from learn_without(rows.of_known_groups, fold, np.array(kept))
+        return repeat(None, n_folds)
+    kept = [constrainable(rows.lent(fold != k), problem) for k in range(n_folds)]
+    return learn_without(rows.of_known_groups, fold, np.array(kept))
 
 
 @dataclass(frozen=True)

@@ -358,8 +358,8 @@ def learn_rule(rows, problem, learn=None):
     rows : CalibrationRows
     problem : Problem
     learn : callable, default=None
-        Learns the rule for known groups from the rows of those that can be constrained.
-        None is that of the problem's method.
+        Learns the rule for known groups from the rows of groups that can be
+        constrained. None is the ``learn`` of the problem's method.
 
     Returns
     -------
