@@ -7,5 +7,5 @@ EFFORT = float(os.environ.get("SKLEARN_FAIRSISA_EFFORT", "1"))
 
 
 def trials(number):
-    """Return how often a simulation repeats itself: half as often by default."""
+    """Return the number of trials of a simulation, half of it by default."""
     return number if EFFORT > 1 else number // 2

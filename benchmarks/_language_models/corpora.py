@@ -128,4 +128,3 @@ _LOADERS = {
     "redditbias": _redditbias,
     "generated": _generated,
 }
-CORPORA = tuple(_LOADERS)

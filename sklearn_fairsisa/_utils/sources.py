@@ -11,7 +11,7 @@ import numpy as np
 
 from .accepted import accepted
 
-# The most bytes of a batch, of which few are in memory at a time.
+# Most bytes of a batch. Few batches are in memory at a time.
 _BATCH_BYTES = 2**25
 _ARROW = {"Table", "RecordBatch", "Dataset", "FileSystemDataset", "InMemoryDataset",
           "UnionDataset"}  # fmt: skip
@@ -49,7 +49,7 @@ class Source:
         Parameters
         ----------
         n_bytes : int
-            About the bytes of a batch, unless these are too many.
+            About the size of a batch, which is at most `_BATCH_BYTES`.
         """
         n_rows = max(1, min(n_bytes, _BATCH_BYTES) // self.row_bytes)
         for start, rows in self._batches(n_rows):

@@ -21,7 +21,6 @@ _ERRORS = (
     "group", "positives", "true_positive_rate", "expected_true_positive_rate",
     "negatives", "false_positive_rate", "expected_false_positive_rate",
 )  # fmt: skip
-_SHARES = ("people_share", "randomised_share")
 _TITLES = {
     "rule": "The rule",
     "bounds": "What holds for new people",

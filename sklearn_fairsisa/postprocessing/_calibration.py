@@ -87,7 +87,7 @@ class CalibrationRows:
 
     @classmethod
     def given(cls, group, label, weight):
-        """The rows given to ``fit``, of which all may be kept: in few bytes each."""
+        """The rows given to ``fit``, in few bytes each, as all may be kept."""
         index_type = np.int32 if len(group) < 2**31 else np.int64
         group_type = np.min_scalar_type(-1 - int(group.max(initial=0)))
         index = np.arange(len(group), dtype=index_type)
@@ -95,7 +95,7 @@ class CalibrationRows:
 
     @property
     def widened(self):
-        """The rows with indices and groups of the types that sums are computed in."""
+        """The rows with indices and groups of the type that arrays are indexed by."""
         index, group = (v.astype(np.intp, copy=False) for v in (self.index, self.group))
         return replace(self, index=index, group=group)
 

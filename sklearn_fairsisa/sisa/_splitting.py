@@ -9,11 +9,10 @@ from . import _rows
 from ._plan import HELD_OUT
 from ._rows import Block, Piece, ShardRows
 
-_FEWEST_BYTES = 2**16
+# Least bytes of a piece and of a batch, however small the shards are.
+_LEAST_PIECE_BYTES, _LEAST_BATCH_BYTES = 2**16, 2**22
 # Share of a piece at which it is written.
 _ENOUGH = 0.75
-# Of a batch, however small the shards are.
-_FEWEST_OF_BATCH = 2**22
 
 
 def split_source(source, codes, plan, subjects, params, offset, *, keep, check):
@@ -44,7 +43,7 @@ def split_source(source, codes, plan, subjects, params, offset, *, keep, check):
     n_bytes = _bytes_per_piece(source, plan, n_cells)
     size = max(1, n_bytes // source.row_bytes)
     # A batch then has about a piece for each cell, so that few rows wait.
-    of_batch = max(_FEWEST_OF_BATCH, n_bytes * n_cells)
+    of_batch = max(_LEAST_BATCH_BYTES, n_bytes * n_cells)
     pieces, waiting, empty = defaultdict(list), defaultdict(list), None
     for start, X in source.batches(of_batch):
         _check_batch(check, X, start)
@@ -74,7 +73,7 @@ def _bytes_per_piece(source, plan, n_cells):
     Those that wait for their piece to be full take no more memory than a shard.
     """
     of_shard = len(source) * source.row_bytes // plan.n_shards
-    return min(_rows.PIECE_BYTES, max(_FEWEST_BYTES, of_shard // n_cells))
+    return min(_rows.PIECE_BYTES, max(_LEAST_PIECE_BYTES, of_shard // n_cells))
 
 
 def _check_batch(check, X, start):

@@ -111,7 +111,8 @@ def test_overfitting_is_seen_that_the_calibration_rows_hide():
             for a in "ab"
         ]
         naive.append(gap <= 2.2 * np.hypot(*errors))
-    assert np.mean(covered) > 0.85
+    # 20 trials at .95 fall below with probability .02.
+    assert np.mean(covered) > 0.84
     assert np.mean(naive) < np.mean(covered) - 0.2
 
 
