@@ -8,8 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from ._level_rules import RuleTable
-from ._mixtures import solve_mixtures
-from ._problem import InfeasibleError
+from ._mixtures import generate, solve_mixtures
 from ._rates import sum_by, unit_gains
 
 # Most rounds of a search, and rounds without gain after which it ends.
@@ -82,35 +81,30 @@ class CostRuleMixture:
             pool.add_constants(n_classes)
             pool.add_best(gain)
         bounds = problem.bounded(totals)
-        best, n_rounds_without_gain, feasible, has_gained = -np.inf, 0, False, False
-        for _ in range(_MAX_ROUNDS):
+
+        def mix(least_excess=False):
             sizes = [len(pool.prices) for pool in pools]
             code = np.repeat(np.arange(n_groups), sizes)
             confusion = np.concatenate([pool.confusion for pool in pools])
             worth = (confusion * gain).sum(axis=(1, 2))
             program = code, code, worth, partial(_added, confusion), bounds, gain
-            try:
-                mixed, price, _ = solve_mixtures(*program)
-                value = mixed @ worth
-                if not feasible:
-                    best, feasible, has_gained = -np.inf, True, False
-            except InfeasibleError:
-                # Candidates that bring the rates within bounds come first.
-                mixed, price, excess = solve_mixtures(*program, least_excess=True)
-                value = -excess
-            n_rounds_without_gain += 1
-            if value > best + 1e-9:
-                n_rounds_without_gain, has_gained = 0, np.isfinite(best)
-            best = max(best, value)
-            added = [pool.add_best(price[a]) for a, pool in enumerate(pools)]
-            # With many classes, many rules are needed before they are worth more than
-            # the first ones.
-            waits = not has_gained or n_rounds_without_gain < _PATIENCE
-            if not (waits and any(added)):
-                break
-        if not feasible:
-            raise InfeasibleError("No mixture of rules keeps all constraints.")
-        split = np.split(mixed, np.cumsum(sizes)[:-1])
+            mixed, price, excess = solve_mixtures(*program, least_excess=least_excess)
+            value = -excess if least_excess else mixed @ worth
+            confusion = sum_by(code, mixed[:, None, None] * confusion, n_groups)
+            return value, (np.split(mixed, np.cumsum(sizes)[:-1]), price, confusion)
+
+        def extend(mixture):
+            _, price, _ = mixture
+            added = [pool.add_best(own) for pool, own in zip(pools, price)]
+            return any(added)
+
+        split, _, confusion = generate(
+            mix,
+            extend,
+            most_rounds=_MAX_ROUNDS,
+            patience=_PATIENCE,
+            least_gain=1e-9,
+        )
         parts = [pool.mixture(w) for pool, w in zip(pools, split)]
         mass = np.concatenate([part.mass for part in parts])
         cells = RuleTable(
@@ -122,7 +116,7 @@ class CostRuleMixture:
         return cls(
             tuple(part.prices for part in parts),
             tuple(part.weights for part in parts),
-            sum_by(code, mixed[:, None, None] * confusion, n_groups),
+            confusion,
             cells,
         )
 

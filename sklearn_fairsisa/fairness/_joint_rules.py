@@ -36,8 +36,7 @@ from scipy import sparse
 
 from ._cost_rules import RulePool, best_decision, mixed_decisions
 from ._level_rules import RuleTable
-from ._mixtures import charge_rates
-from ._problem import InfeasibleError
+from ._mixtures import charge_rates, generate
 from ._programs import LimitedRates, cheapest_weights
 from ._rates import sum_by, unit_gains
 
@@ -107,30 +106,29 @@ class JointRule:
         # What deciding right on everybody gains, more than the worst decisions.
         scale = totals.sum(axis=0) @ np.ptp(gain[:n_classes], axis=1)
         bounds = problem.bounded(totals)
-        best, n_rounds_without_gain, feasible = -np.inf, 0, False
-        for _ in range(_MAX_ROUNDS):
+
+        def mix(least_excess=False):
             confusion = pool.confusion
             worth = (confusion * gain).sum(axis=(1, 2))
             program = confusion, worth, gain, bounds
-            try:
-                mixed, price, _ = _best_mixture(*program)
-                value = mixed @ worth
-                if not feasible:
-                    best, feasible = -np.inf, True
-            except InfeasibleError:
-                # Candidates that bring the rates within bounds come first.
-                mixed, price, excess = _best_mixture(*program, least_excess=True)
-                value = -excess
-            n_rounds_without_gain += 1
-            if value > best + _GAIN * scale:
-                best, n_rounds_without_gain = value, 0
+            mixed, price, excess = _best_mixture(*program, least_excess=least_excess)
+            value = -excess if least_excess else mixed @ worth
+            return value, (mixed, price, np.tensordot(mixed, confusion, axes=1))
+
+        def extend(mixture):
+            mixed, price, _ = mixture
             # A rule between those that are mixed randomises nobody.
             between = np.tensordot(mixed, np.stack(pool.prices), axes=1)
             added = [pool.add(between), pool.add(price), pool.add_best(price)]
-            if n_rounds_without_gain == _PATIENCE or not any(added):
-                break
-        if not feasible:
-            raise InfeasibleError("No mixture of rules keeps all constraints.")
+            return any(added)
+
+        mixed, _, confusion = generate(
+            mix,
+            extend,
+            most_rounds=_MAX_ROUNDS,
+            patience=_PATIENCE,
+            least_gain=_GAIN * scale,
+        )
         part = pool.mixture(np.append(mixed, np.zeros(len(pool.prices) - len(mixed))))
         by_group = np.eye(n_groups)[group] * weight[:, None]
         mass = sum_by(part.code, by_group, len(part.cell)).T
@@ -140,7 +138,6 @@ class JointRule:
             mass.ravel() / mass.sum(),
             np.tile(part.probability, (n_groups, 1)),
         )
-        confusion = np.tensordot(mixed, confusion, axes=1)
         return cls(
             part.prices,
             part.weights,

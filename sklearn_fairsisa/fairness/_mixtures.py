@@ -17,6 +17,7 @@ and that many blocks at most are randomised.
 import numpy as np
 from scipy import sparse
 
+from ._problem import InfeasibleError
 from ._programs import LimitedRates, cheapest_weights
 from ._rates import sum_by, unit_gains
 
@@ -70,6 +71,54 @@ def solve_mixtures(block, group, gain, adds, bounds, unit_gain, *, least_excess=
     # Rounding errors must not randomise certain decisions.
     weight = np.where(weight < 1e-9, 0.0, weight)
     return weight / np.bincount(block, weights=weight)[block], price, excess
+
+
+def generate(mix, extend, *, most_rounds, patience, least_gain):
+    """Mix candidates, and generate more of them until no mixture is worth more.
+
+    Parameters
+    ----------
+    mix : callable
+        Returns the value of the best mixture of the candidates, and this mixture; with
+        ``least_excess=True``, of the one that exceeds the bounds least.
+    extend : callable
+        Takes a mixture, adds candidates that its prices ask for, and returns whether
+        any is new.
+    most_rounds : int
+    patience : int
+        Rounds without gain after which the search ends. With many classes, many
+        candidates are needed before any mixture is worth more than the first one: until
+        then the search goes on.
+    least_gain : float
+
+    Returns
+    -------
+    object
+        The last mixture.
+
+    Raises
+    ------
+    InfeasibleError
+        If no mixture keeps within the bounds.
+    """
+    best, n_rounds_without_gain, feasible, has_gained = -np.inf, 0, False, False
+    for _ in range(most_rounds):
+        try:
+            value, mixture = mix()
+            if not feasible:
+                best, feasible, has_gained = -np.inf, True, False
+        except InfeasibleError:
+            # Candidates that bring the rates within bounds come first.
+            value, mixture = mix(least_excess=True)
+        n_rounds_without_gain += 1
+        if value > best + least_gain:
+            best, n_rounds_without_gain, has_gained = value, 0, np.isfinite(best)
+        goes_on = n_rounds_without_gain < patience or not has_gained
+        if not (extend(mixture) and goes_on):
+            break
+    if not feasible:
+        raise InfeasibleError("No mixture of rules keeps all constraints.")
+    return mixture
 
 
 def _limited(bound, group, adds):

@@ -111,6 +111,19 @@ def test_rates_agree_as_counted_and_estimated(n_classes, people):
     assert np.ptp(rates, axis=0).max() <= 0.02 + 1e-8
 
 
+def test_with_many_classes_the_search_goes_on_until_it_gains_over_constants():
+    rng, n_classes = np.random.default_rng(0), 6
+    group, label = rng.integers(0, 2, 900), rng.integers(0, n_classes, 900)
+    evidence = np.exp(rng.normal(size=(900, n_classes)) + 4 * np.eye(n_classes)[label])
+    evidence /= evidence.sum(axis=1, keepdims=True)
+    of_group = np.where(np.eye(2)[group], 0.9, 0.1)
+    joint = of_group[:, :, None] * evidence[:, None]
+    problem = problem_of("equalized_odds", objective="balanced_accuracy_score")
+    fitted = JointRule.fit(joint, group, label, None, problem)
+    # A constant has one sixth.
+    assert score("balanced_accuracy_score", fitted.confusion) > 0.6
+
+
 def test_a_row_is_decided_on_alike_in_any_batch():
     share, joint = population(50)
     rule = JointRule.fit(*rows_of(share, joint), problem_of("equalized_odds"))
