@@ -114,7 +114,9 @@ def fit_hierarchies(
         step = mode - coefficients
         size = np.sqrt(np.sum(step * _times(curvature, step), axis=(1, 2))).max()
         if size > _FAR:
-            step *= np.minimum(1.0, 5.0 / likelihood.reach(step))[:, None, None]
+            # Other sets may be at their end.
+            reach = np.maximum(likelihood.reach(step), 1e-300)
+            step *= np.minimum(1.0, 5.0 / reach)[:, None, None]
         coefficients = coefficients + step
         if is_settled and size < no_step:
             break

@@ -22,6 +22,8 @@ from scipy.optimize import minimize
 # Greatest slope, in units of the scaled unknowns, at which the search ends.
 _FLAT = 1e-6
 _MAX_STEPS = 2000
+# Relative error of a curvature.
+_ROUNDING = 1e-12
 
 
 def fit_multinomial(features, label, weight, n_classes, *, penalty=1.0):
@@ -58,6 +60,9 @@ def fit_multinomial(features, label, weight, n_classes, *, penalty=1.0):
     ridge[-1] = 0.0
     equal = (n_classes - 1) / n_classes**2
     curvature = (features * (equal * weight)[:, None]).T @ features + np.diag(ridge)
+    # Any unknowns will do. Great weights leave features that depend on each other no
+    # curvature but rounding errors.
+    curvature[np.diag_indices(n_features)] *= 1 + _ROUNDING
     root = cholesky(curvature, lower=True)
     scaled = np.ascontiguousarray(solve_triangular(root, features.T, lower=True).T)
     # The penalty as a quadratic form of the scaled unknowns.

@@ -76,3 +76,14 @@ def test_a_class_of_no_weight_becomes_improbable():
     features, label, _ = make_rows(3)
     found = fit_multinomial(features, label, 1.0 * (label != 2), 3)
     assert chances(features, *found)[:, 2].max() < 1e-5
+
+
+def test_great_weights_are_taken_for_features_that_sum_to_zero():
+    label = np.random.default_rng(0).integers(3, size=600)
+    kind = np.arange(600) % 3
+    features = np.eye(3)[kind] - 1 / 3
+    found = fit_multinomial(features, label, np.full(600, 1e16), 3)
+    shares = [np.bincount(label[kind == k], minlength=3) / 200 for k in range(3)]
+    np.testing.assert_allclose(
+        chances(features, *found), np.array(shares)[kind], atol=1e-4
+    )
