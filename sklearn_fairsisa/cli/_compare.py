@@ -203,6 +203,7 @@ def _run_comparison(options):
         comparison_table,
         draw_pictures,
         forgetting_summary,
+        left_out_sentence,
         objective_sentence,
         output_folder,
         write_result,
@@ -224,6 +225,9 @@ def _run_comparison(options):
             draw_pictures(folder, outcome)
             write_result(folder, settings, outcome.results)
     console.print(comparison_table(outcome.results))
+    left_out = left_out_sentence(outcome.results)
+    if left_out is not None:
+        console.print(left_out)
     console.print(objective_sentence(outcome.results))
     console.print(forgetting_summary(outcome.results))
     console.print()

@@ -15,8 +15,7 @@ from rich.table import Table
 from .._utils.versions import installed_versions
 from .._utils.words import counted
 from ..plotting import FairnessTradeoffDisplay, ForgettingCostDisplay, GroupRocDisplay
-from ._run import FLOOR
-from ._verdict import DEFAULT
+from ._verdict import DEFAULT, FLOOR
 
 RESULT = "results.json"
 
@@ -61,7 +60,8 @@ def _cell(interval):
 
 
 def _three_digits(share):
-    return f"{share:.3f}".removeprefix("0")
+    # Four characters, also for 1, so that intervals fit on a narrow terminal.
+    return f"{share:.3f}".removeprefix("0")[:4]
 
 
 def forgetting_summary(results):
@@ -86,6 +86,27 @@ def objective_sentence(results):
     """Return what the rules maximise, and why."""
     objective = results["objective"].removesuffix("_score").replace("_", " ")
     return f"The rules maximise {objective}: {results['reason_of_objective']}."
+
+
+def left_out_sentence(results):
+    """Return which rows are not compared, and why; None if all are."""
+    task = results["task"]
+    small = task["groups_left_out"]
+    reasons = [
+        f"{group} has only {counts['negative']:,} negative and "
+        f"{counts['positive']:,} positive"
+        for group, counts in small.items()
+    ]
+    n_small = sum(sum(counts.values()) for counts in small.values())
+    n_unknown = task["rows"] - task["people"] - n_small
+    if n_unknown:
+        reasons.append(f"{counted(n_unknown, 'row')} without a group")
+    if not reasons:
+        return None
+    return (
+        f"{counted(n_small + n_unknown, 'row')} train but are not compared: "
+        f"{'; '.join(reasons)}."
+    )
 
 
 def check_output(path):

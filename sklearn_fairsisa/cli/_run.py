@@ -20,9 +20,8 @@ from ._folds import (
 )
 from ._learner import make_learner, make_table_learner
 from ._task import load_task, split_folds
-from ._verdict import changes, verdict
+from ._verdict import FLOOR, changes, verdict
 
-FLOOR = "noise_floor_of_equalized_odds_difference"
 # Labels that are more skewed than this ask for balanced accuracy.
 _SKEWED = 1 / 3
 # A rule that selects fewer people than this, or nearly all, is marked.

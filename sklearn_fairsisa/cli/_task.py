@@ -1,5 +1,6 @@
 """Rows to compare classifiers on: texts or a table, with labels and groups."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,7 @@ def _from_file(path, target, attribute, text, pos_label):
     """Read features or texts, labels 0 and 1, groups and the positive label."""
     frame = _read(path)
     _check_columns(path, frame.columns, target, attribute, text)
+    _check_values(path, frame)
     positive, groups = _positive(frame[target], pos_label), _groups(frame[attribute])
     y = (frame[target] == positive).to_numpy(dtype=int)
     if text is not None:
@@ -160,15 +162,43 @@ def _from_file(path, target, attribute, text, pos_label):
     return X, y, groups, positive
 
 
+def _check_values(path, frame):
+    """Raise if a column has values that no learner of tables reads."""
+    for name, column in frame.items():
+        if column.dtype == object and not all(
+            isinstance(value, Hashable) for value in column
+        ):
+            holds, remedy = "lists or other containers", "one value per row"
+        elif pd.api.types.is_timedelta64_dtype(column):
+            holds, remedy = "durations", "numbers, for example days"
+        elif pd.api.types.is_float_dtype(column) and np.isinf(column.dropna()).any():
+            holds, remedy = "infinite numbers", "finite ones, or leave them empty"
+        else:
+            continue
+        raise ValueError(
+            f"The column {name!r} of {path} holds {holds}. Replace them by {remedy}, "
+            "or remove the column from the file."
+        )
+
+
 def _check_repeated(path, X):
-    """Raise if a column of strings has another value in each row, as ids have."""
-    for name, column in X.select_dtypes(exclude=["number", "bool"]).items():
-        if len(column) > _MAX_GROUPS and column.is_unique:
-            raise ValueError(
-                f"The column {name!r} of {path} has a different value in each of "
-                f"{len(column)} rows, like an identifier, so it cannot be a feature. "
-                f"Remove it from the file, or name it by --text if it holds texts."
-            )
+    """Raise if a column has another value in each row, as ids have."""
+    for name, column in X.items():
+        if len(column) <= _MAX_GROUPS or not column.is_unique:
+            continue
+        if pd.api.types.is_numeric_dtype(column) and not _counts_rows(column):
+            continue
+        raise ValueError(
+            f"The column {name!r} of {path} has a different value in each of "
+            f"{len(column)} rows, like an identifier, so it cannot be a feature. "
+            f"Remove it from the file, or name it by --text if it holds texts."
+        )
+
+
+def _counts_rows(column):
+    """Return whether unique numbers are consecutive integers, as row numbers are."""
+    integers = pd.api.types.is_integer_dtype(column) and not column.hasnans
+    return integers and int(column.max()) - int(column.min()) == len(column) - 1
 
 
 def _check_columns(path, columns, target, attribute, text):

@@ -6,7 +6,16 @@ from ..metrics._encoding import evaluate
 from ..metrics._resampling import Kinds, resample, simulate
 
 DEFAULT = "smooth_ensemble"
-_MEASURED = "equalized_odds_difference", "balanced_accuracy_score"
+FLOOR = "noise_floor_of_equalized_odds_difference"
+_GAP = "equalized_odds_difference"
+_MEASURED = _GAP, "balanced_accuracy_score"
+_MORE, _LESS, _CHANCE = "more", "less", "chance"
+_NAMES = {"one model": "one model", "SISA": "the ensemble"}
+_ALIKE = "decides nearly the same for everyone, so the gaps cannot be compared"
+_TOO_FEW = "these are too few people to tell a change from chance"
+_WITHIN_FLOOR = (
+    "this cannot be told from chance: gaps of perfectly fair rules differ as much"
+)
 
 
 def changes(y, decisions, groups, settings):
@@ -90,38 +99,72 @@ def verdict(results):
         f"training, and after {_deletions(results['forgetting']['forgotten_rows'])} "
         "the ensemble is, bit for bit, one that never saw these rows."
     )
-    gaps = {
-        method["name"]: method["metrics"]["equalized_odds_difference"]["estimate"]
-        for method in results["methods"]
-    }
+    methods = {method["name"]: method for method in results["methods"]}
     shards, repair = results["changes"]["shards"], results["changes"]["repair"]
-    moved = shards["equalized_odds_difference"]
-    if moved["low"] > 0:
-        found = "so sharding made decisions less equal"
-    elif moved["high"] < 0:
-        found = "so sharding made decisions more equal"
-    else:
-        found = "which may be chance"
-    sharding = (
-        f"One model has a gap of {gaps['one model']:.3f} between the groups and the "
-        f"ensemble one of {gaps['SISA']:.3f} ({_change(moved)}), {found}."
+    return [
+        forgetting,
+        _on_shards(shards, methods["one model"], methods["SISA"]),
+        _on_repair(repair, methods["SISA"], methods[DEFAULT]),
+    ]
+
+
+def _on_shards(changed, single, sisa):
+    moved = changed[_GAP]
+    found = {
+        _MORE: "so sharding made decisions less equal",
+        _LESS: "so sharding made decisions more equal",
+        _CHANCE: "which may be chance",
+    }
+    direction = _direction(moved, single, sisa)
+    return (
+        f"One model has a gap of {_gap(single):.3f} between the groups and the "
+        f"ensemble one of {_gap(sisa):.3f} ({_change(moved)}), "
+        f"{found.get(direction, f'but {direction}')}."
     )
-    default = next(m for m in results["methods"] if m["name"] == DEFAULT)
-    moved = repair["equalized_odds_difference"]
-    if moved["high"] < 0:
-        found = "reduces the gap"
-    elif moved["low"] > 0:
-        found = "increases the gap"
-    else:
-        found = "does not detectably change the gap, which goes"
-    repaired = (
-        f"{DEFAULT}, the default rule, {found} from {gaps['SISA']:.3f} to "
-        f"{gaps[DEFAULT]:.3f} ({_change(moved)}), at a balanced accuracy that "
-        f"changes by {_change(repair['balanced_accuracy_score'])}"
+
+
+def _on_repair(changed, sisa, default):
+    moved = changed[_GAP]
+    found = {
+        _MORE: "increases the gap",
+        _LESS: "reduces the gap",
+        _CHANCE: "does not detectably change the gap, which goes",
+    }
+    direction = _direction(moved, sisa, default)
+    sentence = (
+        f"{DEFAULT}, the default rule, {found.get(direction, 'moves the gap')} from "
+        f"{_gap(sisa):.3f} to {_gap(default):.3f} ({_change(moved)}), at a balanced "
+        f"accuracy that changes by {_change(changed['balanced_accuracy_score'])}"
     )
     if default["nearly_constant"]:
-        repaired += ", but decides nearly the same for everyone"
-    return [forgetting, sharding, repaired + "."]
+        sentence += ", but decides nearly the same for everyone"
+    elif direction not in found:
+        sentence += f", but {direction}"
+    return sentence + "."
+
+
+def _direction(moved, before, after):
+    """Return how the gap changed, or the reason why this cannot be told."""
+    # A rule that decides the same for everyone is marked; an ensemble misleads.
+    for method in (before, after):
+        if method["nearly_constant"] and method["name"] in _NAMES:
+            return f"{_NAMES[method['name']]} {_ALIKE}"
+    if not _holds_its_estimate(moved):
+        return _TOO_FEW
+    if moved["low"] <= 0 <= moved["high"]:
+        return _CHANCE
+    # Bootstrap intervals of small gaps are too narrow, so the floor must be passed too.
+    if abs(moved["change"]) <= max(m["metrics"][FLOOR] for m in (before, after)):
+        return _WITHIN_FLOOR
+    return _MORE if moved["change"] > 0 else _LESS
+
+
+def _gap(method):
+    return method["metrics"][_GAP]["estimate"]
+
+
+def _holds_its_estimate(interval):
+    return interval["low"] <= interval["change"] <= interval["high"]
 
 
 def _rows(k):
@@ -133,6 +176,7 @@ def _deletions(k):
 
 
 def _change(interval):
-    return (
-        f"{interval['change']:+.3f} [{interval['low']:+.3f}, {interval['high']:+.3f}]"
-    )
+    change = f"{interval['change']:+.3f}"
+    if not _holds_its_estimate(interval):
+        return change
+    return f"{change} [{interval['low']:+.3f}, {interval['high']:+.3f}]"

@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 from sklearn.linear_model import SGDClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -20,6 +21,8 @@ from sklearn_fairsisa import SISAClassifier
 from sklearn_fairsisa.cli import _compare, _folds, _run
 from sklearn_fairsisa.cli._parser import main, make_parser
 from sklearn_fairsisa.cli._report import (
+    comparison_table,
+    left_out_sentence,
     objective_sentence,
     output_folder,
     picture_title,
@@ -621,6 +624,36 @@ def test_paired_changes_are_those_of_resampled_people():
         assert found[name]["high"] == pytest.approx(high, abs=0.4 * spread)
 
 
+def _found(shards, repair, constant=(), estimates=None, floor=0.05):
+    """Results with given intervals of the change of the gap."""
+
+    def change(low, high):
+        found = (low + high) / 2 if estimates is None else estimates
+        interval = {"change": found, "low": low, "high": high}
+        return {"equalized_odds_difference": interval} | {
+            "balanced_accuracy_score": interval
+        }
+
+    def method(name):
+        metrics = {
+            "equalized_odds_difference": {"estimate": 0.25},
+            "noise_floor_of_equalized_odds_difference": floor,
+        }
+        return {"name": name, "metrics": metrics, "nearly_constant": name in constant}
+
+    return {
+        "forgetting": {
+            "requests": [{"rows": 1, "share": 0.15}],
+            "forgotten_rows": 13,
+        },
+        "methods": [method(n) for n in ("one model", "SISA", "smooth_ensemble")],
+        "changes": {"shards": change(*shards), "repair": change(*repair)},
+    }
+
+
+_DIRECTIONS = "less equal", "more equal", "reduces", "increases"
+
+
 @pytest.mark.parametrize(
     ("shards", "repair", "constant", "sentences"),
     [
@@ -630,29 +663,104 @@ def test_paired_changes_are_those_of_resampled_people():
     ],
 )
 def test_the_verdict_claims_what_intervals_show(shards, repair, constant, sentences):
-    def change(low, high):
-        interval = {"change": (low + high) / 2, "low": low, "high": high}
-        return {"equalized_odds_difference": interval} | {
-            "balanced_accuracy_score": interval
-        }
-
-    def method(name):
-        gap = {"equalized_odds_difference": {"estimate": 0.25}}
-        return {"name": name, "metrics": gap, "nearly_constant": constant}
-
-    said = verdict(
-        {
-            "forgetting": {
-                "requests": [{"rows": 1, "share": 0.15}],
-                "forgotten_rows": 13,
-            },
-            "methods": [method(n) for n in ("one model", "SISA", "smooth_ensemble")],
-            "changes": {"shards": change(*shards), "repair": change(*repair)},
-        }
-    )
+    said = verdict(_found(shards, repair, ("smooth_ensemble",) * constant))
     assert len(said) == 3
     assert "after all 13 deletions" in said[0]
     assert "one row took 15% of a full training" in said[0]
     for sentence, part in zip(said[1:], sentences):
         assert part in sentence
     assert ("nearly the same for everyone" in said[2]) is constant
+
+
+@pytest.mark.parametrize("interval", [(-0.337, -0.08), (0.1, 0.4)])
+def test_an_interval_without_its_estimate_shows_no_direction(interval):
+    said = verdict(_found(interval, interval, estimates=0.032))
+    for sentence in said[1:]:
+        assert "too few people" in sentence
+        assert "+0.032" in sentence
+        assert "[" not in sentence
+        assert not any(word in sentence for word in _DIRECTIONS)
+
+
+@pytest.mark.parametrize(
+    ("constant", "affected"), [("one model", [1]), ("SISA", [1, 2])]
+)
+def test_gaps_of_a_constant_model_are_not_compared(constant, affected):
+    said = verdict(_found((-0.4, -0.1), (0.1, 0.3), (constant,)))
+    for position in (1, 2):
+        silent = "gaps cannot be compared" in said[position]
+        assert silent is (position in affected)
+        assert any(word in said[position] for word in _DIRECTIONS) is not silent
+
+
+def test_gaps_that_chance_explains_show_no_direction():
+    said = verdict(_found((-0.2, -0.1), (0.1, 0.3), floor=0.3))
+    for sentence in said[1:]:
+        assert "cannot be told from chance" in sentence
+        assert not any(word in sentence for word in _DIRECTIONS)
+
+
+def test_the_output_counts_the_rows_that_are_not_compared():
+    task = {"rows": 100, "people": 100, "groups_left_out": {}}
+    assert left_out_sentence({"task": task}) is None
+    small = {"c": {"negative": 12, "positive": 3}}
+    task |= {"people": 80, "groups_left_out": small}
+    assert left_out_sentence({"task": task}) == (
+        "20 rows train but are not compared: c has only 12 negative and 3 positive; "
+        "5 rows without a group."
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (lambda n: [[1, 2]] * n, "lists or other containers"),
+        (lambda n: [{"a": 1}] * n, "lists or other containers"),
+        (lambda n: pd.to_timedelta(np.arange(n) % 9, unit="h"), "durations"),
+        (lambda n: np.where(np.arange(n) == 3, np.inf, 1.0), "infinite numbers"),
+    ],
+)
+def test_a_column_that_no_learner_reads_is_named(
+    people, tmp_path, capsys, values, words
+):
+    frame, _ = people
+    path = tmp_path / "people.parquet"
+    frame.assign(odd=values(len(frame))).to_parquet(path)
+    options = [f"--data={path}", *OF_PEOPLE, "--output", str(tmp_path / "out")]
+    assert main(options) == 1
+    error = capsys.readouterr().err
+    assert "column 'odd'" in error
+    assert words in error
+
+
+def test_a_column_that_counts_rows_is_no_feature(people):
+    frame, path = people
+    known = {"target": "hired", "attribute": "sex", "pos_label": "yes"}
+    frame.to_csv(path)  # the index becomes a column without a name
+    with pytest.raises(ValueError, match=r"'Unnamed: 0' .* like an identifier"):
+        load_task(str(path), **known)
+    sums = frame.assign(sums=np.arange(len(frame)) * 7)
+    sums.to_csv(path, index=False)
+    assert "sums" in load_task(str(path), **known).X
+
+
+def test_a_table_with_certain_decisions_fits_80_characters():
+    one = {"estimate": 1.0, "low": 1.0, "high": 1.0}
+    names = (
+        "accuracy_score",
+        "balanced_accuracy_score",
+        "selection_rate",
+        "equalized_odds_difference",
+    )
+    method = {
+        "name": "postprocess_then_aggregate",
+        "metrics": dict.fromkeys(names, one)
+        | {"noise_floor_of_equalized_odds_difference": 1.0},
+        "nearly_constant": True,
+    }
+    task = {"people": 600, "name": "posts", "folds": 3}
+    shown = io.StringIO()
+    Console(file=shown, width=80).print(
+        comparison_table({"task": task, "methods": [method]})
+    )
+    assert shown.getvalue().count("1.00\u20131.00") == 4
