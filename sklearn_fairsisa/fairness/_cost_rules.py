@@ -90,22 +90,21 @@ class CostRuleMixture:
             program = code, code, worth, partial(_added, confusion), bounds, gain
             mixed, price, excess = solve_mixtures(*program, least_excess=least_excess)
             value = -excess if least_excess else mixed @ worth
-            confusion = sum_by(code, mixed[:, None, None] * confusion, n_groups)
-            return value, (np.split(mixed, np.cumsum(sizes)[:-1]), price, confusion)
+            return value, (mixed, price, code, confusion)
 
         def extend(mixture):
-            _, price, _ = mixture
+            _, price, *_ = mixture
             added = [pool.add_best(own) for pool, own in zip(pools, price)]
             return any(added)
 
-        split, _, confusion = generate(
+        mixed, _, code, confusion = generate(
             mix,
             extend,
             most_rounds=_MAX_ROUNDS,
             patience=_PATIENCE,
             least_gain=1e-9,
         )
-        parts = [pool.mixture(w) for pool, w in zip(pools, split)]
+        parts = [pool.mixture(mixed[code == a]) for a, pool in enumerate(pools)]
         mass = np.concatenate([part.mass for part in parts])
         cells = RuleTable(
             np.repeat(np.arange(n_groups), [len(part.mass) for part in parts]),
@@ -116,7 +115,7 @@ class CostRuleMixture:
         return cls(
             tuple(part.prices for part in parts),
             tuple(part.weights for part in parts),
-            confusion,
+            sum_by(code, mixed[:, None, None] * confusion, n_groups),
             cells,
         )
 

@@ -36,7 +36,7 @@ from scipy import sparse
 
 from ._cost_rules import RulePool, best_decision, mixed_decisions
 from ._level_rules import RuleTable
-from ._mixtures import charge_rates, generate
+from ._mixtures import charged, generate
 from ._programs import LimitedRates, cheapest_weights
 from ._rates import sum_by, unit_gains
 
@@ -113,7 +113,7 @@ class JointRule:
             program = confusion, worth, gain, bounds
             mixed, price, excess = _best_mixture(*program, least_excess=least_excess)
             value = -excess if least_excess else mixed @ worth
-            return value, (mixed, price, np.tensordot(mixed, confusion, axes=1))
+            return value, (mixed, price, confusion)
 
         def extend(mixture):
             mixed, price, _ = mixture
@@ -138,6 +138,7 @@ class JointRule:
             mass.ravel() / mass.sum(),
             np.tile(part.probability, (n_groups, 1)),
         )
+        confusion = np.tensordot(mixed, confusion, axes=1)
         return cls(
             part.prices,
             part.weights,
@@ -194,13 +195,13 @@ def _best_mixture(confusion, worth, gain, bounds, *, least_excess=False):
     """
     n_rules, _, n_classes = confusion.shape
     by_group = confusion.reshape(n_rules, -1, n_classes**2)
-    price = gain.reshape(-1, n_classes, n_classes) * (not least_excess)
+    gain_of = gain.reshape(-1, n_classes, n_classes) * (not least_excess)
     limited = [_limited(bound, by_group) for bound in bounds]
     block = np.zeros(n_rules, dtype=int)
     weight, multipliers, excess = cheapest_weights(
         block, -worth, limited, least_excess=least_excess
     )
-    charge_rates(price, bounds, multipliers)
+    price = charged(gain_of, bounds, multipliers)
     weight = np.where(weight < 1e-9, 0.0, weight)
     return weight / weight.sum(), price.reshape(gain.shape), excess
 

@@ -60,14 +60,12 @@ def solve_mixtures(block, group, gain, adds, bounds, unit_gain, *, least_excess=
     InfeasibleError
         If no weights keep the constraints.
     """
-    price = np.repeat(unit_gain[None], group.max() + 1, axis=0)
-    if least_excess:
-        price *= 0.0
+    gains = np.repeat(unit_gain[None], group.max() + 1, axis=0) * (not least_excess)
     limited = [_limited(bound, group, adds) for bound in bounds]
     weight, multipliers, excess = cheapest_weights(
         block, -gain, limited, least_excess=least_excess
     )
-    charge_rates(price, bounds, multipliers)
+    price = charged(gains, bounds, multipliers)
     # Rounding errors must not randomise certain decisions.
     weight = np.where(weight < 1e-9, 0.0, weight)
     return weight / np.bincount(block, weights=weight)[block], price, excess
@@ -139,22 +137,28 @@ def _limited(bound, group, adds):
     return LimitedRates(added, bound.people > 0, bound.limits)
 
 
-def charge_rates(price, bounds, multipliers):
-    """Add to prices, in place, what decisions cost the limits of rates.
+def charged(gains, bounds, multipliers):
+    """Return what decisions are worth once they pay for the limits of rates.
 
     Parameters
     ----------
-    price : ndarray of shape (n_groups, n_classes, n_classes)
+    gains : ndarray of shape (n_groups, n_classes, n_classes)
+        What people of each class (row) gain by each decision.
     bounds : list of BoundedRates
     multipliers : list of ndarray of shape (n_rates, n_parts)
         What a unit of each rate costs.
+
+    Returns
+    -------
+    ndarray of shape (n_groups, n_classes, n_classes)
     """
-    by_pair = price.reshape(len(price), -1).T
+    by_pair = gains.reshape(len(gains), -1).T.copy()
     for bound, charge in zip(bounds, multipliers):
         of_group = (charge * bound.shares)[:, bound.part]
         counts = np.diff(bound.pairs.indptr)
         # One by one, as several rates may count the same decision.
         np.add.at(by_pair, bound.pairs.indices, np.repeat(of_group, counts, axis=0))
+    return by_pair.T.reshape(gains.shape)
 
 
 def solve_cells(counts, problem):
