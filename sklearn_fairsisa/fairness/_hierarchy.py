@@ -34,6 +34,8 @@ _SHAPE = 1.0
 _SMALL_STEP = 1e-3
 # Rows of a group that are copied for speed; those of bins are.
 _FEW_ROWS = 512
+# With more the weakest prior would be lost in rounding.
+_MOST_PEOPLE = 1e8
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ def fit_hierarchy(features, group, total, positives, *, stiffness, rate, offset=
     group : ndarray of int of shape (n_rows,)
         Sorted codes without gaps.
     total, positives : ndarray of shape (n_rows,)
-        Weight of each row's people, and of those with the positive label.
+        Weight of each row's people, and of those with the positive label; see
+        `share_of_people`.
     stiffness : ndarray of shape (n_others,)
         Precision of each other feature's coefficients, up to the factor.
     rate : float
@@ -76,6 +79,8 @@ def fit_hierarchy(features, group, total, positives, *, stiffness, rate, offset=
     ndarray of shape (n_groups, 2 + n_others)
     """
     n_groups, n_features = group[-1] + 1, features.shape[1]
+    share = share_of_people(total)
+    total, positives = share * total, share * positives
     labels = np.bincount(group, positives), np.bincount(group, total - positives)
     own = np.zeros((n_groups, n_features))
     own[:, 0] = first_intercepts(*labels)
@@ -106,6 +111,14 @@ def fit_hierarchy(features, group, total, positives, *, stiffness, rate, offset=
         if np.abs(np.log(factors / old)).max() < 0.02:
             break
     return mode.common + mode.own
+
+
+def share_of_people(total):
+    """Return the factor of weights by which they are at most a hundred million people.
+
+    More people leave nothing in doubt that matters, as with weights in dollars.
+    """
+    return _MOST_PEOPLE / max(total.sum(), _MOST_PEOPLE)
 
 
 def first_intercepts(positives, negatives):

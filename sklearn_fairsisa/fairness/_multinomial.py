@@ -19,11 +19,11 @@ import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import minimize
 
+from ._hierarchy import share_of_people
+
 # Greatest slope, in units of the scaled unknowns, at which the search ends.
 _FLAT = 1e-6
 _MAX_STEPS = 2000
-# Relative error of a curvature.
-_ROUNDING = 1e-12
 
 
 def fit_multinomial(features, label, weight, n_classes, *, penalty=1.0):
@@ -35,6 +35,7 @@ def fit_multinomial(features, label, weight, n_classes, *, penalty=1.0):
     label : ndarray of int of shape (n_rows,)
         Codes of the classes, each of which some row is of.
     weight : ndarray of shape (n_rows,)
+        See `share_of_people`.
     n_classes : int
     penalty : float, default=1.0
         Factor of half the squared coefficients, intercepts aside.
@@ -54,15 +55,13 @@ def fit_multinomial(features, label, weight, n_classes, *, penalty=1.0):
     >>> (np.exp(intercept) / np.exp(intercept).sum()).round(3)
     array([0.143, 0.286, 0.571])
     """
+    weight = share_of_people(weight) * weight
     features = np.hstack([features, np.ones((len(features), 1))])
     n_features = features.shape[1]
     ridge = np.full(n_features, penalty)
     ridge[-1] = 0.0
     equal = (n_classes - 1) / n_classes**2
     curvature = (features * (equal * weight)[:, None]).T @ features + np.diag(ridge)
-    # Any unknowns will do. Great weights leave features that depend on each other no
-    # curvature but rounding errors.
-    curvature[np.diag_indices(n_features)] *= 1 + _ROUNDING
     root = cholesky(curvature, lower=True)
     scaled = np.ascontiguousarray(solve_triangular(root, features.T, lower=True).T)
     # The penalty as a quadratic form of the scaled unknowns.

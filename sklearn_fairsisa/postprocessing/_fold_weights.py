@@ -14,6 +14,7 @@ import numpy as np
 from scipy.special import expit
 
 from ..fairness._hierarchies import fit_hierarchies, start_of
+from ..fairness._hierarchy import share_of_people
 from ._logit_weights import (
     RATE,
     ROUNDING,
@@ -61,7 +62,9 @@ class FoldedRows:
         self.mean = self._z[:, : self.n_members].mean(axis=1)
         self.group, self.label = rows.group[order], rows.label[order]
         self.fold, self.is_weighted = fold[order], rows.weight is not None
-        self.total = rows.weight[order] if self.is_weighted else np.ones(len(order))
+        self.total = np.ones(len(order))
+        if self.is_weighted:
+            self.total = share_of_people(rows.weight) * rows.weight[order]
 
     @property
     def n_members(self):
