@@ -564,7 +564,7 @@ def test_sample_weights_of_calibration_equal_repeated_rows():
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("n_features", [1, 3])
-def test_weights_as_great_as_sums_of_money_are_learnt_from(n_classes, n_features):
+def test_over_a_hundred_million_people_count_as_so_many(n_classes, n_features):
     # The members' logits depend on each other, all the more so with one feature.
     rng = np.random.default_rng(0)
     X = rng.normal(size=(1000, n_features))
@@ -573,7 +573,7 @@ def test_weights_as_great_as_sums_of_money_are_learnt_from(n_classes, n_features
     y = np.digitize(score, [0, 1][: n_classes - 1])
     members = SISAClassifier(LogisticRegression(), n_shards=4, random_state=0)
     decided = []
-    for people in (1e6, 1e9, 1e20, 1e100):
+    for people in (1e8, 1e9, 1e20, 1e100):
         fair = FairEnsemblePostprocessor(
             FrozenEstimator(members.fit(X, y)), tol=0.05, random_state=0
         )
@@ -582,7 +582,7 @@ def test_weights_as_great_as_sums_of_money_are_learnt_from(n_classes, n_features
         decided.append(fair.selection_probability(X, sensitive_features=group))
     assert np.ptp(decided[0], axis=0).max() > 0.5
     for other in decided[1:]:
-        assert np.abs(other - decided[0]).mean() < 0.02
+        assert np.abs(other - decided[0]).mean() < 0.005
 
 
 @pytest.mark.parametrize("calibration", ["cross_shard", 0.3])
