@@ -32,7 +32,11 @@ from sklearn.linear_model import SGDClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
-from sklearn_fairsisa.exceptions import DegenerateRuleWarning, SharedCoinWarning
+from sklearn_fairsisa.exceptions import (
+    DegenerateRuleWarning,
+    SharedCoinWarning,
+    UnsupportedToleranceWarning,
+)
 from sklearn_fairsisa.metrics import group_rates
 
 LEARNERS = {
@@ -72,7 +76,7 @@ def decided_by_all_members(fair, X, group):
     serving = fair._serving()
     rule = replace(serving.calibrated.rule, silent_share=None)
     code = np.searchsorted(serving.calibrated.problem.groups, group)
-    return rule.selection_probability(serving.scores(X), code)
+    return rule.selection_probability(serving.evidence(X, code), code)
 
 
 def quality(fair, new, chosen=None):
@@ -105,7 +109,11 @@ def main():
     parser.add_argument("--splits", type=int, default=10)
     add_output_argument(parser, "calibration")
     args = parser.parse_args()
-    for expected in (DegenerateRuleWarning, SharedCoinWarning):
+    for expected in (
+        DegenerateRuleWarning,
+        SharedCoinWarning,
+        UnsupportedToleranceWarning,
+    ):
         warnings.simplefilter("ignore", expected)
     pieces, table = Pieces.beside(args.output), {}
     # Of smaller groups a tenth of the rows would not show each label.
