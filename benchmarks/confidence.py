@@ -31,6 +31,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
 from sklearn_fairsisa.exceptions import (
     DegenerateRuleWarning,
+    SharedCoinWarning,
     UnsupportedToleranceWarning,
 )
 from sklearn_fairsisa.fairness._confidence import estimate_rates, spread_quantile
@@ -347,7 +348,11 @@ def main():
     parser.add_argument("--tables", nargs="+", choices=names, default=names)
     add_output_argument(parser, "confidence")
     arguments = parser.parse_args()
-    for expected in (DegenerateRuleWarning, UnsupportedToleranceWarning):
+    for expected in (
+        DegenerateRuleWarning,
+        SharedCoinWarning,
+        UnsupportedToleranceWarning,
+    ):
         warnings.simplefilter("ignore", expected)
 
     tables = {name: [] for name in names}
