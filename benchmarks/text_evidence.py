@@ -17,7 +17,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import numpy as np
 import torch
 from _common import add_output_argument, print_table, write_result
-from _heldout import OBJECTIVE
+from _judging import OBJECTIVE
 from evidence import TEXTS, judge
 from text_throughput import model_params
 from trunk_tail import EPOCHS, seconds
