@@ -19,6 +19,7 @@ import tarfile
 import tempfile
 import warnings
 from collections import Counter
+from contextlib import chdir
 from pathlib import Path
 
 import _fairlearn_shim
@@ -69,9 +70,9 @@ def main():
         _unpack_tests(args.repository, folder)
         # Ahead of the standard library, which has a package of the same name.
         sys.path.insert(0, folder)
-        os.chdir(folder)
-        outcomes = _run_tests(folder)
-        beside = _beside(original)
+        with chdir(folder):
+            outcomes = _run_tests(folder)
+            beside = _beside(original)
     table = _table(outcomes)
     print_table(table)
     totals = Counter(row["outcome"] for row in outcomes)
