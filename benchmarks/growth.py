@@ -2,7 +2,7 @@
 
     python benchmarks/growth.py
 
-Ten minutes of one core; continues where it was cut off (see ``_pieces.py``). Writes
+Half an hour of one core; continues where it was cut off (see ``_pieces.py``). Writes
 ``results/growth.json``, and the table of the documentation, ``results/growth.csv``.
 
 Starting from 10,000 rows in 5 shards of 2 slices, with 2 groups and 2 classes, one
