@@ -12,7 +12,7 @@ from ._mixtures import generate, solve_mixtures
 from ._rates import sum_by, unit_gains
 
 # Most rounds of a search, and rounds without gain after which it ends.
-_MAX_ROUNDS = 100
+_MAX_ROUNDS = 60
 _PATIENCE = 10
 # Rounds through the classes in search of the best shifts.
 _MAX_SWEEPS = 5
@@ -80,9 +80,8 @@ class CostRuleMixture:
         for pool in pools:
             pool.add_constants(n_classes)
             pool.add_best(gain)
-        bounds = problem.bounded(totals)
 
-        def mix(least_excess=False):
+        def mix(bounds, least_excess=False):
             sizes = [len(pool.prices) for pool in pools]
             code = np.repeat(np.arange(n_groups), sizes)
             confusion = np.concatenate([pool.confusion for pool in pools])
@@ -100,6 +99,8 @@ class CostRuleMixture:
         mixed, _, code, confusion = generate(
             mix,
             extend,
+            problem,
+            totals,
             most_rounds=_MAX_ROUNDS,
             patience=_PATIENCE,
             least_gain=1e-9,

@@ -105,9 +105,8 @@ class JointRule:
         pool.add_best(gain)
         # What deciding right on everybody gains, more than the worst decisions.
         scale = totals.sum(axis=0) @ np.ptp(gain[:n_classes], axis=1)
-        bounds = problem.bounded(totals)
 
-        def mix(least_excess=False):
+        def mix(bounds, least_excess=False):
             confusion = pool.confusion
             worth = (confusion * gain).sum(axis=(1, 2))
             program = confusion, worth, gain, bounds
@@ -125,6 +124,8 @@ class JointRule:
         mixed, _, confusion = generate(
             mix,
             extend,
+            problem,
+            totals,
             most_rounds=_MAX_ROUNDS,
             patience=_PATIENCE,
             least_gain=_GAIN * scale,

@@ -23,6 +23,8 @@ from ._rates import sum_by, unit_gains
 
 # Most numbers that are computed at once of what options add to rates.
 _MOST_VALUES = 2**20
+# First and last slack of a search for rules of many classes, and most steps between.
+_SLACKS, _MOST_STEPS = (0.1, 0.001), 50
 
 
 def solve_mixtures(block, group, gain, adds, bounds, unit_gain, *, least_excess=False):
@@ -71,18 +73,23 @@ def solve_mixtures(block, group, gain, adds, bounds, unit_gain, *, least_excess=
     return weight / np.bincount(block, weights=weight)[block], price, excess
 
 
-def generate(mix, extend, *, most_rounds, patience, least_gain):
+def generate(mix, extend, problem, totals, *, most_rounds, patience, least_gain):
     """Mix candidates, and generate more of them until no mixture is worth more.
 
     Parameters
     ----------
     mix : callable
-        Returns the value of the best mixture of the candidates, and this mixture; with
-        ``least_excess=True``, of the one that exceeds the bounds least.
+        Takes a list of BoundedRates, and returns the value of the best mixture of the
+        candidates within them, and this mixture; with ``least_excess=True``, of the
+        one that exceeds them least.
     extend : callable
         Takes a mixture, adds candidates that its prices ask for, and returns whether
         any is new.
+    problem : Problem
+    totals : ndarray of shape (n_groups, n_classes)
+        Weight of each class of each group.
     most_rounds : int
+        Of those at the problem's own bounds.
     patience : int
         Rounds without gain after which the search ends. With many classes, many
         candidates are needed before any mixture is worth more than the first one: until
@@ -98,16 +105,30 @@ def generate(mix, extend, *, most_rounds, patience, least_gain):
     ------
     InfeasibleError
         If no mixture keeps within the bounds.
+
+    Notes
+    -----
+    With more than two classes, the bounds are loose at first and tighten round by
+    round. Where K (K - 1) rates are to be equal, few candidates can only be mixed to
+    constant decisions, whose prices point at no good candidate. Within loose bounds
+    they do, and the candidates that are found there are those that equal rates need.
     """
+    for bounds in _tightening(problem, totals):
+        try:
+            _, mixture = mix(bounds)
+        except InfeasibleError:
+            _, mixture = mix(bounds, least_excess=True)
+        extend(mixture)
+    bounds = problem.bounded(totals)
     best, n_rounds_without_gain, feasible, has_gained = -np.inf, 0, False, False
     for _ in range(most_rounds):
         try:
-            value, mixture = mix()
+            value, mixture = mix(bounds)
             if not feasible:
                 best, feasible, has_gained = -np.inf, True, False
         except InfeasibleError:
             # Candidates that bring the rates within bounds come first.
-            value, mixture = mix(least_excess=True)
+            value, mixture = mix(bounds, least_excess=True)
         n_rounds_without_gain += 1
         if value > best + least_gain:
             best, n_rounds_without_gain, has_gained = value, 0, np.isfinite(best)
@@ -117,6 +138,15 @@ def generate(mix, extend, *, most_rounds, patience, least_gain):
     if not feasible:
         raise InfeasibleError("No mixture of rules keeps all constraints.")
     return mixture
+
+
+def _tightening(problem, totals):
+    """Bounds looser than a problem's, ever less, as many as there are bounded rates."""
+    if totals.shape[1] == 2:
+        return
+    n_rates = sum(len(bound.rates) for bound in problem.bounded(totals))
+    for slack in np.geomspace(*_SLACKS, min(n_rates, _MOST_STEPS)):
+        yield problem.within(problem.slack + slack).bounded(totals)
 
 
 def _limited(bound, group, adds):

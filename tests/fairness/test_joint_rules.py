@@ -1,5 +1,7 @@
 """Rules for people whose group is inferred, against dense programs."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -30,30 +32,35 @@ def rows_of(share, joint):
 
 
 def best_value(share, joint, tol, gain, constraint):
-    """Optimum over all probabilities of selection of the kinds, by a dense program."""
-    n_groups = joint.shape[1]
+    """Optimum over all probabilities of decisions on the kinds, by a dense program."""
+    n_kinds, n_groups, n_classes = joint.shape
     mass = share[:, None, None] * joint
     total = mass.sum(axis=0)
-    rates = {
-        "equalized_odds": [mass[:, :, y] / total[:, y] for y in (0, 1)],
+    counted = {
+        "equalized_odds": [mass[:, :, y] / total[:, y] for y in range(n_classes)],
         "demographic_parity": [mass.sum(axis=2) / total.sum(axis=1)],
     }[constraint]
     # Each rate lies between an unknown m and m + tol.
+    n_rates = len(counted) * n_classes
     rows, bounds = [], []
-    for r, rate in enumerate(rates):
+    for r, (of, k) in enumerate(product(counted, range(n_classes))):
         for a in range(n_groups):
-            m = np.zeros(len(rates))
-            m[r] = 1
-            rows += [np.append(rate[:, a], -m), np.append(-rate[:, a], m)]
+            decided = np.zeros((n_kinds, n_classes))
+            decided[:, k] = of[:, a]
+            row = np.append(decided.ravel(), -np.eye(n_rates)[r])
+            rows += [row, -row]
             bounds += [tol, 0]
-    worth = mass.sum(axis=1) @ (gain[:, 1] - gain[:, 0])
+    worth = mass.sum(axis=1) @ gain
+    each = np.kron(np.eye(n_kinds), np.ones(n_classes))
     found = linprog(
-        np.append(-worth, np.zeros(len(rates))),
+        np.append(-worth.ravel(), np.zeros(n_rates)),
         A_ub=rows,
         b_ub=bounds,
+        A_eq=np.hstack([each, np.zeros((n_kinds, n_rates))]),
+        b_eq=np.ones(n_kinds),
         bounds=(0, 1),
     )
-    return mass.sum(axis=(0, 1)) @ gain[:, 0] - found.fun
+    return -found.fun
 
 
 def problem_of(constraint, tol=0.0, objective="accuracy_score"):
@@ -78,6 +85,22 @@ def test_where_the_estimates_are_right_no_rule_is_better(
     best = best_value(share, joint, tol, np.eye(2), constraint)
     assert value <= best + 1e-7
     assert value >= best - 2e-3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_with_five_classes_hardly_any_rule_of_equal_rates_is_better(seed):
+    rng, n_kinds, n_classes = np.random.default_rng(seed), 60, 5
+    share = rng.dirichlet(np.full(n_kinds, 3.0))
+    group = rng.dirichlet(np.full(2, 0.7), n_kinds)
+    label = rng.dirichlet(np.full(n_classes, 0.25), n_kinds)
+    noise = rng.dirichlet(np.full(2 * n_classes, 0.5), n_kinds)
+    joint = 0.8 * group[:, :, None] * label[:, None]
+    joint += 0.2 * noise.reshape(joint.shape)
+    problem = problem_of("equalized_odds")
+    rule = JointRule.fit(*rows_of(share, joint), problem, people=ALL_ESTIMATED)
+    value = score("accuracy_score", rule.confusion)
+    best = best_value(share, joint, 0.0, np.eye(n_classes), "equalized_odds")
+    assert best - 0.005 < value < best + 1e-7
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

@@ -10,7 +10,7 @@ from scipy.optimize import linprog
 from sklearn_fairsisa.fairness import _mixtures
 from sklearn_fairsisa.fairness._cells import count_cells
 from sklearn_fairsisa.fairness._constraints import CONSTRAINTS
-from sklearn_fairsisa.fairness._mixtures import solve_cells
+from sklearn_fairsisa.fairness._mixtures import generate, solve_cells
 from sklearn_fairsisa.fairness._plurality_rules import CellDecisions
 from sklearn_fairsisa.fairness._rates import score
 
@@ -254,3 +254,29 @@ def test_a_program_is_the_same_whether_rates_are_computed_at_once_or_not(
     at_once = solve_cells(counts, problem)
     monkeypatch.setattr(_mixtures, "_MOST_VALUES", 1)
     np.testing.assert_array_equal(solve_cells(counts, problem), at_once)
+
+
+def bounds_of_rounds(n_classes, tol):
+    """Greatest difference that each round of a search allows."""
+    highest = []
+
+    def mix(bounds):
+        highest.append(max(limit[2] for bound in bounds for limit in bound.limits))
+        return 1.0, None
+
+    problem = problem_of("equalized_odds", "accuracy_score", tol)
+    totals, patience = np.ones((2, n_classes)), {"patience": 1, "least_gain": 0.0}
+    generate(mix, lambda _: False, problem, totals, most_rounds=5, **patience)
+    return highest
+
+
+def test_a_search_for_rules_of_many_classes_tightens_its_bounds_to_the_given_ones():
+    highest = bounds_of_rounds(4, 0.03)
+    assert len(highest) == 17
+    assert highest[0] == pytest.approx(0.13)
+    assert (np.diff(highest) < 0).all()
+    assert highest[-1] == 0.03
+
+
+def test_a_search_for_rules_of_two_classes_has_the_given_bounds_from_the_start():
+    assert bounds_of_rounds(2, 0.03) == [0.03]

@@ -202,6 +202,17 @@ def test_with_many_classes_the_search_goes_on_until_it_gains_over_constants():
     assert score("balanced_accuracy_score", fitted.confusion) > 0.3
 
 
+def test_equal_rates_of_seven_classes_cost_little_more_than_nearly_equal_ones():
+    eta, group, label = make_probabilities(700, n_classes=7, n_groups=3)
+    problem = problem_of("equalized_odds", "balanced_accuracy_score")
+    equal, nearly = (
+        CostRuleMixture.fit(eta, group, label, None, problem.within(tol)).confusion
+        for tol in (0.0, 0.02)
+    )
+    objective = problem.objective
+    assert score(objective, equal) > score(objective, nearly) - 0.04
+
+
 @pytest.mark.parametrize("constraint", ["equalized_odds", "demographic_parity"])
 def test_mixtures_of_two_classes_are_mixtures_of_thresholds(constraint):
     eta, group, label = make_probabilities(2000, n_classes=2)
