@@ -10,6 +10,8 @@ from ._problem import InfeasibleError
 
 # The least that HiGHS takes.
 _TOLERANCE = 1e-10
+# Methods, and whether to presolve. Rarely HiGHS gives up a program that has an optimum.
+_WAYS = ("highs", True), ("highs", False), ("highs-ipm", True)
 
 
 def solve_program(cost, *, A_ub=None, b_ub=None, A_eq=None, b_eq=None):
@@ -32,22 +34,26 @@ def solve_program(cost, *, A_ub=None, b_ub=None, A_eq=None, b_eq=None):
     RuntimeError
         If HiGHS finds no optimum for another reason.
     """
-    result = linprog(
-        cost,
-        A_ub=A_ub,
-        b_ub=b_ub,
-        A_eq=A_eq,
-        b_eq=b_eq,
-        bounds=(0, 1),
-        method="highs",
-        options={
-            "primal_feasibility_tolerance": _TOLERANCE,
-            "dual_feasibility_tolerance": _TOLERANCE,
-        },
-    )
+    for method, presolve in _WAYS:
+        result = linprog(
+            cost,
+            A_ub=A_ub,
+            b_ub=b_ub,
+            A_eq=A_eq,
+            b_eq=b_eq,
+            bounds=(0, 1),
+            method=method,
+            options={
+                "primal_feasibility_tolerance": _TOLERANCE,
+                "dual_feasibility_tolerance": _TOLERANCE,
+                "presolve": presolve,
+            },
+        )
+        if result.success or result.status == 2:
+            break
     if result.status == 2:
         raise InfeasibleError("No rule keeps all constraints.")
-    if not result.success:  # pragma: no cover - a bounded program has an optimum
+    if not result.success:
         raise RuntimeError(f"HiGHS found no fair rule: {result.message}")
     return result
 
