@@ -11,7 +11,7 @@ from ._level_rules import RuleTable
 from ._mixtures import generate, solve_mixtures
 from ._rates import sum_by, unit_gains
 
-# Most rounds of a search, and rounds without gain after which it ends.
+# Most rounds of a search at the given bounds, and how many without gain end it.
 _MAX_ROUNDS = 60
 _PATIENCE = 10
 # Rounds through the classes in search of the best shifts.

@@ -42,7 +42,7 @@ from ._rates import sum_by, unit_gains
 
 # People that the estimates weigh as much as.
 MODEL_PEOPLE = 100.0
-# A search ends after so many rounds, or so many that gained less than is of note.
+# Most rounds at the given bounds, and how many that gain less than is of note end them.
 _MAX_ROUNDS, _PATIENCE, _GAIN = 60, 8, 1e-6
 
 

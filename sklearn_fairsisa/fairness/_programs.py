@@ -8,10 +8,14 @@ from scipy.optimize import linprog
 
 from ._problem import InfeasibleError
 
-# The least that HiGHS takes.
-_TOLERANCE = 1e-10
-# Methods, and whether to presolve. Rarely HiGHS gives up a program that has an optimum.
-_WAYS = ("highs", True), ("highs", False), ("highs-ipm", True)
+# Method, whether to presolve, and tolerance: the least that HiGHS takes, then its own.
+# It gives up some programs that have an optimum, as where weights are from 1 to 1e9.
+_WAYS = (
+    ("highs", True, 1e-10),
+    ("highs", False, 1e-10),
+    ("highs-ipm", True, 1e-10),
+    ("highs", True, 1e-7),
+)
 
 
 def solve_program(cost, *, A_ub=None, b_ub=None, A_eq=None, b_eq=None):
@@ -34,7 +38,7 @@ def solve_program(cost, *, A_ub=None, b_ub=None, A_eq=None, b_eq=None):
     RuntimeError
         If HiGHS finds no optimum for another reason.
     """
-    for method, presolve in _WAYS:
+    for method, presolve, tolerance in _WAYS:
         result = linprog(
             cost,
             A_ub=A_ub,
@@ -44,8 +48,8 @@ def solve_program(cost, *, A_ub=None, b_ub=None, A_eq=None, b_eq=None):
             bounds=(0, 1),
             method=method,
             options={
-                "primal_feasibility_tolerance": _TOLERANCE,
-                "dual_feasibility_tolerance": _TOLERANCE,
+                "primal_feasibility_tolerance": tolerance,
+                "dual_feasibility_tolerance": tolerance,
                 "presolve": presolve,
             },
         )

@@ -62,9 +62,7 @@ class FoldedRows:
         self.mean = self._z[:, : self.n_members].mean(axis=1)
         self.group, self.label = rows.group[order], rows.label[order]
         self.fold, self.is_weighted = fold[order], rows.weight is not None
-        self.total = np.ones(len(order))
-        if self.is_weighted:
-            self.total = share_of_people(rows.weight) * rows.weight[order]
+        self.total = rows.weight[order] if self.is_weighted else np.ones(len(order))
 
     @property
     def n_members(self):
@@ -123,6 +121,11 @@ class _WithoutFolds:
 
     def __init__(self, rows, left_out, kept):
         self._rows, self._left_out, self._kept = rows, left_out, kept
+        people, n_folds = _labels(rows).sum(axis=2), len(rows.kept)
+        others = left_out[:, None] != np.arange(n_folds)
+        # What is left may weigh far less than all rows.
+        people = np.einsum("ka,af,kf->k", kept, people, others)
+        self.share = np.array([*map(share_of_people, people)]).reshape(-1, 1, 1)
 
     def sums(self, coefficients, power=1):
         """Slopes, and curvatures with the weights of rows to some power."""
@@ -139,8 +142,9 @@ class _WithoutFolds:
             weight = chance * (1 - chance) * total**power * seen
             weighed = (weight[:, None] * features).reshape(-1, len(total))
             curvature[group] += weighed @ features.T
-        shape = n_groups, n_sets, n_features, n_features
-        return slope.transpose(2, 0, 1), curvature.reshape(shape).swapaxes(0, 1)
+        curvature = curvature.reshape(n_groups, n_sets, n_features, n_features)
+        slope, curvature = slope.transpose(2, 0, 1), curvature.swapaxes(0, 1)
+        return slope * self.share, curvature * self.share[..., None] ** power
 
     def reach(self, step):
         """Greatest change of a row's logit in each set."""
@@ -269,12 +273,14 @@ def _fit(rows, folds, spreads, start=None):
         rate=RATE,
         no_step=_NEAR,
     )
+    without = _WithoutFolds(rows, folds, rows.kept[folds])
+    slope, curvature = _sums_at(rows, folds, start.coefficients[0])
     found = fit_hierarchies(
-        _WithoutFolds(rows, folds, rows.kept[folds]),
+        without,
         start.repeated(len(folds)),
         stiffness=stiffness[folds],
         rate=RATE,
-        first=_sums_at(rows, folds, start.coefficients[0]),
+        first=(without.share * slope, without.share[..., None] * curvature),
     )
     return start, found.coefficients
 

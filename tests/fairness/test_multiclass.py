@@ -213,6 +213,15 @@ def test_equal_rates_of_seven_classes_cost_little_more_than_nearly_equal_ones():
     assert score(objective, equal) > score(objective, nearly) - 0.04
 
 
+@pytest.mark.parametrize("seed", [0, 5, 6])
+def test_rows_of_billions_beside_rows_of_one_have_a_fair_rule(seed):
+    eta, group, label = make_probabilities(200, n_classes=4, seed=seed)
+    weight = np.where(np.arange(200) < 7, 3e9, 1.0)
+    problem = problem_of("equalized_odds", "balanced_accuracy_score")
+    fitted = CostRuleMixture.fit(eta, group, label, weight, problem)
+    assert problem.excess(fitted.confusion) < 1e-6
+
+
 @pytest.mark.parametrize("constraint", ["equalized_odds", "demographic_parity"])
 def test_mixtures_of_two_classes_are_mixtures_of_thresholds(constraint):
     eta, group, label = make_probabilities(2000, n_classes=2)

@@ -17,7 +17,7 @@ def given_up(monkeypatch, n_times):
     asked = []
 
     def solve(*args, method, options, **kwargs):
-        asked.append((method, options["presolve"]))
+        asked.append((method, *options.values()))
         if len(asked) <= n_times:
             message = "(HiGHS Status 0: Not Set)"
             return SimpleNamespace(status=4, success=False, message=message)
@@ -27,11 +27,17 @@ def given_up(monkeypatch, n_times):
     return asked
 
 
-@pytest.mark.parametrize("n_times", [0, 1, 2])
+@pytest.mark.parametrize("n_times", [0, 1, 2, 3])
 def test_a_program_that_highs_gives_up_is_solved_in_another_way(monkeypatch, n_times):
     asked = given_up(monkeypatch, n_times)
     np.testing.assert_allclose(solve_program(COST, **PROGRAM).x, [0, 1, 0])
     assert len(asked) == len(set(asked)) == n_times + 1
+
+
+def test_highs_is_asked_for_less_exactness_only_at_last(monkeypatch):
+    asked = given_up(monkeypatch, 3)
+    solve_program(COST, **PROGRAM)
+    assert [max(way[1:3]) for way in asked] == [1e-10, 1e-10, 1e-10, 1e-7]
 
 
 def test_an_error_says_what_highs_said_if_no_way_is_left(monkeypatch):

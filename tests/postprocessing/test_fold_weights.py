@@ -121,6 +121,20 @@ def alone(rows, fold):
     return found
 
 
+@pytest.mark.parametrize("has_head", [False, True])
+def test_without_the_one_row_of_a_billion_people_the_others_still_count(has_head):
+    weight = np.ones(300)
+    weight[0] = 1e9
+    rows = given_rows(weight=weight, has_head=has_head)
+    fold = folds_of(rows)
+    others = rows.take(fold != fold[0])
+    wanted = LogitWeights.fit(
+        others.scores, others.group, others.label, others.weight, n_heads=int(has_head)
+    )
+    found = without_folds(rows, fold)[fold[0]]
+    np.testing.assert_allclose(found.weights, wanted.weights, atol=0.01)
+
+
 @pytest.mark.parametrize("is_weighted", [False, True])
 def test_members_differ_without_a_fold_where_the_rule_would_say_so(is_weighted):
     n_differ = 0
