@@ -8,6 +8,7 @@ near. There, sums over the rows outside a fold are sums over all rows minus thos
 fold, so one pass serves all folds.
 """
 
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -63,6 +64,15 @@ class FoldedRows:
         self.group, self.label = rows.group[order], rows.label[order]
         self.fold, self.is_weighted = fold[order], rows.weight is not None
         self.total = rows.weight[order] if self.is_weighted else np.ones(len(order))
+
+    @cached_property
+    def labels(self):
+        """Weight of negatives and of positives, (n_groups, n_folds, 2)."""
+        cell = self.group * len(self.kept) + self.fold
+        weight = self.total * np.stack([~self.label, self.label])
+        shape = *self.kept.T.shape, 2
+        found = [np.bincount(cell, w, minlength=self.kept.size) for w in weight]
+        return np.stack(found, axis=1).reshape(shape)
 
     @property
     def n_members(self):
@@ -121,11 +131,11 @@ class _WithoutFolds:
 
     def __init__(self, rows, left_out, kept):
         self._rows, self._left_out, self._kept = rows, left_out, kept
-        people, n_folds = _labels(rows).sum(axis=2), len(rows.kept)
-        others = left_out[:, None] != np.arange(n_folds)
+        people = rows.labels.sum(axis=2)
+        others = left_out[:, None] != np.arange(len(rows.kept))
         # What is left may weigh far less than all rows.
         people = np.einsum("ka,af,kf->k", kept, people, others)
-        self.share = np.array([*map(share_of_people, people)]).reshape(-1, 1, 1)
+        self._share = np.array([*map(share_of_people, people)]).reshape(-1, 1, 1)
 
     def sums(self, coefficients, power=1):
         """Slopes, and curvatures with the weights of rows to some power."""
@@ -144,7 +154,11 @@ class _WithoutFolds:
             curvature[group] += weighed @ features.T
         curvature = curvature.reshape(n_groups, n_sets, n_features, n_features)
         slope, curvature = slope.transpose(2, 0, 1), curvature.swapaxes(0, 1)
-        return slope * self.share, curvature * self.share[..., None] ** power
+        return self.shared(slope, curvature, power)
+
+    def shared(self, slope, curvature, power=1):
+        """Slopes and curvatures of at most so many people; see `share_of_people`."""
+        return slope * self._share, curvature * self._share[..., None] ** power
 
     def reach(self, step):
         """Greatest change of a row's logit in each set."""
@@ -176,7 +190,7 @@ def fold_weights(rows):
     """
     spreads, n_columns = _spreads(rows), rows.n_members + rows.n_heads
     weights = np.full((*rows.kept.shape, n_columns), 1 / n_columns)
-    labels = _of_folds(rows, _labels(rows)).sum(axis=1)
+    labels = _of_folds(rows, rows.labels).sum(axis=1)
     # Without a fold there may be one label, of which nothing can be learnt.
     is_known = (spreads[:-1, 0] > 0) & (labels > 0).all(axis=1)
     disagree = is_known & (spreads[:-1, -1] > ROUNDING * spreads[:-1, 0])
@@ -205,15 +219,6 @@ def _turned(rows, k):
     weight = rows.total * ((rows.fold != k) & rows.kept[k][rows.group])
     # The last groups may have no rows.
     return np.flatnonzero(ranked_in_reverse(rows.mean, rows.group, weight, rows.label))
-
-
-def _labels(rows):
-    """Weight of negatives and of positives, (n_groups, n_folds, 2)."""
-    cell = rows.group * len(rows.kept) + rows.fold
-    weight = rows.total * np.stack([~rows.label, rows.label])
-    shape = *rows.kept.T.shape, 2
-    found = [np.bincount(cell, w, minlength=rows.kept.size) for w in weight]
-    return np.stack(found, axis=1).reshape(shape)
 
 
 def _spreads(rows):
@@ -265,7 +270,7 @@ def _fit(rows, folds, spreads, start=None):
     stiffness = np.where(spreads > 0, spreads, 1.0) ** 2
     everyone = rows.kept.any(axis=0)[None]
     if start is None:
-        start = start_of(*_labels(rows).sum(axis=1).T[:, None])
+        start = start_of(*rows.labels.sum(axis=1).T[:, None])
     start = fit_hierarchies(
         _WithoutFolds(rows, np.array([-1]), everyone),
         start.padded(n_features),
@@ -274,13 +279,12 @@ def _fit(rows, folds, spreads, start=None):
         no_step=_NEAR,
     )
     without = _WithoutFolds(rows, folds, rows.kept[folds])
-    slope, curvature = _sums_at(rows, folds, start.coefficients[0])
     found = fit_hierarchies(
         without,
         start.repeated(len(folds)),
         stiffness=stiffness[folds],
         rate=RATE,
-        first=(without.share * slope, without.share[..., None] * curvature),
+        first=without.shared(*_sums_at(rows, folds, start.coefficients[0])),
     )
     return start, found.coefficients
 
