@@ -31,6 +31,9 @@ class _Parts:
         that of the encoder followed by that of the decoder.
     biased : str, default=None
         The part of a layer with relative biases, which the lowest layer has for all.
+    mixing : str, default=None
+        The part of a layer above which no position reads another. It is given only for
+        models whose head reads the first position alone.
     """
 
     layers: str
@@ -39,9 +42,10 @@ class _Parts:
     n_layers: str = "num_hidden_layers"
     decoder: str | None = None
     biased: str | None = None
+    mixing: str | None = None
 
 
-_ENCODER = _Parts("encoder.layer", "embeddings")
+_ENCODER = _Parts("encoder.layer", "embeddings", mixing="attention")
 _DECODER = _Parts("layers", "embed_tokens", "norm")
 _BART = _Parts(
     "decoder.layers",
@@ -63,7 +67,7 @@ _FAMILIES = {
     "camembert": _ENCODER,
     "xlm-roberta": _ENCODER,
     "mpnet": _ENCODER,
-    "distilbert": _Parts("transformer.layer", "embeddings"),
+    "distilbert": _Parts("transformer.layer", "embeddings", mixing="sa_layer_norm"),
     "gpt2": _Parts("h", "drop", "ln_f"),
     "llama": _DECODER,
     "mistral": _DECODER,
@@ -260,6 +264,10 @@ class Tail:
             if len(tail) and parts.biased is not None:
                 ends = (layers[0], tail[0])
                 _share_biases(*(end.get_submodule(parts.biased) for end in ends))
+        if len(tail) and parts.mixing is not None:
+            # Of the last layer, most of the time is spent above its attention.
+            mixing = tail[-1].get_submodule(parts.mixing)
+            mixing.register_forward_hook(_only_the_first_position)
         _without_memory_of_tokens(body)
 
     def __call__(self, states, **inputs):
@@ -303,6 +311,13 @@ def _drop_no_state(decoder, entry):
         decoder.dropout = _DropoutAbove(decoder.dropout.p, entry)
     else:
         decoder.dropout = 0.0
+
+
+def _only_the_first_position(part, args, output):
+    """Keep of a part's output the position that the head reads."""
+    if isinstance(output, tuple):
+        return output[0][:, :1], *output[1:]
+    return output[:, :1]
 
 
 def _share_biases(lowest, first):

@@ -80,7 +80,9 @@ CONFIGS = [
 FAMILIES = pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.model_type)
 TWO = pytest.mark.parametrize("config", [CONFIGS[0], CONFIGS[6]], ids=["BERT", "GPT-2"])
 KINDS = pytest.mark.parametrize(
-    "config", [CONFIGS[i] for i in (0, 6, 9, 11)], ids=["BERT", "GPT-2", "BART", "T5"]
+    "config",
+    [CONFIGS[i] for i in (0, 4, 5, 6, 9, 11)],
+    ids=["BERT", "MPNet", "DistilBERT", "GPT-2", "BART", "T5"],
 )
 
 
