@@ -198,7 +198,7 @@ class OnScores:
         counted = None if rows.counted is None else rows.counted[order]
         own = rows.scores[order]
         z = logits_of(own, counted, out=own)
-        weights = LogitWeights.of_logits(
+        weights = LogitWeights.fit(
             z,
             rows.group[order],
             rows.label[order],

@@ -49,25 +49,23 @@ class LogitWeights:
     weights: np.ndarray
 
     @classmethod
-    def fit(cls, scores, group, label, sample_weight=None, counted=None, n_heads=0):
+    def fit(cls, z, group, label, sample_weight=None, n_heads=0):
         r"""Learn weights by a logistic model that groups share.
 
         Parameters
         ----------
-        scores : ndarray of shape (n_samples, n_members)
-            In [0, 1].
+        z : ndarray of shape (n_samples, n_members)
+            Logits; see `logits_of`.
         group : ndarray of int of shape (n_samples,)
             Codes without gaps.
         label : ndarray of bool of shape (n_samples,)
         sample_weight : ndarray of shape (n_samples,), default=None
-        counted : ndarray of bool of shape (n_samples, n_members), default=None
-            Members whose prediction counts for a row; None is all.
         n_heads : int, default=0
             Number of last columns that are no members, so not exchangeable with them.
 
         Notes
         -----
-        With z the members' logits, :math:`\bar z` their mean and h that of a head, the
+        With :math:`\bar z` the mean of the members' logits and h that of a head, the
         model is
 
         .. math:: \alpha_a + (\beta + \beta_a) \bar z + (\gamma + \gamma_a)
@@ -83,12 +81,6 @@ class LogitWeights:
         chance, and a rule does not need it. Weights are divided by it, so that scores
         of several groups are comparable.
         """
-        z = logits_of(scores, counted)
-        return cls.of_logits(z, group, label, sample_weight, n_heads)
-
-    @classmethod
-    def of_logits(cls, z, group, label, sample_weight=None, n_heads=0):
-        """Learn weights, as `fit` does, of logits of shape (n_samples, n_members)."""
         n_groups, n_columns = group.max() + 1, z.shape[1]
         equal = np.full((n_groups, n_columns), 1 / n_columns)
         total = np.ones(len(z)) if sample_weight is None else sample_weight

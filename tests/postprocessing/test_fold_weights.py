@@ -10,7 +10,7 @@ from sklearn_fairsisa import FairEnsemblePostprocessor
 from sklearn_fairsisa.postprocessing import _held_out
 from sklearn_fairsisa.postprocessing._calibration import CalibrationRows
 from sklearn_fairsisa.postprocessing._fold_weights import FoldedRows, fold_weights
-from sklearn_fairsisa.postprocessing._logit_weights import LogitWeights
+from sklearn_fairsisa.postprocessing._logit_weights import LogitWeights, logits_of
 from sklearn_fairsisa.postprocessing._rule import learn_rule
 
 N_FOLDS = 5
@@ -116,7 +116,8 @@ def alone(rows, fold):
     found = []
     for k in range(fold.max() + 1):
         part = rows.take(fold != k)
-        given = part.scores, part.group, part.label, part.weight, part.counted
+        z = logits_of(part.scores, part.counted)
+        given = z, part.group, part.label, part.weight
         found.append(LogitWeights.fit(*given, n_heads=int(rows.has_head)))
     return found
 
@@ -129,7 +130,11 @@ def test_without_the_one_row_of_a_billion_people_the_others_still_count(has_head
     fold = folds_of(rows)
     others = rows.take(fold != fold[0])
     wanted = LogitWeights.fit(
-        others.scores, others.group, others.label, others.weight, n_heads=int(has_head)
+        logits_of(others.scores),
+        others.group,
+        others.label,
+        others.weight,
+        n_heads=int(has_head),
     )
     found = without_folds(rows, fold)[fold[0]]
     np.testing.assert_allclose(found.weights, wanted.weights, atol=0.01)

@@ -178,6 +178,22 @@ def test_training_equals_that_of_a_whole_network_with_its_lower_part_frozen(conf
     ))  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "config", [BertConfig(**SIZES), *CONFIGS[1:6]], ids=lambda c: c.model_type
+)
+def test_an_encoder_computes_above_its_last_attention_what_its_head_reads(config):
+    clf = classifier(config, trainable_layers=2, max_epochs=0).fit(TEXTS, Y)
+    clf.net_._set_training(False)
+    inputs = clf._tokens(clf._training, TEXTS[:4])[0].padded(np.arange(4), 0)
+    length = inputs["input_ids"].shape[1]
+    computed = []
+    for part in clf.net_._tail.view.modules():
+        if isinstance(part, torch.nn.Linear) and part.out_features == 32:
+            part.register_forward_hook(lambda part, x, y: computed.append(y.shape))
+    clf.net_.infer(inputs)
+    assert computed == [(4, length, 32), (4, 1, 32)]
+
+
 @TWO
 def test_with_all_layers_there_is_no_trunk_and_nothing_is_frozen(config):
     whole = classifier(config, trainable_layers=None).fit(TEXTS, Y)
