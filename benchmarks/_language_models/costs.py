@@ -166,14 +166,17 @@ def _timed(call, *args, **kwargs):
 
 
 def count_pieces(costs, pieces):
-    """Rows with the pieces that there are and that are planned."""
+    """Rows with the pieces that there are and that are planned, and their seconds."""
     rows = {}
     for cost in costs:
         key = cost.corpus, cost.model, cost.n_shards
         about = {"step": "costs", **dict(zip(("corpus", "model", "S"), key))}
-        row = rows.setdefault(key, {**about, "pieces": 0, "of": 0})
+        row = rows.setdefault(key, {**about, "pieces": 0, "of": 0, "seconds": 0.0})
         row["of"] += 1
-        row["pieces"] += cost.key in pieces
+        found = pieces.read(cost.key)
+        if found is not None:
+            row["pieces"] += 1
+            row["seconds"] += found["seconds"]
     return list(rows.values())
 
 

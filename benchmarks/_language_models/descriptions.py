@@ -1,7 +1,5 @@
 """How well ensembles were trained, what deletions cost, and how many pieces exist."""
 
-from itertools import chain
-
 import numpy as np
 import pandas as pd
 
@@ -112,13 +110,33 @@ def count_pieces(steps, pieces):
     ----------
     steps : dict of str to list of Cell
     pieces : Pieces
+
+    Returns
+    -------
+    list of dict
+        With the seconds that the pieces took.
     """
     rows = {}
     for step, cells in steps.items():
-        for part in chain.from_iterable(map(cells_of, cells)):
-            key = step, part.corpus, part.model, part.n_shards
+        for cell in cells:
+            key = step, cell.corpus, cell.model, cell.n_shards
             about = dict(zip(("step", "corpus", "model", "S"), key))
-            row = rows.setdefault(key, {**about, "pieces": 0, "of": 0})
-            row["of"] += 1
-            row["pieces"] += part.key in pieces
+            row = rows.setdefault(key, {**about, "pieces": 0, "of": 0, "seconds": 0.0})
+            found = [pieces.read(part.key) for part in cells_of(cell)]
+            row["of"] += len(found)
+            row["pieces"] += sum(part is not None for part in found)
+            row["seconds"] += _seconds([part for part in found if part is not None])
     return list(rows.values())
+
+
+def _seconds(parts):
+    """Return the seconds of a training and of all that followed it."""
+    if not parts:
+        return 0.0
+    # The last part lists the requests of those before.
+    requests = parts[-1].get("requests", ())
+    return (
+        parts[-1]["fit_seconds"]
+        + sum(request["seconds"] for request in requests)
+        + sum(part["score_seconds"] for part in parts)
+    )

@@ -57,10 +57,13 @@ def shown_verdict(row, verdict):
 
 def _progress(rows):
     """A line for each step and model, and one for all."""
-    keys, shown = ["step", "corpus", "model"], ["pieces", "of"]
-    table = pd.DataFrame(rows).groupby(keys, sort=False)[shown].sum().reset_index()
-    total = {"step": "all", "corpus": "", "model": "", **table[shown].sum()}
-    return pd.concat([table, pd.DataFrame([total])])
+    keys, counts = ["step", "corpus", "model"], ["pieces", "of", "seconds"]
+    table = pd.DataFrame(rows).groupby(keys, sort=False)[counts].sum().reset_index()
+    total = {"step": "all", "corpus": "", "model": "", **table[counts].sum()}
+    table = pd.concat([table, pd.DataFrame([total])])
+    hours = (table.pop("seconds") / 3600).map("{:.1f}".format)
+    table = table.astype({"pieces": int, "of": int})
+    return table.assign(**{"hours of one core": hours})
 
 
 def _training(rows):

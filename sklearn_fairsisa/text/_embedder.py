@@ -49,7 +49,8 @@ class TransformerEmbedder(
     model : str, path or transformers config, \
             default="sentence-transformers/all-MiniLM-L6-v2"
         Name on the Hugging Face hub, local folder, or a config, which draws all
-        weights at random from a fixed seed.
+        weights at random from a fixed seed. A model with a decoder too, such as a T5,
+        is used without it.
 
     tokenizer : str, path or transformers tokenizer, default=None
         By default the model's own. A config has none, so words are hashed to ids.

@@ -79,6 +79,7 @@ def load_config(model, model_kwargs):
             f"The model's config is a {type(config).__name__}, which has no "
             "vocab_size. Give a model of texts, such as BERT."
         )
+    config.return_dict = True
     return config
 
 

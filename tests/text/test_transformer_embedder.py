@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from tiny import sentences, tiny_bert, tiny_gpt2
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer, BartConfig, T5Config
 
 from sklearn_fairsisa.text import TransformerEmbedder, _cache
 from sklearn_fairsisa.text._cache import MemoryCache, disk_cache
@@ -59,6 +59,31 @@ def test_pooling_equals_the_encoder_run_on_each_text_alone(minilm, pooling):
             }[pooling]
         )
     assert_allclose(embedder.transform(TEXTS), np.stack(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [T5Config, BartConfig])
+@pytest.mark.parametrize("named", [True, False])
+def test_vectors_of_a_model_with_a_decoder_are_those_of_its_encoder(
+    kind, named, minilm, tmp_path
+):
+    config = kind(
+        vocab_size=40_000, d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2,
+        encoder_layers=2, decoder_layers=2, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32,
+    )  # fmt: skip
+    module = AutoModel.from_config(config).eval()
+    config.return_dict = named
+    module.save_pretrained(tmp_path)
+    embedder = TransformerEmbedder(
+        tmp_path, tokenizer=minilm, normalize=False, cache=False
+    )
+    encoder, tokenizer = module.get_encoder(), AutoTokenizer.from_pretrained(minilm)
+    expected = []
+    for text in TEXTS:
+        ids = tokenizer(text, return_tensors="pt")["input_ids"]
+        with torch.inference_mode():
+            expected.append(encoder(input_ids=ids, return_dict=True)[0][0].mean(dim=0))
+    assert_allclose(embedder.transform(TEXTS), torch.stack(expected), atol=1e-5)
 
 
 @pytest.mark.parametrize("model", ["minilm", tiny_bert(), tiny_gpt2()])

@@ -134,6 +134,8 @@ def test_the_last_layers_and_the_head_are_trained_and_what_they_share_is_not(con
 @FAMILIES
 @pytest.mark.parametrize("k", [0, 1])
 def test_trunk_and_tail_predict_what_the_whole_network_does(config, k):
+    config = copy.deepcopy(config)
+    config.return_dict = k == 0
     clf = classifier(config, trainable_layers=k).fit(TEXTS, Y)
     texts = [*TEXTS, "", "much " * 100, "sun"]
     module, tokenizer = clf.net_.module_.eval(), clf._training.tokenizer
