@@ -11,6 +11,8 @@ ensemble, on one core, and compares in the same run:
 - a deletion, with its share of the sample visits of a fit;
 - the predictions of ten members, with a loop by hand of one trunk and ten tails, and
   with one whole network, all in batches of the same shape;
+- training and predicting, with the same where the last layer of an encoder computes all
+  positions, not only the one that the head reads;
 - one text of 30 tokens, with a plain forward pass and its tokenizer.
 
 Seconds are those of the processor, since other work on a shared machine adds to those
@@ -24,6 +26,7 @@ import resource
 import time
 from collections import deque
 from itertools import islice
+from unittest import mock
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -37,7 +40,7 @@ from text_throughput import model_params
 
 from sklearn_fairsisa import SISAClassifier
 from sklearn_fairsisa.datasets import fetch_hatexplain
-from sklearn_fairsisa.text import TransformerClassifier
+from sklearn_fairsisa.text import TransformerClassifier, _trunk
 from sklearn_fairsisa.text._batches import inference_batches, training_steps
 
 BATCH_SIZE, EPOCHS = 32, 3
@@ -109,6 +112,7 @@ def main():
     print(f"forget: {facts['forget_seconds']:.1f} s", flush=True)
 
     facts |= measure_predictions(ensemble, network, tokenizer, X, y, test, args)
+    facts |= measure_all_positions(learner, X[:320], y[:320], args)
     facts |= measure_one_text(learner, network, tokenizer, X, y)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     facts["peak_memory_gib"] = peak * 1024 / 2**30
@@ -166,6 +170,34 @@ def measure_predictions(ensemble, network, tokenizer, X, y, test, args):
         "predict_ten_over_one_network": times[0] / times[2],
         "predict_ten_over_one_member": times[0] / times[3],
     }
+
+
+def measure_all_positions(learner, X, y, args):
+    """Return how much longer it takes to compute all positions than the one read."""
+
+    def fitted():
+        return clone(learner).set_params(max_epochs=1, random_state=0).fit(X, y)
+
+    def fitted_at_all():
+        with mock.patch.object(_trunk, "_only_the_first_position", _leave):
+            return fitted()
+
+    read, at_all = fitted(), fitted_at_all()
+    times = in_turns(
+        fitted,
+        fitted_at_all,
+        lambda: read.predict_proba(X),
+        lambda: at_all.predict_proba(X),
+        n=args.repeats,
+    )
+    return {
+        "fit_all_positions_over_read": times[1] / times[0],
+        "predict_all_positions_over_read": times[3] / times[2],
+    }
+
+
+def _leave(part, args, output):
+    """Change no output."""
 
 
 def measure_one_text(learner, network, tokenizer, X, y):
