@@ -11,8 +11,8 @@ ensemble, on one core, and compares in the same run:
 - a deletion, with its share of the sample visits of a fit;
 - the predictions of ten members, with a loop by hand of one trunk and ten tails, and
   with one whole network, all in batches of the same shape;
-- training and predicting, with the same where the last layer of an encoder computes all
-  positions, not only the one that the head reads;
+- training and predicting, with the same where the last layer computes all positions and
+  not only the one that the head reads;
 - one text of 30 tokens, with a plain forward pass and its tokenizer.
 
 Seconds are those of the processor, since other work on a shared machine adds to those
@@ -179,7 +179,8 @@ def measure_all_positions(learner, X, y, args):
         return clone(learner).set_params(max_epochs=1, random_state=0).fit(X, y)
 
     def fitted_at_all():
-        with mock.patch.object(_trunk, "_only_the_first_position", _leave):
+        names = "_only_the_first_position", "_only_the_last_token"
+        with mock.patch.multiple(_trunk, **dict.fromkeys(names, _leave)):
             return fitted()
 
     read, at_all = fitted(), fitted_at_all()
@@ -196,8 +197,8 @@ def measure_all_positions(learner, X, y, args):
     }
 
 
-def _leave(part, args, output):
-    """Change no output."""
+def _leave(*args):
+    """Change nothing of what a part of a network computes."""
 
 
 def measure_one_text(learner, network, tokenizer, X, y):

@@ -17,7 +17,7 @@ from .corpora import folds_of, is_known
 
 HELD_OUT = 0.2
 SHARES = (0.05, 0.2)
-SINGLE_REQUESTS = 5
+SINGLE_REQUESTS = 1
 # Logits are kept in multiples of its inverse.
 _STEPS = 256
 _CLIP = 1e-6

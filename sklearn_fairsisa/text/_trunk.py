@@ -34,6 +34,9 @@ class _Parts:
     mixing : str, default=None
         The part of a layer above which no position reads another. It is given only for
         models whose head reads the first position alone.
+    mlp : str, default=None
+        The part of a layer that computes each position apart. It is given only for
+        models whose head reads the last token alone.
     """
 
     layers: str
@@ -43,10 +46,11 @@ class _Parts:
     decoder: str | None = None
     biased: str | None = None
     mixing: str | None = None
+    mlp: str | None = None
 
 
 _ENCODER = _Parts("encoder.layer", "embeddings", mixing="attention")
-_DECODER = _Parts("layers", "embed_tokens", "norm")
+_DECODER = _Parts("layers", "embed_tokens", "norm", mlp="mlp")
 _BART = _Parts(
     "decoder.layers",
     "decoder.layernorm_embedding",
@@ -68,7 +72,7 @@ _FAMILIES = {
     "xlm-roberta": _ENCODER,
     "mpnet": _ENCODER,
     "distilbert": _Parts("transformer.layer", "embeddings", mixing="sa_layer_norm"),
-    "gpt2": _Parts("h", "drop", "ln_f"),
+    "gpt2": _Parts("h", "drop", "ln_f", mlp="mlp"),
     "llama": _DECODER,
     "mistral": _DECODER,
     "bart": _BART,
@@ -264,8 +268,11 @@ class Tail:
             if len(tail) and parts.biased is not None:
                 ends = (layers[0], tail[0])
                 _share_biases(*(end.get_submodule(parts.biased) for end in ends))
-        if len(tail) and parts.mixing is not None:
-            # Of the last layer, most of the time is spent above its attention.
+        # Of the last layer, most of the time is spent above its attention.
+        self._reads_the_last = len(tail) > 0 and parts.mlp is not None
+        if self._reads_the_last:
+            _only_the_last_token(tail[-1].get_submodule(parts.mlp), self._entry.given)
+        elif len(tail) and parts.mixing is not None:
             mixing = tail[-1].get_submodule(parts.mixing)
             mixing.register_forward_hook(_only_the_first_position)
         _without_memory_of_tokens(body)
@@ -275,11 +282,15 @@ class Tail:
         if self._has_decoder:
             encoded, states = states.chunk(2, dim=-1)
             inputs["encoder_outputs"] = (encoded,)
-        self._entry.given.states = states
+        given = self._entry.given
+        if self._reads_the_last:
+            pad_id = self.view.config.pad_token_id
+            given.last, inputs["input_ids"] = _last_token(inputs["input_ids"], pad_id)
+        given.states = states
         try:
             return self.view(**inputs)
         finally:
-            del self._entry.given.states
+            vars(given).clear()
 
 
 class _Given(torch.nn.Module):
@@ -318,6 +329,36 @@ def _only_the_first_position(part, args, output):
     if isinstance(output, tuple):
         return output[0][:, :1], *output[1:]
     return output[:, :1]
+
+
+def _only_the_last_token(mlp, given):
+    """Let a part of a layer compute the last token alone; others get zeros."""
+
+    def take(part, args):
+        place = given.last[:, None, None].expand(-1, 1, args[0].shape[2])
+        return (args[0].gather(1, place),)
+
+    def put(part, args, output):
+        place = given.last[:, None, None].expand_as(output)
+        n, length, _ = given.states.shape
+        return output.new_zeros(n, length, output.shape[2]).scatter(1, place, output)
+
+    mlp.register_forward_pre_hook(take)
+    mlp.register_forward_hook(put)
+
+
+def _last_token(input_ids, pad_id):
+    """Return the position of each text's last token, and ids that end there.
+
+    In versions of transformers before 4.50, a head reads the token before the first id
+    of padding, which may be a word of the text. With these ids, all read the last one.
+    """
+    positions = torch.arange(input_ids.shape[1], device=input_ids.device)
+    last = (positions * (input_ids != pad_id)).argmax(dim=1)
+    # No other part of a tail sees the ids.
+    a_word = int(pad_id == 0)
+    ends = torch.where(positions <= last[:, None], a_word, pad_id)
+    return last, ends
 
 
 def _share_biases(lowest, first):

@@ -81,8 +81,8 @@ FAMILIES = pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.model_type
 TWO = pytest.mark.parametrize("config", [CONFIGS[0], CONFIGS[6]], ids=["BERT", "GPT-2"])
 KINDS = pytest.mark.parametrize(
     "config",
-    [CONFIGS[i] for i in (0, 4, 5, 6, 9, 11)],
-    ids=["BERT", "MPNet", "DistilBERT", "GPT-2", "BART", "T5"],
+    [CONFIGS[i] for i in (0, 4, 5, 6, 7, 9, 11)],
+    ids=["BERT", "MPNet", "DistilBERT", "GPT-2", "Llama", "BART", "T5"],
 )
 
 
@@ -181,9 +181,11 @@ def test_training_equals_that_of_a_whole_network_with_its_lower_part_frozen(conf
 
 
 @pytest.mark.parametrize(
-    "config", [BertConfig(**SIZES), *CONFIGS[1:6]], ids=lambda c: c.model_type
+    "config",
+    [BertConfig(**SIZES), *CONFIGS[1:6], *CONFIGS[7:9]],
+    ids=lambda c: c.model_type,
 )
-def test_an_encoder_computes_above_its_last_attention_what_its_head_reads(config):
+def test_above_the_last_attention_only_what_the_head_reads_is_computed(config):
     clf = classifier(config, trainable_layers=2, max_epochs=0).fit(TEXTS, Y)
     clf.net_._set_training(False)
     inputs = clf._tokens(clf._training, TEXTS[:4])[0].padded(np.arange(4), 0)
@@ -193,7 +195,22 @@ def test_an_encoder_computes_above_its_last_attention_what_its_head_reads(config
         if isinstance(part, torch.nn.Linear) and part.out_features == 32:
             part.register_forward_hook(lambda part, x, y: computed.append(y.shape))
     clf.net_.infer(inputs)
-    assert computed == [(4, length, 32), (4, 1, 32)]
+    # A Llama has two such maps in a layer.
+    assert list(dict.fromkeys(computed)) == [(4, length, 32), (4, 1, 32)]
+
+
+@pytest.mark.parametrize("config", CONFIGS[6:9], ids=lambda c: c.model_type)
+def test_a_word_with_the_id_of_padding_is_read_as_by_the_whole_network(config):
+    clf = classifier(config, max_epochs=0).fit(TEXTS, Y)
+    pad, net = clf._training.spec.pad_id, clf.net_
+    net._set_training(False)
+    ids = torch.tensor([[5, pad, 7, 9], [5, 6, 7, pad], [pad, 4, pad, pad], [pad] * 4])
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    with torch.inference_mode():
+        states = net.trunk()(**inputs)
+        expected = net.module_.eval()(**inputs).logits
+        have = net.infer({**inputs, "states": states})
+    assert_allclose(have, expected, atol=1e-5)
 
 
 @TWO
