@@ -158,7 +158,8 @@ def test_resamples_keep_the_people_of_each_label_and_group(module):
     intervals = module("intervals")
     y, code = np.repeat([0, 1, 1], [3, 4, 5]), np.repeat([0, 0, 1], [3, 4, 5])
     (counts,) = intervals.resampled(np.linspace(0, 1, 12)[None], y, code, 2)
-    np.testing.assert_array_equal(counts[:, 0], np.tile([[3, 0], [4, 5]], (1001, 1, 1)))
+    expected = np.tile([[3, 0], [4, 5]], (1 + intervals.N_RESAMPLES, 1, 1))
+    np.testing.assert_array_equal(counts[:, 0], expected)
     own = np.linspace(0, 1, 12)[7:]
     drawn = counts[1:, 1, 1, 1]
     assert drawn.mean() == pytest.approx(own.sum(), abs=0.1)
@@ -353,8 +354,12 @@ def test_unlike_seeds_widen_the_interval(module):
     ("seeds", "folds", "stage"),
     [(2, 5, "final"), (1, 5, "provisional"), (1, 4, "too few splits")],
 )
-def test_verdicts_wait_for_the_folds_of_the_design(module, seeds, folds, stage):
+def test_verdicts_wait_for_the_folds_of_the_design(
+    module, monkeypatch, seeds, folds, stage
+):
     corpus, gathered = made_up(module, {1: 0.0, 5: 0.3}, seeds=seeds, folds=folds)
+    planned = dict.fromkeys(gathered, 10)
+    monkeypatch.setattr(module("cases"), "planned_splits", lambda: planned)
     row = shards_of(module, corpus, gathered)[5]
     assert (row["stage"], row["folds"]) == (stage, seeds * folds)
     shown = module("tables").shown_verdict(row, "less fair")
@@ -364,6 +369,39 @@ def test_verdicts_wait_for_the_folds_of_the_design(module, seeds, folds, stage):
         "too few splits": "none, too few splits",
     }
     assert shown == expected[stage]
+
+
+def test_a_verdict_waits_for_other_ensembles_of_its_model(module, monkeypatch):
+    corpus, gathered = made_up(module, {1: 0.0, 5: 0.3}, seeds=2)
+    other = module("cases").Case("hatexplain", "minilm", "race", 20)
+    planned = {**dict.fromkeys(gathered, 10), other: 10}
+    monkeypatch.setattr(module("cases"), "planned_splits", lambda: planned)
+    assert shards_of(module, corpus, gathered)[5]["stage"] == "provisional"
+
+
+def test_the_freedom_of_changes_from_one_value_is_that_of_their_spread(module):
+    # Gaps of two attributes, of one model and four ensembles, in two seeds.
+    intervals = module("intervals")
+    gaps = np.random.default_rng(0).normal(size=(20_000, 2, 5, 2))
+    changes = gaps[:, :, 1:] - gaps[:, :, :1]
+    squares = changes.var(axis=3, ddof=1).mean(axis=(1, 2))
+    freedom = 2 * squares.mean() ** 2 / squares.var()
+    assert intervals.freedom_of_changes(8, 4) == pytest.approx(freedom, rel=0.05)
+    # One change shares its model with none.
+    assert intervals.freedom_of_changes(1, 1) == 1
+
+
+def test_a_difference_of_gaps_must_exceed_the_noise_floors(module):
+    verdict = module("comparisons").verdict_on_difference
+    row = {"greatest_floor": 0.05}
+    for size, said in ((0.04, "not decided"), (0.06, "higher"), (-0.06, "lower")):
+        ends = size - 0.01, size + 0.01
+        for what in ("default_gap", "default_balanced_accuracy"):
+            row |= dict(zip((what, f"{what}_low", f"{what}_high"), (size, *ends)))
+        assert verdict(row, "default_gap") == said
+    row["default_balanced_accuracy"] = 0.01
+    row["default_balanced_accuracy_low"] = 0.005
+    assert verdict(row, "default_balanced_accuracy") == "higher"
 
 
 def test_a_seed_that_is_not_finished_waits(module):
@@ -439,12 +477,23 @@ def test_what_the_confirmation_set_has_not_answered_is_shown(module):
 
 
 def test_sentences_say_nothing_before_there_is_something(module):
-    empty = {"shards": [], "rules": [], "costs": []}
+    empty = {"shards": [], "rules": [], "costs": [], "deletions": []}
     sentences = module("sentences").five_sentences(empty)
     assert len(sentences) == 5
-    assert not any(char in "".join(sentences) for char in ("less fair,", "+", "% of"))
-    assert "Of 8 comparisons, 8 have no answer yet." in sentences[0]
-    assert sentences[4].endswith("Not measured yet.")
+    assert not any(char in "".join(sentences) for char in ("Yes", "+", "% of"))
+    assert "No answer yet." in sentences[0]
+    assert "not measured yet" in sentences[4]
+
+
+def test_a_sentence_answers_with_yes_no_or_neither(module):
+    answer = module("sentences").answer
+    final, few = {"stage": "final"}, {"stage": "too few splits"}
+    given = [(final, "not decided"), (final, "yes"), (final, "no"), (few, "yes")]
+    assert answer(given, 5, "yes", "no") == (
+        "Yes in 1 of 5 comparisons, no in 1, not decided in 1, no answer yet in 2."
+    )
+    said = answer([({"stage": "provisional"}, "yes")], 1, "yes", "no")
+    assert said == "Yes in 1 of 1 comparisons, no in 0 (provisional)."
 
 
 def test_sentences_count_what_is_final_and_what_is_not(module):

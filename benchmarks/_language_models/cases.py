@@ -175,8 +175,39 @@ def planned_shards(corpus, model):
     )
 
 
-def stage_of(case, n_folds):
-    """Say whether a case has all its folds, or enough to judge every person once."""
-    if n_folds >= planned_splits()[case]:
-        return FINAL
-    return PROVISIONAL if n_folds >= N_FOLDS else TOO_FEW
+def stages(gathered):
+    """Return a function that says how much of a case is finished.
+
+    It is final if it has all its folds, and so have all cases of its model: they share
+    the spread over seeds. It is provisional if every person is judged once.
+
+    Parameters
+    ----------
+    gathered : dict of Case to dict of int to Decided
+
+    Returns
+    -------
+    callable
+        Takes a case and its number of folds.
+    """
+    planned = planned_splits()
+    unfinished = {
+        _family(case)
+        for case, n_planned in planned.items()
+        if sum(map(_n_folds, gathered.get(case, {}).values())) < n_planned
+    }
+
+    def stage_of(case, n_folds):
+        if n_folds >= planned[case] and _family(case) not in unfinished:
+            return FINAL
+        return PROVISIONAL if n_folds >= N_FOLDS else TOO_FEW
+
+    return stage_of
+
+
+def _n_folds(decided):
+    return len(set(decided.fold_of.values()))
+
+
+def _family(case):
+    return case.corpus, case.model, case.deletion is None

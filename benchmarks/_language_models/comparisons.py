@@ -1,14 +1,15 @@
 """Rows that compare ensembles, deletions and rules, and what they decide."""
 
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 from _judging import compare
 
-from .cases import UNTRAINED, common_people, stage_of
-from .intervals import interval, sample, spread_over_seeds
+from .cases import UNTRAINED, common_people, stages
+from .intervals import freedom_of_changes, interval, sample, spread_over_seeds
 from .plan import ATTRIBUTES
-from .rules import DEFAULT, MAJORITY, NONE
+from .rules import DEFAULT, MAJORITY, NONE, WITHOUT_GROUP
 
 # Shards do not make a model less fair if the gap grows by less.
 MARGIN = 0.05
@@ -16,11 +17,13 @@ PRIMARY_SHARDS = (2, 5, 10, 20)
 REPAIRED_SHARDS = (5, 20)
 PRIMARY = "hatexplain", "minilm"
 """Corpus and model of the primary questions."""
-MEAN_SCORE = "mean score"
+MEAN_SCORE, BY_VOTES = "mean score", "majority"
 # Of the members, more than this must not decide the same for nearly everybody.
 _MOST_ALIKE = 0.1
 UNDECIDED = "not decided"
 _QUANTITIES = ("gap", "balanced_accuracy")
+OURS = {"default": DEFAULT, "groupless": WITHOUT_GROUP}
+"""Our rules, by the beginning of the names of what they have more than another."""
 
 
 def compare_shards(gathered, corpora):
@@ -45,7 +48,7 @@ def compare_shards(gathered, corpora):
         ]
         for what, rule, decided in (
             (MEAN_SCORE, NONE, after),
-            ("majority", MAJORITY, after),
+            (BY_VOTES, MAJORITY, after),
             ("as many selected", NONE, matched),
         ):
             pair = [
@@ -53,7 +56,7 @@ def compare_shards(gathered, corpora):
                 for c, r in ((before, NONE), (decided, rule))
             ]
             measured.append((case, what, pair, n_folds))
-    return list(_with_intervals_of_changes(measured))
+    return list(_with_intervals_of_changes(measured, stages(gathered)))
 
 
 def select_as_many(one, many, people):
@@ -98,16 +101,16 @@ def compare_deletions(gathered, corpora):
                     for of_case in pair
                 ]
                 measured.append((case, rule, measured_pair, n_folds))
-    return list(_with_intervals_of_changes(measured))
+    return list(_with_intervals_of_changes(measured, stages(gathered)))
 
 
-def _with_intervals_of_changes(measured):
+def _with_intervals_of_changes(measured, stage_of):
     changes = [many.gap - one.gap for *_, (one, many), _ in measured]
     families = {}
     for (case, what, *_), change in zip(measured, changes):
-        family = case.corpus, case.model, what
-        families.setdefault(family, []).append(change[:, 0])
-    spread = {family: spread_over_seeds(d) for family, d in families.items()}
+        family = families.setdefault((case.corpus, case.model, what), {})
+        family.setdefault(case.attribute, []).append(change[:, 0])
+    spread = {key: _spread_of_changes(family) for key, family in families.items()}
     for (case, what, (one, many), n_folds), change in zip(measured, changes):
         n_family = 1
         if is_primary(case) and what == MEAN_SCORE:
@@ -133,6 +136,13 @@ def _with_intervals_of_changes(measured):
         }
 
 
+def _spread_of_changes(by_attribute):
+    """Pool the spread of changes, of which those of an attribute share one model."""
+    deviation, freedom = spread_over_seeds([*chain(*by_attribute.values())])
+    n_changes = max(map(len, by_attribute.values()))
+    return deviation, freedom_of_changes(freedom, n_changes)
+
+
 def verdict_on_shards(change, low, high, floor):
     """Say what a change of the gap means, whatever is finished.
 
@@ -151,7 +161,7 @@ def verdict_on_shards(change, low, high, floor):
 def compare_rules(gathered, corpora):
     """Rows with each rule's gap and balanced accuracy, and differences from others.
 
-    Those that it has more than no rule, and the default more than it.
+    Those that it has more than no rule, and each of `OURS` more than it.
 
     A rule that did not decide in some folds is compared in the others. Differences of
     primary cells have simultaneous intervals; see ``level``.
@@ -169,26 +179,31 @@ def compare_rules(gathered, corpora):
             by_people.setdefault(key, (common, []))[1].append(name)
         for (seeds, people, n_folds), names in by_people.values():
             decided, corpus = [of_case[s] for s in seeds], corpora(case.corpus)
-            has_default = all(
-                d.decisions.get(DEFAULT, {}).keys() >= {*who.tolist()}
-                for d, who in zip(decided, people, strict=True)
-            )
-            compared = [*dict.fromkeys([*names, NONE, *[DEFAULT] * has_default])]
+            ours = {
+                beginning: rule
+                for beginning, rule in OURS.items()
+                if all(
+                    d.decisions.get(rule, {}).keys() >= {*who.tolist()}
+                    for d, who in zip(decided, people, strict=True)
+                )
+            }
+            compared = [*dict.fromkeys([*names, NONE, *ours.values()])]
             found = sample(decided, compared, people, corpus, case.attribute)
             samples = dict(zip(compared, found))
-            default = samples.get(DEFAULT)
             for name in names:
                 own, none = samples[name], samples[NONE]
                 values = {what: getattr(own, what) for what in _QUANTITIES}
-                if default is not None and default is not own:
-                    for what in _QUANTITIES:
-                        more = getattr(default, what) - values[what]
-                        values[f"default_{what}"] = more
-                if name != NONE:
-                    for what in _QUANTITIES:
+                for what in _QUANTITIES:
+                    for beginning, rule in ours.items():
+                        if rule != name:
+                            more = getattr(samples[rule], what) - values[what]
+                            values[f"{beginning}_{what}"] = more
+                    if name != NONE:
                         values[f"more_{what}"] = values[what] - getattr(none, what)
-                measured.append((case, n_folds, name, own, values))
-    return list(_with_intervals_of_rules(measured))
+                beside = (samples[rule].floor for rule in ours.values())
+                greatest = max(own.floor, none.floor, *beside)
+                measured.append((case, n_folds, name, own, greatest, values))
+    return list(_with_intervals_of_rules(measured, stages(gathered)))
 
 
 def _only(of_case, rule):
@@ -202,20 +217,21 @@ def _only(of_case, rule):
     return found
 
 
-def _with_intervals_of_rules(measured):
+def _with_intervals_of_rules(measured, stage_of):
     # Rules over the same ensemble vary together, so that each has its own spread.
     families = {}
-    for case, _, name, _, values in measured:
+    for case, _, name, *_, values in measured:
         for what, value in values.items():
             family = case.corpus, case.model, name, what
             families.setdefault(family, []).append(value[:, 0])
     spread = {family: spread_over_seeds(v) for family, v in families.items()}
-    for case, n_folds, name, sampled, values in measured:
+    for case, n_folds, name, sampled, greatest, values in measured:
         row = {
             **vars(case),
             "folds": n_folds,
             "rule": name,
             "floor": sampled.floor,
+            "greatest_floor": greatest,
             "people": sampled.n_people,
             "stage": stage_of(case, n_folds),
             "over_seeds": spread[case.corpus, case.model, name, "gap"][1] > 0,
@@ -240,24 +256,30 @@ def is_primary(case):
 
 def verdict_on_repair(row):
     """Say whether a rule repairs the gap, by its row of `compare_rules`."""
-    if row["more_gap_low"] > 0:
+    verdict = verdict_on_difference(row, "more_gap")
+    if verdict == "higher":
         return "larger"
-    if row["more_gap_high"] >= 0:
+    if verdict == UNDECIDED:
         return UNDECIDED
     return "repaired" if row["gap_low"] <= row["floor"] else "smaller"
 
 
 def verdict_on_difference(row, what):
-    """Say whether the default has more of a quantity than a rule, by the rule's row."""
-    if row[f"{what}_low"] > 0:
+    """Say whether a difference is shown, by the row of `compare_rules` that has it.
+
+    Resampled gaps near zero are biased upwards. So a difference of gaps must also be
+    greater than the noise floors.
+    """
+    least = row["greatest_floor"] if what.endswith("_gap") else 0.0
+    if row[f"{what}_low"] > 0 and row[what] > least:
         return "higher"
-    return "lower" if row[f"{what}_high"] < 0 else UNDECIDED
+    return "lower" if row[f"{what}_high"] < 0 and row[what] < -least else UNDECIDED
 
 
 def compare_at_equal_gap(gathered):
     """Rows with the default minus each rule at equal gap; see ``_judging``.
 
-    Cases with fewer than three folds have none.
+    Cases with fewer than three folds have none. Seeds that are not finished wait.
     """
     rows = []
     for case, of_case in gathered.items():
@@ -267,6 +289,8 @@ def compare_at_equal_gap(gathered):
             pairs = [pair for pair in pairs if pair is not None]
             if name == DEFAULT or not pairs:
                 continue
+            most = max(pair[0].shape[1] for pair in pairs)
+            pairs = [pair for pair in pairs if pair[0].shape[1] == most]
             found = compare(*map(list, zip(*pairs)))
             row = {
                 **vars(case),

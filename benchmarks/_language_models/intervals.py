@@ -8,7 +8,8 @@ from scipy import stats
 
 from .cases import truth
 
-N_RESAMPLES = 1000
+# Simultaneous intervals end at the 13th draw.
+N_RESAMPLES = 4000
 
 
 @dataclass(frozen=True)
@@ -115,13 +116,36 @@ def spread_over_seeds(differences):
     return float(np.sqrt(squares / freedom)), freedom
 
 
+def freedom_of_changes(freedom, n_changes):
+    """Return the degrees of freedom of changes from one value that they share.
+
+    Parameters
+    ----------
+    freedom : int
+        That of independent quantities.
+    n_changes : int
+        Number of changes from the same value.
+
+    Returns
+    -------
+    float
+        That of Satterthwaite (1946), where all values vary alike.
+
+    References
+    ----------
+    .. [1] F. E. Satterthwaite (1946). An approximate distribution of estimates of
+       variance components. Biometrics Bulletin 2(6).
+    """
+    return freedom * 4 / (n_changes + 3)
+
+
 def interval(values, spread, level=0.95):
     """Mean over seeds, with an interval over people and seeds.
 
     Parameters
     ----------
     values : ndarray of shape (n_seeds, 1 + N_RESAMPLES)
-    spread : tuple of float and int
+    spread : tuple of float and float
         See `spread_over_seeds`.
     level : float, default=0.95
 

@@ -35,7 +35,9 @@ OF_THE_PAPER = (
 )
 OTHERS = (*OF_THE_PAPER, "soft_ensemble")
 REDUCTION = "ExponentiatedGradient, frozen vectors"
-PEERS = (*SCORE_PEERS, *JOINT_PEERS, REDUCTION)
+GROUPLESS = (*JOINT_PEERS, REDUCTION)
+"""Peers that decide without the group."""
+PEERS = (*SCORE_PEERS, *GROUPLESS)
 
 
 def untouched(cell, corpus, found, attribute):

@@ -7,10 +7,13 @@ there is no answer yet.
 
 from collections import Counter
 
+from _peers import SCORE_PEERS
+
 from sklearn_fairsisa._utils.words import counted
 
-from .cases import ANSWERED, FINAL, PROVISIONAL
+from .cases import ANSWERED, FINAL, PROVISIONAL, planned_shards, planned_splits
 from .comparisons import (
+    BY_VOTES,
     MEAN_SCORE,
     PRIMARY,
     PRIMARY_SHARDS,
@@ -20,9 +23,10 @@ from .comparisons import (
     verdict_on_repair,
 )
 from .costs import TAILS
-from .rules import DEFAULT, OF_THE_PAPER, PEERS
+from .plan import ATTRIBUTES
+from .rules import BEST_THRESHOLD, DEFAULT, GROUPLESS, NONE, OF_THE_PAPER, PEERS
 
-_N_ATTRIBUTES = 2
+_N_ATTRIBUTES = len(ATTRIBUTES[PRIMARY[0]])
 N_SHARDS_FAMILY = len(PRIMARY_SHARDS) * _N_ATTRIBUTES
 N_REPAIR_FAMILY = len(REPAIRED_SHARDS) * _N_ATTRIBUTES
 _OTHERS = {
@@ -46,7 +50,7 @@ def five_sentences(found):
         _on_repair(found),
         _on_peers(found),
         _on_others(found),
-        _on_costs(found["costs"]),
+        _on_forgetting(found),
     ]
 
 
@@ -61,15 +65,22 @@ def claims_of_the_paper(found):
     votes = [row for row in of_paper if row["rule"] == "ensemble"]
     votes = [row for row in votes if "default_gap" in row]
     costs = [row for row in found["costs"] if row["rows"] == 1]
+    by_votes = _shards_of(found, decision=BY_VOTES)
     return [
-        {
-            "finding of the paper": "shards make models less fair",
-            "here": tally(
-                [(row, row["verdict"]) for row in shards],
-                N_SHARDS_FAMILY,
-                ["less fair"],
-            ),
-        },
+        *(
+            {
+                "finding of the paper": f"shards make models less fair{how}",
+                "here": tally(
+                    [(row, row["verdict"]) for row in rows],
+                    N_SHARDS_FAMILY,
+                    ["less fair"],
+                ),
+            }
+            for how, rows in (
+                ("", shards),
+                (", by the majority of votes, at 95% each", by_votes),
+            )
+        ),
         {
             "finding of the paper": "its three rules repair the gap",
             "here": tally(
@@ -102,8 +113,8 @@ def _agreement(costs):
         return "not measured yet"
     worst = max(costs, key=lambda row: abs(row["share_of_visits"] - row["expected"]))
     return (
-        f"visits beside the formula in {len(costs)} cells: the farthest is "
-        f"{worst['share_of_visits']:.1%} beside {worst['expected']:.1%} "
+        f"visits beside the formula in {len(costs)} cells of single rows: the farthest "
+        f"is {worst['share_of_visits']:.1%} beside {worst['expected']:.1%} "
         f"({worst['what']}, S = {worst['S']}, {worst['R']} slices, "
         f"{worst['times']} rows)"
     )
@@ -144,6 +155,35 @@ def _have(n):
     return f"{n} has" if n == 1 else f"{n} have"
 
 
+def answer(verdicts, n_planned, yes, no):
+    """Say in how many comparisons the answer to a question is yes, no or neither.
+
+    Parameters
+    ----------
+    verdicts : list of (dict, str)
+        Rows and what they say.
+    n_planned : int
+    yes, no : str
+        Verdicts that answer the question.
+
+    Returns
+    -------
+    str
+        With the number of comparisons of other verdicts, and of those that wait.
+    """
+    ready = [(row, verdict) for row, verdict in verdicts if row["stage"] in ANSWERED]
+    if not ready:
+        return "No answer yet."
+    counts = Counter(verdict for _, verdict in ready)
+    parts = [f"Yes in {counts.pop(yes, 0)} of {n_planned} comparisons"]
+    parts.append(f"no in {counts.pop(no, 0)}")
+    parts += [f"{name} in {n}" for name, n in sorted(counts.items())]
+    if len(ready) < n_planned:
+        parts.append(f"no answer yet in {n_planned - len(ready)}")
+    waits = any(row["stage"] == PROVISIONAL for row, _ in ready)
+    return f"{', '.join(parts)}{' (provisional)' if waits else ''}."
+
+
 def _rules_of(found, key):
     return [
         row
@@ -154,91 +194,145 @@ def _rules_of(found, key):
     ]
 
 
-def _shards_of(found, key=PRIMARY):
+def _shards_of(found, key=PRIMARY, decision=MEAN_SCORE):
     return [
         row
         for row in found["shards"]
-        if (row["corpus"], row["model"]) == key and row["decision"] == MEAN_SCORE
+        if (row["corpus"], row["model"]) == key and row["decision"] == decision
     ]
 
 
-def _repairs_of(found, key=PRIMARY):
+def _repairs_of(found, key=PRIMARY, rule=DEFAULT):
     return [
         row
         for row in _rules_of(found, key)
-        if row["rule"] == DEFAULT and row["n_shards"] in REPAIRED_SHARDS
+        if row["rule"] == rule and row["n_shards"] in REPAIRED_SHARDS
     ]
+
+
+def _less_fair(rows, n_planned):
+    verdicts = [(row, row["verdict"]) for row in rows]
+    return answer(verdicts, n_planned, "less fair", "not less fair")
+
+
+def _repaired(rows, n_planned):
+    verdicts = [(row, verdict_on_repair(row)) for row in rows]
+    return answer(verdicts, n_planned, "repaired", "smaller")
 
 
 def _on_shards(found):
     rows = _shards_of(found)
-    verdicts = [(row, row["verdict"]) for row in rows]
-    counts = tally(verdicts, N_SHARDS_FAMILY, ["less fair", "not less fair"])
+    by_votes = _shards_of(found, decision=BY_VOTES)
+    said = ""
+    if any(row["stage"] in ANSWERED for row in by_votes):
+        said = (
+            " If the majority of votes decides, as in the paper, at 95% each: "
+            f"{_uncapitalised(_less_fair(by_votes, N_SHARDS_FAMILY))}"
+        )
     return (
-        "**Do shards make a language model less fair?** Ensembles of 2, 5, 10 and 20 "
-        "shards are compared with one model, by religion and by race. "
-        f"{_sentence(counts)}{_range(rows, 'change', 'The gap')}"
+        "**Do shards make a language model less fair?** "
+        f"{_less_fair(rows, N_SHARDS_FAMILY)} Ensembles of 2, 5, 10 and 20 shards are "
+        "compared with one model, by religion and by race."
+        f"{_range(rows, 'change', 'The gap')}{said}"
     )
 
 
 def _on_repair(found):
     rows = _repairs_of(found)
-    verdicts = [(row, verdict_on_repair(row)) for row in rows]
-    counts = tally(verdicts, N_REPAIR_FAMILY, ["repaired"])
+    beside = _repairs_of(found, rule=BEST_THRESHOLD)
     return (
-        "**Does the default rule repair the gap?** Ensembles of 5 and 20 shards are "
-        "compared with and without the rule, by religion and by race. "
-        + _sentence(counts)
+        "**Does the default rule repair the gap?** "
+        f"{_repaired(rows, N_REPAIR_FAMILY)} Ensembles of 5 and 20 shards are compared "
+        "with and without the rule, by religion and by race."
         + _range(rows, "more_gap", "With the rule, the gap")
         + _range(rows, "more_balanced_accuracy", "Balanced accuracy")
+        + _range(
+            beside,
+            "default_balanced_accuracy",
+            "Beside the best threshold for all groups, it",
+        )
     )
 
 
 def _on_peers(found):
+    parts = [
+        f"**Is it better than the {len(PEERS)} peers?**",
+        f"Against {_listed(SCORE_PEERS)}, which know the group:",
+        _beside_peers(found, SCORE_PEERS, "default"),
+        f"Without the group, against {_listed(GROUPLESS)}, which do not know it:",
+        _beside_peers(found, GROUPLESS, "groupless"),
+        "All use the same ensembles but the last, which trains a model of its own.",
+    ]
+    return " ".join(parts)
+
+
+def _beside_peers(found, peers, ours):
     rows = [
         row
         for row in _rules_of(found, PRIMARY)
-        if row["rule"] in PEERS
+        if row["rule"] in peers
         and row["n_shards"] in REPAIRED_SHARDS
-        and "default_gap" in row
+        and row["stage"] in ANSWERED
+        and f"{ours}_gap" in row
     ]
-    n_planned = len(PEERS) * N_REPAIR_FAMILY
-    parts = []
+    if not rows:
+        return "no answer yet."
+    n_planned, said = len(peers) * N_REPAIR_FAMILY, []
     for what, words in (("balanced_accuracy", "balanced accuracy"), ("gap", "gap")):
-        verdicts = [
-            (row, verdict_on_difference(row, f"default_{what}")) for row in rows
-        ]
-        counts = tally(verdicts, n_planned, ["higher", "lower"])
-        parts.append(f" Its {words}: {counts}.")
-    return (
-        f"**Is it better than the {len(PEERS)} peers?** The default rule is compared "
-        f"with each peer on the same ensembles.{''.join(parts)}"
-    )
+        counts = Counter(verdict_on_difference(row, f"{ours}_{what}") for row in rows)
+        said.append(
+            f"its {words} is higher in {counts['higher']} of {n_planned} comparisons, "
+            f"lower in {counts['lower']}, not decided in {counts[UNDECIDED]}"
+        )
+    waiting = n_planned - len(rows)
+    if waiting:
+        said.append(f"no answer yet in {waiting}")
+    waits = any(row["stage"] == PROVISIONAL for row in rows)
+    return f"{'; '.join(said)}{' (provisional)' if waits else ''}."
+
+
+def _listed(names):
+    shown = [name.split(",")[0] for name in names]
+    return f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
 def _on_others(found):
-    answered, waiting = [], []
+    said, waiting = [], []
     for key, name in _OTHERS.items():
         rows = _shards_of(found, key)
-        verdicts = [(row, row["verdict"]) for row in rows]
-        if any(row["stage"] in ANSWERED for row in rows):
-            counts = tally(verdicts, len(rows), ["less fair", "not less fair"])
-            answered.append(f" {name}: {counts}.")
-        else:
+        ready = [row for row in rows if row["stage"] in ANSWERED]
+        if not ready:
             waiting.append(name)
+            continue
+        n_attributes = len(ATTRIBUTES[key[0]])
+        several = [s for s in planned_shards(*key) if s > 1]
+        n_repairs = n_attributes * len({*several} & {*REPAIRED_SHARDS})
+        one_seed = "" if ready[0]["over_seeds"] else ", of one seed"
+        shards = _less_fair(rows, n_attributes * len(several))
+        repairs = _repaired(_repairs_of(found, key), n_repairs)
+        said.append(
+            f" {name}{one_seed}: do shards make it less fair? {shards} Does the rule "
+            f"repair it? {repairs}"
+        )
     if waiting:
-        answered.append(f" No answer yet: {', '.join(waiting)}.")
+        said.append(f" No answer yet: {', '.join(waiting)}.")
     return (
-        "**Does it hold elsewhere?** Shards are compared with one model in the same "
-        f"way, at 95% each.{''.join(answered)}"
+        f"**Does it hold elsewhere?** The same comparisons, at 95% each.{''.join(said)}"
     )
 
 
-def _on_costs(rows):
+def _on_forgetting(found):
+    return (
+        "**What does forgetting cost, and does it change the gap?** "
+        f"{_costs(found['costs'])}{_after_deletions(found['deletions'])}"
+    )
+
+
+def _costs(rows):
     tails = [row for row in rows if row["what"] == TAILS and row["R"] == 1]
     if not tails:
-        return "**What does forgetting cost?** Not measured yet."
-    parts = []
+        return "The cost is not measured yet."
+    parts = ["For the last layer."]
     for one in tails:
         if one["rows"] > 1:
             continue
@@ -246,17 +340,33 @@ def _on_costs(rows):
             (row for row in tails if row["S"] == one["S"]), key=lambda row: row["rows"]
         )
         parts.append(
-            f" With {one['S']} shards, a deletion takes {one['share_of_fit']:.1%} of "
+            f"With {one['S']} shards, a deletion takes {one['share_of_fit']:.1%} of "
             f"the time of a training. It visits {one['share_of_visits']:.1%} of the "
             f"samples; {one['expected']:.1%} are expected. Erasing alone takes "
             f"{one['erase_ms']:.0f} ms. Relearning {most['rows']} rows at once takes "
             f"{most['of_singles']:.0%} of the time of as many single requests."
         )
-    return f"**What does forgetting cost?** For the last layer.{''.join(parts)}"
+    return " ".join(parts)
 
 
-def _sentence(counts):
-    return f"{counts[0].upper()}{counts[1:]}."
+def _after_deletions(rows):
+    n_planned = sum(
+        case.deletion is not None and (case.corpus, case.model) == PRIMARY
+        for case in planned_splits()
+    )
+    parts = []
+    for rule, words in ((NONE, "without a rule"), (DEFAULT, "with the default")):
+        own = [row for row in rows if row["decision"] == rule]
+        if any(row["stage"] in ANSWERED for row in own):
+            said = _uncapitalised(_less_fair(own, n_planned))
+            parts.append(f" Is the ensemble less fair, {words}? At 95% each, {said}")
+    if not parts:
+        return " The gap after deletions is not judged yet."
+    return f" Then 5% and 20% of the rows are forgotten.{''.join(parts)}"
+
+
+def _uncapitalised(sentence):
+    return f"{sentence[0].lower()}{sentence[1:]}"
 
 
 def _range(rows, what, subject):

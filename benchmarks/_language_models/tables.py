@@ -5,12 +5,13 @@ import pandas as pd
 from .cases import ANSWERED, FINAL, case_of
 from .comparisons import (
     MEAN_SCORE,
+    OURS,
     REPAIRED_SHARDS,
     verdict_on_difference,
     verdict_on_repair,
 )
 from .plan import ATTRIBUTES
-from .rules import DEFAULT, NONE, OF_THE_PAPER, PEERS, WITHOUT_GROUP
+from .rules import DEFAULT, GROUPLESS, NONE, OF_THE_PAPER, PEERS, WITHOUT_GROUP
 
 
 def readable_tables(found):
@@ -115,7 +116,7 @@ def _scores(rows):
 
 
 def _repair(rows):
-    """The paper's rules and ours against none."""
+    """The paper's rules and ours against none, where the design asks first."""
     none = {case_of(row): row for row in rows if row["rule"] == NONE}
     return pd.DataFrame(
         {
@@ -133,33 +134,38 @@ def _repair(rows):
             "verdict": shown_verdict(row, verdict_on_repair(row)),
         }
         for row in rows
-        if row["rule"] in (*OF_THE_PAPER, DEFAULT, WITHOUT_GROUP)
-        and row["deletion"] is None
+        if row["rule"] in (*OF_THE_PAPER, DEFAULT, WITHOUT_GROUP) and _is_asked(row)
     )
 
 
 def _peers(rows):
-    """The default minus each peer, where the design asks first."""
+    """Our rules minus each peer, where the design asks first."""
     return pd.DataFrame(
         {
             **_first_columns(row),
             "peer": row["rule"],
-            "gap, more": _quantity(row, "default_gap", "+.3f"),
-            "gap is": shown_verdict(row, verdict_on_difference(row, "default_gap")),
+            "ours": rule,
+            "gap, more": _quantity(row, f"{ours}_gap", "+.3f"),
+            "gap is": shown_verdict(row, verdict_on_difference(row, f"{ours}_gap")),
             "balanced accuracy, more": _quantity(
-                row, "default_balanced_accuracy", "+.3f"
+                row, f"{ours}_balanced_accuracy", "+.3f"
             ),
             "balanced accuracy is": shown_verdict(
-                row, verdict_on_difference(row, "default_balanced_accuracy")
+                row, verdict_on_difference(row, f"{ours}_balanced_accuracy")
             ),
             "level": f"{row['level']:.2%}",
         }
         for row in rows
-        if row["rule"] in PEERS
-        and row["deletion"] is None
-        and row["n_shards"] in REPAIRED_SHARDS
-        and "default_gap" in row
+        if row["rule"] in PEERS and _is_asked(row)
+        for ours, rule in OURS.items()
+        if f"{ours}_gap" in row and (rule == DEFAULT or row["rule"] in GROUPLESS)
     )
+
+
+def _is_asked(row):
+    """Return whether the design asks for the rules in such ensembles first."""
+    whole = row["deletion"] is None and not row["holds_out"]
+    return whole and row["n_shards"] in REPAIRED_SHARDS
 
 
 def _rules(rows):

@@ -79,7 +79,7 @@ def _title(corpus, model):
 
 
 def _write_pages(folder, found):
-    """Write what the documentation includes: five sentences and tables of rules."""
+    """Write what the documentation includes: sentences, tables of rules, pictures."""
     said = "\n".join(f"#. {sentence}" for sentence in sentences.five_sentences(found))
     (folder / "sentences.rst").write_text(f"{said}\n")
     print(f"\n{said}")
@@ -93,3 +93,11 @@ def _write_pages(folder, found):
             "      :header-rows: 1\n"
         )
     (folder / "rules.rst").write_text("\n".join(parts))
+    others = dict.fromkeys((row["corpus"], row["model"]) for row in found["rules"])
+    figures = [
+        f".. figure:: ../benchmarks/results/language_models/{'_'.join(key)}.png\n"
+        f"   :alt: The same for {_title(*key)}\n"
+        for key in others
+        if key != comparisons.PRIMARY
+    ]
+    (folder / "others.rst").write_text("\n".join(figures))
