@@ -29,10 +29,10 @@ class Number(Interval):
         return not isinstance(val, bool) and super().is_satisfied_by(val)
 
 
-# Arrays of more rows than this cannot be made.
-_LARGEST_COUNT = 2**31 - 1
-COUNT = Number(Integral, 1, _LARGEST_COUNT, closed="both")
-NOT_NEGATIVE_COUNT = Number(Integral, 0, _LARGEST_COUNT, closed="both")
+COUNT = Number(Integral, 1, None, closed="left")
+NOT_NEGATIVE_COUNT = Number(Integral, 0, None, closed="left")
+# Of an array that is filled whatever the data.
+SIZE = Number(Integral, 1, 2**31 - 1, closed="both")
 POSITIVE = Number(Real, 0, None, closed="neither")
 NOT_NEGATIVE = Number(Real, 0, None, closed="left")
 

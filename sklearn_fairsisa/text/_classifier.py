@@ -31,6 +31,7 @@ from ._checks import (
     NOT_NEGATIVE_COUNT,
     POSITIVE,
     PRECISIONS,
+    SIZE,
     Number,
     TextModelMixin,
     advice_on_memory,
@@ -292,7 +293,7 @@ class TransformerClassifier(
     _parameter_constraints: dict = {  # noqa: RUF012
         **TextModelMixin._parameter_constraints,
         "batch_size": [COUNT],
-        "tokens_per_batch": [COUNT, StrOptions({"auto"})],
+        "tokens_per_batch": [SIZE, StrOptions({"auto"})],
         "max_epochs": [NOT_NEGATIVE_COUNT],
         "lr": [NOT_NEGATIVE],
         "weight_decay": [NOT_NEGATIVE],

@@ -21,7 +21,7 @@ from .._utils.devices import pick_device
 from .._utils.typing import FilePath
 from ._batches import tokens_per_batch
 from ._cache import forget_everywhere
-from ._checks import COUNT, PRECISIONS, TextModelMixin, advice_on_memory
+from ._checks import PRECISIONS, SIZE, TextModelMixin, advice_on_memory
 from ._folders import portable, portable_arguments
 from ._loading import load_config, load_tokenizer_once
 from ._models import load_encoder, longest_input
@@ -49,8 +49,8 @@ class TransformerEmbedder(
     model : str, path or transformers config, \
             default="sentence-transformers/all-MiniLM-L6-v2"
         Name on the Hugging Face hub, local folder, or a config, which draws all
-        weights at random from a fixed seed. A model with a decoder too, such as a T5,
-        is used without it.
+        weights at random from a fixed seed. Of an encoder-decoder, such as a T5, only
+        the encoder is used.
 
     tokenizer : str, path or transformers tokenizer, default=None
         By default the model's own. A config has none, so words are hashed to ids.
@@ -140,7 +140,7 @@ class TransformerEmbedder(
         **TextModelMixin._parameter_constraints,
         "pooling": [StrOptions({"mean", "cls", "last", "max"})],
         "normalize": ["boolean"],
-        "tokens_per_batch": [COUNT, StrOptions({"auto"})],
+        "tokens_per_batch": [SIZE, StrOptions({"auto"})],
         "cache": ["boolean"],
         "cache_dir": [str, PathLike, None],
         "mixed_precision": [StrOptions(set(PRECISIONS)), None],

@@ -26,6 +26,7 @@ from ._checks import (
     COUNT,
     NOT_NEGATIVE,
     POSITIVE,
+    SIZE,
     check_entry,
     class_weights,
     known_classes,
@@ -143,8 +144,8 @@ class HeadClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
 
     _parameter_constraints: dict = {  # noqa: RUF012
         "hidden_layer_sizes": ["array-like"],
-        "together": [COUNT],
-        "batch_size": [COUNT],
+        "together": [SIZE],
+        "batch_size": [SIZE],
         "max_epochs": [COUNT],
         "lr": [POSITIVE],
         "weight_decay": [NOT_NEGATIVE],
@@ -276,7 +277,7 @@ class HeadClassifier(LogitsMixin, ClassifierMixin, BaseEstimator):
     def _validate_params(self):
         super()._validate_params()
         for size in self.hidden_layer_sizes:
-            check_entry("A size in hidden_layer_sizes", size, COUNT)
+            check_entry("A size in hidden_layer_sizes", size, SIZE)
 
     @property
     def coefs_(self) -> list[NDArray[np.float32]]:

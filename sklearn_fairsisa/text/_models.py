@@ -193,8 +193,9 @@ def _load_classifier(model, model_kwargs, n_classes, device):
 def _pretrained(auto, model, model_kwargs, **more):
     # Weights that a checkpoint lacks, such as those of a pooler, are drawn.
     with advice_on_loading(model), quiet(), forked_generators(0, "cpu"):
-        more["return_dict"] = True
-        return auto.from_pretrained(model, **more, **with_trust(model_kwargs))
+        return auto.from_pretrained(
+            model, return_dict=True, **more, **with_trust(model_kwargs)
+        )
 
 
 def load_encoder(model, model_kwargs, device):
@@ -206,9 +207,13 @@ def load_encoder(model, model_kwargs, device):
             module = initialised(config, 0, model_kwargs, AutoModel)
         else:
             module = _pretrained(AutoModel, model, model_kwargs)
-        if module.config.is_encoder_decoder:
-            module = module.get_encoder()
-        module = _in_single_precision(module, model_kwargs).to(device).eval()
+        module = _in_single_precision(module, model_kwargs)
+        if hasattr(module, "encoder") and hasattr(module, "decoder"):
+            encoder = module.get_encoder()
+            if not hasattr(encoder, "config"):
+                encoder.config = module.config
+            module = encoder
+        module = module.to(device).eval()
         return module.requires_grad_(False), digest_of_weights(module)
 
     return load_once(("encoder", model_key(model, model_kwargs), device), load)

@@ -35,8 +35,8 @@ class _Parts:
         The part of a layer above which no position reads another. It is given only for
         models whose head reads the first position alone.
     mlp : str, default=None
-        The part of a layer that computes each position apart. It is given only for
-        models whose head reads the last token alone.
+        The part of a layer that computes each position on its own. It is given only
+        for models whose head reads the last token alone.
     """
 
     layers: str
@@ -80,6 +80,9 @@ _FAMILIES = {
     "t5": _T5,
     "mt5": _T5,
 }
+# Where one position is read, so many are computed in prediction: the last elements of
+# an array whose size is no multiple of this may differ in their last bit.
+_STEADY_POSITIONS = 8
 # Above the layers; they belong to the head.
 _POOLER = "pooler"
 
@@ -268,14 +271,10 @@ class Tail:
             if len(tail) and parts.biased is not None:
                 ends = (layers[0], tail[0])
                 _share_biases(*(end.get_submodule(parts.biased) for end in ends))
-        # Of the last layer, most of the time is spent above its attention.
-        self._reads_the_last = len(tail) > 0 and parts.mlp is not None
-        if self._reads_the_last:
-            _only_the_last_token(tail[-1].get_submodule(parts.mlp), self._entry.given)
-        elif len(tail) and parts.mixing is not None:
-            mixing = tail[-1].get_submodule(parts.mixing)
-            mixing.register_forward_hook(_only_the_first_position)
+        if len(tail):
+            _compute_what_is_read(tail[-1], parts, self._entry.given)
         _without_memory_of_tokens(body)
+        self._body, self._reads_the_last = body, parts.mlp is not None
 
     def __call__(self, states, **inputs):
         """Return what the classifier gives for texts whose tokens have these states."""
@@ -283,9 +282,10 @@ class Tail:
             encoded, states = states.chunk(2, dim=-1)
             inputs["encoder_outputs"] = (encoded,)
         given = self._entry.given
-        if self._reads_the_last:
-            pad_id = self.view.config.pad_token_id
-            given.last, inputs["input_ids"] = _last_token(inputs["input_ids"], pad_id)
+        # A checkpointed layer is computed again after this call.
+        if self._reads_the_last and not _is_checkpointing(self._body):
+            pad_id = self._body.config.pad_token_id
+            given.last = _last_token(inputs["input_ids"], pad_id)
         given.states = states
         try:
             return self.view(**inputs)
@@ -324,41 +324,69 @@ def _drop_no_state(decoder, entry):
         decoder.dropout = 0.0
 
 
+def _is_checkpointing(body):
+    parts = body.modules()
+    return any(getattr(part, "gradient_checkpointing", False) for part in parts)
+
+
+def _compute_what_is_read(layer, parts, given):
+    """Let a last layer compute above its attention only what the head reads.
+
+    Most of its time is spent there.
+    """
+    try:
+        mixing, mlp = (
+            name and layer.get_submodule(name) for name in (parts.mixing, parts.mlp)
+        )
+    except AttributeError:
+        return  # since peft has wrapped the layer
+    if mixing is not None:
+        mixing.register_forward_hook(_only_the_first_position)
+        for part in layer.modules():
+            if hasattr(part, "chunk_size_feed_forward"):
+                part.chunk_size_feed_forward = 0
+    if mlp is not None:
+        _only_the_last_token(mlp, given)
+
+
 def _only_the_first_position(part, args, output):
     """Keep of a part's output the position that the head reads."""
+    n = 1 if part.training else _STEADY_POSITIONS
     if isinstance(output, tuple):
-        return output[0][:, :1], *output[1:]
-    return output[:, :1]
+        return output[0][:, :n], *output[1:]
+    return output[:, :n]
 
 
 def _only_the_last_token(mlp, given):
     """Let a part of a layer compute the last token alone; others get zeros."""
 
     def take(part, args):
-        place = given.last[:, None, None].expand(-1, 1, args[0].shape[2])
-        return (args[0].gather(1, place),)
+        if not hasattr(given, "last"):
+            return args
+        (states,) = args
+        n = 1 if part.training else _STEADY_POSITIONS
+        return (states.gather(1, _places(given.last, n, states.shape[2])),)
 
     def put(part, args, output):
-        place = given.last[:, None, None].expand_as(output)
-        n, length, _ = given.states.shape
-        return output.new_zeros(n, length, output.shape[2]).scatter(1, place, output)
+        if not hasattr(given, "last"):
+            return output
+        place = _places(given.last, 1, output.shape[2])
+        zeros = output.new_zeros(*given.states.shape[:2], output.shape[2])
+        return zeros.scatter(1, place, output[:, :1])
 
     mlp.register_forward_pre_hook(take)
     mlp.register_forward_hook(put)
 
 
-def _last_token(input_ids, pad_id):
-    """Return the position of each text's last token, and ids that end there.
+def _places(position, n, width):
+    """Return indices of one position of each text, n times, for gather and scatter."""
+    return position[:, None, None].expand(-1, n, width)
 
-    In versions of transformers before 4.50, a head reads the token before the first id
-    of padding, which may be a word of the text. With these ids, all read the last one.
-    """
+
+def _last_token(input_ids, pad_id):
+    """Return the position of each text's last token, as heads of transformers do."""
     positions = torch.arange(input_ids.shape[1], device=input_ids.device)
-    last = (positions * (input_ids != pad_id)).argmax(dim=1)
-    # No other part of a tail sees the ids.
-    a_word = int(pad_id == 0)
-    ends = torch.where(positions <= last[:, None], a_word, pad_id)
-    return last, ends
+    return (positions * (input_ids != pad_id)).argmax(dim=1)
 
 
 def _share_biases(lowest, first):

@@ -101,6 +101,14 @@ def make_sisa(config, learner=None, **params):
     return SISAClassifier(classifier(config, **learner), **params)
 
 
+def without_dropout(config):
+    config = copy.deepcopy(config)
+    for name in config.to_dict():
+        if "dropout" in name or "pdrop" in name:
+            setattr(config, name, 0.0)
+    return config
+
+
 def upper(texts):
     return [text.upper() for text in texts]
 
@@ -153,10 +161,7 @@ def test_trunk_and_tail_predict_what_the_whole_network_does(config, k):
 
 @KINDS
 def test_training_equals_that_of_a_whole_network_with_its_lower_part_frozen(config):
-    config = copy.deepcopy(config)
-    for name in config.to_dict():
-        if "dropout" in name or "pdrop" in name:
-            setattr(config, name, 0.0)
+    config = without_dropout(config)
     clf = classifier(config, batch_size=60, scheduler="constant", warmup=0)
     start = clone(clf).set_params(max_epochs=0).fit(TEXTS, Y)
     clf.set_params(max_epochs=3, weight_decay=0, max_grad_norm=None).fit(TEXTS, Y)
@@ -185,9 +190,12 @@ def test_training_equals_that_of_a_whole_network_with_its_lower_part_frozen(conf
     [BertConfig(**SIZES), *CONFIGS[1:6], *CONFIGS[7:9]],
     ids=lambda c: c.model_type,
 )
-def test_above_the_last_attention_only_what_the_head_reads_is_computed(config):
+@pytest.mark.parametrize(("training", "n_computed"), [(True, 1), (False, 8)])
+def test_above_the_last_attention_only_what_the_head_reads_is_computed(
+    config, training, n_computed
+):
     clf = classifier(config, trainable_layers=2, max_epochs=0).fit(TEXTS, Y)
-    clf.net_._set_training(False)
+    clf.net_._set_training(training)
     inputs = clf._tokens(clf._training, TEXTS[:4])[0].padded(np.arange(4), 0)
     length = inputs["input_ids"].shape[1]
     computed = []
@@ -196,7 +204,37 @@ def test_above_the_last_attention_only_what_the_head_reads_is_computed(config):
             part.register_forward_hook(lambda part, x, y: computed.append(y.shape))
     clf.net_.infer(inputs)
     # A Llama has two such maps in a layer.
-    assert list(dict.fromkeys(computed)) == [(4, length, 32), (4, 1, 32)]
+    assert list(dict.fromkeys(computed)) == [(4, length, 32), (4, n_computed, 32)]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.model_type)
+def test_a_layer_that_is_computed_again_trains_as_one_that_is_not(config):
+    def trained(**kwargs):
+        clf = classifier(without_dropout(config), max_epochs=2, model_kwargs=kwargs)
+        return clf.fit(TEXTS, Y)
+
+    try:
+        again = trained(gradient_checkpointing=True)
+    except ValueError as error:
+        pytest.skip(str(error))
+    assert_allclose(again._logits(TEXTS), trained()._logits(TEXTS), atol=1e-5)
+
+
+def test_a_layer_that_computes_in_chunks_predicts_as_one_that_does_not():
+    one, chunks = (
+        classifier(BertConfig(**SIZES, chunk_size_feed_forward=size)).fit(TEXTS, Y)
+        for size in (0, 4)
+    )
+    assert_allclose(chunks._logits(TEXTS), one._logits(TEXTS), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [BertConfig, LlamaConfig])
+def test_the_place_in_a_batch_changes_no_bit_of_a_network_of_odd_widths(kind):
+    sizes = {**SIZES, "hidden_size": 60, "intermediate_size": 172}
+    clf = classifier(kind(**sizes)).fit(TEXTS, Y)
+    together = clf._logits(TEXTS)
+    assert_array_equal(clf._logits(TEXTS[::-1])[::-1], together)
+    assert_array_equal(clf._logits(TEXTS[7:]), together[7:])
 
 
 @pytest.mark.parametrize("config", CONFIGS[6:9], ids=lambda c: c.model_type)
