@@ -92,7 +92,10 @@ def decide(cell, corpus, found, attribute, peers):
     fair = _attached(sisa, groups, unknown_group="inferred")
     serving = fair._serving()
     rows, problem = serving.calibrated.rows, serving.calibrated.problem
-    code = np.searchsorted(problem.groups.astype(str), group.astype(str))
+    names = problem.groups.astype(str)
+    code = np.searchsorted(names, group.astype(str))
+    # Of a group that was forgotten, nothing is known.
+    code[~np.isin(group.astype(str), names)] = -1
     evidence, solve = serving.evidence(texts, code), learn_rule(rows, problem)
     solved = [solve(tol) for tol in TOLERANCES]
     for name, known in ((DEFAULT, code), (WITHOUT_GROUP, np.full_like(code, -1))):

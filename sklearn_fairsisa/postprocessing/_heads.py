@@ -54,11 +54,15 @@ class FoldHeads:
         Of the label: of the positive class, or of each of more than two against the
         rest.
     groups : tuple of GroupHead
-        Of being in each group, where these must be inferred; of two, in the first.
+        Of being in each group, where these must be inferred; of two, in the first; of
+        one, none.
+    infers : bool
+        Whether groups are inferred.
     """
 
     labels: tuple[GroupHead, ...]
     groups: tuple[GroupHead, ...]
+    infers: bool
 
     @classmethod
     def fit(cls, numbers, known, rows, others, problem):
@@ -106,6 +110,7 @@ class FoldHeads:
                 )
                 for a in range(n_inferred if problem.infers else 0)
             ),
+            problem.infers,
         )
 
     @property
@@ -119,7 +124,7 @@ class FoldHeads:
         An array with a row for each of the people.
         """
         one, assumed = np.zeros_like(group), [group] if knows_group else []
-        if self.groups:
+        if self.infers:
             assumed += [one + a for a in range(len(self.labels[0].intercept))]
         columns = [
             head.logit(numbers, of_group, known[:, k : k + 1])
@@ -236,11 +241,12 @@ class Heads:
         if self.knows_group:
             own, label = label[:, :1], label[:, 1:]
             columns.append(own if scores.ndim == 3 else own[..., 1])
-        if n_odds:
+        if self.folds[0].infers:
             odds = logits[:, logits.shape[1] - n_odds :]
             if n_odds == 1:
                 odds = np.hstack([odds, -odds])
-            chance = expit(odds)
+            # Forgetting may have left one group, to which all belong.
+            chance = expit(odds) if n_odds else np.ones((len(scores), 1))
             chance /= chance.sum(axis=1, keepdims=True)
             joint = chance[:, :, None] * label
             columns.append(joint if scores.ndim == 3 else joint.reshape(len(joint), -1))

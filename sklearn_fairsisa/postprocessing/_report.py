@@ -476,9 +476,10 @@ class FairnessReport(PlainStateMixin):
                 f"is {without['objective']:.3f}."
             )
         else:
+            expected = f", and {what} of {without['expected']:.3f} is to be expected"
             yield (
-                f"Without the rule the objective is {without['objective']:.3f}, and "
-                f"{what} of {without['expected']:.3f} is to be expected."
+                f"Without the rule the objective is {without['objective']:.3f}"
+                f"{'' if np.isnan(without['expected']) else expected}."
             )
         if self.counted is not None:
             yield (

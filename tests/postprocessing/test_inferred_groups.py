@@ -58,6 +58,33 @@ def gap_of(p, y, group):
     return expected_equalized_odds_difference(y, p, sensitive_features=group)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize(
+    "params", [{}, {"sensitive_at_predict": True, "unknown_group": "inferred"}]
+)
+def test_where_forgetting_leaves_one_group_the_rule_is_that_of_this_group(
+    params, n_classes
+):
+    X, y, group = people(900)
+    y = y + (X[:, 3] > 0.5) * (n_classes - 2)
+    others = np.random.default_rng(1).normal(size=X.shape) + [0, 0, 6, 0]
+    new = people(60, seed=2)[0]
+    told = {} if not params else {"sensitive_features": ["nobody's"] * 60}
+    decided, reports = [], []
+    for values in (X, np.where(group[:, None] == 1, others, X)):
+        fair = fitted((values, y, group), **params)
+        fair.forget(np.flatnonzero(group == 1))
+        decided.append(fair.predict(new, **told))
+        reports.append(str(fair.fairness_report_))
+    assert set(decided[0]) == set(range(n_classes))
+    np.testing.assert_array_equal(*decided)
+    assert reports[0] == reports[1]
+    assert "gap of nan" not in reports[0]
+    alone = fitted((X[::2], y[::2], group[::2]), **params)
+    assert set(alone.predict(new, **told)) == set(range(n_classes))
+
+
 @pytest.mark.parametrize("calibration", ["cross_shard", 0.5])
 def test_the_gap_is_small_without_the_group_and_great_without_a_rule(calibration):
     fair = fitted(people(1500), calibration=calibration)
