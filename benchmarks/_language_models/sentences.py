@@ -249,7 +249,8 @@ def _on_repair(found):
         + _range(
             beside,
             "default_balanced_accuracy",
-            "Beside the best threshold for all groups, it",
+            "From that of the best single threshold for all groups it",
+            "differs",
         )
     )
 
@@ -369,9 +370,9 @@ def _uncapitalised(sentence):
     return f"{sentence[0].lower()}{sentence[1:]}"
 
 
-def _range(rows, what, subject):
-    """Say by how much a quantity changes where people are judged."""
+def _range(rows, what, subject, verb="changes"):
+    """Say by how much a quantity changes, or differs, where people are judged."""
     values = [row[what] for row in rows if row["stage"] in ANSWERED]
     if not values:
         return ""
-    return f" {subject} changes by {min(values):+.3f} to {max(values):+.3f}."
+    return f" {subject} {verb} by {min(values):+.3f} to {max(values):+.3f}."
