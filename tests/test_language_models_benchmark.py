@@ -496,22 +496,6 @@ def test_a_sentence_answers_with_yes_no_or_neither(module):
     assert said == "Yes in 1 of 1 comparisons, no in 0 (provisional)."
 
 
-def test_sentences_count_what_is_final_and_what_is_not(module):
-    tally = module("sentences").tally
-    final, few = {"stage": "final"}, {"stage": "too few splits"}
-    said = tally(
-        [(final, "not decided"), (final, "less fair"), (few, "less fair")],
-        4,
-        ["less fair", "not less fair"],
-    )
-    assert said == (
-        "of 4 comparisons, 2 have a verdict (1 less fair, 0 not less fair, 1 not "
-        "decided) and 2 have no answer yet"
-    )
-    said = tally([({"stage": "provisional"}, "less fair")], 1)
-    assert said == "of 1 comparison, 1 has a provisional verdict (1 less fair)"
-
-
 def test_what_a_page_includes_is_written_whatever_is_finished(arguments, found):
     folder = Path(arguments[-1])
     page = (BENCHMARKS.parent / "docs" / "study.rst").read_text()

@@ -9,9 +9,7 @@ from collections import Counter
 
 from _peers import SCORE_PEERS
 
-from sklearn_fairsisa._utils.words import counted
-
-from .cases import ANSWERED, FINAL, PROVISIONAL, planned_shards, planned_splits
+from .cases import ANSWERED, PROVISIONAL, planned_shards, planned_splits
 from .comparisons import (
     BY_VOTES,
     MEAN_SCORE,
@@ -64,42 +62,28 @@ def claims_of_the_paper(found):
     ]
     votes = [row for row in of_paper if row["rule"] == "ensemble"]
     votes = [row for row in votes if "default_gap" in row]
-    costs = [row for row in found["costs"] if row["rows"] == 1]
+    beside_votes = [
+        (row, verdict_on_difference(row, "default_balanced_accuracy")) for row in votes
+    ]
     by_votes = _shards_of(found, decision=BY_VOTES)
+    costs = [row for row in found["costs"] if row["rows"] == 1]
     return [
-        *(
-            {
-                "finding of the paper": f"shards make models less fair{how}",
-                "here": tally(
-                    [(row, row["verdict"]) for row in rows],
-                    N_SHARDS_FAMILY,
-                    ["less fair"],
-                ),
-            }
-            for how, rows in (
-                ("", shards),
-                (", by the majority of votes, at 95% each", by_votes),
-            )
-        ),
         {
-            "finding of the paper": "its three rules repair the gap",
-            "here": tally(
-                [(row, verdict_on_repair(row)) for row in of_paper],
-                len(OF_THE_PAPER) * N_REPAIR_FAMILY,
-                ["repaired"],
-            ),
+            "finding of the paper": "shards make models less fair",
+            "here": _less_fair(shards, N_SHARDS_FAMILY),
         },
         {
-            "finding of the paper": "the optimal rule on votes is the most accurate; "
-            "reproduced where the default's balanced accuracy is lower",
-            "here": tally(
-                [
-                    (row, verdict_on_difference(row, "default_balanced_accuracy"))
-                    for row in votes
-                ],
-                N_REPAIR_FAMILY,
-                ["lower"],
-            ),
+            "finding of the paper": "the same by the majority of votes, at 95% each",
+            "here": _less_fair(by_votes, N_SHARDS_FAMILY),
+        },
+        {
+            "finding of the paper": "its three rules repair the gap",
+            "here": _repaired(of_paper, len(OF_THE_PAPER) * N_REPAIR_FAMILY),
+        },
+        {
+            "finding of the paper": "the optimal rule on votes is the most accurate: "
+            "more than the default",
+            "here": answer(beside_votes, N_REPAIR_FAMILY, "lower", "higher"),
         },
         {
             "finding of the paper": "a deletion costs what the formula says",
@@ -118,41 +102,6 @@ def _agreement(costs):
         f"({worst['what']}, S = {worst['S']}, {worst['R']} slices, "
         f"{worst['times']} rows)"
     )
-
-
-def tally(verdicts, n_planned, first=()):
-    """Count verdicts, those that are final and those that are provisional.
-
-    Parameters
-    ----------
-    verdicts : list of (dict, str)
-        Rows and what they say.
-    n_planned : int
-    first : sequence of str
-        Verdicts whose number is stated even if it is zero.
-
-    Returns
-    -------
-    str
-    """
-    parts = []
-    for stage, kind in ((FINAL, "a verdict"), (PROVISIONAL, "a provisional verdict")):
-        own = [verdict for row, verdict in verdicts if row["stage"] == stage]
-        if own:
-            counts = Counter(dict.fromkeys(first, 0))
-            counts.update(own)
-            # What is not decided comes last.
-            names = sorted(counts, key=lambda name: name == UNDECIDED)
-            shown = ", ".join(f"{counts[name]} {name}" for name in names)
-            parts.append(f"{_have(len(own))} {kind} ({shown})")
-    ready = sum(row["stage"] in ANSWERED for row, _ in verdicts)
-    if ready < n_planned:
-        parts.append(f"{_have(n_planned - ready)} no answer yet")
-    return f"of {counted(n_planned, 'comparison')}, {' and '.join(parts)}"
-
-
-def _have(n):
-    return f"{n} has" if n == 1 else f"{n} have"
 
 
 def answer(verdicts, n_planned, yes, no):

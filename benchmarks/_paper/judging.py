@@ -1,6 +1,5 @@
 """Decisions of every method on what the ensembles said."""
 
-import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,12 +9,11 @@ from rich.progress import track
 from scipy.stats import rankdata
 
 from sklearn_fairsisa import FairEnsemblePostprocessor
-from sklearn_fairsisa.exceptions import DegenerateRuleWarning
 from sklearn_fairsisa.metrics import expected_equalized_odds_difference
 from sklearn_fairsisa.postprocessing._methods import METHODS
 
 from .tasks import split_all
-from .units import OBJECTIVE
+from .units import OBJECTIVE, without_expected_warnings
 
 UNTOUCHED = "no post-processing"
 OURS = tuple(METHODS)
@@ -197,9 +195,7 @@ def _ours(method):
         rule = FairEnsemblePostprocessor(
             method=method, objective=OBJECTIVE, random_state=0
         )
-        with warnings.catch_warnings():
-            # The tables mark constant rules.
-            warnings.simplefilter("ignore", DegenerateRuleWarning)
+        with without_expected_warnings():
             rule.fit(problem.scores, problem.y, sensitive_features=problem.groups)
         return (
             rule.selection_probability(

@@ -97,7 +97,7 @@ EDITIONS = {
         folder="paper",
         models=("minilm", LINEAR),
         shards=(1, 2, 5, 10, 20),
-        repeats=5,
+        repeats=3,
         frozen=True,
         deletions_at=(5, 20),
     ),

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from _common import machine, write_result
 from _peers import REQUIREMENTS
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from scipy import stats
 
 from sklearn_fairsisa.metrics import bootstrap_interval, noise_floor
@@ -361,7 +361,7 @@ def describe_run(options, units, n_trained, seconds):
                 "splits": options.repeats * options.folds,
                 "ensembles": len(units),
                 "of them trained now": n_trained,
-                "cores": machine()["cores"],
+                "cores": min(machine()["cores"], effective_n_jobs(options.jobs)),
                 "minutes": round(seconds / 60, 1),
             }
         ]
