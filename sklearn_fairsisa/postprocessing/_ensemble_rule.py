@@ -20,6 +20,7 @@ from ._checks import (
 )
 from ._heads import N_FOLDS, FoldedNumbers, Heads, drawn_folds, members_used
 from ._kept_scores import Positions, kept_scores
+from ._members import evidence_of
 from ._methods import uses_heads
 from ._views import as_numbers, of_width
 
@@ -253,8 +254,9 @@ class EnsembleRule(Calibrated):
             drawn = drawn_folds(held_out, plan.seed, subjects)
             fold[place[place >= 0]] = drawn[place >= 0]
             used = np.ones((N_FOLDS, len(present)), dtype=bool)
+        # A network takes all threads, and gives the same bits.
+        numbers = _numbers_of(parts, rows.index, ensemble)
         with one_thread():
-            numbers = _numbers_of(parts, rows.index)
             folded = FoldedNumbers(numbers, fold)
             return Heads.fit(folded, rows, used, self.problem)
 
@@ -300,14 +302,14 @@ def _is_any_behind(ensemble):
     return any(one.is_behind for one in progress)
 
 
-def _numbers_of(parts, index):
+def _numbers_of(parts, index, ensemble):
     """Return the rows of some indices, of several parts, as numbers in that order."""
     numbers, positions = np.empty((len(index), 0)), Positions(index)
     for rows in (part.block for part in parts):
         place = positions.of(rows.index)
         where = np.flatnonzero(place >= 0)
         if len(where):
-            own = as_numbers(take(rows.X, where))
+            own = as_numbers(evidence_of(ensemble, take(rows.X, where)))
             if own.shape[1] > numbers.shape[1]:
                 # Only words, which come last, may be more in a later part.
                 numbers = of_width(numbers, own.shape[1])

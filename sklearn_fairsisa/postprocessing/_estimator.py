@@ -107,6 +107,7 @@ from ._fitted import FittedRuleMixin, solved
 from ._heads import FoldedNumbers, drawn_folds
 from ._members import (
     checked_member_scores,
+    evidence_of,
     given_scores,
     holds_labels,
     reached_sisa,
@@ -1695,7 +1696,8 @@ class FairEnsemblePostprocessor(
             if subjects is not None:
                 subjects = [subjects[i] for i in calibrating]
             fold = drawn_folds(calibrating, own.seed, subjects)
-            own = replace(own, numbers=FoldedNumbers(as_numbers(seen), fold))
+            numbers = as_numbers(evidence_of(estimator, seen))
+            own = replace(own, numbers=FoldedNumbers(numbers, fold))
         own = own.solved()
         own.check_feasible()
         check_tells_groups(own)

@@ -7,9 +7,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .._utils.class_scores import class_scores, class_votes
+from .._utils.columns import n_columns
 from .._utils.lending import lent, writes_named
 from .._utils.pipelines import reach_last_step
 from ..sisa._classifier import SISAClassifier
+from ..sisa._learners import frozen_vectors
 from ._aggregation import is_any
 
 # Named, not imported: sklearn.ensemble would make a tenth of the package's import.
@@ -74,6 +76,30 @@ def member_scores(estimator, X, n_classes=2):
             "BaggingClassifier, or wrap the classifier in VotingClassifier."
         )
     return _scores_by(estimator, members, is_any(estimator, _ENCODING), X)
+
+
+def evidence_of(estimator, X):
+    """Return what heads read of rows: vectors of texts, or the rows themselves.
+
+    Parameters
+    ----------
+    estimator : fitted estimator, list of frozen classifiers, or None
+    X : container of rows
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_numbers), or X
+        What a frozen network of the estimator or of its members gives for texts, if
+        they are the only column.
+    """
+    if n_columns(X) not in (None, 1):
+        return X
+    members = getattr(estimator, "estimators_", [estimator])
+    for member in estimator if isinstance(estimator, list | tuple) else members:
+        vectors = frozen_vectors(member, X)
+        if vectors is not None:
+            return vectors
+    return X
 
 
 def reached_sisa(estimator):

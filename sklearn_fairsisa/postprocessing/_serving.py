@@ -7,7 +7,7 @@ import numpy as np
 
 from ..sisa._without_rows import without_rows
 from ._calibrated import Calibrated, OwnRows
-from ._members import checked_member_scores, given_scores
+from ._members import checked_member_scores, evidence_of, given_scores
 from ._views import as_numbers
 
 
@@ -61,7 +61,8 @@ class Serving:
         if heads is None:
             return scores
         # The rule for people of unknown groups does not use the group assigned here.
-        return heads.evidence(as_numbers(seen), scores, group.clip(min=0))
+        numbers = as_numbers(evidence_of(self.estimator, seen))
+        return heads.evidence(numbers, scores, group.clip(min=0))
 
 
 def bare_rule(calibrated):

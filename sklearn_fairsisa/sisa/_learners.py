@@ -465,6 +465,31 @@ def _forget_of(estimator):
     return None
 
 
+def frozen_vectors(estimator, X):
+    """Return vectors of texts that follow from no row that was learnt, or None.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+        It is searched for classifiers with ``frozen_vectors``, and for embedders, that
+        get `X`, or what stateless steps make of it.
+    X : rows
+    """
+    for reader, rows in _readers(estimator, lambda: X):
+        vectors = _vectors_of(reader)
+        if rows is not None and vectors is not None:
+            return vectors(lent(rows(), reader))
+    return None
+
+
+def _vectors_of(reader):
+    """Return the function of an estimator that gives vectors of texts, or None."""
+    if hasattr(reader, "frozen_vectors"):
+        return reader.frozen_vectors
+    is_embedder = hasattr(reader, "_check_texts") and _is_stateless(reader)
+    return reader.transform if is_embedder else None
+
+
 def _readers(estimator, rows):
     """Yield the parts that may keep rows, each with a function that returns its rows.
 
@@ -482,13 +507,18 @@ def _readers(estimator, rows):
         for _, part, columns in estimator.transformers:
             some = None if rows is None else partial(_some_columns, rows, columns)
             yield from _readers(part, some)
-    elif hasattr(estimator, "_check_texts") or _forget_of(estimator) is not None:
+    elif _reads_texts(estimator):
         yield estimator, rows
     elif hasattr(estimator, "get_params") and not isinstance(estimator, type):
         for value in estimator.get_params(deep=False).values():
             parts = value if isinstance(value, list | tuple) else [value]
             for part in parts:
                 yield from _readers(part[1] if _is_named(part) else part, rows)
+
+
+def _reads_texts(estimator):
+    known = any(hasattr(estimator, name) for name in ("_check_texts", "frozen_vectors"))
+    return known or _forget_of(estimator) is not None
 
 
 def _is_stateless(step):

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from skorch.history import History
@@ -43,6 +44,7 @@ from ._checks import (
     seed_from,
     share_of_rows,
 )
+from ._embedder import TransformerEmbedder
 from ._folders import portable
 from ._loading import load_config, load_tokenizer_once
 from ._logits import LogitsMixin
@@ -60,6 +62,12 @@ if TYPE_CHECKING:
 _FITTED = ("classes_", "max_length_", "n_truncated_", "history_", "_training")
 _TEXTS_AT_A_TIME = 4096
 _OPTIMIZERS = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+
+
+def _has_pretrained_trunk(classifier):
+    spec = classifier._training.spec
+    # The trunk of a config is random.
+    return spec.n_layers is not None and isinstance(spec.model, (str, PathLike))
 
 
 class TransformerClassifier(
@@ -737,6 +745,39 @@ class TransformerClassifier(
             Number of entries that were removed.
         """
         return forget_everywhere(self._check_texts(X), self.cache_dir)
+
+    @available_if(_has_pretrained_trunk)
+    def frozen_vectors(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Return the vectors that the pretrained network gives for texts.
+
+        They follow from no row that was learnt, so that all members of an ensemble
+        give the same. A fair rule reads them as evidence; see
+        :class:`~sklearn_fairsisa.FairEnsemblePostprocessor`. Only a classifier with a
+        pretrained trunk has this method; see `trainable_layers`.
+
+        Parameters
+        ----------
+        X : list of str, array, Series or DataFrame of n texts
+            Raw texts, in the column `text_column` of a DataFrame.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, d)
+            As :class:`TransformerEmbedder` gives them, of the whole network before it
+            was trained.
+        """
+        spec = self._training.spec
+        return TransformerEmbedder(
+            spec.model,
+            tokenizer=self.tokenizer,
+            text_column=self.text_column,
+            max_length=self._training.max_length,
+            tokens_per_batch=self.tokens_per_batch,
+            cache_dir=self.cache_dir,
+            device=self.device,
+            model_kwargs=spec.model_kwargs or None,
+            verbose=self.verbose,
+        ).transform(X)
 
     def name_classes(self, names: Sequence[Any]) -> None:
         """Set the names of the classes, which training numbers from 0.

@@ -1,4 +1,4 @@
-"""Caches of texts that are empty when a test begins."""
+"""Caches that are empty when a test begins, and a pretrained model."""
 
 import pytest
 
@@ -22,3 +22,17 @@ def computed(monkeypatch):
 
     monkeypatch.setattr(states, "infer", counting)
     return counts
+
+
+@pytest.fixture(scope="session")
+def model(minilm, tmp_path_factory):
+    """Folder of a tiny pretrained encoder."""
+    transformers = pytest.importorskip("transformers")
+    tiny = pytest.importorskip("tiny")
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    encoder = transformers.BertModel(
+        tiny.tiny_bert(vocab_size=30522, num_hidden_layers=2)
+    )
+    encoder.save_pretrained(folder)
+    transformers.AutoTokenizer.from_pretrained(minilm).save_pretrained(folder)
+    return str(folder)

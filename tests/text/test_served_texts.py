@@ -10,7 +10,6 @@ import pytest
 from sklearn.linear_model import SGDClassifier
 from sklearn.pipeline import make_pipeline
 from tiny import sentences, tiny_bert
-from transformers import AutoTokenizer, BertModel
 
 from sklearn_fairsisa import SISAClassifier
 from sklearn_fairsisa.text import (
@@ -28,15 +27,6 @@ LORA = {"r": 2, "target_modules": ["query", "value"]}
 
 def tiny(**params):
     return TransformerClassifier(tiny_bert(), **TINY, **params)
-
-
-@pytest.fixture(scope="session")
-def model(minilm, tmp_path_factory):
-    """Folder of a tiny pretrained encoder."""
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    BertModel(tiny_bert(vocab_size=30522)).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(minilm).save_pretrained(folder)
-    return str(folder)
 
 
 def learners(model, folder):
