@@ -93,8 +93,8 @@ def main(argv=None):
         cells,
         pieces,
         decisions,
+        learners.embedder,
         with_peers=not options.without_peers,
-        embedder_of=learners.embedder,
     )
     return write(options, pieces, decisions)
 

@@ -84,8 +84,11 @@ def test_a_study_that_was_stopped_goes_on_where_it_stopped(study, found, argumen
     )
 
 
+@pytest.mark.parametrize("gives_vectors", [False, True])
 @pytest.mark.parametrize("deletion", [None, "uniform"])
-def test_rules_over_kept_logits_decide_as_over_the_ensemble(module, deletion):
+def test_rules_over_kept_logits_decide_as_over_the_ensemble(
+    module, deletion, gives_vectors
+):
     training, corpora = module("training"), module("corpora")
     X, y = make_classification(600, random_state=0, class_sep=0.5)
     texts = np.array([f"word{i}" for i in range(600)], dtype=object)
@@ -104,9 +107,12 @@ def test_rules_over_kept_logits_decide_as_over_the_ensemble(module, deletion):
             score = training.to_scores(training.to_logits(score))
             return np.column_stack([1 - score, score])
 
+    if gives_vectors:
+        Linear.frozen_vectors = lambda self, X: np.array([of_text[t] for t in X])
     cell = training.Cell("known", "linear", 3, seed=0, fold=1, deletion=deletion)
     (part, kept), *_ = training.train(cell, corpus, Linear(), passes=None)
-    replayed = module("replay").replayed(part, corpus, kept)
+    vectors = X if gives_vectors else None
+    replayed = module("replay").replayed(part, corpus, kept, vectors)
     train, test, *_ = part.rows(corpus)
     sisa = SISAClassifier(Linear(), n_shards=3, random_state=part.random_state)
     sisa.fit(texts[train].tolist(), y[train])
@@ -513,8 +519,6 @@ def test_a_peer_that_comes_later_decides_too(module, arguments, tmp_path):
     cell = module("training").Cell("generated", "tiny", 3, 0, 0)
     kept, decisions = pieces(Path(arguments[-1]) / "pieces"), pieces(tmp_path)
     key = {**cell.key, "attribute": "club"}
-    judging.judge_missing([cell], kept, decisions, with_peers=False)
-    assert decisions.read(key)["asked"] == []
 
     def unfair(calibration, score, group, objective):
         peers = importlib.import_module("_peers")
@@ -524,16 +528,19 @@ def test_a_peer_that_comes_later_decides_too(module, arguments, tmp_path):
         def transform(self, texts):
             return np.array([[len(text), text.count("e")] for text in texts]) / 100
 
+    def embedder(name):
+        return Lengths()
+
+    judging.judge_missing([cell], kept, decisions, embedder, with_peers=False)
+    assert decisions.read(key)["asked"] == []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             judging, "available_peers", lambda peers: {"AIF360 EqOdds": unfair}
         )
-        judging.judge_missing(
-            [cell], kept, decisions, embedder_of=lambda name: Lengths()
-        )
+        judging.judge_missing([cell], kept, decisions, embedder)
         assert decisions.read(key)["asked"] == ["AIF360 EqOdds"]
         measured = decisions.counts["measured"]
-        judging.judge_missing([cell], kept, decisions, embedder_of=None)
+        judging.judge_missing([cell], kept, decisions, None)
         assert decisions.counts["measured"] == measured
     gathered = module("cases").gather([cell], decisions, module("corpora").load_corpus)
     (of_case,) = gathered.values()

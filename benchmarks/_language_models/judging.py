@@ -10,6 +10,7 @@ from _peers import JOINT_PEERS, SCORE_PEERS, available_peers
 from sklearn.metrics import roc_auc_score
 
 from .corpora import load_corpus
+from .models import gives_vectors
 from .plan import ATTRIBUTES
 from .reduction import is_beside, reduce, reduction_key
 from .rules import decide, untouched
@@ -19,7 +20,7 @@ from .training import cells_of, known_rows, pack_bytes, unpack_bytes
 _STEPS = 65535
 
 
-def judge_missing(cells, pieces, decisions, *, with_peers=True, embedder_of=None):
+def judge_missing(cells, pieces, decisions, embedder_of, *, with_peers=True):
     """Let the rules decide where an ensemble was trained and they have not yet.
 
     What was decided without some of the peers that are here now is decided again.
@@ -29,16 +30,16 @@ def judge_missing(cells, pieces, decisions, *, with_peers=True, embedder_of=None
     cells : list of Cell
     pieces, decisions : Pieces
         Of the ensembles, and of the rules' decisions.
-    with_peers : bool, default=True
     embedder_of : callable
-        Returns the embedder of a model by name, for the peer that trains.
+        Returns the embedder of a model by name.
+    with_peers : bool, default=True
     """
     corpus_of, peers = cache(load_corpus), cache(_peers if with_peers else dict)
 
     @cache
     def vectors_of(name, model):
         corpus = corpus_of(name)
-        # The others are of no use to it.
+        # Rules read no others.
         found = embedder_of(model).transform(corpus.texts[corpus.compared].tolist())
         vectors = np.zeros((len(corpus.y), found.shape[1]))
         vectors[corpus.compared] = found
@@ -53,7 +54,10 @@ def judge_missing(cells, pieces, decisions, *, with_peers=True, embedder_of=None
                 corpus = corpus_of(cell.corpus)
                 with _kept(decisions, key) as found:
                     kept = pieces.read(cell.key)
-                    found |= judge(cell, corpus, kept, attribute, peers)
+                    vectors = None
+                    if gives_vectors(cell.model):
+                        vectors = vectors_of(cell.corpus, cell.model)
+                    found |= judge(cell, corpus, kept, attribute, peers, vectors)
             key = reduction_key(cell, attribute)
             if with_peers and is_beside(cell) and key not in decisions:
                 corpus = corpus_of(cell.corpus)
@@ -93,8 +97,8 @@ def attributes_of(cell):
     return [a for a in attributes if cell.deletion.startswith(f"{a}=")]
 
 
-def judge(cell, corpus, found, attribute, peers):
-    """Return the decisions of every rule that suits a cell.
+def judge(cell, corpus, found, attribute, peers, vectors=None):
+    """Return the decisions of every rule that suits a cell, as `decide`.
 
     A single model that held no rows out has none. After deletions peers do not decide.
     """
@@ -102,7 +106,7 @@ def judge(cell, corpus, found, attribute, peers):
     asked, failures = {}, {}
     if cell.n_shards > 1 or cell.holds_out:
         asked = _asked(cell, peers)
-        rules, failures = decide(cell, corpus, found, attribute, asked)
+        rules, failures = decide(cell, corpus, found, attribute, asked, vectors)
         decided |= rules
     *_, compared = cell.rows(corpus)
     people = compared[known_rows(corpus, attribute, compared)]

@@ -40,6 +40,15 @@ MODELS = {
 """The models by name. ``tiny`` has random weights, for tests."""
 
 
+def gives_vectors(name):
+    """Return whether a fair rule over members of a model reads its frozen vectors.
+
+    As in the library, it does if the model has a trunk. The tiny one has none with
+    published weights, but stands for the others in tests.
+    """
+    return MODELS[name].layers is not None
+
+
 def make_learner(name, *, cache=None, folders=None):
     """Return an unfitted classifier of texts.
 

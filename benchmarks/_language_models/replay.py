@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
+from sklearn.utils.metaestimators import available_if
 
 from .training import fit, forgotten_rows, order_of_deletion, to_scores, unpack
 
@@ -22,13 +23,20 @@ class Table:
     scores : dict of str to ndarray of shape (n_shards,)
     shard : dict of str to int
         Shard of each training text.
+    vectors : dict of str to ndarray of shape (n_numbers,), or None
+        Of the frozen network, if the members that were trained give them.
     """
 
     scores: dict
     shard: dict
+    vectors: dict | None
 
 
 _TABLES = {}
+
+
+def _has_vectors(member):
+    return _TABLES[member.table].vectors is not None
 
 
 class KeptScores(ClassifierMixin, BaseEstimator):
@@ -61,9 +69,25 @@ class KeptScores(ClassifierMixin, BaseEstimator):
         """Return the label of the greater score."""
         return (self.predict_proba(X)[:, 1] > 0.5).astype(int)
 
+    @available_if(_has_vectors)
+    def frozen_vectors(self, X):
+        """Return the vectors that the members' network gives for texts."""
+        known = _TABLES[self.table].vectors
+        return np.array([known[text] for text in X])
 
-def replayed(cell, corpus, found):
-    """Return the ensemble of a cell, from what `train` kept of it."""
+
+def replayed(cell, corpus, found, vectors=None):
+    """Return the ensemble of a cell, from what `train` kept of it.
+
+    Parameters
+    ----------
+    cell : Cell
+    corpus : Corpus
+    found : dict
+        What `train` kept.
+    vectors : ndarray of shape (n_texts, n_numbers), default=None
+        Of the texts of compared groups.
+    """
     train, _, calibrating, compared = cell.rows(corpus)
     plan = _plan_of(cell, corpus, train)
     own = np.searchsorted(train, calibrating)
@@ -77,7 +101,11 @@ def replayed(cell, corpus, found):
             scores[text] = np.where(logits == 0, known, logits)
     # Rows that are held out are given to no member.
     shard = dict(zip(corpus.texts[train], plan.shards.clip(min=0)))
-    _TABLES["cell"] = Table({t: to_scores(z) for t, z in scores.items()}, shard)
+    if vectors is not None:
+        compared = np.flatnonzero(corpus.compared)
+        vectors = dict(zip(corpus.texts[compared], vectors[compared]))
+    known = {text: to_scores(logits) for text, logits in scores.items()}
+    _TABLES["cell"] = Table(known, shard, vectors)
     sisa, _ = fit(cell, corpus, KeptScores("cell"), train, passes=None)
     if cell.deletion is not None:
         sisa.forget(forgotten_rows(cell, order_of_deletion(cell, corpus, train)))

@@ -60,7 +60,7 @@ def untouched(cell, corpus, found, attribute):
     return decisions, mean
 
 
-def decide(cell, corpus, found, attribute, peers):
+def decide(cell, corpus, found, attribute, peers, vectors=None):
     """Return the decisions of every rule, at one tolerance or at all.
 
     Parameters
@@ -72,6 +72,8 @@ def decide(cell, corpus, found, attribute, peers):
     attribute : str
     peers : dict of str to callable
         Those of ``_peers``.
+    vectors : ndarray of shape (n_texts, n_numbers), default=None
+        As `replayed` takes them.
 
     Returns
     -------
@@ -83,7 +85,8 @@ def decide(cell, corpus, found, attribute, peers):
     train, _, _, compared = cell.rows(corpus)
     people = compared[known_rows(corpus, attribute, compared)]
     texts, group = corpus.texts[people].tolist(), corpus.groups[attribute][people]
-    sisa, groups = replayed(cell, corpus, found), corpus.groups[attribute][train]
+    sisa = replayed(cell, corpus, found, vectors)
+    groups = corpus.groups[attribute][train]
     decisions = {}
     for method in OTHERS:
         fair = _attached(sisa, groups, method=method)
