@@ -20,9 +20,9 @@ from ._checks import (
 )
 from ._heads import N_FOLDS, FoldedNumbers, Heads, drawn_folds, members_used
 from ._kept_scores import Positions, kept_scores
-from ._members import evidence_of
+from ._members import read_numbers
 from ._methods import uses_heads
-from ._views import as_numbers, of_width
+from ._views import of_width
 
 
 @dataclass(frozen=True)
@@ -255,9 +255,9 @@ class EnsembleRule(Calibrated):
             fold[place[place >= 0]] = drawn[place >= 0]
             used = np.ones((N_FOLDS, len(present)), dtype=bool)
         # A network takes all threads, and gives the same bits.
-        numbers = _numbers_of(parts, rows.index, ensemble)
+        numbers, source = _numbers_of(parts, rows.index, ensemble)
         with one_thread():
-            folded = FoldedNumbers(numbers, fold)
+            folded = FoldedNumbers(numbers, fold, source)
             return Heads.fit(folded, rows, used, self.problem)
 
     def with_scores_of(self, others) -> Self:
@@ -303,18 +303,18 @@ def _is_any_behind(ensemble):
 
 
 def _numbers_of(parts, index, ensemble):
-    """Return the rows of some indices, of several parts, as numbers in that order."""
-    numbers, positions = np.empty((len(index), 0)), Positions(index)
+    """Return the rows of some indices, of several parts, as `read_numbers` does."""
+    numbers, positions, source = np.empty((len(index), 0)), Positions(index), ""
     for rows in (part.block for part in parts):
         place = positions.of(rows.index)
         where = np.flatnonzero(place >= 0)
         if len(where):
-            own = as_numbers(evidence_of(ensemble, take(rows.X, where)))
+            own, source = read_numbers(ensemble, take(rows.X, where))
             if own.shape[1] > numbers.shape[1]:
                 # Only words, which come last, may be more in a later part.
                 numbers = of_width(numbers, own.shape[1])
             numbers[place[where]] = of_width(own, numbers.shape[1])
-    return numbers
+    return numbers, source
 
 
 def _joined(problem, rows, index, after, given, across):

@@ -107,17 +107,16 @@ from ._fitted import FittedRuleMixin, solved
 from ._heads import FoldedNumbers, drawn_folds
 from ._members import (
     checked_member_scores,
-    evidence_of,
     given_scores,
     holds_labels,
     reached_sisa,
+    read_numbers,
 )
 from ._methods import METHODS, uses_heads
 from ._rule import tradeoff_table
 from ._serving import Serving, bare_rule
 from ._subjects import Subjects
 from ._training import Training
-from ._views import as_numbers
 
 _OBJECTIVES = ("accuracy_score", "balanced_accuracy_score")
 # The rule of ``fit`` among those that an ensemble keeps.
@@ -182,8 +181,10 @@ class FairEnsemblePostprocessor(
           from other groups. The estimated rates are equal, not those counted in
           calibration. This method also uses heads beside the members: models of the
           label given X and the group, learnt out of fold, which groups share as far as
-          they agree. With more classes it is ``"soft_ensemble"``, whose estimates are
-          then smooth, with a head for each class against the rest beside the members.
+          they agree. Of texts that members read by a frozen network, heads read its
+          vectors, otherwise hashed words. With more classes it is ``"soft_ensemble"``,
+          whose estimates are then smooth, with a head for each class against the rest
+          beside the members.
 
     constraints : str, Difference, Ratio, AtLeast or list of these objects, \
             default="equalized_odds"
@@ -1696,8 +1697,8 @@ class FairEnsemblePostprocessor(
             if subjects is not None:
                 subjects = [subjects[i] for i in calibrating]
             fold = drawn_folds(calibrating, own.seed, subjects)
-            numbers = as_numbers(evidence_of(estimator, seen))
-            own = replace(own, numbers=FoldedNumbers(numbers, fold))
+            numbers, source = read_numbers(estimator, seen)
+            own = replace(own, numbers=FoldedNumbers(numbers, fold, source))
         own = own.solved()
         own.check_feasible()
         check_tells_groups(own)

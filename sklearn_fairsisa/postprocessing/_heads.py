@@ -9,7 +9,7 @@ any kind, trained on any rows, count. A row is scored by the head of its own fol
 person by the mean over the heads.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit, logit
@@ -32,16 +32,18 @@ class FoldedNumbers:
     Parameters
     ----------
     numbers : ndarray of shape (n_rows, n_numbers)
-        See `as_numbers`.
     fold : ndarray of int of shape (n_rows,)
+    source : str
+        What gave the numbers; see `read_numbers`.
     """
 
     numbers: np.ndarray
     fold: np.ndarray
+    source: str
 
     def take(self, kept):
         """Return copies of some rows."""
-        return FoldedNumbers(self.numbers[kept], self.fold[kept])
+        return replace(self, numbers=self.numbers[kept], fold=self.fold[kept])
 
 
 @dataclass(frozen=True)
@@ -146,11 +148,14 @@ class Heads:
         Members whose logits a head uses. If there are none, it uses features alone.
     knows_group : bool
         Whether the label is scored given the group.
+    source : str
+        What gave the numbers that they learnt from.
     """
 
     folds: tuple[FoldHeads, ...]
     used: np.ndarray
     knows_group: bool
+    source: str
 
     @classmethod
     def fit(cls, folded, rows, used, problem):
@@ -189,7 +194,7 @@ class Heads:
             found.append(heads)
         # Before the scores are copied.
         del means
-        heads = cls(tuple(found), used, problem.sensitive_at_predict)
+        heads = cls(tuple(found), used, problem.sensitive_at_predict, folded.source)
         n_joint = 0
         if problem.infers:
             n_joint = len(problem.groups) * (2 if rows.n_classes == 2 else 1)
@@ -198,6 +203,15 @@ class Heads:
             has_head=heads.knows_group,
             n_joint=n_joint,
         )
+
+    def check_source(self, source):
+        """Raise if others gave the numbers of new people."""
+        if source != self.source:
+            raise ValueError(
+                "The fair rule has learnt from other numbers of the rows than there "
+                "are now: the frozen network of the members, its tokenizer or its "
+                "maximum length has changed. Restore it, or fit again."
+            )
 
     def evidence(self, numbers, scores, group):
         """Score new people by the mean over the heads, beside the members.

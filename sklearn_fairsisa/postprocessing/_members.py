@@ -12,7 +12,9 @@ from .._utils.lending import lent, writes_named
 from .._utils.pipelines import reach_last_step
 from ..sisa._classifier import SISAClassifier
 from ..sisa._learners import frozen_vectors
+from ..sisa._predicting import PredictingMixin
 from ._aggregation import is_any
+from ._views import as_numbers
 
 # Named, not imported: sklearn.ensemble would make a tenth of the package's import.
 _MIXING = {"VotingClassifier", "StackingClassifier"}
@@ -78,8 +80,8 @@ def member_scores(estimator, X, n_classes=2):
     return _scores_by(estimator, members, is_any(estimator, _ENCODING), X)
 
 
-def evidence_of(estimator, X):
-    """Return what heads read of rows: vectors of texts, or the rows themselves.
+def read_numbers(estimator, X):
+    """Return rows as numbers, as heads read them, and what gave these.
 
     Parameters
     ----------
@@ -88,18 +90,34 @@ def evidence_of(estimator, X):
 
     Returns
     -------
-    ndarray of shape (n_rows, n_numbers), or X
-        What a frozen network of the estimator or of its members gives for texts, if
-        they are the only column.
+    numbers : ndarray of shape (n_rows, n_numbers)
+    source : str
+        What gave the vectors of texts, where these are the only column and members of
+        a sharded ensemble, or classifiers of a list, have a frozen network; ``""`` for
+        the rows themselves.
     """
-    if n_columns(X) not in (None, 1):
-        return X
-    members = getattr(estimator, "estimators_", [estimator])
-    for member in estimator if isinstance(estimator, list | tuple) else members:
-        vectors = frozen_vectors(member, X)
-        if vectors is not None:
-            return vectors
-    return X
+    if n_columns(X) in (None, 1):
+        for member in _readers(estimator):
+            found = frozen_vectors(member, X)
+            if found is not None:
+                vectors, source = found
+                return as_numbers(vectors), source
+    return as_numbers(X), ""
+
+
+def _readers(estimator):
+    """Yield the fitted classifiers that read the rows that an estimator is given."""
+    if isinstance(estimator, list | tuple):
+        for one in estimator:
+            yield from _readers(one)
+    elif isinstance(estimator, FrozenEstimator):
+        yield from _readers(estimator.estimator)
+    elif hasattr(estimator, "best_estimator_"):
+        yield from _readers(estimator.best_estimator_)
+    elif isinstance(estimator, PredictingMixin):
+        yield from (member for member in estimator.estimators_ if member is not None)
+    elif estimator is not None:
+        yield estimator
 
 
 def reached_sisa(estimator):

@@ -7,8 +7,7 @@ import numpy as np
 
 from ..sisa._without_rows import without_rows
 from ._calibrated import Calibrated, OwnRows
-from ._members import checked_member_scores, evidence_of, given_scores
-from ._views import as_numbers
+from ._members import checked_member_scores, given_scores, read_numbers
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,8 @@ class Serving:
         if heads is None:
             return scores
         # The rule for people of unknown groups does not use the group assigned here.
-        numbers = as_numbers(evidence_of(self.estimator, seen))
+        numbers, source = read_numbers(self.estimator, seen)
+        heads.check_source(source)
         return heads.evidence(numbers, scores, group.clip(min=0))
 
 

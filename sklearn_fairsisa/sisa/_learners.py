@@ -21,7 +21,7 @@ from sklearn.naive_bayes import (
 )
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, get_tags
-from sklearn.utils.validation import has_fit_parameter
+from sklearn.utils.validation import _num_samples, has_fit_parameter
 
 from .._utils.callbacks import check_callbacks
 from .._utils.lending import lent
@@ -465,29 +465,59 @@ def _forget_of(estimator):
     return None
 
 
-def frozen_vectors(estimator, X):
+def frozen_vectors(member, X):
     """Return vectors of texts that follow from no row that was learnt, or None.
 
     Parameters
     ----------
-    estimator : fitted estimator
-        It is searched for classifiers with ``frozen_vectors``, and for embedders, that
-        get `X`, or what stateless steps make of it.
+    member : fitted classifier
+        If it has ``frozen_vectors``, or is a Pipeline in which stateless steps alone
+        come before an estimator that has, or before an embedder.
     X : rows
+
+    Returns
+    -------
+    vectors : ndarray of shape (n_rows, n_numbers)
+    source : str
+        What gives them.
+
+    Raises
+    ------
+    ValueError
+        If they are not one vector per row.
     """
-    for reader, rows in _readers(estimator, lambda: X):
-        vectors = _vectors_of(reader)
-        if rows is not None and vectors is not None:
-            return vectors(lent(rows(), reader))
-    return None
+    steps = [s for _, s in member.steps] if isinstance(member, Pipeline) else [member]
+    earlier = []
+    for step in steps:
+        vectors_of = _vectors_of(step)
+        if vectors_of is not None:
+            break
+        if step in (None, "passthrough"):
+            continue
+        if not _is_stateless(step):
+            return None
+        earlier.append(step)
+    else:
+        return None
+    seen = X
+    for before in earlier:
+        seen = before.transform(lent(seen, before))
+    vectors = np.asarray(vectors_of(lent(seen, step)))
+    if vectors.ndim != 2 or len(vectors) != _num_samples(X):
+        raise ValueError(
+            f"frozen_vectors of {type(step).__name__} returned an array of shape "
+            f"{vectors.shape} for {_num_samples(X)} rows. Return one vector per row."
+        )
+    digest = getattr(step, "_network_digest", None)
+    return vectors, "frozen_vectors" if digest is None else digest()
 
 
-def _vectors_of(reader):
+def _vectors_of(step):
     """Return the function of an estimator that gives vectors of texts, or None."""
-    if hasattr(reader, "frozen_vectors"):
-        return reader.frozen_vectors
-    is_embedder = hasattr(reader, "_check_texts") and _is_stateless(reader)
-    return reader.transform if is_embedder else None
+    if hasattr(step, "frozen_vectors"):
+        return step.frozen_vectors
+    is_embedder = hasattr(step, "_check_texts") and _is_stateless(step)
+    return step.transform if is_embedder else None
 
 
 def _readers(estimator, rows):
@@ -507,18 +537,13 @@ def _readers(estimator, rows):
         for _, part, columns in estimator.transformers:
             some = None if rows is None else partial(_some_columns, rows, columns)
             yield from _readers(part, some)
-    elif _reads_texts(estimator):
+    elif hasattr(estimator, "_check_texts") or _forget_of(estimator) is not None:
         yield estimator, rows
     elif hasattr(estimator, "get_params") and not isinstance(estimator, type):
         for value in estimator.get_params(deep=False).values():
             parts = value if isinstance(value, list | tuple) else [value]
             for part in parts:
                 yield from _readers(part[1] if _is_named(part) else part, rows)
-
-
-def _reads_texts(estimator):
-    known = any(hasattr(estimator, name) for name in ("_check_texts", "frozen_vectors"))
-    return known or _forget_of(estimator) is not None
 
 
 def _is_stateless(step):

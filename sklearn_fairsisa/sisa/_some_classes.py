@@ -50,6 +50,11 @@ class ClassifierOfSomeClasses(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
         """Return a probability per row of X and class of `classes`."""
         return self.estimator.predict_proba(X)
 
+    @_learnt("frozen_vectors")
+    def frozen_vectors(self, X):
+        """Return the vectors that the estimator gives."""
+        return self.estimator.frozen_vectors(X)
+
     @_learnt("decision_function")
     def decision_function(self, X):
         """Return the margins that the estimator gives."""

@@ -766,6 +766,13 @@ class TransformerClassifier(
             As :class:`TransformerEmbedder` gives them, of the whole network before it
             was trained.
         """
+        return np.asarray(self._frozen_embedder().transform(X))
+
+    def _network_digest(self):
+        """Return a digest of what gives `frozen_vectors`."""
+        return self._frozen_embedder()._network_digest()
+
+    def _frozen_embedder(self):
         spec = self._training.spec
         return TransformerEmbedder(
             spec.model,
@@ -777,7 +784,7 @@ class TransformerClassifier(
             device=self.device,
             model_kwargs=spec.model_kwargs or None,
             verbose=self.verbose,
-        ).transform(X)
+        )
 
     def name_classes(self, names: Sequence[Any]) -> None:
         """Set the names of the classes, which training numbers from 0.

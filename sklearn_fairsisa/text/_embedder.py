@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from hashlib import blake2b
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -266,6 +267,12 @@ class TransformerEmbedder(
         tags.requires_fit = False
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+    def _network_digest(self):
+        """Return a digest of what gives a vector, up to rounding."""
+        spec, *_ = self._encoder()
+        given = repr((spec.network, spec.max_length)).encode()
+        return blake2b(given, digest_size=16).hexdigest()
 
     def _encoder(self):
         """Return what determines a vector, and functions to tokens and to vectors."""

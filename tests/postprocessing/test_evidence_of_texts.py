@@ -94,7 +94,11 @@ def as_list(learner, X, y):
     return [FrozenEstimator(clone(learner).fit(X[half], y[half])) for half in halves]
 
 
-@pytest.mark.parametrize("freeze", [as_ensemble, as_list])
+def as_list_of_ensembles(learner, X, y):
+    return [as_ensemble(learner, X, y)] * 2
+
+
+@pytest.mark.parametrize("freeze", [as_ensemble, as_list, as_list_of_ensembles])
 def test_frozen_ensembles_and_lists_give_vectors_too(freeze):
     texts, X, y, group = people(600)
     decided = []
@@ -102,8 +106,54 @@ def test_frozen_ensembles_and_lists_give_vectors_too(freeze):
         frozen = freeze(learner, rows[:200], y[:200])
         fair = FairEnsemblePostprocessor(frozen, random_state=0)
         fair.fit(rows[200:400], y[200:400], sensitive_features=group[200:400])
-        decided.append(chances(fair, rows[400:], group[400:]))
-    assert np.array_equal(*decided)
+        decided += [
+            chances(judge, rows[400:], group[400:])
+            for judge in (fair, fair.for_serving())
+        ]
+    assert all(np.array_equal(own, decided[0]) for own in decided)
+
+
+def test_in_a_pipeline_heads_read_the_same_in_training_and_when_serving():
+    texts, _, y, group = people(600)
+    sisa = SISAClassifier(TextLearner(), n_shards=3, random_state=0)
+    wrapped = make_pipeline(IDENTITY, sisa).fit(texts[:200], y[:200])
+    fair = FairEnsemblePostprocessor(FrozenEstimator(wrapped), random_state=0)
+    fair.fit(texts[200:400], y[200:400], sensitive_features=group[200:400])
+    asked = texts[400:], group[400:]
+    assert np.array_equal(chances(fair, *asked), chances(fair.for_serving(), *asked))
+
+
+class Counted(TextLearner):
+    """Gives one vector for all rows."""
+
+    def frozen_vectors(self, X):
+        return super().frozen_vectors(X)[:1]
+
+
+def test_vectors_that_are_not_one_for_each_row_are_refused():
+    texts, _, y, group = people(100)
+    with pytest.raises(ValueError, match=r"shape \(1, 3\) for \d+ rows"):
+        over(Counted()).fit(texts, y, sensitive_features=group)
+
+
+class Fickle(TextLearner):
+    """Gives vectors unless it was told not to."""
+
+    silent = False
+
+    @property
+    def frozen_vectors(self):
+        if Fickle.silent:
+            raise AttributeError
+        return numbers_of
+
+
+def test_a_rule_refuses_numbers_that_others_give_than_it_learnt_from(monkeypatch):
+    texts, _, y, group = people(200)
+    fair = over(Fickle()).fit(texts, y, sensitive_features=group)
+    monkeypatch.setattr(Fickle, "silent", True)
+    with pytest.raises(ValueError, match="has learnt from other numbers"):
+        chances(fair, texts[:5], group[:5])
 
 
 def test_vectors_tell_what_words_do_not():

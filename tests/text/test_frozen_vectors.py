@@ -1,12 +1,15 @@
 """Claims about vectors of the pretrained network, which fair rules over tails read."""
 
 import pickle
+import shutil
 
 import numpy as np
 import pytest
-from sklearn.linear_model import SGDClassifier
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.pipeline import make_pipeline
 from tiny import sentences, tiny_bert
+from transformers import AutoModel
 
 from sklearn_fairsisa import FairEnsemblePostprocessor, SISAClassifier
 from sklearn_fairsisa.text import TransformerClassifier, TransformerEmbedder
@@ -73,3 +76,49 @@ def test_a_fair_rule_over_texts_reads_them_and_forgets(
     served = pickle.loads(data)
     decided = served.selection_probability(new, sensitive_features=GROUP)
     assert np.array_equal(decided, expected)
+
+
+class OfAnEmbedder(ClassifierMixin, BaseEstimator):
+    """A learner of the user's own, which holds an embedder."""
+
+    def __init__(self, embedder):
+        self.embedder = embedder
+
+    def fit(self, X, y):
+        self.linear_ = LogisticRegression().fit(self.frozen_vectors(X), y)
+        self.classes_ = self.linear_.classes_
+        return self
+
+    def predict(self, X):
+        return self.linear_.predict(self.frozen_vectors(X))
+
+    def predict_proba(self, X):
+        return self.linear_.predict_proba(self.frozen_vectors(X))
+
+    def frozen_vectors(self, X):
+        return self.embedder.transform(X)
+
+
+def test_caches_inside_a_learner_that_gives_vectors_are_emptied(
+    model, tmp_path, empty_caches
+):
+    embedder = TransformerEmbedder(model, cache_dir=tmp_path, device="cpu")
+    sisa = SISAClassifier(OfAnEmbedder(embedder), n_shards=2, random_state=0)
+    fair = FairEnsemblePostprocessor(sisa, random_state=0)
+    fair.fit(TEXTS, Y, sensitive_features=GROUP).forget([3])
+    assert embedder.forget([TEXTS[3]]) == 0
+    assert embedder.forget([TEXTS[4]]) > 0
+
+
+def test_a_rule_refuses_the_vectors_of_another_network(model, tmp_path, empty_caches):
+    folder = tmp_path / "model"
+    shutil.copytree(model, folder)
+    fair = FairEnsemblePostprocessor(
+        SISAClassifier(tail(str(folder)), n_shards=2, random_state=0), random_state=0
+    ).fit(TEXTS, Y, sensitive_features=GROUP)
+    # Its trunk is the same, its last layer is not.
+    changed = AutoModel.from_pretrained(folder)
+    changed.encoder.layer[-1].output.dense.weight.data.mul_(2)
+    changed.save_pretrained(folder)
+    with pytest.raises(ValueError, match="has learnt from other numbers"):
+        fair.selection_probability(TEXTS, sensitive_features=GROUP)
