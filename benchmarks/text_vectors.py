@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from _common import RESULTS, add_output_argument, print_table, write_result
 from _language_models.cases import Decided
-from _language_models.corpora import N_FOLDS, load_corpus
+from _language_models.corpora import N_FOLDS, frozen_vectors, load_corpus
 from _language_models.intervals import interval, sample
 from _language_models.models import make_embedder
 from _language_models.plan import ATTRIBUTES
@@ -36,10 +36,7 @@ def main():
     args = parse_arguments()
     torch.set_num_threads(1)
     corpus = load_corpus(CORPUS)
-    vectors = np.zeros((len(corpus.y), 384))
-    vectors[corpus.compared] = make_embedder(MODEL, cache=args.cache).transform(
-        corpus.texts[corpus.compared].tolist()
-    )
+    vectors = frozen_vectors(corpus, make_embedder(MODEL, cache=args.cache))
     rows = [
         row
         for n_shards in args.shards

@@ -53,6 +53,25 @@ class Corpus:
         return str(names[sizes.argmin()])
 
 
+def frozen_vectors(corpus, embedder):
+    """Return the vectors of the texts of compared groups, and zeros for the others.
+
+    Parameters
+    ----------
+    corpus : Corpus
+    embedder : transformer of texts
+
+    Returns
+    -------
+    ndarray of shape (n_texts, n_numbers)
+    """
+    # Rules read no others.
+    found = embedder.transform(corpus.texts[corpus.compared].tolist())
+    vectors = np.zeros((len(corpus.y), found.shape[1]))
+    vectors[corpus.compared] = found
+    return vectors
+
+
 def is_known(groups):
     """Return which entries are not None."""
     return np.array([group is not None for group in groups], dtype=bool)

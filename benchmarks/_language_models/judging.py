@@ -9,7 +9,7 @@ import numpy as np
 from _peers import JOINT_PEERS, SCORE_PEERS, available_peers
 from sklearn.metrics import roc_auc_score
 
-from .corpora import load_corpus
+from .corpora import frozen_vectors, load_corpus
 from .models import gives_vectors
 from .plan import ATTRIBUTES
 from .reduction import is_beside, reduce, reduction_key
@@ -38,12 +38,7 @@ def judge_missing(cells, pieces, decisions, embedder_of, *, with_peers=True):
 
     @cache
     def vectors_of(name, model):
-        corpus = corpus_of(name)
-        # Rules read no others.
-        found = embedder_of(model).transform(corpus.texts[corpus.compared].tolist())
-        vectors = np.zeros((len(corpus.y), found.shape[1]))
-        vectors[corpus.compared] = found
-        return vectors
+        return frozen_vectors(corpus_of(name), embedder_of(model))
 
     for cell in chain.from_iterable(map(cells_of, cells)):
         if cell.key not in pieces:
