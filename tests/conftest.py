@@ -1,4 +1,5 @@
 import os
+import sys
 
 # Before torch and transformers are imported: workers that run side by side on few
 # cores must not fight for them, and nothing may ask a hub.
@@ -36,6 +37,14 @@ def minilm():
 def _own_key(monkeypatch):
     """Sign directories with a key of the tests, not with one of the user's."""
     monkeypatch.setenv("SKLEARN_FAIRSISA_KEY", "a key for tests")
+
+
+@pytest.fixture(autouse=True)
+def _closed_figures():
+    """Close what a test drew: matplotlib warns of many open figures."""
+    yield
+    if (pyplot := sys.modules.get("matplotlib.pyplot")) is not None:
+        pyplot.close("all")
 
 
 @pytest.fixture

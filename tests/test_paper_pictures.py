@@ -31,12 +31,6 @@ def pictures():
         yield importlib.import_module("_paper.pictures")
 
 
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
 def tables(methods=METHODS, shards=(1, 5, 20), deletions=(None, "uniform", "sex=f")):
     """What the study found, with numbers drawn at random."""
     rng = np.random.default_rng(0)

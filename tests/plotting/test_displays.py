@@ -32,12 +32,6 @@ plt.switch_backend("Agg")
 Text = pytest.importorskip("matplotlib.text").Text
 
 
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture(scope="module")
 def people():
     X, y = make_classification(900, n_features=6, flip_y=0.3, random_state=0)

@@ -13,12 +13,6 @@ plt = pytest.importorskip("matplotlib.pyplot")
 plt.switch_backend("Agg")
 
 
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
 class Fitted:
     """Has what the display reads of an estimator."""
 

@@ -73,6 +73,8 @@ def test_a_dask_cluster_reads_what_was_written_of_a_memory_map(cluster, tmp_path
     assert digests(far) == digests(local)
 
 
+# Workers import everything anew.
+@pytest.mark.timeout(900)
 def test_ray_workers_give_the_same_bits(tmp_path):
     ray = pytest.importorskip("ray")
     from ray.util.joblib import register_ray

@@ -124,7 +124,7 @@ def test_an_interrupt_leaves_a_whole_state_and_says_which(
     with Interrupt() as counted:
         operation(fresh())
     found, missed = set(), 0
-    lines = range(1, counted.lines, max(1, counted.lines // round(150 * EFFORT)))
+    lines = range(1, counted.lines, max(1, counted.lines // round(50 * EFFORT)))
     for trial, line in enumerate(lines):
         sisa = fresh()
         try:
