@@ -14,13 +14,11 @@ def main_cells(corpus, model, shards, seed, folds=N_FOLDS):
     """Return cells fold by fold: one model and 5 shards first, then the others."""
     first = [s for s in shards if s in (1, 5)]
     others = [s for s in shards if s not in (1, 5)]
-    cells = []
-    for wave, calibrates in ((first, False), (others, 1 in shards)):
-        for fold in range(folds):
-            if calibrates:
-                # A single model needs rows of its own to calibrate on.
-                cells.append(Cell(corpus, model, 1, seed, fold, holds_out=True))
-            cells += [Cell(corpus, model, s, seed, fold) for s in wave]
+    cells = [Cell(corpus, model, s, seed, fold) for fold in range(folds) for s in first]
+    for fold in range(folds if others else 0):
+        # A single model needs rows of its own to calibrate on.
+        cells.append(Cell(corpus, model, 1, seed, fold, holds_out=True))
+        cells += [Cell(corpus, model, s, seed, fold) for s in others]
     return cells
 
 

@@ -18,7 +18,14 @@ from ._checks import (
     check_positive,
     rows_suffice,
 )
-from ._heads import N_FOLDS, FoldedNumbers, Heads, drawn_folds, members_used
+from ._heads import (
+    N_FOLDS,
+    FoldedNumbers,
+    Heads,
+    drawn_folds,
+    fold_of_shards,
+    members_used,
+)
 from ._kept_scores import Positions, kept_scores
 from ._members import read_numbers
 from ._methods import uses_heads
@@ -244,7 +251,7 @@ class EnsembleRule(Calibrated):
         state = ensemble._state
         plan = state.plan
         if self.across:
-            fold, parts = plan.shard_of(rows.index), state.rows
+            fold, parts = fold_of_shards(plan.shard_of(rows.index)), state.rows
             used = members_used(plan.n_shards, present)
         else:
             parts, subjects = [state.held_out], state.held_out.subjects

@@ -2,8 +2,8 @@
 
 Notes
 -----
-Rows fall into folds: their shards, where these calibrate across, or a few that are
-drawn. Head f learns from the rows of all other folds. Beside the features it uses the
+Rows fall into five folds. They are those of their shards, where these calibrate across:
+shard s is in fold s mod 5. Otherwise they are drawn. Head f learns from the rows of all other folds. Beside the features it uses the
 mean logit of the members that have seen neither fold f nor the row, so that members of
 any kind, trained on any rows, count. A row is scored by the head of its own fold, a new
 person by the mean over the heads.
@@ -275,13 +275,21 @@ def _class_chances(logits):
     return chance / chance.sum(axis=-1, keepdims=True)
 
 
-def members_used(n_shards, present):
-    """Members whose logits the head of each shard uses: all but that of the shard.
-
-    With fewer than three, none is left for the rows of some shard.
+def fold_of_shards(shards):
+    """Fold of each of some shards, whatever the others: a fit per shard would cost more
+    the more shards there are.
     """
-    used = np.arange(n_shards)[:, None] != present
-    return used if len(present) > 2 else np.zeros_like(used)
+    return shards % N_FOLDS
+
+
+def members_used(n_shards, present):
+    """Members whose logits the head of each fold uses: all but those of its shards.
+
+    With fewer than two, none is left for the rows of the shard of one of them.
+    """
+    folds = np.arange(min(n_shards, N_FOLDS))
+    used = folds[:, None] != fold_of_shards(present)
+    return used if used.sum(axis=1).min() > 1 else np.zeros_like(used)
 
 
 def drawn_folds(index, seed, subjects=None):

@@ -1,6 +1,7 @@
 """Claims about heads: evidence of the default that knows the group."""
 
 import warnings
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from sklearn_fairsisa.metrics import (
     expected_equalized_odds_difference,
 )
 from sklearn_fairsisa.postprocessing._evidence import decisions
+from sklearn_fairsisa.postprocessing._heads import members_used
 from sklearn_fairsisa.postprocessing._views import as_numbers
 from sklearn_fairsisa.sisa._digests import digest
 
@@ -119,22 +121,28 @@ def chances(logits):
     return chance[:, 0] if len(logits) == 1 else chance / chance.sum(1, keepdims=True)
 
 
-@pytest.mark.parametrize("n_classes", [2, 3])
-def test_a_row_is_scored_by_heads_that_saw_no_row_or_member_of_its_shard(n_classes):
+@pytest.mark.parametrize(("n_classes", "n_shards"), [(2, 4), (3, 4), (2, 7), (2, 12)])
+def test_a_row_is_scored_by_heads_that_saw_no_row_or_member_of_its_fold(
+    n_classes, n_shards
+):
     X, y, group = opposite(600, n_classes=n_classes)
-    fair = over().fit(X, y, sensitive_features=group)
+    fair = over(n_shards=n_shards).fit(X, y, sensitive_features=group)
     rows, plan = calibrated(fair).rows, fair.estimator_.plan_
     shard, scores = plan.shard_of(rows.index), rows.of_members.scores
-    z = logit(scores.reshape(600, 4, -1).clip(0.01, 0.99))
-    for s in range(4):
+    z = logit(scores.reshape(600, n_shards, -1).clip(0.01, 0.99))
+    assert len(calibrated(fair).heads.folds) == min(n_shards, 5)
+    for f in range(min(n_shards, 5)):
         # An oracle that goes row by row, and class by class.
         known = np.array(
             [
-                np.mean([z[i, u] for u in range(4) if u not in (s, shard[i])], axis=0)
+                np.mean(
+                    [z[i, u] for u in range(n_shards) if u % 5 != f and u != shard[i]],
+                    axis=0,
+                )
                 for i in range(len(rows))
             ]
         )
-        own, others, logits = shard == s, shard != s, []
+        own, others, logits = shard % 5 == f, shard % 5 != f, []
         code = group.astype(int)
         for k, positive in enumerate([1] if n_classes == 2 else range(n_classes)):
             of_class = known[:, [k]]
@@ -144,6 +152,21 @@ def test_a_row_is_scored_by_heads_that_saw_no_row_or_member_of_its_shard(n_class
             logits.append(head.logit(X[own], code[own], of_class[own]))
         found = rows.scores[own, -1]
         np.testing.assert_allclose(found, chances(logits), rtol=1e-9)
+
+
+@pytest.mark.parametrize("present", list(combinations(range(7), 3)))
+def test_heads_use_members_that_know_neither_a_row_nor_the_fold_or_none(present):
+    used = members_used(7, np.array(present))
+    assert used.shape == (5, 3)
+    # Of the members that a head may use, one may have learnt from the row.
+    left = [sum(s % 5 != f for s in present) - 1 for f in range(5)]
+    if min(left) < 1:
+        assert not used.any()
+        return
+    for f, members in enumerate(used):
+        assert [s for s, is_used in zip(present, members) if is_used] == [
+            s for s in present if s % 5 != f
+        ]
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
