@@ -96,10 +96,10 @@ EDITIONS = {
     "frozen": Edition(
         folder="paper",
         models=("minilm", LINEAR),
-        shards=(1, 2, 5, 10, 20),
-        repeats=3,
+        shards=(1, 5, 20),
+        repeats=2,
         frozen=True,
-        deletions_at=(5, 20),
+        deletions_at=(5,),
     ),
     "fine-tuned": Edition(
         folder="paper_fine_tuned",
