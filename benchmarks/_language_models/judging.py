@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from .corpora import frozen_vectors, load_corpus
 from .models import gives_vectors
-from .plan import ATTRIBUTES
+from .plan import ATTRIBUTES, NOT_ASKED
 from .reduction import is_beside, reduce, reduction_key
 from .rules import decide, untouched
 from .training import cells_of, known_rows, pack_bytes, unpack_bytes
@@ -81,7 +81,10 @@ def _is_complete(cell, decisions, key, peers):
 
 
 def _asked(cell, peers):
-    return peers() if is_beside(cell) else {}
+    if not is_beside(cell):
+        return {}
+    left_out = NOT_ASKED.get(cell.corpus, ())
+    return {name: peer for name, peer in peers().items() if name not in left_out}
 
 
 def attributes_of(cell):

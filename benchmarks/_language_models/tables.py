@@ -1,6 +1,7 @@
 """Tables as the documentation shows them."""
 
 import pandas as pd
+from _peers import SCORE_PEERS
 
 from .cases import ANSWERED, FINAL, case_of
 from .comparisons import (
@@ -238,14 +239,10 @@ def _forgotten(row):
 
 def _confirmation(found):
     """Verdicts of the primary questions, on HateXplain and on the confirmation set."""
-    repaired = [
-        row
-        for row in found["rules"]
-        if row["rule"] == DEFAULT
-        and row["n_shards"] in REPAIRED_SHARDS
-        and row["deletion"] is None
-        and not row["holds_out"]
-    ]
+    asked = [row for row in found["rules"] if _is_asked(row)]
+    repaired = [row for row in asked if row["rule"] == DEFAULT]
+    # Each peer beside ours that knows as much.
+    ours = dict.fromkeys(SCORE_PEERS, "default") | dict.fromkeys(GROUPLESS, "groupless")
     answers = [
         *(
             (f"gap, no rule, S = {row['n_shards']} against 1", row, row["verdict"])
@@ -255,6 +252,16 @@ def _confirmation(found):
         *(
             (f"default against no rule, S = {row['n_shards']}", row, verdict)
             for row, verdict in zip(repaired, map(verdict_on_repair, repaired))
+        ),
+        *(
+            (
+                f"balanced accuracy of the {OURS[ours[row['rule']]]} against "
+                f"{row['rule']}, S = {row['n_shards']}",
+                row,
+                verdict_on_difference(row, f"{ours[row['rule']]}_balanced_accuracy"),
+            )
+            for row in asked
+            if row["rule"] in ours and f"{ours[row['rule']]}_gap" in row
         ),
     ]
     columns = [
@@ -266,8 +273,8 @@ def _confirmation(found):
     for question, row, verdict in sorted(answers, key=lambda own: own[1]["n_shards"]):
         if row["model"] == "minilm":
             empty = {"question": question, **dict.fromkeys(columns, "not run yet")}
-            asked = table.setdefault(question, empty)
-            asked[f"{row['corpus']}, {row['attribute']}"] = shown_verdict(row, verdict)
+            line = table.setdefault(question, empty)
+            line[f"{row['corpus']}, {row['attribute']}"] = shown_verdict(row, verdict)
     return pd.DataFrame(table.values())
 
 
