@@ -5,7 +5,7 @@ post-processing repair it, on people it has not seen? What does forgetting cost,
 what does it do to fairness?
 
 ``python benchmarks/paper.py`` runs the CPU edition: heads over the frozen vectors of
-MiniLM, 1, 5 and 20 shards, 10 splits. ``--gpu`` fine-tunes transformers instead,
+MiniLM, 1, 5 and 20 shards, 5 folds. ``--gpu`` fine-tunes transformers instead,
 ``--edition fine-tuned-small`` does that at a size that one core trains in three hours,
 and ``--quick`` runs any of them at toy size. A run that was interrupted continues where
 it stopped: each ensemble trained is a piece (see ``_pieces.py``). Your own rows and

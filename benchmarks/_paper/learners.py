@@ -97,7 +97,7 @@ EDITIONS = {
         folder="paper",
         models=("minilm", LINEAR),
         shards=(1, 5, 20),
-        repeats=2,
+        repeats=1,
         frozen=True,
         deletions_at=(5,),
     ),
