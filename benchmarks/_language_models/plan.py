@@ -9,8 +9,8 @@ ATTRIBUTES = {
     "generated": ("club",),
 }
 NOT_ASKED = {"redditbias": ("OxonFair",)}
-"""Peers that do not decide on a corpus: of an ensemble with five groups, OxonFair's grid
-takes 6.5 GB and four minutes."""
+"""Peers that do not decide on a corpus: of an ensemble with five groups, OxonFair's
+grid takes 6.5 GB and four minutes."""
 
 
 def main_cells(corpus, model, shards, seed, folds=N_FOLDS):

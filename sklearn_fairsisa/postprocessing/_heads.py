@@ -3,10 +3,10 @@
 Notes
 -----
 Rows fall into five folds. They are those of their shards, where these calibrate across:
-shard s is in fold s mod 5. Otherwise they are drawn. Head f learns from the rows of all other folds. Beside the features it uses the
-mean logit of the members that have seen neither fold f nor the row, so that members of
-any kind, trained on any rows, count. A row is scored by the head of its own fold, a new
-person by the mean over the heads.
+shard s is in fold s mod 5. Otherwise they are drawn. Head f learns from the rows of all
+other folds. Beside the features it uses the mean logit of the members that have seen
+neither fold f nor the row, so that members of any kind, trained on any rows, count. A
+row is scored by the head of its own fold, a new person by the mean over the heads.
 """
 
 from dataclasses import dataclass, replace
