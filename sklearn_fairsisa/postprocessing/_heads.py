@@ -276,9 +276,8 @@ def _class_chances(logits):
 
 
 def fold_of_shards(shards):
-    """Fold of each of some shards, whatever the others: a fit per shard would cost more
-    the more shards there are.
-    """
+    """Return the fold of each shard, whatever other shards there are."""
+    # A fold for each would cost more the more shards there are.
     return shards % N_FOLDS
 
 

@@ -221,7 +221,7 @@ def test_a_report_that_does_not_hold_says_why_and_one_that_holds_complains_of_no
     method, constraints
 ):
     said = {"holds": 0, "rests on": 0, "a stricter one": 0}
-    for seed in range(3):
+    for seed in range(4):
         data = draw_votes({"a": 800, "b": 400}, 3, np.random.default_rng(seed))
         fair = fit(data, method=method, constraints=constraints, tol=0.12)
         whole = fair.fairness_report_
@@ -236,7 +236,7 @@ def test_a_report_that_does_not_hold_says_why_and_one_that_holds_complains_of_no
             assert len(reasons) == 1
             assert ("rests on" in reasons) == (report.small_groups != [])
             said[reasons[0]] += 1
-    assert min(said.values()) > 4
+    assert min(said.values()) > 5
 
 
 def test_a_stricter_rule_keeps_the_claim_where_the_report_says_so():
