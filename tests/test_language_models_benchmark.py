@@ -385,6 +385,23 @@ def test_a_verdict_waits_for_other_ensembles_of_its_model(module, monkeypatch):
     assert shards_of(module, corpus, gathered)[5]["stage"] == "provisional"
 
 
+@pytest.mark.parametrize(("folds", "stage"), [(5, "final"), (3, "too few splits")])
+def test_a_rule_whose_solver_failed_in_a_seed_has_the_other_and_waits_for_none(
+    module, folds, stage
+):
+    cases = module("cases")
+    case = cases.Case("redditbias", "minilm", "target", 5)
+    finished = {
+        planned: {
+            seed: cases.Decided(dict(enumerate(range(5))), {}, {}, {})
+            for seed in range(n_splits // 5)
+        }
+        for planned, n_splits in cases.planned_splits().items()
+    }
+    assert cases.stages(finished)(case, folds) == stage
+    assert cases.stages({})(case, 5) == "provisional"
+
+
 def test_the_freedom_of_changes_from_one_value_is_that_of_their_spread(module):
     # Gaps of two attributes, of one model and four ensembles, in two seeds.
     intervals = module("intervals")

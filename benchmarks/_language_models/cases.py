@@ -178,8 +178,10 @@ def planned_shards(corpus, model):
 def stages(gathered):
     """Return a function that says how much of a case is finished.
 
-    It is final if it has all its folds, and so have all cases of its model: they share
-    the spread over seeds. It is provisional if every person is judged once.
+    It is final if all cases of its model have all their folds: they share the spread
+    over seeds. Until then it is provisional. Before every person, of the folds that the
+    design has, is judged once, it is neither. A rule may have fewer folds than its
+    ensembles, if its solver failed.
 
     Parameters
     ----------
@@ -198,9 +200,9 @@ def stages(gathered):
     }
 
     def stage_of(case, n_folds):
-        if n_folds >= planned[case] and _family(case) not in unfinished:
-            return FINAL
-        return PROVISIONAL if n_folds >= N_FOLDS else TOO_FEW
+        if n_folds < min(planned[case], N_FOLDS):
+            return TOO_FEW
+        return PROVISIONAL if _family(case) in unfinished else FINAL
 
     return stage_of
 
