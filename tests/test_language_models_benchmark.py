@@ -358,7 +358,12 @@ def test_unlike_seeds_widen_the_interval(module):
 
 @pytest.mark.parametrize(
     ("seeds", "folds", "stage"),
-    [(2, 5, "final"), (1, 5, "provisional"), (1, 4, "too few splits")],
+    [
+        (2, 5, "final"),
+        (1, 5, "provisional"),
+        (1, 4, "too few splits"),
+        (2, 4, "too few splits"),
+    ],
 )
 def test_verdicts_wait_for_the_folds_of_the_design(
     module, monkeypatch, seeds, folds, stage
@@ -398,8 +403,84 @@ def test_a_rule_whose_solver_failed_in_a_seed_has_the_other_and_waits_for_none(
         }
         for planned, n_splits in cases.planned_splits().items()
     }
-    assert cases.stages(finished)(case, folds) == stage
-    assert cases.stages({})(case, 5) == "provisional"
+    assert cases.stages(finished)(case, folds, 1) == stage
+    assert cases.stages({})(case, 5, 1) == "provisional"
+
+
+def with_other(module, **changes):
+    """Return a corpus and gathered cases of two seeds, and the same of one seed."""
+    corpus, gathered = made_up(
+        module, {1: 0.0, 5: 0.1}, seeds=2, rules=("none", "default")
+    )
+    others = {replace(case, **changes): {0: own[0]} for case, own in gathered.items()}
+    return corpus, gathered, others
+
+
+def test_models_of_one_seed_have_the_spread_of_the_primary_model(module):
+    corpus, gathered, others = with_other(module, model="smollm2")
+    compare, (_, other) = module("comparisons").compare_shards, others
+    alone = compare(others, lambda name: corpus)[0]
+    assert (alone["over_seeds"], alone["seeds"]) == (False, 1)
+    rows = compare({**gathered, **others}, lambda name: corpus)
+    row = next(row for row in rows if row["model"] == "smollm2")
+    assert (row["over_seeds"], row["seeds"]) == (True, 1)
+    assert row["change"] == alone["change"]
+    # One change of two seeds; this one is of one seed.
+    gaps = [
+        [
+            module("intervals").gaps(
+                [own[seed]], "none", [np.arange(2000)], corpus, "religion"
+            )
+            for seed in (0, 1)
+        ]
+        for own in gathered.values()
+    ]
+    deviation = np.ptp(np.subtract(*gaps)) / 2**0.5
+    of_seeds = deviation * stats.t.ppf(0.975, 1)
+    below, above = alone["change"] - alone["change_low"], alone["change_high"]
+    assert row["change_low"] == pytest.approx(row["change"] - np.hypot(below, of_seeds))
+    above = np.hypot(above - alone["change"], of_seeds)
+    assert row["change_high"] == pytest.approx(row["change"] + above)
+    assert module("tables")._sources(row) == "people and seeds (of MiniLM)"
+    rows = module("comparisons").compare_rules(
+        {**gathered, **others}, lambda name: corpus
+    )
+    assert all(row["over_seeds"] for row in rows)
+    assert other in map(module("cases").case_of, rows)
+
+
+def test_a_change_by_a_deletion_has_the_spread_of_two_trainings(module):
+    corpus, gathered, others = with_other(module, deletion="uniform", share=0.2)
+    of_five = {case: own for case, own in others.items() if case.n_shards == 5}
+    rows = module("comparisons").compare_deletions(
+        {**gathered, **of_five}, lambda name: corpus
+    )
+    assert [row["decision"] for row in rows] == ["none", "default"]
+    intervals, people = module("intervals"), [np.arange(2000)] * 2
+    squares = [
+        np.var(
+            intervals.gaps([own[0], own[1]], "none", people, corpus, "religion"),
+            ddof=1,
+        )
+        for own in gathered.values()
+    ]
+    # Two numbers of shards give two degrees of freedom. The change of the same
+    # decisions is zero for all people, however they are drawn.
+    of_seeds = stats.t.ppf(0.975, 2) * np.sqrt(2 * np.mean(squares))
+    found = rows[0]["change"], rows[0]["change_low"], rows[0]["change_high"]
+    assert found == pytest.approx((0, -of_seeds, of_seeds))
+
+
+def test_a_rule_that_decides_once_for_all_shards_counts_once(module):
+    spread = module("comparisons")._spread
+    name = module("reduction").REDUCTION
+    same = {"race": [np.array([0.1, 0.3])] * 4, "religion": [np.array([0.2, 0.2])] * 4}
+    deviation, freedom = spread(name, "gap", same)
+    # Variances .02 and 0, one degree of freedom each.
+    assert (deviation, freedom) == (pytest.approx(0.1), 2)
+    assert spread("default", "gap", same)[1] == 8
+    _, freedom = spread(name, "default_gap", same)
+    assert freedom == module("intervals").freedom_of_changes(8, 4)
 
 
 def test_the_freedom_of_changes_from_one_value_is_that_of_their_spread(module):

@@ -179,9 +179,9 @@ def stages(gathered):
     """Return a function that says how much of a case is finished.
 
     It is final if all cases of its model have all their folds: they share the spread
-    over seeds. Until then it is provisional. Before every person, of the folds that the
-    design has, is judged once, it is neither. A rule may have fewer folds than its
-    ensembles, if its solver failed.
+    over seeds. Until then it is provisional. It is neither before one seed has all
+    folds that the design has. A rule may have fewer seeds than its ensembles, if its
+    solver failed.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def stages(gathered):
     Returns
     -------
     callable
-        Takes a case and its number of folds.
+        Takes a case, its number of folds and that of its seeds.
     """
     planned = planned_splits()
     unfinished = {
@@ -199,8 +199,8 @@ def stages(gathered):
         if sum(map(_n_folds, gathered.get(case, {}).values())) < n_planned
     }
 
-    def stage_of(case, n_folds):
-        if n_folds < min(planned[case], N_FOLDS):
+    def stage_of(case, n_folds, n_seeds):
+        if n_folds < n_seeds * min(planned[case], N_FOLDS):
             return TOO_FEW
         return PROVISIONAL if _family(case) in unfinished else FINAL
 

@@ -7,9 +7,10 @@ import numpy as np
 from _judging import compare
 
 from .cases import UNTRAINED, common_people, stages
-from .intervals import freedom_of_changes, interval, sample, spread_over_seeds
+from .intervals import freedom_of_changes, gaps, interval, sample, spread_over_seeds
 from .plan import ATTRIBUTES
-from .rules import DEFAULT, MAJORITY, NONE, WITHOUT_GROUP
+from .reduction import IN_ONE_PIECE
+from .rules import DEFAULT, GROUPLESS, MAJORITY, NONE, WITHOUT_GROUP
 
 # Shards do not make a model less fair if the gap grows by less.
 MARGIN = 0.05
@@ -56,7 +57,15 @@ def compare_shards(gathered, corpora):
                 for c, r in ((before, NONE), (decided, rule))
             ]
             measured.append((case, what, pair, n_folds))
-    return list(_with_intervals_of_changes(measured, stages(gathered)))
+    families = {}
+    for case, what, (one, many), _ in measured:
+        family = families.setdefault((case.corpus, case.model, what), {})
+        change = many.gap[:, 0] - one.gap[:, 0]
+        family.setdefault(case.attribute, []).append(change)
+    spread = {key: _spread_of_changes(family) for key, family in families.items()}
+    return list(
+        _with_intervals_of_changes(measured, _borrowed(spread), stages(gathered))
+    )
 
 
 def select_as_many(one, many, people):
@@ -80,6 +89,8 @@ def compare_deletions(gathered, corpora):
     """Rows that compare the gap after deletions with that before, as `compare_shards`.
 
     Without a rule and with the default, which is solved again; ``decision`` says which.
+    The ensemble after a deletion is another training, so that the change has the spread
+    of a difference of two of them.
     """
     measured = []
     for case, after in gathered.items():
@@ -101,18 +112,56 @@ def compare_deletions(gathered, corpora):
                     for of_case in pair
                 ]
                 measured.append((case, rule, measured_pair, n_folds))
-    return list(_with_intervals_of_changes(measured, stages(gathered)))
+    spread = {
+        key: (np.sqrt(2) * deviation, freedom)
+        for key, (deviation, freedom) in _spread_of_gaps(gathered, corpora).items()
+    }
+    return list(_with_intervals_of_changes(measured, spread, stages(gathered)))
 
 
-def _with_intervals_of_changes(measured, stage_of):
-    changes = [many.gap - one.gap for *_, (one, many), _ in measured]
+def _spread_of_gaps(gathered, corpora):
+    """Pool the spread over seeds of gaps without a rule, and of gaps with the default.
+
+    Over all ensembles of a model that have forgotten nothing.
+    """
     families = {}
-    for (case, what, *_), change in zip(measured, changes):
-        family = families.setdefault((case.corpus, case.model, what), {})
-        family.setdefault(case.attribute, []).append(change[:, 0])
-    spread = {key: _spread_of_changes(family) for key, family in families.items()}
-    for (case, what, (one, many), n_folds), change in zip(measured, changes):
-        n_family = 1
+    for case, of_case in gathered.items():
+        for rule in (NONE, DEFAULT):
+            own = _only(of_case, rule)
+            seeds, people, _ = common_people([own])
+            if not seeds or case.deletion is not None or case.holds_out:
+                continue
+            found = gaps(
+                [own[seed] for seed in seeds],
+                rule,
+                people,
+                corpora(case.corpus),
+                case.attribute,
+            )
+            families.setdefault((case.corpus, case.model, rule), []).append(found)
+    return {key: spread_over_seeds(family) for key, family in families.items()}
+
+
+def _borrowed(spread):
+    """Give families of one seed the spread of the primary model on their corpus.
+
+    Trainings vary with the seed, whether a second one was tried or not.
+
+    Parameters
+    ----------
+    spread : dict of tuple to (float, float)
+        See `spread_over_seeds`; keys begin with corpus and model.
+    """
+    _, model = PRIMARY
+    return {
+        key: own if own[1] else spread.get((key[0], model, *key[2:]), own)
+        for key, own in spread.items()
+    }
+
+
+def _with_intervals_of_changes(measured, spread, stage_of):
+    for case, what, (one, many), n_folds in measured:
+        change, n_family = many.gap - one.gap, 1
         if is_primary(case) and what == MEAN_SCORE:
             n_family = len(ATTRIBUTES[case.corpus]) * len(PRIMARY_SHARDS)
         level = 1 - 0.05 / n_family
@@ -130,8 +179,9 @@ def _with_intervals_of_changes(measured, stage_of):
             "change_high": high,
             "level": level,
             "people": many.n_people,
+            "seeds": len(change),
             "over_seeds": own[1] > 0,
-            "stage": stage_of(case, n_folds),
+            "stage": stage_of(case, n_folds, len(change)),
             "verdict": verdict_on_shards(value, low, high, max(one.floor, many.floor)),
         }
 
@@ -222,9 +272,10 @@ def _with_intervals_of_rules(measured, stage_of):
     families = {}
     for case, _, name, *_, values in measured:
         for what, value in values.items():
-            family = case.corpus, case.model, name, what
-            families.setdefault(family, []).append(value[:, 0])
-    spread = {family: spread_over_seeds(v) for family, v in families.items()}
+            key = case.corpus, case.model, name, what
+            family = families.setdefault(key, {})
+            family.setdefault(case.attribute, []).append(value[:, 0])
+    spread = _borrowed({key: _spread(*key[2:], v) for key, v in families.items()})
     for case, n_folds, name, sampled, greatest, values in measured:
         row = {
             **vars(case),
@@ -233,7 +284,8 @@ def _with_intervals_of_rules(measured, stage_of):
             "floor": sampled.floor,
             "greatest_floor": greatest,
             "people": sampled.n_people,
-            "stage": stage_of(case, n_folds),
+            "stage": stage_of(case, n_folds, len(sampled.gap)),
+            "seeds": len(sampled.gap),
             "over_seeds": spread[case.corpus, case.model, name, "gap"][1] > 0,
         }
         row["level"] = 0.95
@@ -246,6 +298,16 @@ def _with_intervals_of_rules(measured, stage_of):
             ends = interval(value, own, level)
             row |= dict(zip((what, f"{what}_low", f"{what}_high"), ends))
         yield row
+
+
+def _spread(name, what, by_attribute):
+    """Pool the spread of one quantity of one rule, by attribute."""
+    if name not in IN_ONE_PIECE:
+        return spread_over_seeds([*chain(*by_attribute.values())])
+    if what in _QUANTITIES:
+        # One value for all numbers of shards.
+        return spread_over_seeds([values[0] for values in by_attribute.values()])
+    return _spread_of_changes(by_attribute)
 
 
 def is_primary(case):
@@ -279,15 +341,18 @@ def verdict_on_difference(row, what):
 def compare_at_equal_gap(gathered):
     """Rows with the default minus each rule at equal gap; see ``_judging``.
 
-    Cases with fewer than three folds have none. Seeds that are not finished wait.
+    The default without the group is compared with the peers that do not know it. Cases
+    with fewer than three folds have none. Seeds that are not finished wait.
     """
     rows = []
     for case, of_case in gathered.items():
         names = dict.fromkeys(name for d in of_case.values() for name in d.curves)
-        for name in names:
-            pairs = [_paired(d, name) for d in of_case.values()]
+        compared = [(DEFAULT, name) for name in names if name != DEFAULT]
+        compared += [(WITHOUT_GROUP, name) for name in names if name in GROUPLESS]
+        for ours, name in compared:
+            pairs = [_paired(d, ours, name) for d in of_case.values()]
             pairs = [pair for pair in pairs if pair is not None]
-            if name == DEFAULT or not pairs:
+            if not pairs:
                 continue
             most = max(pair[0].shape[1] for pair in pairs)
             pairs = [pair for pair in pairs if pair[0].shape[1] == most]
@@ -295,6 +360,7 @@ def compare_at_equal_gap(gathered):
             row = {
                 **vars(case),
                 "rule": name,
+                "ours": ours,
                 "folds": sum(p[0].shape[1] for p in pairs),
             }
             for what in _QUANTITIES:
@@ -305,9 +371,9 @@ def compare_at_equal_gap(gathered):
     return rows
 
 
-def _paired(decided, name):
-    """Curves of the default and of another rule in the folds that both have."""
-    curves = [decided.curves.get(rule, {}) for rule in (DEFAULT, name)]
+def _paired(decided, *rules):
+    """Curves of two rules in the folds that both have."""
+    curves = [decided.curves.get(rule, {}) for rule in rules]
     folds = sorted(set.intersection(*map(set, curves)))
     if len(folds) < 3:
         return None

@@ -40,6 +40,30 @@ def describe_training(cells, pieces):
     return table[list(rows[0])].to_dict("records")
 
 
+def describe_groups(names, corpora):
+    """Rows with the number of people of each compared group, by label.
+
+    Parameters
+    ----------
+    names : list of str
+        Of corpora.
+    corpora : callable
+        Returns the corpus of a name.
+    """
+    return [
+        {
+            "corpus": corpus.name,
+            "attribute": attribute,
+            "group": group,
+            "positive": int(np.sum(corpus.y[groups == group] == 1)),
+            "negative": int(np.sum(corpus.y[groups == group] == 0)),
+        }
+        for corpus in map(corpora, names)
+        for attribute, groups in corpus.groups.items()
+        for group in corpus.names(attribute)
+    ]
+
+
 def describe_scores(cells, decisions):
     """Rows with the area under the ROC curve within each group, means over folds.
 

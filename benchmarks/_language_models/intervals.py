@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from _judging import balanced_accuracy, gap, noise_floor
+from _judging import balanced_accuracy, count, gap, noise_floor
 from scipy import stats
 
 from .cases import truth
@@ -60,6 +60,17 @@ def sample(decided, rules, people, corpus, attribute):
         )
         for r in range(len(rules))
     ]
+
+
+def gaps(decided, rule, people, corpus, attribute):
+    """Return the gap of a rule on some people in each seed, as `sample`."""
+    n_groups, found = len(corpus.names(attribute)), []
+    for of_seed, who in zip(decided, people, strict=True):
+        own = of_seed.decisions[rule]
+        probability = np.array([own[person] for person in who.tolist()])
+        counts = count(probability, *truth(corpus, attribute, who), n_groups)
+        found.append(gap(counts))
+    return np.array(found)
 
 
 def resampled(probability, y, code, n_groups, seed=0):

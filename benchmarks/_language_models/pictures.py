@@ -122,7 +122,7 @@ def _note(rows):
     ]
     stages = {row["stage"] for row in rows}
     if TOO_FEW in stages:
-        lines.append("Hollow: fewer than five splits, too few to compare.")
+        lines.append("Hollow: folds are missing, too few to compare.")
     if UNTRAINED in stages:
         lines.append("Hollow: members that have not learnt.")
     if stages != {FINAL}:

@@ -16,6 +16,8 @@ from .training import known_rows
 
 PLAIN = "none, frozen vectors"
 """The same logistic model without a constraint."""
+IN_ONE_PIECE = REDUCTION, PLAIN
+"""Rules that decide once for all numbers of shards."""
 TOLERANCES = (0.01, 0.1)
 """The first is fairlearn's default; each takes long."""
 _MODEL = LogisticRegression(solver="newton-cholesky")

@@ -24,6 +24,7 @@ def readable_tables(found):
         Rows of the functions of ``comparisons`` and ``descriptions``.
     """
     yield "table_progress", _progress(found["progress"])
+    yield "table_groups", pd.DataFrame(found["groups"])
     yield "table_training", _training(found["training"])
     yield "table_shards", _shards(found["shards"])
     yield "table_scores", _scores(found["scores"])
@@ -188,11 +189,12 @@ def _rules(rows):
 
 
 def _equal_gap(rows):
-    """At equal gap, the default minus each other rule."""
+    """At equal gap, ours minus each other rule."""
     return pd.DataFrame(
         {
             **_first_columns(row),
             "rule": row["rule"],
+            "ours": row["ours"],
             "gap, more": _quantity(row, "gap", "+.3f"),
             "balanced accuracy, more": _quantity(row, "balanced_accuracy", "+.3f"),
         }
@@ -325,7 +327,9 @@ def _first_columns(row):
 
 
 def _sources(row):
-    return "people and seeds" if row["over_seeds"] else "people"
+    if not row["over_seeds"]:
+        return "people"
+    return f"people and seeds{' (of MiniLM)' if row['seeds'] == 1 else ''}"
 
 
 def _shown_shards(n_shards, holds_out):

@@ -59,6 +59,9 @@ def _rows_of_tables(steps, pieces, decisions):
             *descriptions.count_pieces(whole, pieces),
             *costs.count_pieces(planned, pieces),
         ],
+        "groups": descriptions.describe_groups(
+            dict.fromkeys(cell.corpus for cell in cells), corpora
+        ),
         "training": descriptions.describe_training(cells, pieces),
         "scores": descriptions.describe_scores(cells, decisions),
         "shards": comparisons.compare_shards(gathered, corpora),
