@@ -589,6 +589,56 @@ def test_sentences_say_nothing_before_there_is_something(module):
     assert "not measured yet" in sentences[4]
 
 
+def test_what_is_repaired_is_said_to_be_as_large_as_its_interval_allows(module):
+    row = {"corpus": "hatexplain", "model": "minilm", "deletion": None}
+    row |= {"holds_out": False, "stage": "final", "floor": 0.02, "greatest_floor": 0.02}
+    gaps = {"gap": 0.03, "gap_low": 0.01, "gap_high": 0.12}
+    more = {"more_gap": -0.3, "more_gap_low": -0.4, "more_gap_high": -0.2}
+    quality = {"balanced_accuracy": 0.7, "more_balanced_accuracy": 0.01}
+    rules = [
+        {**row, **gaps, **more, **quality, "rule": "default", "n_shards": n_shards}
+        for n_shards in (5, 20)
+    ]
+    found = {"shards": [], "rules": rules, "costs": [], "deletions": []}
+    said = module("sentences").five_sentences(found)[1]
+    assert said.count("Yes in 2 of 4 comparisons") == 1
+    assert "0.030 to 0.030, where a fair rule shows 0.020 to 0.020" in said
+    assert "intervals end at 0.120 to 0.120" in said
+
+
+def test_the_papers_rules_are_ranked_among_themselves(module):
+    row = {"corpus": "hatexplain", "model": "minilm", "attribute": "race"}
+    row |= {"deletion": None, "holds_out": False, "stage": "final"}
+    row |= {"more_gap": 0.0, "more_gap_low": -1, "more_gap_high": 1}
+    names = "aggregate_then_postprocess", "postprocess_then_aggregate", "ensemble"
+    rules = [
+        {
+            **row,
+            "rule": name,
+            "n_shards": n_shards,
+            "greatest_floor": 0.1,
+            "balanced_accuracy": quality,
+        }
+        for n_shards, of_rules in ((5, (0.6, 0.5, 0.7)), (20, (0.6, 0.7, 0.6)))
+        for name, quality in zip(names, of_rules)
+    ]
+    found = {"shards": [], "rules": rules, "costs": []}
+    claims = {
+        claim["finding of the paper"]: claim["here"]
+        for claim in module("sentences").claims_of_the_paper(found)
+    }
+    (said,) = (here for name, here in claims.items() if name.startswith("of these"))
+    assert said == "It has the highest estimate in 1 of 2 cells."
+
+
+def test_groups_are_listed_with_the_people_of_each_label(found):
+    groups = pd.DataFrame(found["groups"])
+    assert groups[["corpus", "attribute"]].drop_duplicates().values.tolist() == [
+        ["generated", "club"]
+    ]
+    assert groups[["positive", "negative"]].to_numpy().sum() == 500
+
+
 def test_a_sentence_answers_with_yes_no_or_neither(module):
     answer = module("sentences").answer
     final, few = {"stage": "final"}, {"stage": "too few splits"}
