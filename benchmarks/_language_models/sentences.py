@@ -1,8 +1,8 @@
 """What was found, in sentences that follow from the rows of tables alone.
 
-Nothing is said to be found before its folds are finished. With every person judged at
-least once, but not all seeds, a sentence is marked as provisional; before, it says that
-there is no answer yet.
+Nothing is said to be found before its folds are finished. With all folds of one seed,
+but not of all seeds, a sentence is marked as provisional; before, it says that there is
+no answer yet.
 """
 
 from collections import Counter
@@ -288,7 +288,8 @@ def _on_others(found):
         n_attributes = len(ATTRIBUTES[key[0]])
         several = [s for s in planned_shards(*key) if s > 1]
         n_repairs = n_attributes * len({*several} & {*REPAIRED_SHARDS})
-        one_seed = ", of one seed" if ready[0]["seeds"] == 1 else ""
+        folds = f", {ready[0]['folds']} folds of one seed"
+        one_seed = folds if ready[0]["seeds"] == 1 else ""
         shards = _less_fair(rows, n_attributes * len(several))
         repairs = _repaired(_repairs_of(found, key), n_repairs)
         said.append(
