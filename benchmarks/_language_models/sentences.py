@@ -242,7 +242,8 @@ def _on_peers(found):
         "All use the same ensembles but the last, which trains a model of its own. "
         "Levels are simultaneous over the comparisons with one peer. The default reads "
         "the network's frozen vectors since it was seen to be less accurate on these "
-        "people without them; the peers of the first kind read the members' mean score.",
+        "people without them; the peers that know the group read the members' mean "
+        "score.",
     ]
     return " ".join(parts)
 
