@@ -405,6 +405,9 @@ def test_a_rule_whose_solver_failed_in_a_seed_has_the_other_and_waits_for_none(
     }
     assert cases.stages(finished)(case, folds, 1) == stage
     assert cases.stages({})(case, 5, 1) == "provisional"
+    of_two = next(c for c in finished if c.model == "smollm2" and c.n_shards == 5)
+    assert cases.stages({})(of_two, 2, 1) == "provisional"
+    assert cases.stages({})(of_two, 1, 1) == "too few splits"
 
 
 def with_other(module, **changes):
@@ -441,12 +444,55 @@ def test_models_of_one_seed_have_the_spread_of_the_primary_model(module):
     assert row["change_low"] == pytest.approx(row["change"] - np.hypot(below, of_seeds))
     above = np.hypot(above - alone["change"], of_seeds)
     assert row["change_high"] == pytest.approx(row["change"] + above)
-    assert module("tables")._sources(row) == "people and seeds (of MiniLM)"
+    assert module("cases").sources(row) == "people and seeds (of MiniLM)"
     rows = module("comparisons").compare_rules(
         {**gathered, **others}, lambda name: corpus
     )
     assert all(row["over_seeds"] for row in rows)
     assert other in map(module("cases").case_of, rows)
+
+
+def test_rules_that_read_other_evidence_lend_no_spread(module):
+    corpus, gathered, others = with_other(module, model="minilm-whole")
+    gathered, corpora = {**gathered, **others}, lambda name: corpus
+    comparisons = module("comparisons")
+    for row in comparisons.compare_rules(gathered, corpora):
+        assert row["over_seeds"] == (row["model"] == "minilm")
+    assert all(r["over_seeds"] for r in comparisons.compare_shards(gathered, corpora))
+
+
+def test_fewer_folds_spread_more(module):
+    spread = module("comparisons")._on_folds
+    assert spread((0.1, 8), 10, 2) == (pytest.approx(0.1), 8)
+    # The mean of five trainings varies less than that of two.
+    assert spread((0.1, 8), 2, 1) == (pytest.approx(0.1 * 2.5**0.5), 8)
+
+
+def test_gaps_are_those_of_a_sample(module):
+    corpus, gathered = made_up(module, {5: 0.1}, seeds=2, n_people=300)
+    (own,), people = gathered.values(), [np.arange(300)] * 2
+    intervals, decided = module("intervals"), [own[0], own[1]]
+    (found,) = intervals.sample(decided, ["none"], people, corpus, "religion")
+    np.testing.assert_array_equal(
+        intervals.gaps(decided, "none", people, corpus, "religion"), found.gap[:, 0]
+    )
+
+
+def test_an_ensemble_waits_for_the_reduction_beside_its_peers(module, tmp_path):
+    cases, pieces = module("cases"), importlib.import_module("_pieces").Pieces
+    corpus = module("corpora").load_corpus("generated")
+    cell = module("training").Cell("generated", "tiny", 3, 0, 0)
+    packed = module("judging")._packed
+    about = {"people": np.arange(9), "decisions": {"none": packed(np.ones((1, 9)))}}
+    for asked, n_cases in ((["AIF360 EqOdds"], 0), ([], 1)):
+        decisions = pieces(tmp_path / str(n_cases))
+        found = {**about, "mean": packed(np.ones(9)), "asked": asked}
+        decisions.keep({**cell.key, "attribute": "club"}, found)
+        gathered = cases.gather([cell], decisions, lambda name: corpus)
+        assert len(gathered) == n_cases
+    decisions = pieces(tmp_path / "0")
+    decisions.keep(module("reduction").reduction_key(cell, "club"), about)
+    assert len(cases.gather([cell], decisions, lambda name: corpus)) == 1
 
 
 def test_a_change_by_a_deletion_has_the_spread_of_two_trainings(module):
@@ -465,10 +511,11 @@ def test_a_change_by_a_deletion_has_the_spread_of_two_trainings(module):
         for own in gathered.values()
     ]
     # Two numbers of shards give two degrees of freedom. The change of the same
-    # decisions is zero for all people, however they are drawn.
+    # decisions is zero for all people, however they are drawn; so with both rules.
     of_seeds = stats.t.ppf(0.975, 2) * np.sqrt(2 * np.mean(squares))
-    found = rows[0]["change"], rows[0]["change_low"], rows[0]["change_high"]
-    assert found == pytest.approx((0, -of_seeds, of_seeds))
+    for row in rows:
+        found = row["change"], row["change_low"], row["change_high"]
+        assert found == pytest.approx((0, -of_seeds, of_seeds))
 
 
 def test_a_rule_that_decides_once_for_all_shards_counts_once(module):
@@ -599,11 +646,12 @@ def test_what_is_repaired_is_said_to_be_as_large_as_its_interval_allows(module):
         {**row, **gaps, **more, **quality, "rule": "default", "n_shards": n_shards}
         for n_shards in (5, 20)
     ]
+    rules[1] |= {"gap": 0.01, "gap_high": 0.2, "floor": 0.04}
     found = {"shards": [], "rules": rules, "costs": [], "deletions": []}
     said = module("sentences").five_sentences(found)[1]
     assert said.count("Yes in 2 of 4 comparisons") == 1
-    assert "0.030 to 0.030, where a fair rule shows 0.020 to 0.020" in said
-    assert "intervals end at 0.120 to 0.120" in said
+    assert "0.010 to 0.030, where a fair rule shows 0.020 to 0.040" in said
+    assert "intervals end at 0.120 to 0.200" in said
 
 
 def test_the_papers_rules_are_ranked_among_themselves(module):
@@ -622,13 +670,11 @@ def test_the_papers_rules_are_ranked_among_themselves(module):
         for n_shards, of_rules in ((5, (0.6, 0.5, 0.7)), (20, (0.6, 0.7, 0.6)))
         for name, quality in zip(names, of_rules)
     ]
-    found = {"shards": [], "rules": rules, "costs": []}
-    claims = {
-        claim["finding of the paper"]: claim["here"]
-        for claim in module("sentences").claims_of_the_paper(found)
-    }
-    (said,) = (here for name, here in claims.items() if name.startswith("of these"))
-    assert said == "It has the highest estimate in 1 of 2 cells."
+    ranked = module("sentences")._ranked
+    assert ranked(rules, "ensemble") == (
+        "It has the highest estimate in 1 of 2 cells; no intervals."
+    )
+    assert ranked(rules[:2], "ensemble") == "No answer yet."
 
 
 def test_groups_are_listed_with_the_people_of_each_label(found):
@@ -636,7 +682,16 @@ def test_groups_are_listed_with_the_people_of_each_label(found):
     assert groups[["corpus", "attribute"]].drop_duplicates().values.tolist() == [
         ["generated", "club"]
     ]
-    assert groups[["positive", "negative"]].to_numpy().sum() == 500
+    corpus = importlib.import_module("_language_models.corpora").load_corpus(
+        "generated"
+    )
+    of_name = groups.set_index("group")
+    for name in ("positive", "negative"):
+        for group, n_people in of_name[name].items():
+            label = int(name == "positive")
+            own = [y for y, g in zip(corpus.y, corpus.groups["club"]) if g == group]
+            assert own.count(label) == n_people
+    assert of_name[["positive", "negative"]].to_numpy().sum() == 500
 
 
 def test_a_sentence_answers_with_yes_no_or_neither(module):

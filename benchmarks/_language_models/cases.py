@@ -57,6 +57,8 @@ class Decided:
 def gather(cells, decisions, corpora):
     """Return what was decided, by case and seed.
 
+    Ensembles whose peers decided, but not yet the reduction, wait.
+
     Parameters
     ----------
     cells : list of Cell
@@ -72,7 +74,8 @@ def gather(cells, decisions, corpora):
     for cell in chain.from_iterable(map(cells_of, cells)):
         for attribute in attributes_of(cell):
             found = decisions.read({**cell.key, "attribute": attribute})
-            if found is None:
+            beside = is_beside(cell) and decisions.read(reduction_key(cell, attribute))
+            if found is None or (beside is None and found["asked"]):
                 continue
             case = _case_of(cell, attribute)
             of_seed = gathered.setdefault(case, {}).setdefault(
@@ -82,7 +85,6 @@ def gather(cells, decisions, corpora):
             of_seed.fold_of.update(dict.fromkeys(people, cell.fold))
             of_seed.means.update(zip(people, unpacked(found["mean"])))
             _add(of_seed, found, cell.fold, corpus, attribute)
-            beside = is_beside(cell) and decisions.read(reduction_key(cell, attribute))
             if beside:
                 _add(of_seed, beside, cell.fold, corpus, attribute)
     return gathered
@@ -173,6 +175,13 @@ def planned_shards(corpus, model):
     return sorted(
         {case.n_shards for case in planned_splits() if (case.corpus, case.model) == key}
     )
+
+
+def sources(row):
+    """Say what the intervals of a row are over."""
+    if not row["over_seeds"]:
+        return "people"
+    return f"people and seeds{' (of MiniLM)' if row['seeds'] == 1 else ''}"
 
 
 def stages(gathered):

@@ -7,7 +7,9 @@ import numpy as np
 from _judging import compare
 
 from .cases import UNTRAINED, common_people, stages
+from .corpora import N_FOLDS
 from .intervals import freedom_of_changes, gaps, interval, sample, spread_over_seeds
+from .models import gives_vectors
 from .plan import ATTRIBUTES
 from .reduction import IN_ONE_PIECE
 from .rules import DEFAULT, GROUPLESS, MAJORITY, NONE, WITHOUT_GROUP
@@ -112,10 +114,11 @@ def compare_deletions(gathered, corpora):
                     for of_case in pair
                 ]
                 measured.append((case, rule, measured_pair, n_folds))
-    spread = {
-        key: (np.sqrt(2) * deviation, freedom)
-        for key, (deviation, freedom) in _spread_of_gaps(gathered, corpora).items()
-    }
+    of_gaps, spread = _spread_of_gaps(gathered, corpora), {}
+    for (corpus, model, rule), (before, freedom) in of_gaps.items():
+        # What is not repaired any more varies as without a rule.
+        after, _ = of_gaps[corpus, model, NONE]
+        spread[corpus, model, rule] = np.hypot(before, after), freedom
     return list(_with_intervals_of_changes(measured, spread, stages(gathered)))
 
 
@@ -129,7 +132,7 @@ def _spread_of_gaps(gathered, corpora):
         for rule in (NONE, DEFAULT):
             own = _only(of_case, rule)
             seeds, people, _ = common_people([own])
-            if not seeds or case.deletion is not None or case.holds_out:
+            if not seeds or case.deletion is not None:
                 continue
             found = gaps(
                 [own[seed] for seed in seeds],
@@ -145,18 +148,29 @@ def _spread_of_gaps(gathered, corpora):
 def _borrowed(spread):
     """Give families of one seed the spread of the primary model on their corpus.
 
-    Trainings vary with the seed, whether a second one was tried or not.
+    Trainings vary with the seed, whether a second one was tried or not. Rules that read
+    hashed words are other rules than those that read the network's vectors.
 
     Parameters
     ----------
     spread : dict of tuple to (float, float)
-        See `spread_over_seeds`; keys begin with corpus and model.
+        See `spread_over_seeds`; keys are corpus, model, and a decision or a rule and a
+        quantity.
     """
-    _, model = PRIMARY
-    return {
-        key: own if own[1] else spread.get((key[0], model, *key[2:]), own)
-        for key, own in spread.items()
-    }
+    _, lender = PRIMARY
+    found = {}
+    for (corpus, model, *what), own in spread.items():
+        is_alike = len(what) == 1 or gives_vectors(model) == gives_vectors(lender)
+        if not own[1] and is_alike:
+            own = spread.get((corpus, lender, *what), own)
+        found[corpus, model, *what] = own
+    return found
+
+
+def _on_folds(spread, n_folds, n_seeds):
+    """Return the spread of seeds that have fewer folds, and average over less."""
+    deviation, freedom = spread
+    return deviation * np.sqrt(n_seeds * N_FOLDS / n_folds), freedom
 
 
 def _with_intervals_of_changes(measured, spread, stage_of):
@@ -166,6 +180,7 @@ def _with_intervals_of_changes(measured, spread, stage_of):
             n_family = len(ATTRIBUTES[case.corpus]) * len(PRIMARY_SHARDS)
         level = 1 - 0.05 / n_family
         own = spread[case.corpus, case.model, what]
+        own = _on_folds(own, n_folds, len(change))
         value, low, high = interval(change, own, level)
         yield {
             **vars(case),
@@ -295,6 +310,7 @@ def _with_intervals_of_rules(measured, stage_of):
         for what, value in values.items():
             level = 0.95 if what in _QUANTITIES else row["level"]
             own = spread[case.corpus, case.model, name, what]
+            own = _on_folds(own, n_folds, len(value))
             ends = interval(value, own, level)
             row |= dict(zip((what, f"{what}_low", f"{what}_high"), ends))
         yield row

@@ -12,6 +12,7 @@ from .cases import (
     case_of,
     planned_shards,
     planned_splits,
+    sources,
 )
 from .rules import DEFAULT, NONE
 
@@ -116,7 +117,7 @@ def _splits(rows):
 
 
 def _note(rows):
-    over = "people and seeds" if any(row["over_seeds"] for row in rows) else "people"
+    over = " or ".join(sorted({sources(row) for row in rows}))
     lines = [
         f"Lines: 95% intervals over {over}. Grey: the mean gap of a fair rule.",
     ]

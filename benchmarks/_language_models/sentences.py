@@ -60,18 +60,6 @@ def claims_of_the_paper(found):
         for row in _rules_of(found, PRIMARY)
         if row["rule"] in OF_THE_PAPER and row["n_shards"] in REPAIRED_SHARDS
     ]
-    votes = [row for row in of_paper if row["rule"] == "ensemble"]
-    votes = [row for row in votes if "default_gap" in row]
-    beside_votes = [
-        (row, verdict_on_difference(row, "default_balanced_accuracy")) for row in votes
-    ]
-    by_case = {}
-    for row in of_paper:
-        case = row["attribute"], row["n_shards"]
-        if row["stage"] in ANSWERED:
-            by_case.setdefault(case, {})[row["rule"]] = row["balanced_accuracy"]
-    ranked = [own for own in by_case.values() if len(own) == len(OF_THE_PAPER)]
-    best = sum(max(own, key=own.get) == "ensemble" for own in ranked)
     by_votes = _shards_of(found, decision=BY_VOTES)
     costs = [row for row in found["costs"] if row["rows"] == 1]
     return [
@@ -90,18 +78,31 @@ def claims_of_the_paper(found):
         {
             "finding of the paper": "of these three, the optimal one on votes is the "
             "most accurate",
-            "here": f"It has the highest estimate in {best} of {len(ranked)} cells.",
-        },
-        {
-            "finding of the paper": "not of the paper: that rule is more accurate than "
-            "the default",
-            "here": answer(beside_votes, N_REPAIR_FAMILY, "lower", "higher"),
+            "here": _ranked(of_paper, "ensemble"),
         },
         {
             "finding of the paper": "a deletion costs what the formula says",
             "here": _agreement(costs),
         },
     ]
+
+
+def _ranked(rows, rule):
+    """Say how often a rule has the highest balanced accuracy of all that are ranked."""
+    by_case = {}
+    for row in rows:
+        case = row["attribute"], row["n_shards"]
+        if row["stage"] in ANSWERED:
+            by_case.setdefault(case, {})[row["rule"]] = row["balanced_accuracy"]
+    ranked = [own for own in by_case.values() if len(own) == len(OF_THE_PAPER)]
+    if not ranked:
+        return "No answer yet."
+    best = sum(max(own, key=own.get) == rule for own in ranked)
+    waits = any(row["stage"] == PROVISIONAL for row in rows)
+    return (
+        f"It has the highest estimate in {best} of {len(ranked)} cells; no intervals"
+        f"{' (provisional)' if waits else ''}."
+    )
 
 
 def _agreement(costs):
@@ -240,10 +241,10 @@ def _on_peers(found):
         f"Without the group, against {_listed(GROUPLESS)}, which do not know it:",
         _beside_peers(found, GROUPLESS, "groupless"),
         "All use the same ensembles but the last, which trains a model of its own. "
-        "Levels are simultaneous over the comparisons with one peer. The default reads "
-        "the network's frozen vectors since it was seen to be less accurate on these "
-        "people without them; the peers that know the group read the members' mean "
-        "score.",
+        "Levels are simultaneous over the comparisons of one quantity with one peer. "
+        "The default reads the network's frozen vectors since it was seen to be less "
+        "accurate on these people without them; the peers that know the group read the "
+        "members' mean score.",
     ]
     return " ".join(parts)
 
@@ -291,11 +292,14 @@ def _on_others(found):
         n_repairs = n_attributes * len({*several} & {*REPAIRED_SHARDS})
         folds = f", {ready[0]['folds']} folds of one seed"
         one_seed = folds if ready[0]["seeds"] == 1 else ""
+        own_repairs = _repairs_of(found, key)
+        over_people = any(not row["over_seeds"] for row in own_repairs)
+        alone = " (Intervals over people alone.)" if over_people else ""
         shards = _less_fair(rows, n_attributes * len(several))
-        repairs = _repaired(_repairs_of(found, key), n_repairs)
+        repairs = _repaired(own_repairs, n_repairs)
         said.append(
             f" {name}{one_seed}: do shards make it less fair? {shards} Does the rule "
-            f"repair it? {repairs}"
+            f"repair it? {repairs}{alone}"
         )
     if waiting:
         said.append(f" No answer yet: {', '.join(waiting)}.")

@@ -3,7 +3,7 @@
 import pandas as pd
 from _peers import SCORE_PEERS
 
-from .cases import ANSWERED, FINAL, case_of
+from .cases import ANSWERED, FINAL, case_of, sources
 from .comparisons import (
     MEAN_SCORE,
     OURS,
@@ -98,7 +98,7 @@ def _shards(rows):
             "noise floor": f"{row['floor']:.3f}",
             "change": _quantity(row, "change", "+.3f"),
             "level": f"{row['level']:.2%}",
-            "interval over": _sources(row),
+            "interval over": sources(row),
             "verdict": shown_verdict(row, row["verdict"]),
         }
         for row in rows
@@ -132,7 +132,7 @@ def _repair(rows):
                 row, "more_balanced_accuracy", "+.3f"
             ),
             "level": f"{row['level']:.2%}",
-            "interval over": _sources(row),
+            "interval over": sources(row),
             "verdict": shown_verdict(row, verdict_on_repair(row)),
         }
         for row in rows
@@ -228,7 +228,7 @@ def _deletion_changes(rows):
             "gap after": f"{row['gap']:.3f}",
             "noise floor": f"{row['floor']:.3f}",
             "change": _quantity(row, "change", "+.3f"),
-            "interval over": _sources(row),
+            "interval over": sources(row),
             "verdict": shown_verdict(row, row["verdict"]),
         }
         for row in rows
@@ -324,12 +324,6 @@ def _first_columns(row):
         "S": _shown_shards(row["n_shards"], row["holds_out"]),
         "splits": row["folds"],
     }
-
-
-def _sources(row):
-    if not row["over_seeds"]:
-        return "people"
-    return f"people and seeds{' (of MiniLM)' if row['seeds'] == 1 else ''}"
 
 
 def _shown_shards(n_shards, holds_out):
