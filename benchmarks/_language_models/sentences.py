@@ -6,6 +6,7 @@ no answer yet.
 """
 
 from collections import Counter
+from operator import itemgetter
 
 from _peers import SCORE_PEERS
 
@@ -225,7 +226,7 @@ def _ends(rows):
         return ""
     gap, high, floor = (
         f"{min(values):.3f} to {max(values):.3f}"
-        for values in ([row[w] for row in ready] for w in ("gap", "gap_high", "floor"))
+        for values in zip(*map(itemgetter("gap", "gap_high", "floor"), ready))
     )
     return (
         f" It is then {gap}, where a fair rule shows {floor} by chance. Its 95% "
@@ -243,8 +244,8 @@ def _on_peers(found):
         "All use the same ensembles but the last, which trains a model of its own. "
         "Levels are simultaneous over the comparisons of one quantity with one peer. "
         "The default reads the network's frozen vectors since it was seen to be less "
-        "accurate on these people without them; the peers that know the group read the "
-        "members' mean score.",
+        "accurate on these people without them. Of the peers that know the group, "
+        "AIF360 reads labels, the others the members' mean score.",
     ]
     return " ".join(parts)
 
