@@ -629,11 +629,49 @@ def test_what_the_confirmation_set_has_not_answered_is_shown(module):
 
 def test_sentences_say_nothing_before_there_is_something(module):
     empty = {"shards": [], "rules": [], "costs": [], "deletions": []}
+    empty["first_look"] = {"shards": [], "rules": []}
     sentences = module("sentences").five_sentences(empty)
     assert len(sentences) == 5
     assert not any(char in "".join(sentences) for char in ("Yes", "+", "% of"))
     assert "No answer yet." in sentences[0]
     assert "not measured yet" in sentences[4]
+
+
+def test_a_second_look_has_half_of_the_error_and_leaves_the_first_as_it_was(module):
+    comparisons = module("comparisons")
+    rules = "none", "default", "fairlearn ThresholdOptimizer"
+    corpus, gathered = made_up(module, {1: 0.0, 5: 0.1}, seeds=4, rules=rules)
+    first = {
+        case: {seed: own[seed] for seed in (0, 1)} for case, own in gathered.items()
+    }
+
+    def compare(cases):
+        return {
+            "shards": comparisons.compare_shards(cases, lambda _: corpus),
+            "rules": comparisons.compare_rules(cases, lambda _: corpus),
+        }
+
+    def without_stage(rows):
+        return [{**row, "stage": None} for row in rows]
+
+    alone, found = compare(first), compare(gathered)
+    found["first_look"] = comparisons.compare_first_look(gathered, lambda _: corpus)
+    for what, rows in found["first_look"].items():
+        assert without_stage(rows) == without_stage(alone[what])
+        assert {row["stage"] for row in rows} == {"final"}
+    assert comparisons.compare_first_look(first, None) == {"shards": [], "rules": []}
+    table = module("tables")._looks(found)
+    assert table["question"].tolist() == [
+        "gap, no rule, S = 5 against 1",
+        "default against no rule, S = 5",
+        "balanced accuracy of the default against fairlearn ThresholdOptimizer, S = 5",
+    ]
+    # Two attributes; four numbers of shards for the first question, two for the others.
+    levels = [1 - 0.05 / n for n in (8, 4, 4)], [1 - 0.05 / n for n in (16, 8, 8)]
+    for look, expected in zip(("first", "second"), levels):
+        assert table[f"its level, {look}"].tolist() == [f"{x:.2%}" for x in expected]
+    said = module("sentences").five_sentences({**found, "costs": [], "deletions": []})
+    assert all("The first look, by 2 seeds: yes in" in own for own in said[:2])
 
 
 def test_what_is_repaired_is_said_to_be_as_large_as_its_interval_allows(module):
@@ -648,6 +686,7 @@ def test_what_is_repaired_is_said_to_be_as_large_as_its_interval_allows(module):
     ]
     rules[1] |= {"gap": 0.01, "gap_high": 0.2, "floor": 0.04}
     found = {"shards": [], "rules": rules, "costs": [], "deletions": []}
+    found["first_look"] = {"shards": [], "rules": []}
     said = module("sentences").five_sentences(found)[1]
     assert said.count("Yes in 2 of 4 comparisons") == 1
     assert "0.010 to 0.030, where a fair rule shows 0.020 to 0.040" in said

@@ -6,11 +6,11 @@ from itertools import chain
 import numpy as np
 from _judging import compare
 
-from .cases import UNTRAINED, common_people, stages
+from .cases import FINAL, PROVISIONAL, UNTRAINED, common_people, stages
 from .corpora import N_FOLDS
 from .intervals import freedom_of_changes, gaps, interval, sample, spread_over_seeds
 from .models import gives_vectors
-from .plan import ATTRIBUTES
+from .plan import ATTRIBUTES, FIRST_LOOK
 from .reduction import IN_ONE_PIECE
 from .rules import DEFAULT, GROUPLESS, MAJORITY, NONE, WITHOUT_GROUP
 
@@ -65,9 +65,7 @@ def compare_shards(gathered, corpora):
         change = many.gap[:, 0] - one.gap[:, 0]
         family.setdefault(case.attribute, []).append(change)
     spread = {key: _spread_of_changes(family) for key, family in families.items()}
-    return list(
-        _with_intervals_of_changes(measured, _borrowed(spread), stages(gathered))
-    )
+    return list(_with_intervals_of_changes(measured, _borrowed(spread), gathered))
 
 
 def select_as_many(one, many, people):
@@ -119,7 +117,7 @@ def compare_deletions(gathered, corpora):
         # What is not repaired any more varies as without a rule.
         after, _ = of_gaps[corpus, model, NONE]
         spread[corpus, model, rule] = np.hypot(before, after), freedom
-    return list(_with_intervals_of_changes(measured, spread, stages(gathered)))
+    return list(_with_intervals_of_changes(measured, spread, gathered))
 
 
 def _spread_of_gaps(gathered, corpora):
@@ -173,12 +171,12 @@ def _on_folds(spread, n_folds, n_seeds):
     return deviation * np.sqrt(n_seeds * N_FOLDS / n_folds), freedom
 
 
-def _with_intervals_of_changes(measured, spread, stage_of):
+def _with_intervals_of_changes(measured, spread, gathered):
+    stage_of = stages(gathered)
     for case, what, (one, many), n_folds in measured:
-        change, n_family = many.gap - one.gap, 1
+        change, level = many.gap - one.gap, 0.95
         if is_primary(case) and what == MEAN_SCORE:
-            n_family = len(ATTRIBUTES[case.corpus]) * len(PRIMARY_SHARDS)
-        level = 1 - 0.05 / n_family
+            level = simultaneous(case, PRIMARY_SHARDS, gathered[case])
         own = spread[case.corpus, case.model, what]
         own = _on_folds(own, n_folds, len(change))
         value, low, high = interval(change, own, level)
@@ -268,7 +266,7 @@ def compare_rules(gathered, corpora):
                 beside = (samples[rule].floor for rule in ours.values())
                 greatest = max(own.floor, none.floor, *beside)
                 measured.append((case, n_folds, name, own, greatest, values))
-    return list(_with_intervals_of_rules(measured, stages(gathered)))
+    return list(_with_intervals_of_rules(measured, gathered))
 
 
 def _only(of_case, rule):
@@ -282,7 +280,8 @@ def _only(of_case, rule):
     return found
 
 
-def _with_intervals_of_rules(measured, stage_of):
+def _with_intervals_of_rules(measured, gathered):
+    stage_of = stages(gathered)
     # Rules over the same ensemble vary together, so that each has its own spread.
     families = {}
     for case, _, name, *_, values in measured:
@@ -305,8 +304,7 @@ def _with_intervals_of_rules(measured, stage_of):
         }
         row["level"] = 0.95
         if is_primary(case) and case.n_shards in REPAIRED_SHARDS:
-            n_family = len(REPAIRED_SHARDS) * len(ATTRIBUTES[case.corpus])
-            row["level"] = 1 - 0.05 / n_family
+            row["level"] = simultaneous(case, REPAIRED_SHARDS, gathered[case])
         for what, value in values.items():
             level = 0.95 if what in _QUANTITIES else row["level"]
             own = spread[case.corpus, case.model, name, what]
@@ -324,6 +322,44 @@ def _spread(name, what, by_attribute):
         # One value for all numbers of shards.
         return spread_over_seeds([values[0] for values in by_attribute.values()])
     return _spread_of_changes(by_attribute)
+
+
+def simultaneous(case, shards, seeds):
+    """Return the level of one interval of a primary family.
+
+    Parameters
+    ----------
+    case : Case
+    shards : tuple of int
+        Numbers of shards that are compared, by each attribute.
+    seeds : iterable of int
+        With more than `FIRST_LOOK` it is the second look, which has half of the error.
+    """
+    looks = 1 if {*seeds} <= {*FIRST_LOOK} else 2
+    return 1 - 0.05 / (len(shards) * len(ATTRIBUTES[case.corpus]) * looks)
+
+
+def compare_first_look(gathered, corpora):
+    """Rows of the primary questions by the first seeds, once there are more.
+
+    Returns
+    -------
+    dict of str to list of dict
+        Rows of `compare_shards` and `compare_rules`.
+    """
+    first = {
+        case: {seed: of_case[seed] for seed in FIRST_LOOK}
+        for case, of_case in gathered.items()
+        if (case.corpus, case.model) == PRIMARY
+        and case.deletion is None
+        and {*of_case} > {*FIRST_LOOK}
+    }
+    shards, rules = compare_shards(first, corpora), compare_rules(first, corpora)
+    for row in (*shards, *rules):
+        # It was finished before the design had more seeds.
+        if row["stage"] == PROVISIONAL:
+            row["stage"] = FINAL
+    return {"shards": shards, "rules": rules}
 
 
 def is_primary(case):

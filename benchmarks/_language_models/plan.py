@@ -37,11 +37,15 @@ def deletion_cells(corpus, model, n_shards, seed, deletions, folds=N_FOLDS):
 _ALL, _FEW = (1, 2, 5, 10, 20), (1, 5, 20)
 # As many as fit; the design's page says what was cut.
 _FIRST_FOLDS = 2
+FIRST_LOOK = 0, 1
+"""Seeds of the first look at the primary questions."""
 _HATEXPLAIN = "uniform", "religion=Jewish", "race=Asian"
 QUICK = "quick"
 STEPS = {
     "seed-0": lambda: main_cells("hatexplain", "minilm", _ALL, 0),
     "seed-1": lambda: main_cells("hatexplain", "minilm", _ALL, 1),
+    "seed-2": lambda: main_cells("hatexplain", "minilm", _ALL, 2),
+    "seed-3": lambda: main_cells("hatexplain", "minilm", _ALL, 3),
     "deletions": lambda: deletion_cells("hatexplain", "minilm", 5, 0, _HATEXPLAIN),
     "redditbias": lambda: [
         *main_cells("redditbias", "minilm", _ALL, 0),
@@ -56,5 +60,5 @@ STEPS = {
     ],
 }
 """Functions that return the cells of a step."""
-DEFAULT_STEPS = ("seed-0", "seed-1", "deletions")
+DEFAULT_STEPS = ("seed-0", "seed-1", "seed-2", "seed-3", "deletions")
 """Of the others, some need weights; the confirmation set is opened once, by name."""

@@ -22,7 +22,7 @@ from .comparisons import (
     verdict_on_repair,
 )
 from .costs import TAILS
-from .plan import ATTRIBUTES
+from .plan import ATTRIBUTES, FIRST_LOOK
 from .rules import BEST_THRESHOLD, DEFAULT, GROUPLESS, NONE, OF_THE_PAPER, PEERS
 
 _N_ATTRIBUTES = len(ATTRIBUTES[PRIMARY[0]])
@@ -196,6 +196,7 @@ def _on_shards(found):
         "**Do shards make a language model less fair?** "
         f"{_less_fair(rows, N_SHARDS_FAMILY)} Ensembles of 2, 5, 10 and 20 shards are "
         "compared with one model, by religion and by race."
+        f"{_first_look(_shards_of(found['first_look']), _less_fair, N_SHARDS_FAMILY)}"
         f"{_range(rows, 'change', 'The gap')}{said}"
     )
 
@@ -207,6 +208,7 @@ def _on_repair(found):
         "**Does the default rule repair the gap?** "
         f"{_repaired(rows, N_REPAIR_FAMILY)} Ensembles of 5 and 20 shards are compared "
         "with and without the rule, by religion and by race."
+        + _first_look(_repairs_of(found["first_look"]), _repaired, N_REPAIR_FAMILY)
         + _range(rows, "more_gap", "With the rule, the gap")
         + _ends(rows)
         + _range(rows, "more_balanced_accuracy", "Balanced accuracy")
@@ -217,6 +219,14 @@ def _on_repair(found):
             "differs",
         )
     )
+
+
+def _first_look(rows, said, n_planned):
+    """Say what the first seeds had answered, if there were more later."""
+    if not rows:
+        return ""
+    answered = _uncapitalised(said(rows, n_planned))
+    return f" The first look, by {len(FIRST_LOOK)} seeds: {answered}"
 
 
 def _ends(rows):

@@ -36,6 +36,7 @@ def readable_tables(found):
     yield "table_deletions", _deletions(found["rules"])
     yield "table_deletion_changes", _deletion_changes(found["deletions"])
     yield "table_confirmation", _confirmation(found)
+    yield "table_looks", _looks(found)
     yield "table_deletion_costs", _deletion_costs(found["deletion_costs"])
     yield "table_costs", _costs(found["costs"])
     yield "table_claims", pd.DataFrame(found["claims"])
@@ -239,44 +240,82 @@ def _forgotten(row):
     return f"{row['share']:.0%} {row['deletion'].replace('=', ' ')}"
 
 
-def _confirmation(found):
-    """Verdicts of the primary questions, on HateXplain and on the confirmation set."""
+def _primary_answers(found):
+    """Questions, rows, quantities and verdicts of MiniLM, sorted by shards."""
     asked = [row for row in found["rules"] if _is_asked(row)]
-    repaired = [row for row in asked if row["rule"] == DEFAULT]
     # Each peer beside ours that knows as much.
     ours = dict.fromkeys(SCORE_PEERS, "default") | dict.fromkeys(GROUPLESS, "groupless")
     answers = [
         *(
-            (f"gap, no rule, S = {row['n_shards']} against 1", row, row["verdict"])
+            ("gap, no rule, S = {} against 1", row, "change", row["verdict"])
             for row in found["shards"]
             if row["decision"] == MEAN_SCORE
         ),
         *(
-            (f"default against no rule, S = {row['n_shards']}", row, verdict)
-            for row, verdict in zip(repaired, map(verdict_on_repair, repaired))
+            ("default against no rule, S = {}", row, "more_gap", verdict_on_repair(row))
+            for row in asked
+            if row["rule"] == DEFAULT
         ),
         *(
             (
-                f"balanced accuracy of the {OURS[ours[row['rule']]]} against "
-                f"{row['rule']}, S = {row['n_shards']}",
+                f"balanced accuracy of the {OURS[beginning]} against "
+                f"{row['rule']}, S = {{}}",
                 row,
-                verdict_on_difference(row, f"{ours[row['rule']]}_balanced_accuracy"),
+                what,
+                verdict_on_difference(row, what),
             )
             for row in asked
-            if row["rule"] in ours and f"{ours[row['rule']]}_gap" in row
+            if row["rule"] in ours
+            for beginning in (ours[row["rule"]],)
+            for what in (f"{beginning}_balanced_accuracy",)
+            if what in row
         ),
     ]
+    return [
+        (question.format(row["n_shards"]), row, what, verdict)
+        for question, row, what, verdict in sorted(
+            answers, key=lambda own: own[1]["n_shards"]
+        )
+        if row["model"] == "minilm"
+    ]
+
+
+def _looks(found):
+    """The primary questions by the first two seeds, and by all."""
+    first, second = (
+        {
+            (question, row["attribute"]): (row, what, verdict)
+            for question, row, what, verdict in _primary_answers(rows)
+            if row["corpus"] == "hatexplain"
+        }
+        for rows in (found["first_look"], found)
+    )
+    lines = []
+    for question, attribute in first:
+        line = {"question": question, "attribute": attribute}
+        for name, look in (("first", first), ("second", second)):
+            row, what, verdict = look[question, attribute]
+            line |= {
+                f"{name} look": _quantity(row, what, "+.3f"),
+                f"its level, {name}": f"{row['level']:.2%}",
+                f"its verdict, {name}": shown_verdict(row, verdict),
+            }
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def _confirmation(found):
+    """Verdicts of the primary questions, on HateXplain and on the confirmation set."""
     columns = [
         f"{corpus}, {attribute}"
         for corpus in ("hatexplain", "redditbias")
         for attribute in ATTRIBUTES[corpus]
     ]
     table = {}
-    for question, row, verdict in sorted(answers, key=lambda own: own[1]["n_shards"]):
-        if row["model"] == "minilm":
-            empty = {"question": question, **dict.fromkeys(columns, "not run yet")}
-            line = table.setdefault(question, empty)
-            line[f"{row['corpus']}, {row['attribute']}"] = shown_verdict(row, verdict)
+    for question, row, _, verdict in _primary_answers(found):
+        empty = {"question": question, **dict.fromkeys(columns, "not run yet")}
+        line = table.setdefault(question, empty)
+        line[f"{row['corpus']}, {row['attribute']}"] = shown_verdict(row, verdict)
     return pd.DataFrame(table.values())
 
 

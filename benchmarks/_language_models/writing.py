@@ -1,6 +1,7 @@
 """Tables, sentences, a picture and the account of a run, from the pieces there are."""
 
 from functools import cache
+from itertools import chain
 
 import pandas as pd
 from _common import write_result
@@ -66,12 +67,18 @@ def _rows_of_tables(steps, pieces, decisions):
         "scores": descriptions.describe_scores(cells, decisions),
         "shards": comparisons.compare_shards(gathered, corpora),
         "rules": comparisons.compare_rules(gathered, corpora),
+        "first_look": comparisons.compare_first_look(gathered, corpora),
         "deletions": comparisons.compare_deletions(gathered, corpora),
         "equal_gap": comparisons.compare_at_equal_gap(gathered),
         "deletion_costs": descriptions.describe_deletions(cells, pieces),
         "costs": costs.describe(planned, pieces),
     }
-    judged = [*found["shards"], *found["rules"], *found["deletions"]]
+    judged = [
+        *found["shards"],
+        *found["rules"],
+        *found["deletions"],
+        *chain.from_iterable(found["first_look"].values()),
+    ]
     comparisons.mark_untrained(judged, found["training"])
     found["claims"] = sentences.claims_of_the_paper(found)
     return found
