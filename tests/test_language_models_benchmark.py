@@ -670,7 +670,7 @@ def test_a_second_look_has_half_of_the_error_and_leaves_the_first_as_it_was(modu
     levels = [1 - 0.05 / n for n in (8, 4, 4)], [1 - 0.05 / n for n in (16, 8, 8)]
     for look, expected in zip(("first", "second"), levels):
         assert table[f"its level, {look}"].tolist() == [f"{x:.2%}" for x in expected]
-    said = module("sentences").five_sentences({**found, "costs": [], "deletions": []})
+    said = module("sentences").details({**found, "costs": [], "deletions": []})
     assert all("The first look, by 2 seeds: yes in" in own for own in said[:2])
 
 
@@ -687,10 +687,11 @@ def test_what_is_repaired_is_said_to_be_as_large_as_its_interval_allows(module):
     rules[1] |= {"gap": 0.01, "gap_high": 0.2, "floor": 0.04}
     found = {"shards": [], "rules": rules, "costs": [], "deletions": []}
     found["first_look"] = {"shards": [], "rules": []}
-    said = module("sentences").five_sentences(found)[1]
+    sentences = module("sentences")
+    said = sentences.five_sentences(found)[1]
     assert said.count("Yes in 2 of 4 comparisons") == 1
-    assert "0.010 to 0.030, where a fair rule shows 0.020 to 0.040" in said
-    assert "intervals end at 0.120 to 0.200" in said
+    assert "0.010 to 0.030, by chance alone 0.020 to 0.040" in said
+    assert "left end at 0.120 to 0.200" in sentences.details(found)[1]
 
 
 def test_the_papers_rules_are_ranked_among_themselves(module):
@@ -711,9 +712,9 @@ def test_the_papers_rules_are_ranked_among_themselves(module):
     ]
     ranked = module("sentences")._ranked
     assert ranked(rules, "ensemble") == (
-        "It has the highest estimate in 1 of 2 cells; no intervals."
+        "It has the highest estimate in 1 of 2 cells; no intervals"
     )
-    assert ranked(rules[:2], "ensemble") == "No answer yet."
+    assert ranked(rules[:2], "ensemble") == "No answer yet"
 
 
 def test_groups_are_listed_with_the_people_of_each_label(found):
@@ -738,10 +739,22 @@ def test_a_sentence_answers_with_yes_no_or_neither(module):
     final, few = {"stage": "final"}, {"stage": "too few splits"}
     given = [(final, "not decided"), (final, "yes"), (final, "no"), (few, "yes")]
     assert answer(given, 5, "yes", "no") == (
-        "Yes in 1 of 5 comparisons, no in 1, not decided in 1, no answer yet in 2."
+        "Yes in 1 of 5 comparisons, no in 1, not decided in 1, no answer yet in 2"
     )
     said = answer([({"stage": "provisional"}, "yes")], 1, "yes", "no")
-    assert said == "Yes in 1 of 1 comparisons, no in 0 (provisional)."
+    assert said == "Yes in 1 of 1 comparisons, no in 0 (provisional)"
+
+
+def test_the_readme_and_the_landing_page_say_what_the_study_found():
+    results = "benchmarks/results/language_models/five_sentences.rst"
+    root = BENCHMARKS.parent
+    found = (root / results).read_text().splitlines()
+    assert len(found) == 5
+    readme = " ".join((root / "README.md").read_text().split())
+    for n, sentence in enumerate(found, 1):
+        assert f" {n}. {sentence.removeprefix('#. ')} " in readme
+    for page in ("index.rst", "study.rst"):
+        assert f".. include:: ../{results}" in (root / "docs" / page).read_text()
 
 
 def test_what_a_page_includes_is_written_whatever_is_finished(arguments, found):

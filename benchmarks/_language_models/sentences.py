@@ -6,7 +6,6 @@ no answer yet.
 """
 
 from collections import Counter
-from operator import itemgetter
 
 from _peers import SCORE_PEERS
 
@@ -29,28 +28,32 @@ _N_ATTRIBUTES = len(ATTRIBUTES[PRIMARY[0]])
 N_SHARDS_FAMILY = len(PRIMARY_SHARDS) * _N_ATTRIBUTES
 N_REPAIR_FAMILY = len(REPAIRED_SHARDS) * _N_ATTRIBUTES
 _OTHERS = {
-    ("redditbias", "minilm"): "RedditBias",
-    ("hatexplain", "minilm-whole"): "MiniLM with everything trained",
+    ("redditbias", "minilm"): "MiniLM on RedditBias",
+    ("hatexplain", "minilm-whole"): "MiniLM (everything trained)",
     ("hatexplain", "smollm2"): "SmolLM2",
     ("hatexplain", "mpnet"): "MPNet",
 }
 
 
 def five_sentences(found):
-    """Return five sentences in reStructuredText.
+    """Return five sentences in reStructuredText, one for each question.
 
     Parameters
     ----------
     found : dict of str to list of dict
         Rows of the functions of ``comparisons``, ``descriptions`` and ``costs``.
     """
-    return [
-        _on_shards(found),
-        _on_repair(found),
-        _on_peers(found),
-        _on_others(found),
-        _on_forgetting(found),
-    ]
+    return [sentence for sentence, _ in _findings(found)]
+
+
+def details(found):
+    """Return what belongs to the five sentences, in as many paragraphs."""
+    return [detail for _, detail in _findings(found)]
+
+
+def _findings(found):
+    parts = _on_shards, _on_repair, _on_peers, _on_others, _on_forgetting
+    return [part(found) for part in parts]
 
 
 def claims_of_the_paper(found):
@@ -97,12 +100,12 @@ def _ranked(rows, rule):
             by_case.setdefault(case, {})[row["rule"]] = row["balanced_accuracy"]
     ranked = [own for own in by_case.values() if len(own) == len(OF_THE_PAPER)]
     if not ranked:
-        return "No answer yet."
+        return "No answer yet"
     best = sum(max(own, key=own.get) == rule for own in ranked)
     waits = any(row["stage"] == PROVISIONAL for row in rows)
     return (
         f"It has the highest estimate in {best} of {len(ranked)} cells; no intervals"
-        f"{' (provisional)' if waits else ''}."
+        f"{' (provisional)' if waits else ''}"
     )
 
 
@@ -136,7 +139,7 @@ def answer(verdicts, n_planned, yes, no):
     """
     ready = [(row, verdict) for row, verdict in verdicts if row["stage"] in ANSWERED]
     if not ready:
-        return "No answer yet."
+        return "No answer yet"
     counts = Counter(verdict for _, verdict in ready)
     parts = [f"Yes in {counts.pop(yes, 0)} of {n_planned} comparisons"]
     parts.append(f"no in {counts.pop(no, 0)}")
@@ -144,7 +147,7 @@ def answer(verdicts, n_planned, yes, no):
     if len(ready) < n_planned:
         parts.append(f"no answer yet in {n_planned - len(ready)}")
     waits = any(row["stage"] == PROVISIONAL for row, _ in ready)
-    return f"{', '.join(parts)}{' (provisional)' if waits else ''}."
+    return f"{', '.join(parts)}{' (provisional)' if waits else ''}"
 
 
 def _rules_of(found, key):
@@ -190,34 +193,40 @@ def _on_shards(found):
     if any(row["stage"] in ANSWERED for row in by_votes):
         said = (
             " If the majority of votes decides, as in the paper, at 95% each: "
-            f"{_uncapitalised(_less_fair(by_votes, N_SHARDS_FAMILY))}"
+            f"{_uncapitalised(_less_fair(by_votes, N_SHARDS_FAMILY))}."
         )
     return (
         "**Do shards make a language model less fair?** "
-        f"{_less_fair(rows, N_SHARDS_FAMILY)} Ensembles of 2, 5, 10 and 20 shards are "
-        "compared with one model, by religion and by race."
+        f"{_less_fair(rows, N_SHARDS_FAMILY)}{_range(rows, 'change', '; the gap')}.",
+        "Ensembles of 2, 5, 10 and 20 shards are compared with one model, by religion "
+        "and by race."
         f"{_first_look(_shards_of(found['first_look']), _less_fair, N_SHARDS_FAMILY)}"
-        f"{_range(rows, 'change', 'The gap')}{said}"
+        f"{said}",
     )
 
 
 def _on_repair(found):
     rows = _repairs_of(found)
     beside = _repairs_of(found, rule=BEST_THRESHOLD)
+    gap, floor = (_least_and_most(rows, what) for what in ("gap", "floor"))
+    is_then = f"; the gap is then {gap}, by chance alone {floor}" if gap else ""
     return (
         "**Does the default rule repair the gap?** "
-        f"{_repaired(rows, N_REPAIR_FAMILY)} Ensembles of 5 and 20 shards are compared "
-        "with and without the rule, by religion and by race."
-        + _first_look(_repairs_of(found["first_look"]), _repaired, N_REPAIR_FAMILY)
-        + _range(rows, "more_gap", "With the rule, the gap")
-        + _ends(rows)
-        + _range(rows, "more_balanced_accuracy", "Balanced accuracy")
+        f"{_repaired(rows, N_REPAIR_FAMILY)}{is_then}"
+        f"{_range(rows, 'more_balanced_accuracy', ', and balanced accuracy')}.",
+        "Ensembles of 5 and 20 shards are compared with and without the rule, by "
+        "religion and by race."
+        f"{_first_look(_repairs_of(found['first_look']), _repaired, N_REPAIR_FAMILY)}"
+        f"{_range(rows, 'more_gap', ' With the rule, the gap', end='.')}"
+        f"{_ends(rows)}"
         + _range(
             beside,
             "default_balanced_accuracy",
-            "From that of the best single threshold for all groups it",
-            "differs",
-        )
+            " From the balanced accuracy of the best single threshold for all groups "
+            "its own",
+            verb="differs",
+            end=".",
+        ),
     )
 
 
@@ -226,41 +235,37 @@ def _first_look(rows, said, n_planned):
     if not rows:
         return ""
     answered = _uncapitalised(said(rows, n_planned))
-    return f" The first look, by {len(FIRST_LOOK)} seeds: {answered}"
+    return f" The first look, by {len(FIRST_LOOK)} seeds: {answered}."
 
 
 def _ends(rows):
     """Say how small a gap is shown to be: what is repaired need not be zero."""
-    ready = [row for row in rows if row["stage"] in ANSWERED]
-    if not ready:
+    high = _least_and_most(rows, "gap_high")
+    if not high:
         return ""
-    gap, high, floor = (
-        f"{min(values):.3f} to {max(values):.3f}"
-        for values in zip(*map(itemgetter("gap", "gap_high", "floor"), ready))
-    )
     return (
-        f" It is then {gap}, where a fair rule shows {floor} by chance. Its 95% "
-        f"intervals end at {high}: gaps up to there are not excluded."
+        f" The 95% intervals of the gap that is left end at {high}: gaps up to there "
+        "are not excluded."
     )
 
 
 def _on_peers(found):
-    parts = [
-        f"**Is it better than the {len(PEERS)} peers?**",
-        f"Against {_listed(SCORE_PEERS)}, which know the group:",
-        _beside_peers(found, SCORE_PEERS, "default"),
-        f"Without the group, against {_listed(GROUPLESS)}, which do not know it:",
-        _beside_peers(found, GROUPLESS, "groupless"),
+    with_group = _beside_peers(found, SCORE_PEERS, "default")
+    without = _beside_peers(found, GROUPLESS, "groupless")
+    return (
+        f"**Is it better than the {len(PEERS)} peers?** {_capitalised(with_group)}, "
+        f"which know the group; without the group, {without}, which do not know it.",
         "All use the same ensembles but the last, which trains a model of its own. "
         "Levels are simultaneous over the comparisons of one quantity with one peer. "
+        "What is neither higher nor lower is not decided. "
         "The default reads the network's frozen vectors since it was seen to be less "
         "accurate on these people without them. Of the peers that know the group, "
         "AIF360 reads labels, the others the members' mean score.",
-    ]
-    return " ".join(parts)
+    )
 
 
 def _beside_peers(found, peers, ours):
+    names = _listed(peers)
     rows = [
         row
         for row in _rules_of(found, PRIMARY)
@@ -270,19 +275,21 @@ def _beside_peers(found, peers, ours):
         and f"{ours}_gap" in row
     ]
     if not rows:
-        return "no answer yet."
-    n_planned, said = len(peers) * N_REPAIR_FAMILY, []
-    for what, words in (("balanced_accuracy", "balanced accuracy"), ("gap", "gap")):
-        counts = Counter(verdict_on_difference(row, f"{ours}_{what}") for row in rows)
-        said.append(
-            f"its {words} is higher in {counts['higher']} of {n_planned} comparisons, "
-            f"lower in {counts['lower']}, not decided in {counts[UNDECIDED]}"
-        )
+        return f"no answer yet beside {names}"
+    n_planned = len(peers) * N_REPAIR_FAMILY
+    quality, gap = (
+        Counter(verdict_on_difference(row, f"{ours}_{what}") for row in rows)
+        for what in ("balanced_accuracy", "gap")
+    )
     waiting = n_planned - len(rows)
-    if waiting:
-        said.append(f"no answer yet in {waiting}")
     waits = any(row["stage"] == PROVISIONAL for row in rows)
-    return f"{'; '.join(said)}{' (provisional)' if waits else ''}."
+    return (
+        f"balanced accuracy is higher in {quality['higher']} of {n_planned} "
+        f"comparisons and lower in {quality['lower']}, the gap smaller in "
+        f"{gap['lower']} and larger in {gap['higher']}"
+        f"{f', no answer yet in {waiting}' if waiting else ''}"
+        f"{' (provisional)' if waits else ''}, beside {names}"
+    )
 
 
 def _listed(names):
@@ -291,9 +298,9 @@ def _listed(names):
 
 
 def _on_others(found):
-    said, waiting = [], []
+    shards, repairs, about, waiting = [], [], [], []
     for key, name in _OTHERS.items():
-        rows = _shards_of(found, key)
+        rows, own_repairs = _shards_of(found, key), _repairs_of(found, key)
         ready = [row for row in rows if row["stage"] in ANSWERED]
         if not ready:
             waiting.append(name)
@@ -301,50 +308,65 @@ def _on_others(found):
         n_attributes = len(ATTRIBUTES[key[0]])
         several = [s for s in planned_shards(*key) if s > 1]
         n_repairs = n_attributes * len({*several} & {*REPAIRED_SHARDS})
-        folds = f", {ready[0]['folds']} folds of one seed"
-        one_seed = folds if ready[0]["seeds"] == 1 else ""
-        own_repairs = _repairs_of(found, key)
-        over_people = any(not row["over_seeds"] for row in own_repairs)
-        alone = " (Intervals over people alone.)" if over_people else ""
-        shards = _less_fair(rows, n_attributes * len(several))
-        repairs = _repaired(own_repairs, n_repairs)
-        said.append(
-            f" {name}{one_seed}: do shards make it less fair? {shards} Does the rule "
-            f"repair it? {repairs}{alone}"
+        stages = {row["stage"] for row in (*ready, *own_repairs)}
+        waits = " (provisional)" if PROVISIONAL in stages else ""
+        counts = Counter(row["verdict"] for row in ready)
+        missing = n_attributes * len(several) - len(ready)
+        shards.append(
+            f"{counts['less fair']}, {counts['not less fair']}, {counts[UNDECIDED]} "
+            f"with {name}{f', no answer yet in {missing}' if missing else ''}{waits}"
+        )
+        n_repaired = sum(verdict_on_repair(row) == "repaired" for row in own_repairs)
+        repairs.append(f"{n_repaired} of {n_repairs}")
+        alone = any(not row["over_seeds"] for row in own_repairs)
+        n_seeds = ready[0]["seeds"]
+        about.append(
+            f" {name}: {ready[0]['folds']} folds of "
+            f"{'one seed' if n_seeds == 1 else f'{n_seeds} seeds'}"
+            f"{', the rule with intervals over people alone' if alone else ''}."
+        )
+    parts = []
+    if shards:
+        parts.append(
+            "Comparisons in which shards make the model less fair, do not, and which "
+            f"are not decided: {'; '.join(shards)}; the rule repairs "
+            f"{', '.join(repairs)} gaps"
         )
     if waiting:
-        said.append(f" No answer yet: {', '.join(waiting)}.")
+        parts.append(f"No answer yet: {', '.join(waiting)}")
     return (
-        f"**Does it hold elsewhere?** The same comparisons, at 95% each.{''.join(said)}"
+        f"**Does it hold elsewhere?** {'. '.join(parts)}.",
+        f"The same comparisons, at 95% each.{''.join(about)}",
     )
 
 
 def _on_forgetting(found):
-    return (
-        "**What does forgetting cost, and does it change the gap?** "
-        f"{_costs(found['costs'])}{_after_deletions(found['deletions'])}"
-    )
-
-
-def _costs(rows):
-    tails = [row for row in rows if row["what"] == TAILS and row["R"] == 1]
+    question = "**What does forgetting cost, and does it change the gap?**"
+    tails = [row for row in found["costs"] if row["what"] == TAILS and row["R"] == 1]
     if not tails:
-        return "The cost is not measured yet."
-    parts = ["For the last layer."]
-    for one in tails:
-        if one["rows"] > 1:
-            continue
+        return f"{question} The cost is not measured yet.", ""
+    singles = [row for row in tails if row["rows"] == 1]
+    shares = " and ".join(
+        f"{row['share_of_fit']:.1%} with {row['S']} shards" for row in singles
+    )
+    erased = f"{max(row['erase_ms'] for row in singles):.0f} ms"
+    details = ["For the last layer."]
+    for one in singles:
         most = max(
             (row for row in tails if row["S"] == one["S"]), key=lambda row: row["rows"]
         )
-        parts.append(
-            f"With {one['S']} shards, a deletion takes {one['share_of_fit']:.1%} of "
-            f"the time of a training. It visits {one['share_of_visits']:.1%} of the "
-            f"samples; {one['expected']:.1%} are expected. Erasing alone takes "
-            f"{one['erase_ms']:.0f} ms. Relearning {most['rows']} rows at once takes "
-            f"{most['of_singles']:.0%} of the time of as many single requests."
+        details.append(
+            f"With {one['S']} shards, a deletion visits {one['share_of_visits']:.1%} "
+            f"of the samples; {one['expected']:.1%} are expected. Relearning "
+            f"{most['rows']} rows at once takes {most['of_singles']:.0%} of the time "
+            "of as many single requests."
         )
-    return " ".join(parts)
+    short, long = _after_deletions(found["deletions"])
+    return (
+        f"{question} A deletion takes {shares} of the time of a training, erasing "
+        f"alone at most {erased}{short}.",
+        f"{' '.join(details)}{long}",
+    )
 
 
 def _after_deletions(rows):
@@ -352,24 +374,38 @@ def _after_deletions(rows):
         case.deletion is not None and (case.corpus, case.model) == PRIMARY
         for case in planned_splits()
     )
-    parts = []
+    short, long = [], []
     for rule, words in ((NONE, "without a rule"), (DEFAULT, "with the default")):
         own = [row for row in rows if row["decision"] == rule]
-        if any(row["stage"] in ANSWERED for row in own):
-            said = _uncapitalised(_less_fair(own, n_planned))
-            parts.append(f" Is the ensemble less fair, {words}? At 95% each, {said}")
-    if not parts:
-        return " The gap after deletions is not judged yet."
-    return f" Then 5% and 20% of the rows are forgotten.{''.join(parts)}"
+        ready = [row for row in own if row["stage"] in ANSWERED]
+        if ready:
+            less_fair = sum(row["verdict"] == "less fair" for row in ready)
+            short.append(f"in {less_fair} of {n_planned} comparisons {words}")
+            long.append(f"{words}, {_uncapitalised(_less_fair(own, n_planned))}")
+    if not short:
+        return "; the gap after deletions is not judged yet", ""
+    return (
+        "; when 5% or 20% of the rows are forgotten, the ensemble becomes less fair "
+        f"{' and '.join(short)}",
+        f" Does the ensemble become less fair? At 95% each: {'; '.join(long)}.",
+    )
+
+
+def _capitalised(sentence):
+    return f"{sentence[0].upper()}{sentence[1:]}"
 
 
 def _uncapitalised(sentence):
     return f"{sentence[0].lower()}{sentence[1:]}"
 
 
-def _range(rows, what, subject, verb="changes"):
-    """Say by how much a quantity changes, or differs, where people are judged."""
+def _least_and_most(rows, what, form=".3f"):
+    """Return the range of a quantity where people are judged, or nothing."""
     values = [row[what] for row in rows if row["stage"] in ANSWERED]
-    if not values:
-        return ""
-    return f" {subject} {verb} by {min(values):+.3f} to {max(values):+.3f}."
+    return f"{min(values):{form}} to {max(values):{form}}" if values else ""
+
+
+def _range(rows, what, subject, verb="changes", end=""):
+    """Say by how much a quantity changes, or differs."""
+    span = _least_and_most(rows, what, "+.3f")
+    return f"{subject} {verb} by {span}{end}" if span else ""

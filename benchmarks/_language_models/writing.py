@@ -90,9 +90,10 @@ def _title(corpus, model):
 
 def _write_pages(folder, found):
     """Write what the documentation includes: sentences, tables of rules, pictures."""
-    said = "\n".join(f"#. {sentence}" for sentence in sentences.five_sentences(found))
-    (folder / "sentences.rst").write_text(f"{said}\n")
-    print(f"\n{said}")
+    for name in ("five_sentences", "details"):
+        said = "\n".join(f"#. {part}" for part in getattr(sentences, name)(found))
+        (folder / f"{name}.rst").write_text(f"{said}\n")
+        print(f"\n{said}")
     parts = []
     for name, rows in rules_by_table(found["rules"]).items():
         title = _title(rows[0]["corpus"], rows[0]["model"])
