@@ -370,7 +370,7 @@ def test_verdicts_wait_for_the_folds_of_the_design(
 ):
     corpus, gathered = made_up(module, {1: 0.0, 5: 0.3}, seeds=seeds, folds=folds)
     planned = dict.fromkeys(gathered, 10)
-    monkeypatch.setattr(module("cases"), "planned_splits", lambda: planned)
+    monkeypatch.setattr(module("cases"), "planned_splits", lambda **_: planned)
     row = shards_of(module, corpus, gathered)[5]
     assert (row["stage"], row["folds"]) == (stage, seeds * folds)
     shown = module("tables").shown_verdict(row, "less fair")
@@ -386,7 +386,7 @@ def test_a_verdict_waits_for_other_ensembles_of_its_model(module, monkeypatch):
     corpus, gathered = made_up(module, {1: 0.0, 5: 0.3}, seeds=2)
     other = module("cases").Case("hatexplain", "minilm", "race", 20)
     planned = {**dict.fromkeys(gathered, 10), other: 10}
-    monkeypatch.setattr(module("cases"), "planned_splits", lambda: planned)
+    monkeypatch.setattr(module("cases"), "planned_splits", lambda **_: planned)
     assert shards_of(module, corpus, gathered)[5]["stage"] == "provisional"
 
 
@@ -403,11 +403,50 @@ def test_a_rule_whose_solver_failed_in_a_seed_has_the_other_and_waits_for_none(
         }
         for planned, n_splits in cases.planned_splits().items()
     }
-    assert cases.stages(finished)(case, folds, 1) == stage
-    assert cases.stages({})(case, 5, 1) == "provisional"
+    assert cases.stages(finished)(case, folds, 1) == (10, stage)
+    assert cases.stages({})(case, 5, 1) == (10, "provisional")
     of_two = next(c for c in finished if c.model == "smollm2" and c.n_shards == 5)
-    assert cases.stages({})(of_two, 2, 1) == "provisional"
-    assert cases.stages({})(of_two, 1, 1) == "too few splits"
+    assert cases.stages({})(of_two, 2, 1) == (2, "provisional")
+    assert cases.stages({})(of_two, 1, 1) == (2, "too few splits")
+
+
+def test_the_first_look_is_final_until_the_second_is_whole(module):
+    cases = module("cases")
+    case = cases.Case("hatexplain", "minilm", "race", 5)
+    of_looks = {c for c in cases.planned_splits() if cases.is_in_looks(c)}
+
+    def of_seeds(n_seeds):
+        decided = cases.Decided(dict(enumerate(range(5))), {}, {}, {})
+        return {c: dict.fromkeys(range(n_seeds), decided) for c in of_looks}
+
+    assert cases.stages(of_seeds(1))(case, 5, 1) == (10, "provisional")
+    assert cases.stages(of_seeds(2))(case, 10, 2) == (10, "final")
+    assert cases.stages(of_seeds(3))(case, 15, 3) == (20, "provisional")
+    assert cases.stages(of_seeds(4))(case, 20, 4) == (20, "final")
+
+
+def test_no_page_shows_a_second_look_before_all_of_it_is_judged(module):
+    cases, steps = module("cases"), module("plan").STEPS
+    first = [*steps["seed-0"](), *steps["seed-1"](), *steps["smollm2"]()]
+    second = [*steps["seed-2"](), *steps["seed-3"]()]
+
+    class Judged:
+        def __init__(self, missing):
+            self.missing = missing
+
+        def read(self, key):
+            is_missing = self.missing.items() <= key.items()
+            return None if is_missing else {"asked": ["a peer"]}
+
+    nothing = {"corpus": "none"}
+    assert cases.of_whole_looks([*first, *second], Judged(nothing)) == first + second
+    one = {"seed": 3, "fold": 4, "n_shards": 20, "attribute": "race"}
+    reduction = {"what": "reduction", "seed": 2, "fold": 1}
+    for missing in (one, reduction):
+        assert cases.of_whole_looks([*first, *second], Judged(missing)) == first
+    assert cases.of_whole_looks([*first, *second[1:]], Judged(nothing)) == first
+    others = {"seed": 1, "model": "smollm2"}
+    assert cases.of_whole_looks(first, Judged(others)) == first
 
 
 def with_other(module, **changes):
@@ -635,6 +674,30 @@ def test_sentences_say_nothing_before_there_is_something(module):
     assert not any(char in "".join(sentences) for char in ("Yes", "+", "% of"))
     assert "No answer yet." in sentences[0]
     assert "not measured yet" in sentences[4]
+    assert all(module("sentences").details(empty))
+
+
+def test_a_sentence_on_other_models_counts_what_is_answered(module):
+    row = {"corpus": "hatexplain", "model": "smollm2", "deletion": None}
+    row |= {"holds_out": False, "stage": "final", "folds": 2, "seeds": 1}
+    row |= {"over_seeds": True, "floor": 0.1, "greatest_floor": 0.1, "rule": "default"}
+    row |= {"more_gap": -0.3, "more_gap_low": -0.4, "more_gap_high": -0.2}
+    row |= {"gap": 0.05, "gap_low": 0.0}
+    shards = {"decision": "mean score", "verdict": "less fair", "n_shards": 5}
+    few = {"stage": "too few splits"}
+    found = {
+        "shards": [{**row, **shards}, {**row, **shards, **few, "n_shards": 20}],
+        "rules": [{**row, "n_shards": 5}, {**row, **few, "n_shards": 20}],
+        "first_look": {"shards": [], "rules": []},
+        "costs": [],
+        "deletions": [],
+    }
+    said = module("sentences").five_sentences(found)[3]
+    assert (
+        "SmolLM2: less fair with shards, yes in 1 of 4 comparisons, no in 0, no answer "
+        "yet in 3; repaired, yes in 1 of 4 comparisons, no in 0, no answer yet in 3."
+    ) in said
+    assert "No answer yet: MiniLM on RedditBias, MiniLM (everything trained)" in said
 
 
 def test_a_second_look_has_half_of_the_error_and_leaves_the_first_as_it_was(module):
@@ -651,27 +714,28 @@ def test_a_second_look_has_half_of_the_error_and_leaves_the_first_as_it_was(modu
             "rules": comparisons.compare_rules(cases, lambda _: corpus),
         }
 
-    def without_stage(rows):
-        return [{**row, "stage": None} for row in rows]
-
     alone, found = compare(first), compare(gathered)
     found["first_look"] = comparisons.compare_first_look(gathered, lambda _: corpus)
     for what, rows in found["first_look"].items():
-        assert without_stage(rows) == without_stage(alone[what])
-        assert {row["stage"] for row in rows} == {"final"}
+        assert rows == alone[what]
     assert comparisons.compare_first_look(first, None) == {"shards": [], "rules": []}
     table = module("tables")._looks(found)
     assert table["question"].tolist() == [
         "gap, no rule, S = 5 against 1",
         "default against no rule, S = 5",
         "balanced accuracy of the default against fairlearn ThresholdOptimizer, S = 5",
+        "gap of the default against fairlearn ThresholdOptimizer, S = 5",
     ]
     # Two attributes; four numbers of shards for the first question, two for the others.
-    levels = [1 - 0.05 / n for n in (8, 4, 4)], [1 - 0.05 / n for n in (16, 8, 8)]
+    levels = [1 - 0.05 / n for n in (8, 4, 4, 4)], [1 - 0.05 / n for n in (16, 8, 8, 8)]
     for look, expected in zip(("first", "second"), levels):
         assert table[f"its level, {look}"].tolist() == [f"{x:.2%}" for x in expected]
     said = module("sentences").details({**found, "costs": [], "deletions": []})
-    assert all("The first look, by 2 seeds: yes in" in own for own in said[:2])
+    assert "The first look, by 2 seeds: yes in 0 of 8 comparisons" in said[0]
+    assert "no answer yet in 7" in said[0]
+    assert "The first look, by 2 seeds: yes in 0 of 4 comparisons" in said[1]
+    assert "The first look, by 2 seeds: beside fairlearn" in said[2]
+    assert "in 0 of 12 comparisons and lower in 0" in said[2]
 
 
 def test_what_is_repaired_is_said_to_be_as_large_as_its_interval_allows(module):
@@ -745,10 +809,13 @@ def test_a_sentence_answers_with_yes_no_or_neither(module):
     assert said == "Yes in 1 of 1 comparisons, no in 0 (provisional)"
 
 
-def test_the_readme_and_the_landing_page_say_what_the_study_found():
+def test_the_readme_and_the_landing_page_say_what_the_study_found(module):
     results = "benchmarks/results/language_models/five_sentences.rst"
     root = BENCHMARKS.parent
     found = (root / results).read_text().splitlines()
+    rows = json.loads((root / results).with_name("language_models.json").read_text())
+    said = module("sentences").five_sentences(rows)
+    assert found == [f"#. {sentence}" for sentence in said]
     assert len(found) == 5
     readme = " ".join((root / "README.md").read_text().split())
     for n, sentence in enumerate(found, 1):

@@ -10,7 +10,7 @@ from _judging import count
 
 from .corpora import N_FOLDS
 from .judging import attributes_of, unpacked
-from .plan import STEPS
+from .plan import FIRST_LOOK, PRIMARY, STEPS
 from .reduction import is_beside, reduction_key
 from .training import cells_of
 
@@ -73,9 +73,8 @@ def gather(cells, decisions, corpora):
     gathered = {}
     for cell in chain.from_iterable(map(cells_of, cells)):
         for attribute in attributes_of(cell):
-            found = decisions.read({**cell.key, "attribute": attribute})
-            beside = is_beside(cell) and decisions.read(reduction_key(cell, attribute))
-            if found is None or (beside is None and found["asked"]):
+            found, beside = _judged(cell, attribute, decisions)
+            if found is None:
                 continue
             case = _case_of(cell, attribute)
             of_seed = gathered.setdefault(case, {}).setdefault(
@@ -88,6 +87,43 @@ def gather(cells, decisions, corpora):
             if beside:
                 _add(of_seed, beside, cell.fold, corpus, attribute)
     return gathered
+
+
+def _judged(cell, attribute, decisions):
+    """Return decisions on a cell, and those of the reduction; none before both are."""
+    found = decisions.read({**cell.key, "attribute": attribute})
+    beside = is_beside(cell) and decisions.read(reduction_key(cell, attribute))
+    waits = found is None or (beside is None and found["asked"])
+    return (None, None) if waits else (found, beside)
+
+
+def of_whole_looks(cells, decisions):
+    """Return cells without those of the second look, until all of these are judged.
+
+    Parameters
+    ----------
+    cells : list of Cell
+    decisions : Pieces
+    """
+    second = {
+        cell for of_step in STEPS.values() for cell in of_step() if _is_second(cell)
+    }
+    is_whole = second <= {*cells} and all(
+        _judged(part, attribute, decisions)[0] is not None
+        for cell in second
+        for part in cells_of(cell)
+        for attribute in attributes_of(part)
+    )
+    return [cell for cell in cells if is_whole or not _is_second(cell)]
+
+
+def _is_second(cell):
+    return is_in_looks(cell) and cell.seed not in FIRST_LOOK
+
+
+def is_in_looks(case):
+    """Return whether a cell or a case belongs to the model of the primary questions."""
+    return case.deletion is None and (case.corpus, case.model) == PRIMARY
 
 
 def _add(decided, found, fold, corpus, attribute):
@@ -154,13 +190,14 @@ def common_people(cases):
 
 
 @cache
-def planned_splits():
+def planned_splits(second_look=True):
     """Return how many folds, over all seeds, the design has of each case."""
     counts = Counter()
     for cells in STEPS.values():
         for cell in chain.from_iterable(map(cells_of, cells())):
             for attribute in attributes_of(cell):
-                counts[_case_of(cell, attribute)] += 1
+                if second_look or not _is_second(cell):
+                    counts[_case_of(cell, attribute)] += 1
     return counts
 
 
@@ -199,9 +236,11 @@ def stages(gathered):
     Returns
     -------
     callable
-        Takes a case, its number of folds and that of its seeds.
+        Takes a case, its number of folds and that of its seeds. Returns how many folds
+        are planned of the case, and its stage.
     """
-    planned = planned_splits()
+    seeds = {s for case, own in gathered.items() if is_in_looks(case) for s in own}
+    planned = planned_splits(second_look=not seeds <= {*FIRST_LOOK})
     unfinished = {
         _family(case)
         for case, n_planned in planned.items()
@@ -210,8 +249,8 @@ def stages(gathered):
 
     def stage_of(case, n_folds, n_seeds):
         if n_folds < n_seeds * min(planned[case], N_FOLDS):
-            return TOO_FEW
-        return PROVISIONAL if _family(case) in unfinished else FINAL
+            return planned[case], TOO_FEW
+        return planned[case], PROVISIONAL if _family(case) in unfinished else FINAL
 
     return stage_of
 

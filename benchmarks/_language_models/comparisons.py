@@ -6,11 +6,11 @@ from itertools import chain
 import numpy as np
 from _judging import compare
 
-from .cases import FINAL, PROVISIONAL, UNTRAINED, common_people, stages
+from .cases import UNTRAINED, common_people, is_in_looks, stages
 from .corpora import N_FOLDS
 from .intervals import freedom_of_changes, gaps, interval, sample, spread_over_seeds
 from .models import gives_vectors
-from .plan import ATTRIBUTES, FIRST_LOOK
+from .plan import ATTRIBUTES, FIRST_LOOK, PRIMARY
 from .reduction import IN_ONE_PIECE
 from .rules import DEFAULT, GROUPLESS, MAJORITY, NONE, WITHOUT_GROUP
 
@@ -18,8 +18,6 @@ from .rules import DEFAULT, GROUPLESS, MAJORITY, NONE, WITHOUT_GROUP
 MARGIN = 0.05
 PRIMARY_SHARDS = (2, 5, 10, 20)
 REPAIRED_SHARDS = (5, 20)
-PRIMARY = "hatexplain", "minilm"
-"""Corpus and model of the primary questions."""
 MEAN_SCORE, BY_VOTES = "mean score", "majority"
 # Of the members, more than this must not decide the same for nearly everybody.
 _MOST_ALIKE = 0.1
@@ -180,6 +178,7 @@ def _with_intervals_of_changes(measured, spread, gathered):
         own = spread[case.corpus, case.model, what]
         own = _on_folds(own, n_folds, len(change))
         value, low, high = interval(change, own, level)
+        planned, stage = stage_of(case, n_folds, len(change))
         yield {
             **vars(case),
             "decision": what,
@@ -194,7 +193,8 @@ def _with_intervals_of_changes(measured, spread, gathered):
             "people": many.n_people,
             "seeds": len(change),
             "over_seeds": own[1] > 0,
-            "stage": stage_of(case, n_folds, len(change)),
+            "planned": planned,
+            "stage": stage,
             "verdict": verdict_on_shards(value, low, high, max(one.floor, many.floor)),
         }
 
@@ -291,6 +291,7 @@ def _with_intervals_of_rules(measured, gathered):
             family.setdefault(case.attribute, []).append(value[:, 0])
     spread = _borrowed({key: _spread(*key[2:], v) for key, v in families.items()})
     for case, n_folds, name, sampled, greatest, values in measured:
+        planned, stage = stage_of(case, n_folds, len(sampled.gap))
         row = {
             **vars(case),
             "folds": n_folds,
@@ -298,7 +299,8 @@ def _with_intervals_of_rules(measured, gathered):
             "floor": sampled.floor,
             "greatest_floor": greatest,
             "people": sampled.n_people,
-            "stage": stage_of(case, n_folds, len(sampled.gap)),
+            "planned": planned,
+            "stage": stage,
             "seeds": len(sampled.gap),
             "over_seeds": spread[case.corpus, case.model, name, "gap"][1] > 0,
         }
@@ -350,22 +352,17 @@ def compare_first_look(gathered, corpora):
     first = {
         case: {seed: of_case[seed] for seed in FIRST_LOOK}
         for case, of_case in gathered.items()
-        if (case.corpus, case.model) == PRIMARY
-        and case.deletion is None
-        and {*of_case} > {*FIRST_LOOK}
+        if is_in_looks(case) and {*of_case} > {*FIRST_LOOK}
     }
-    shards, rules = compare_shards(first, corpora), compare_rules(first, corpora)
-    for row in (*shards, *rules):
-        # It was finished before the design had more seeds.
-        if row["stage"] == PROVISIONAL:
-            row["stage"] = FINAL
-    return {"shards": shards, "rules": rules}
+    return {
+        "shards": compare_shards(first, corpora),
+        "rules": compare_rules(first, corpora),
+    }
 
 
 def is_primary(case):
     """Return whether the design's primary questions are about a case."""
-    whole = case.deletion is None and not case.holds_out
-    return whole and (case.corpus, case.model) == PRIMARY
+    return is_in_looks(case) and not case.holds_out
 
 
 def verdict_on_repair(row):

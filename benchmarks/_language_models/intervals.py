@@ -8,7 +8,7 @@ from scipy import stats
 
 from .cases import truth
 
-# Simultaneous intervals end at the 13th draw.
+# Simultaneous intervals end at the 7th draw, at the first look at the 13th.
 N_RESAMPLES = 4000
 
 

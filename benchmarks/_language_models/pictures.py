@@ -9,9 +9,7 @@ from .cases import (
     FINAL,
     TOO_FEW,
     UNTRAINED,
-    case_of,
     planned_shards,
-    planned_splits,
     sources,
 )
 from .rules import DEFAULT, NONE
@@ -111,7 +109,7 @@ def _draw_rule(ax, rows, shards, label, color):
 
 def _splits(rows):
     done = {row["folds"] for row in rows}
-    planned = max(planned_splits()[case_of(row)] for row in rows)
+    planned = max(row["planned"] for row in rows)
     shown = f"{min(done)} to {max(done)}" if len(done) > 1 else f"{min(done)}"
     return f"{shown} of {planned} splits"
 

@@ -37,8 +37,10 @@ def deletion_cells(corpus, model, n_shards, seed, deletions, folds=N_FOLDS):
 _ALL, _FEW = (1, 2, 5, 10, 20), (1, 5, 20)
 # As many as fit; the design's page says what was cut.
 _FIRST_FOLDS = 2
+PRIMARY = "hatexplain", "minilm"
+"""Corpus and model of the primary questions."""
 FIRST_LOOK = 0, 1
-"""Seeds of the first look at the primary questions."""
+"""Seeds of the first look at these questions. The second has all seeds."""
 _HATEXPLAIN = "uniform", "religion=Jewish", "race=Asian"
 QUICK = "quick"
 STEPS = {

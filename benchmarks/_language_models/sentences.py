@@ -13,22 +13,21 @@ from .cases import ANSWERED, PROVISIONAL, planned_shards, planned_splits
 from .comparisons import (
     BY_VOTES,
     MEAN_SCORE,
-    PRIMARY,
     PRIMARY_SHARDS,
     REPAIRED_SHARDS,
-    UNDECIDED,
     verdict_on_difference,
     verdict_on_repair,
 )
 from .costs import TAILS
-from .plan import ATTRIBUTES, FIRST_LOOK
+from .plan import ATTRIBUTES, FIRST_LOOK, NOT_ASKED, PRIMARY
 from .rules import BEST_THRESHOLD, DEFAULT, GROUPLESS, NONE, OF_THE_PAPER, PEERS
 
+_CONFIRMATION = "redditbias", "minilm"
 _N_ATTRIBUTES = len(ATTRIBUTES[PRIMARY[0]])
 N_SHARDS_FAMILY = len(PRIMARY_SHARDS) * _N_ATTRIBUTES
 N_REPAIR_FAMILY = len(REPAIRED_SHARDS) * _N_ATTRIBUTES
 _OTHERS = {
-    ("redditbias", "minilm"): "MiniLM on RedditBias",
+    _CONFIRMATION: "MiniLM on RedditBias",
     ("hatexplain", "minilm-whole"): "MiniLM (everything trained)",
     ("hatexplain", "smollm2"): "SmolLM2",
     ("hatexplain", "mpnet"): "MPNet",
@@ -250,33 +249,49 @@ def _ends(rows):
 
 
 def _on_peers(found):
-    with_group = _beside_peers(found, SCORE_PEERS, "default")
-    without = _beside_peers(found, GROUPLESS, "groupless")
+    first = found["first_look"]
+    before = (
+        f" The first look, by {len(FIRST_LOOK)} seeds: {_beside_all_peers(first)}."
+        if first["rules"]
+        else ""
+    )
     return (
-        f"**Is it better than the {len(PEERS)} peers?** {_capitalised(with_group)}, "
-        f"which know the group; without the group, {without}, which do not know it.",
+        f"**Is it better than the {len(PEERS)} peers?** "
+        f"{_capitalised(_beside_all_peers(found))}.",
         "All use the same ensembles but the last, which trains a model of its own. "
         "Levels are simultaneous over the comparisons of one quantity with one peer. "
-        "What is neither higher nor lower is not decided. "
+        f"What is neither higher nor lower is not decided.{before} "
         "The default reads the network's frozen vectors since it was seen to be less "
         "accurate on these people without them. Of the peers that know the group, "
         "AIF360 reads labels, the others the members' mean score.",
     )
 
 
-def _beside_peers(found, peers, ours):
-    names = _listed(peers)
+def _beside_all_peers(found, key=PRIMARY):
+    with_group, without = (
+        [name for name in peers if name not in NOT_ASKED.get(key[0], ())]
+        for peers in (SCORE_PEERS, GROUPLESS)
+    )
+    return (
+        f"beside {_listed(with_group)}, which know the group, the default has "
+        f"{_beside_peers(found, with_group, 'default', key)}; beside "
+        f"{_listed(without)}, which do not, ours without the group has "
+        f"{_beside_peers(found, without, 'groupless', key)}"
+    )
+
+
+def _beside_peers(found, peers, ours, key):
     rows = [
         row
-        for row in _rules_of(found, PRIMARY)
+        for row in _rules_of(found, key)
         if row["rule"] in peers
         and row["n_shards"] in REPAIRED_SHARDS
         and row["stage"] in ANSWERED
         and f"{ours}_gap" in row
     ]
     if not rows:
-        return f"no answer yet beside {names}"
-    n_planned = len(peers) * N_REPAIR_FAMILY
+        return "no answer yet"
+    n_planned = len(peers) * len(REPAIRED_SHARDS) * len(ATTRIBUTES[key[0]])
     quality, gap = (
         Counter(verdict_on_difference(row, f"{ours}_{what}") for row in rows)
         for what in ("balanced_accuracy", "gap")
@@ -284,11 +299,11 @@ def _beside_peers(found, peers, ours):
     waiting = n_planned - len(rows)
     waits = any(row["stage"] == PROVISIONAL for row in rows)
     return (
-        f"balanced accuracy is higher in {quality['higher']} of {n_planned} "
-        f"comparisons and lower in {quality['lower']}, the gap smaller in "
-        f"{gap['lower']} and larger in {gap['higher']}"
+        f"higher balanced accuracy in {quality['higher']} of {n_planned} comparisons "
+        f"and lower in {quality['lower']}, a smaller gap in {gap['lower']} and a "
+        f"larger one in {gap['higher']}"
         f"{f', no answer yet in {waiting}' if waiting else ''}"
-        f"{' (provisional)' if waits else ''}, beside {names}"
+        f"{' (provisional)' if waits else ''}"
     )
 
 
@@ -298,9 +313,9 @@ def _listed(names):
 
 
 def _on_others(found):
-    shards, repairs, about, waiting = [], [], [], []
+    said, about, waiting = [], [], []
     for key, name in _OTHERS.items():
-        rows, own_repairs = _shards_of(found, key), _repairs_of(found, key)
+        rows, repairs = _shards_of(found, key), _repairs_of(found, key)
         ready = [row for row in rows if row["stage"] in ANSWERED]
         if not ready:
             waiting.append(name)
@@ -308,64 +323,59 @@ def _on_others(found):
         n_attributes = len(ATTRIBUTES[key[0]])
         several = [s for s in planned_shards(*key) if s > 1]
         n_repairs = n_attributes * len({*several} & {*REPAIRED_SHARDS})
-        stages = {row["stage"] for row in (*ready, *own_repairs)}
-        waits = " (provisional)" if PROVISIONAL in stages else ""
-        counts = Counter(row["verdict"] for row in ready)
-        missing = n_attributes * len(several) - len(ready)
-        shards.append(
-            f"{counts['less fair']}, {counts['not less fair']}, {counts[UNDECIDED]} "
-            f"with {name}{f', no answer yet in {missing}' if missing else ''}{waits}"
+        less_fair = _less_fair(rows, n_attributes * len(several))
+        said.append(
+            f"{name}: less fair with shards, {_uncapitalised(less_fair)}; repaired, "
+            f"{_uncapitalised(_repaired(repairs, n_repairs))}"
         )
-        n_repaired = sum(verdict_on_repair(row) == "repaired" for row in own_repairs)
-        repairs.append(f"{n_repaired} of {n_repairs}")
-        alone = any(not row["over_seeds"] for row in own_repairs)
+        alone = any(not row["over_seeds"] for row in repairs)
         n_seeds = ready[0]["seeds"]
         about.append(
             f" {name}: {ready[0]['folds']} folds of "
             f"{'one seed' if n_seeds == 1 else f'{n_seeds} seeds'}"
             f"{', the rule with intervals over people alone' if alone else ''}."
         )
-    parts = []
-    if shards:
-        parts.append(
-            "Comparisons in which shards make the model less fair, do not, and which "
-            f"are not decided: {'; '.join(shards)}; the rule repairs "
-            f"{', '.join(repairs)} gaps"
-        )
     if waiting:
-        parts.append(f"No answer yet: {', '.join(waiting)}")
+        said.append(f"No answer yet: {', '.join(waiting)}")
     return (
-        f"**Does it hold elsewhere?** {'. '.join(parts)}.",
-        f"The same comparisons, at 95% each.{''.join(about)}",
+        f"**Does it hold elsewhere?** {'. '.join(said)}.",
+        f"The same comparisons, at 95% each.{''.join(about)} On RedditBias, which "
+        f"chose nothing, {_beside_all_peers(found, _CONFIRMATION)}.",
     )
 
 
 def _on_forgetting(found):
-    question = "**What does forgetting cost, and does it change the gap?**"
-    tails = [row for row in found["costs"] if row["what"] == TAILS and row["R"] == 1]
-    if not tails:
-        return f"{question} The cost is not measured yet.", ""
+    cost, visits = _costs(found["costs"])
+    return (
+        "**What does forgetting cost, and does it change the gap?** "
+        f"{cost}; {_after_deletions(found['deletions'])}.",
+        f"{visits} Each comparison of ensembles before and after is at 95%.",
+    )
+
+
+def _costs(rows):
+    tails = [row for row in rows if row["what"] == TAILS and row["R"] == 1]
     singles = [row for row in tails if row["rows"] == 1]
+    if not singles:
+        return "The cost is not measured yet", ""
     shares = " and ".join(
         f"{row['share_of_fit']:.1%} with {row['S']} shards" for row in singles
     )
-    erased = f"{max(row['erase_ms'] for row in singles):.0f} ms"
-    details = ["For the last layer."]
+    erased, visits = max(row["erase_ms"] for row in singles), ["For the last layer."]
     for one in singles:
         most = max(
             (row for row in tails if row["S"] == one["S"]), key=lambda row: row["rows"]
         )
-        details.append(
+        visits.append(
             f"With {one['S']} shards, a deletion visits {one['share_of_visits']:.1%} "
             f"of the samples; {one['expected']:.1%} are expected. Relearning "
             f"{most['rows']} rows at once takes {most['of_singles']:.0%} of the time "
             "of as many single requests."
         )
-    short, long = _after_deletions(found["deletions"])
     return (
-        f"{question} A deletion takes {shares} of the time of a training, erasing "
-        f"alone at most {erased}{short}.",
-        f"{' '.join(details)}{long}",
+        f"A deletion takes {shares} of the time of a training, erasing alone at most "
+        f"{erased:.0f} ms",
+        " ".join(visits),
     )
 
 
@@ -374,21 +384,14 @@ def _after_deletions(rows):
         case.deletion is not None and (case.corpus, case.model) == PRIMARY
         for case in planned_splits()
     )
-    short, long = [], []
+    said = []
     for rule, words in ((NONE, "without a rule"), (DEFAULT, "with the default")):
         own = [row for row in rows if row["decision"] == rule]
-        ready = [row for row in own if row["stage"] in ANSWERED]
-        if ready:
-            less_fair = sum(row["verdict"] == "less fair" for row in ready)
-            short.append(f"in {less_fair} of {n_planned} comparisons {words}")
-            long.append(f"{words}, {_uncapitalised(_less_fair(own, n_planned))}")
-    if not short:
-        return "; the gap after deletions is not judged yet", ""
-    return (
-        "; when 5% or 20% of the rows are forgotten, the ensemble becomes less fair "
-        f"{' and '.join(short)}",
-        f" Does the ensemble become less fair? At 95% each: {'; '.join(long)}.",
-    )
+        if any(row["stage"] in ANSWERED for row in own):
+            said.append(f"{words}, {_uncapitalised(_less_fair(own, n_planned))}")
+    if not said:
+        return "the gap after deletions is not judged yet"
+    return f"less fair after 5% or 20% of the rows are forgotten: {'; '.join(said)}"
 
 
 def _capitalised(sentence):

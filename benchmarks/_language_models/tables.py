@@ -114,7 +114,7 @@ def _scores(rows):
     table = table.rename(columns={"count": "splits"})
     keys = ["corpus", "model", "attribute", "group", "splits"]
     wide = table.pivot_table(index=keys, columns="S", values="mean", sort=False)
-    wide = wide[sorted(wide)].map("{:.3f}".format)
+    wide = wide[sorted(wide)].map("{:.3f}".format, na_action="ignore")
     return wide.rename(columns="S = {}".format).reset_index()
 
 
@@ -258,17 +258,18 @@ def _primary_answers(found):
         ),
         *(
             (
-                f"balanced accuracy of the {OURS[beginning]} against "
-                f"{row['rule']}, S = {{}}",
+                f"{words} of the {OURS[ours[row['rule']]]} against {row['rule']}, "
+                "S = {}",
                 row,
-                what,
-                verdict_on_difference(row, what),
+                f"{ours[row['rule']]}_{what}",
+                verdict_on_difference(row, f"{ours[row['rule']]}_{what}"),
+            )
+            for what, words in (
+                ("balanced_accuracy", "balanced accuracy"),
+                ("gap", "gap"),
             )
             for row in asked
-            if row["rule"] in ours
-            for beginning in (ours[row["rule"]],)
-            for what in (f"{beginning}_balanced_accuracy",)
-            if what in row
+            if row["rule"] in ours and f"{ours[row['rule']]}_{what}" in row
         ),
     ]
     return [

@@ -9,7 +9,7 @@ from _common import write_result
 from . import cases, comparisons, costs, descriptions, sentences
 from .corpora import load_corpus
 from .pictures import draw_gaps
-from .plan import QUICK, STEPS
+from .plan import FIRST_LOOK, PRIMARY, QUICK, STEPS
 from .tables import readable_tables, rules_by_table
 
 TITLES = {
@@ -49,7 +49,8 @@ def write(options, pieces, decisions):
 
 def _rows_of_tables(steps, pieces, decisions):
     corpora = cache(load_corpus)
-    cells = [cell for step in steps for cell in STEPS[step]()]
+    given = [cell for step in steps for cell in STEPS[step]()]
+    cells = cases.of_whole_looks(given, decisions)
     # How far the study is, whatever is judged now.
     is_quick = QUICK in steps
     whole = {step: STEPS[step]() for step in STEPS if is_quick == (step == QUICK)}
@@ -73,13 +74,11 @@ def _rows_of_tables(steps, pieces, decisions):
         "deletion_costs": descriptions.describe_deletions(cells, pieces),
         "costs": costs.describe(planned, pieces),
     }
-    judged = [
-        *found["shards"],
-        *found["rules"],
-        *found["deletions"],
-        *chain.from_iterable(found["first_look"].values()),
-    ]
+    judged = [*found["shards"], *found["rules"], *found["deletions"]]
     comparisons.mark_untrained(judged, found["training"])
+    first = [*chain.from_iterable(found["first_look"].values())]
+    of_first = [cell for cell in cells if cell.seed in FIRST_LOOK]
+    comparisons.mark_untrained(first, descriptions.describe_training(of_first, pieces))
     found["claims"] = sentences.claims_of_the_paper(found)
     return found
 
@@ -109,6 +108,6 @@ def _write_pages(folder, found):
         f".. figure:: ../benchmarks/results/language_models/{'_'.join(key)}.png\n"
         f"   :alt: The same for {_title(*key)}\n"
         for key in others
-        if key != comparisons.PRIMARY
+        if key != PRIMARY
     ]
     (folder / "others.rst").write_text("\n".join(figures))
