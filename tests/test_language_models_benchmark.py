@@ -650,6 +650,27 @@ def test_a_gap_after_deletions_is_compared_with_that_before(module):
     assert compare({forgot: after}, lambda name: corpus) == []
 
 
+def test_comparisons_at_95_percent_are_counted_beside_what_chance_would_show(module):
+    row = {"deletion": None, "stage": "final", "level": 0.95}
+    above = {"more_gap_low": 0.1, "more_gap_high": 0.2}
+    around = {"more_gap_low": -0.1, "more_gap_high": 0.2}
+    below = {"more_gap_low": -0.2, "more_gap_high": -0.1}
+    rules = [
+        {**row, "more_gap": 0.0, **above},
+        {**row, "more_gap": 0.0, **around},
+        {**row, "more_gap": 0.0, **below},
+        # Not at this level, not finished, of a deletion, without a difference.
+        {**row, "more_gap": 0.0, **above, "level": 0.99},
+        {**row, "more_gap": 0.0, **above, "stage": "too few splits"},
+        {**row, "more_gap": 0.0, **above, "deletion": "uniform"},
+        row,
+    ]
+    found = {"rules": rules, "shards": [], "deletions": [], "equal_gap": []}
+    table = module("tables")._multiplicity(found).set_index("compared")
+    assert table.loc["a rule and no rule, gap"].tolist() == [3, 2, "0.1"]
+    assert set(table.drop("a rule and no rule, gap")["comparisons"]) == {0}
+
+
 def test_what_the_confirmation_set_has_not_answered_is_shown(module):
     corpus, gathered = made_up(module, {1: 0.0, 20: 0.3, 5: 0.3})
     comparisons = module("comparisons")

@@ -40,6 +40,7 @@ def readable_tables(found):
     yield "table_deletion_costs", _deletion_costs(found["deletion_costs"])
     yield "table_costs", _costs(found["costs"])
     yield "table_claims", pd.DataFrame(found["claims"])
+    yield "table_multiplicity", _multiplicity(found)
 
 
 def rules_by_table(rows):
@@ -82,8 +83,8 @@ def _training(rows):
             "AUC": f"{row['auc']:.3f}",
             "of single members": f"{row['of_members']:.3f}",
             "members alike": row["members_alike"],
-            "seconds, training": f"{row['fit_seconds']:.0f}",
-            "seconds, scoring": f"{row['score_seconds']:.0f}",
+            "least seconds, training": f"{row['fit_seconds']:.0f}",
+            "least seconds, scoring": f"{row['score_seconds']:.0f}",
         }
         for row in rows
     )
@@ -180,6 +181,7 @@ def _rules(rows):
             "gap": _quantity(row, "gap"),
             "noise floor": f"{row['floor']:.3f}",
             "balanced accuracy": _quantity(row, "balanced_accuracy"),
+            "level of differences": f"{row['level']:.2%}",
             "default's gap, more": _quantity(row, "default_gap", "+.3f"),
             "default's balanced accuracy, more": _quantity(
                 row, "default_balanced_accuracy", "+.3f"
@@ -234,6 +236,40 @@ def _deletion_changes(rows):
         }
         for row in rows
     )
+
+
+def _multiplicity(found):
+    """Of the comparisons at 95% each, how many would show a difference by chance."""
+    kept = [row for row in found["rules"] if row["deletion"] is None]
+    kinds = {
+        "S shards and one model, gap": (found["shards"], ["change"]),
+        "before and after a deletion, gap": (found["deletions"], ["change"]),
+    }
+    for beginning, words in {**OURS, "more": "a rule and no rule"}.items():
+        words = words if beginning == "more" else f"{words}, and another rule"
+        for what in ("gap", "balanced_accuracy"):
+            name = f"{words}, {what.replace('_', ' ')}"
+            kinds[name] = kept, [f"{beginning}_{what}"]
+    equal = [{**row, "level": 0.95, "stage": FINAL} for row in found["equal_gap"]]
+    kinds["at equal gap"] = equal, ["gap", "balanced_accuracy"]
+    lines = []
+    for name, (rows, quantities) in kinds.items():
+        ends = [
+            (row[f"{what}_low"], row[f"{what}_high"])
+            for row in rows
+            for what in quantities
+            if what in row and row["level"] == 0.95 and row["stage"] in ANSWERED
+        ]
+        differ = sum(low > 0 or high < 0 for low, high in ends)
+        lines.append(
+            {
+                "compared": name,
+                "comparisons": len(ends),
+                "intervals without zero": differ,
+                "expected by chance": f"{0.05 * len(ends):.1f}",
+            }
+        )
+    return pd.DataFrame(lines)
 
 
 def _forgotten(row):
