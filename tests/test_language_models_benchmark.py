@@ -667,7 +667,7 @@ def test_comparisons_at_95_percent_are_counted_beside_what_chance_would_show(mod
     ]
     found = {"rules": rules, "shards": [], "deletions": [], "equal_gap": []}
     table = module("tables")._multiplicity(found).set_index("compared")
-    assert table.loc["a rule and no rule, gap"].tolist() == [3, 2, "0.1"]
+    assert table.loc["a rule and no rule, gap"].tolist() == [3, 2, "0.2"]
     assert set(table.drop("a rule and no rule, gap")["comparisons"]) == {0}
 
 
