@@ -47,16 +47,18 @@ def compare_shards(gathered, corpora):
         matched = [
             select_as_many(*pair) for pair in zip(before, after, people, strict=True)
         ]
-        for what, rule, decided in (
-            (MEAN_SCORE, NONE, after),
-            (BY_VOTES, MAJORITY, after),
-            ("as many selected", NONE, matched),
+        (of_one,), of_after, (of_matched,) = (
+            sample(decided, rules, people, corpus, case.attribute)
+            for decided, rules in (
+                (before, [NONE]),
+                (after, [NONE, MAJORITY]),
+                (matched, [NONE]),
+            )
+        )
+        for what, of_many in zip(
+            (MEAN_SCORE, BY_VOTES, "as many selected"), (*of_after, of_matched)
         ):
-            pair = [
-                sample(c, [r], people, corpus, case.attribute)[0]
-                for c, r in ((before, NONE), (decided, rule))
-            ]
-            measured.append((case, what, pair, n_folds))
+            measured.append((case, what, (of_one, of_many), n_folds))
     families = {}
     for case, what, (one, many), _ in measured:
         family = families.setdefault((case.corpus, case.model, what), {})

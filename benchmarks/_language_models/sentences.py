@@ -58,11 +58,7 @@ def _findings(found):
 def claims_of_the_paper(found):
     """Return rows that say of each finding of the paper whether it is found here."""
     shards = _shards_of(found)
-    of_paper = [
-        row
-        for row in _rules_of(found, PRIMARY)
-        if row["rule"] in OF_THE_PAPER and row["n_shards"] in REPAIRED_SHARDS
-    ]
+    of_paper = _repairs_of(found, rules=OF_THE_PAPER)
     by_votes = _shards_of(found, decision=BY_VOTES)
     costs = [row for row in found["costs"] if row["rows"] == 1]
     return [
@@ -94,13 +90,10 @@ def claims_of_the_paper(found):
 
 def _claims_elsewhere(found):
     for key, name in _OTHERS.items():
-        own = [row for row in _rules_of(found, key) if row["rule"] in OF_THE_PAPER]
-        several = {*planned_shards(*key)} & {*REPAIRED_SHARDS}
-        n_planned = len(OF_THE_PAPER) * len(several) * len(ATTRIBUTES[key[0]])
-        own = [row for row in own if row["n_shards"] in several]
+        own = _repairs_of(found, key, OF_THE_PAPER)
         yield {
             "finding of the paper": f"the same with {name}, at 95% each",
-            "here": _repaired(own, n_planned),
+            "here": _repaired(own, len(OF_THE_PAPER) * _n_repairs(key)),
         }
 
 
@@ -181,12 +174,18 @@ def _shards_of(found, key=PRIMARY, decision=MEAN_SCORE):
     ]
 
 
-def _repairs_of(found, key=PRIMARY, rule=DEFAULT):
+def _repairs_of(found, key=PRIMARY, rules=(DEFAULT,)):
     return [
         row
         for row in _rules_of(found, key)
-        if row["rule"] == rule and row["n_shards"] in REPAIRED_SHARDS
+        if row["rule"] in rules and row["n_shards"] in REPAIRED_SHARDS
     ]
+
+
+def _n_repairs(key):
+    """Return how many ensembles of a model the design repairs by one rule."""
+    several = {*planned_shards(*key)} & {*REPAIRED_SHARDS}
+    return len(several) * len(ATTRIBUTES[key[0]])
 
 
 def _less_fair(rows, n_planned):
@@ -210,26 +209,33 @@ def _on_shards(found):
         )
     return (
         "**Do shards make a language model less fair?** "
-        f"{_less_fair(rows, N_SHARDS_FAMILY)}{_range(rows, 'change', '; the gap')}.",
+        f"{_answer_on_shards(found)}{_range(rows, 'change', '; the gap')}.",
         "Ensembles of 2, 5, 10 and 20 shards are compared with one model, by religion "
         "and by race."
-        f"{_first_look(_shards_of(found['first_look']), _less_fair, N_SHARDS_FAMILY)}"
-        f"{said}",
+        f"{_first_look(found, _answer_on_shards)}{said}",
     )
+
+
+def _answer_on_shards(found):
+    return _less_fair(_shards_of(found), N_SHARDS_FAMILY)
+
+
+def _answer_on_repair(found):
+    return _repaired(_repairs_of(found), N_REPAIR_FAMILY)
 
 
 def _on_repair(found):
     rows = _repairs_of(found)
-    beside = _repairs_of(found, rule=BEST_THRESHOLD)
+    beside = _repairs_of(found, rules=(BEST_THRESHOLD,))
     gap, floor = (_least_and_most(rows, what) for what in ("gap", "floor"))
     is_then = f"; the gap is then {gap}, by chance alone {floor}" if gap else ""
     return (
         "**Does the default rule repair the gap?** "
-        f"{_repaired(rows, N_REPAIR_FAMILY)}{is_then}"
+        f"{_answer_on_repair(found)}{is_then}"
         f"{_range(rows, 'more_balanced_accuracy', ', and balanced accuracy')}.",
         "Ensembles of 5 and 20 shards are compared with and without the rule, by "
         "religion and by race."
-        f"{_first_look(_repairs_of(found['first_look']), _repaired, N_REPAIR_FAMILY)}"
+        f"{_first_look(found, _answer_on_repair)}"
         f"{_range(rows, 'more_gap', ' With the rule, the gap', end='.')}"
         f"{_ends(rows)}"
         + _range(
@@ -243,11 +249,12 @@ def _on_repair(found):
     )
 
 
-def _first_look(rows, said, n_planned):
+def _first_look(found, answer_of):
     """Say what the first seeds had answered, if there were more later."""
-    if not rows:
+    first = found["first_look"]
+    if not any(first.values()):
         return ""
-    answered = _uncapitalised(said(rows, n_planned))
+    answered = _uncapitalised(answer_of(first))
     return f" The first look, by {len(FIRST_LOOK)} seeds: {answered}."
 
 
@@ -263,18 +270,13 @@ def _ends(rows):
 
 
 def _on_peers(found):
-    first = found["first_look"]
-    before = (
-        f" The first look, by {len(FIRST_LOOK)} seeds: {_beside_all_peers(first)}."
-        if first["rules"]
-        else ""
-    )
     return (
         f"**Is it better than the {len(PEERS)} peers?** "
         f"{_capitalised(_beside_all_peers(found))}.",
         "All use the same ensembles but the last, which trains a model of its own. "
         "Levels are simultaneous over the comparisons of one quantity with one peer. "
-        f"What is neither higher nor lower is not decided.{before} "
+        "What is neither higher nor lower is not decided."
+        f"{_first_look(found, _beside_all_peers)} "
         "The default reads the network's frozen vectors since it was seen to be less "
         "accurate on these people without them. Of the peers that know the group, "
         "AIF360 reads labels, the others the members' mean score.",
@@ -297,15 +299,12 @@ def _beside_all_peers(found, key=PRIMARY):
 def _beside_peers(found, peers, ours, key):
     rows = [
         row
-        for row in _rules_of(found, key)
-        if row["rule"] in peers
-        and row["n_shards"] in REPAIRED_SHARDS
-        and row["stage"] in ANSWERED
-        and f"{ours}_gap" in row
+        for row in _repairs_of(found, key, peers)
+        if row["stage"] in ANSWERED and f"{ours}_gap" in row
     ]
     if not rows:
         return "no answer yet"
-    n_planned = len(peers) * len(REPAIRED_SHARDS) * len(ATTRIBUTES[key[0]])
+    n_planned = len(peers) * _n_repairs(key)
     quality, gap = (
         Counter(verdict_on_difference(row, f"{ours}_{what}") for row in rows)
         for what in ("balanced_accuracy", "gap")
@@ -334,13 +333,11 @@ def _on_others(found):
         if not ready:
             waiting.append(name)
             continue
-        n_attributes = len(ATTRIBUTES[key[0]])
         several = [s for s in planned_shards(*key) if s > 1]
-        n_repairs = n_attributes * len({*several} & {*REPAIRED_SHARDS})
-        less_fair = _less_fair(rows, n_attributes * len(several))
+        less_fair = _less_fair(rows, len(ATTRIBUTES[key[0]]) * len(several))
         said.append(
             f"{name}: less fair with shards, {_uncapitalised(less_fair)}; repaired, "
-            f"{_uncapitalised(_repaired(repairs, n_repairs))}"
+            f"{_uncapitalised(_repaired(repairs, _n_repairs(key)))}"
         )
         alone = any(not row["over_seeds"] for row in repairs)
         n_seeds = ready[0]["seeds"]
